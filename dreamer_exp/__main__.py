@@ -1,0 +1,90 @@
+"""`python -m dreamer_exp`: compose, load, then print what would happen (dry run) or train."""
+
+import itertools
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from dreamer_exp.config import compose, help, load, mistakes
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.make import contract_of
+from dreamer_exp.hardware import probe
+from dreamer_exp.runs import directory, dry_run
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+TRACEBACKS = os.environ.get(FULL_ERROR) == "1"  # asked for by the user, before main() sets it for its own end
+
+
+@hydra.main(version_base="1.3", config_path=str(compose.config_dir()), config_name="config")  # type: ignore[untyped-decorator]
+def compose_and_run(config: DictConfig) -> float | None:
+    """One job: returns the run's objective, which a sweeper can optimise."""
+    output = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        machine = probe()
+        experiment = load.load_experiment(config, machine)
+        contract = contract_of(experiment.env, experiment.obs_contract)
+        if config.dry_run:
+            dry_run.show(experiment, contract, machine)
+            directory.remove_traces(output)
+            return None
+    except (UserError, *mistakes.MISTAKES) as mistake:  # the latter from a reference that leads nowhere, as ${no.key}
+        directory.remove_traces(output)
+        return fail(mistake)
+    with warnings.catch_warnings():
+        # here, as it imports ray and torch, which a dry run must not; RLlib makes a CartPole when it is imported, and
+        # Gymnasium warns of its dtypes
+        warnings.simplefilter("ignore")
+        from dreamer_exp.runs.train import RunFailed, train
+
+    try:
+        return train(experiment, contract, machine, output)
+    except (UserError, RunFailed) as error:
+        return fail(error)
+
+
+def fail(error: Exception) -> NoReturn:
+    """Ends a single run with its exit code; in a sweep Hydra finishes the other jobs, then raises this."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise error
+    sys.exit(report(error))
+
+
+def report(error: Exception) -> int:
+    """Prints an error in one line (under HYDRA_FULL_ERROR=1 also its traceback); returns the exit code: a user's
+    mistake 2, else 1."""
+    if TRACEBACKS:
+        traceback.print_exception(error)
+    mistake = isinstance(error, (UserError, *mistakes.MISTAKES))
+    print(f"dreamer_exp: {mistakes.retell(error) if mistake else error}", file=sys.stderr)
+    return 2 if mistake else 1
+
+
+def main() -> None:
+    """The entry point: every error of composition passes here and nowhere else."""
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help.help_text(_config_dirs(sys.argv)))
+        return
+    compose.prepare()
+    os.environ[FULL_ERROR] = "1"  # so that Hydra raises its errors to us, and doesn't print and exit
+    try:
+        compose_and_run()
+    except Exception as error:  # noqa: BLE001  # the last frame of the program: told in one line, never swallowed
+        sys.exit(report(error))
+
+
+def _config_dirs(argv: list[str]) -> tuple[Path, ...]:
+    joined = [word.removeprefix("--config-dir=") for word in argv if word.startswith("--config-dir=")]
+    apart = [after for flag, after in itertools.pairwise(argv) if flag in ("--config-dir", "-cd")]
+    return tuple(map(Path, joined + apart))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Refuses values that cannot work: each fault is one line naming the key, the value and what is allowed."""
+
+import difflib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import Field, fields, is_dataclass
+from typing import Any
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.schema import AUTO, ExperimentConfig
+from dreamer_exp.hardware import Machine
+
+
+def nearest(word: str, candidates: Sequence[str]) -> str:
+    """` Did you mean 'x'?` for the candidate most like the word, or nothing when none is."""
+    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def check_values(config: ExperimentConfig) -> None:
+    """Checks each value by itself against the bounds and words its field declares.
+
+    Raises:
+        UserError: naming the first key whose value is not allowed.
+    """
+    for path, value, declared in _leaves("", config):
+        _check_value(path, value, declared)
+
+
+def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, Any, Field[Any]]]:
+    for declared in fields(node):
+        value = getattr(node, declared.name)
+        path = f"{prefix}{declared.name}"
+        if is_dataclass(value):
+            yield from _leaves(f"{path}.", value)
+        else:
+            yield path, value, declared
+
+
+def _check_value(path: str, value: Any, declared: Field[Any]) -> None:
+    allowed = declared.metadata
+    if allowed["choices"] is not None:
+        for word in value if isinstance(value, list) else [value]:
+            _check_word(path, word, allowed["choices"])
+    takes_auto = declared.type == (int | str)
+    if takes_auto and isinstance(value, str) and value != AUTO:
+        raise UserError(f"{path}={value!r} is neither a whole number nor {AUTO!r}.")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_bounds(path, value, allowed["low"], allowed["high"], allowed["above"])
+
+
+def _check_word(path: str, word: str, choices: Sequence[str]) -> None:
+    if word not in choices:
+        raise UserError(f"{path}={word!r} is not one of: {', '.join(choices)}.{nearest(word, choices)}")
+
+
+def _check_bounds(path: str, value: float, low: float | None, high: float | None, above: float | None) -> None:
+    asked = [
+        *(["finite"] if not math.isfinite(value) else []),
+        *([f"at least {low}"] if low is not None else []),
+        *([f"more than {above}"] if above is not None else []),
+        *([f"at most {high}"] if high is not None else []),
+    ]
+    inside = (
+        math.isfinite(value)
+        and (low is None or value >= low)
+        and (above is None or value > above)
+        and (high is None or value <= high)
+    )
+    if not inside:
+        raise UserError(f"{path}={value} is out of range: it has to be {' and '.join(asked)}.")
+
+
+def check_together(experiment: Experiment, machine: Machine) -> None:
+    """Checks values against each other and against the machine.
+
+    Raises:
+        UserError: naming the first key that does not go with the others, and what would.
+    """
+    algo, hardware = experiment.algo, experiment.hardware
+    steps_a_batch = algo.batch_size_B * algo.batch_length_T
+    if algo.replay_capacity < steps_a_batch:
+        raise UserError(
+            f"algo.replay_capacity={algo.replay_capacity} is less than one batch: it has to be at least "
+            f"algo.batch_size_B x algo.batch_length_T = {steps_a_batch}."
+        )
+    if algo.train_actor and not algo.train_critic:
+        raise UserError("algo.train_critic=False with algo.train_actor=True: an actor needs its critic; set both.")
+    if hardware.num_learners > 1 and algo.batch_size_B % hardware.num_learners:
+        raise UserError(
+            f"hardware.num_learners={hardware.num_learners} has to divide algo.batch_size_B={algo.batch_size_B}."
+        )
+    if experiment.tracking.name == "none" and experiment.tracking.mode != "disabled":
+        raise UserError(f"tracking.mode={experiment.tracking.mode!r} needs a tracker: add tracking.name=wandb.")
+    if hardware.ray_address is None:
+        _check_machine(experiment, machine)
+
+
+def _check_machine(experiment: Experiment, machine: Machine) -> None:
+    hardware = experiment.hardware
+    if hardware.num_env_runners > hardware.num_cpus:
+        raise UserError(
+            f"hardware.num_env_runners={hardware.num_env_runners} is more than hardware.num_cpus={hardware.num_cpus}: "
+            f"each env runner takes one CPU; at most {hardware.num_cpus}, or 0 to step in the main process."
+        )
+    gpus_asked = hardware.num_gpus_per_learner * max(1, hardware.num_learners)
+    if gpus_asked > machine.gpus:
+        raise UserError(
+            f"hardware.num_gpus_per_learner={hardware.num_gpus_per_learner} asks for {gpus_asked} GPU(s), and this "
+            f"machine shows {machine.gpus} ({machine.sources['gpus']}); use hardware=cpu, or mend the driver or "
+            "CUDA_VISIBLE_DEVICES."
+        )

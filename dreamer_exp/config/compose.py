@@ -1,0 +1,72 @@
+"""What Hydra needs to compose a run: where conf/ lies, the schema's nodes and two resolvers for directory names."""
+
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from dreamer_exp.config import schema
+from dreamer_exp.config.errors import UserError
+
+# group of the ConfigStore, node, dataclass: what conf/config.yaml and conf/env/*.yaml name in their defaults lists
+NODES = (
+    ("schema", "experiment", schema.ExperimentConfig),
+    ("schema/env", "crowd_nav", schema.CrowdNavConfig),
+    ("schema/env", "robot_sf", schema.RobotSFConfig),
+    ("schema/env", "gym", schema.GymConfig),
+)
+
+
+def config_dir() -> Path:
+    """The folder of the config groups: inside the package in an installed wheel, at the top of a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    packed = package / "conf"
+    return packed if packed.is_dir() else package.parent / "conf"
+
+
+def prepare() -> None:
+    """Makes the schema and the resolvers known to Hydra; calling it again changes nothing."""
+    store = ConfigStore.instance()
+    for group, name, node in NODES:
+        store.store(group=group, name=name, node=open_node(node), provider="dreamer_exp")
+    OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("override_summary", override_summary, replace=True)
+
+
+def open_node(dataclass_type: type) -> DictConfig:
+    """A structured config that can still be overridden: OmegaConf locks those of frozen dataclasses."""
+    node: DictConfig = OmegaConf.structured(dataclass_type)
+    _unlock(node)
+    return node
+
+
+def _unlock(node: DictConfig) -> None:
+    OmegaConf.set_readonly(node, None)
+    for name in node:
+        child = node._get_node(name)
+        if isinstance(child, DictConfig):
+            _unlock(child)
+
+
+def run_stamp(run_id: str) -> str:
+    """`<run.id>_<UTC yyyymmddThhmmssZ>_<4 hex>`: two runs that start in the same second do not share a directory.
+
+    Raises:
+        UserError: a run.id that would name a directory elsewhere, or a hidden one.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", run_id):
+        raise UserError(
+            f"run.id={run_id!r} cannot begin a directory's name: 1 to 80 letters, digits and . _ -, "
+            "the first a letter or digit."
+        )
+    return f"{run_id}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{secrets.token_hex(2)}"
+
+
+def override_summary(override_dirname: str) -> str:
+    """A job's overrides as a short directory name: `training_ratio=32,batch_size_B=8`."""
+    words = [word.rpartition("=")[0].rpartition(".")[2] + "=" + word.rpartition("=")[2]
+             for word in override_dirname.split(",") if "=" in word]  # fmt: skip
+    return re.sub(r"[^A-Za-z0-9=,._+-]", "-", ",".join(words))[:80] or "defaults"

@@ -1,0 +1,83 @@
+"""The resolved experiment: typed, frozen, nothing "auto" left in it; and its YAML and fingerprint."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import yaml
+
+from dreamer_exp.config.schema import (
+    AlgoConfig,
+    EnvConfig,
+    EvaluationConfig,
+    ObsContractConfig,
+    RunConfig,
+    TrackingConfig,
+)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """HardwareConfig with every "auto" replaced by a number."""
+
+    name: str
+    num_cpus: int
+    num_env_runners: int
+    num_envs_per_env_runner: int
+    rollout_fragment_length: int
+    num_learners: int
+    num_gpus_per_learner: int
+    ray_address: str | None
+
+    @property
+    def num_envs(self) -> int:
+        """Environments stepped in an iteration, over all processes."""
+        return max(1, self.num_env_runners) * self.num_envs_per_env_runner
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        """Env steps that one iteration samples."""
+        return self.num_envs * self.rollout_fragment_length
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run, completely told."""
+
+    run: RunConfig
+    env: EnvConfig
+    obs_contract: ObsContractConfig
+    algo: AlgoConfig
+    hardware: Hardware
+    tracking: TrackingConfig
+    evaluation: EvaluationConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tree of keys and values, as experiment.yaml has it."""
+        return asdict(self)
+
+    def to_yaml(self) -> str:
+        """experiment.yaml: the tree, and the fingerprint on top."""
+        tree = {"fingerprint": self.fingerprint(), **self.to_dict()}
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+    def fingerprint(self) -> str:
+        """16 hex digits that two experiments share exactly when all values that shape the result are equal.
+
+        The run's id, log level and objective and the tracking do not shape it, and are left out.
+        """
+        tree = self.to_dict()
+        del tree["tracking"]
+        for name in ("id", "log_level", "objective"):
+            del tree["run"][name]
+        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+
+    def planned_updates(self) -> int:
+        """Updates that the training ratio will have asked for after `run.train_iterations`."""
+        sampled = self.run.train_iterations * self.hardware.env_steps_per_iteration
+        return int(sampled * self.algo.training_ratio / (self.algo.batch_size_B * self.algo.batch_length_T))
+
+    def with_iterations(self, train_iterations: int) -> "Experiment":
+        """The same experiment, run for another number of iterations."""
+        return replace(self, run=replace(self.run, train_iterations=train_iterations))

@@ -1,0 +1,59 @@
+"""The text of `python -m dreamer_exp --help`: the groups with their options, the usual overrides, examples."""
+
+from pathlib import Path
+
+from dreamer_exp.config.compose import config_dir
+
+INTRODUCTION = """\
+dreamer_exp: composes one DreamerV3 experiment from config groups, and runs it.
+
+    python -m dreamer_exp [GROUP=OPTION ...] [KEY=VALUE ...]     train, into outputs/
+    python -m dreamer_exp dry_run=true ...                       print what would happen, and stop
+    python -m dreamer_exp -m KEY=VALUE,VALUE ...                 one run a combination, into multirun/
+
+Groups and their options (* is the default):
+"""
+
+USUAL = """
+The overrides people use:
+    run.id=NAME                    first part of the run's directory
+    run.train_iterations=N         length of the run
+    run.checkpoint_every=N         iterations between checkpoints
+    run.seed=N                     every random stream
+    run.log_level=WARNING          DEBUG, INFO, WARNING or ERROR
+    algo.training_ratio=N          replayed steps per env step
+    algo.model_size=S              nano micro mini XXS XS S M L XL
+    algo.horizon_H=N               imagined steps
+    algo.batch_size_B=N algo.batch_length_T=N
+    hardware.num_env_runners=N     processes that step environments; 0: none
+    env.scenario=NAME              open crossing corridor doorway intersection blocks dense mixed
+
+Examples:
+    python -m dreamer_exp experiment=quickstart
+    python -m dreamer_exp hardware=apple_silicon algo.horizon_H=15
+    python -m dreamer_exp env=gym env.id=CartPole-v1 obs_contract=vector
+    python -m dreamer_exp -m algo.training_ratio=32,64 run.seed=1,2,3
+    python -m dreamer_exp --config-dir my_conf experiment=mine   your own folder of groups joins the search path
+
+    --cfg job        print the composed config        --info defaults   where each value comes from
+    --hydra-help     Hydra's own flags                HYDRA_FULL_ERROR=1  full tracebacks
+"""
+
+
+def help_text(extra_dirs: tuple[Path, ...] = ()) -> str:
+    """The whole text; `extra_dirs` are the user's `--config-dir` folders, whose options are listed too."""
+    groups = {folder.name: options(folder.name, (config_dir(), *extra_dirs)) for folder in sorted(_groups())}
+    width = max(map(len, groups))
+    lines = [f"    {name:<{width}}  {', '.join(found)}" for name, found in groups.items()]
+    return INTRODUCTION + "\n".join(lines) + "\n" + USUAL
+
+
+def _groups() -> list[Path]:
+    return [path for path in config_dir().iterdir() if path.is_dir()]
+
+
+def options(group: str, folders: tuple[Path, ...]) -> list[str]:
+    """The options of a group in these folders, the default one marked with a star."""
+    defaults = (config_dir() / "config.yaml").read_text(encoding="utf-8")
+    names = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    return [f"{name}*" if f"- {group}: {name} " in defaults else name for name in names]

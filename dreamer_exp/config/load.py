@@ -1,0 +1,73 @@
+"""Hydra's DictConfig -> Experiment: OmegaConf stops here, and every "auto" becomes a number."""
+
+from dataclasses import fields, is_dataclass
+
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+
+from dreamer_exp.config.checks import check_together, check_values
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.experiment import Experiment, Hardware
+from dreamer_exp.config.mistakes import unknown_key
+from dreamer_exp.config.schema import AUTO, ExperimentConfig, HardwareConfig
+from dreamer_exp.hardware import Machine, auto_env_runners
+
+
+def load_experiment(config: DictConfig, machine: Machine) -> Experiment:
+    """The composed config as a checked Experiment, resolved for this machine.
+
+    Raises:
+        UserError: a value missing, out of range, or in conflict with another or with the machine.
+    """
+    _refuse_additions("", config)
+    try:
+        composed = OmegaConf.to_object(config)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key} has no value: give it one ({error.full_key}=...).") from error
+    assert isinstance(composed, ExperimentConfig)
+    check_values(composed)
+    experiment = Experiment(
+        run=composed.run,
+        env=composed.env,
+        obs_contract=composed.obs_contract,
+        algo=composed.algo,
+        hardware=resolve_hardware(composed.hardware, machine),
+        tracking=composed.tracking,
+        evaluation=composed.evaluation,
+    )
+    check_together(experiment, machine)
+    return experiment
+
+
+def _refuse_additions(prefix: str, node: DictConfig) -> None:
+    """Hydra's `+key=value` passes the schema by: what it added where nothing may be added is refused here."""
+    declared = OmegaConf.get_type(node)
+    if not is_dataclass(declared):
+        return
+    known = {field.name for field in fields(declared)}
+    for name in map(str, node):
+        if name not in known:
+            raise UserError(unknown_key(f"{prefix}{name}", declared))
+        child = None if OmegaConf.is_missing(node, name) else node[name]
+        if isinstance(child, DictConfig):
+            _refuse_additions(f"{prefix}{name}.", child)
+
+
+def resolve_hardware(config: HardwareConfig, machine: Machine) -> Hardware:
+    """Numbers for every "auto": CPUs and GPUs from the machine, env runners from the CPUs."""
+    num_cpus = machine.cpus if config.num_cpus == AUTO else int(config.num_cpus)
+    return Hardware(
+        name=config.name,
+        num_cpus=num_cpus,
+        num_env_runners=(
+            auto_env_runners(num_cpus, config.max_env_runners)
+            if config.num_env_runners == AUTO
+            else int(config.num_env_runners)
+        ),
+        num_envs_per_env_runner=config.num_envs_per_env_runner,
+        rollout_fragment_length=config.rollout_fragment_length,
+        num_learners=config.num_learners,
+        num_gpus_per_learner=(
+            min(1, machine.gpus) if config.num_gpus_per_learner == AUTO else int(config.num_gpus_per_learner)
+        ),
+        ray_address=config.ray_address,
+    )

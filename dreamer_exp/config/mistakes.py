@@ -1,0 +1,141 @@
+"""Hydra's and OmegaConf's composition errors, retold as one line each that a user can act on."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from dreamer_exp.config.checks import nearest
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.schema import CrowdNavConfig, ExperimentConfig, GymConfig, RobotSFConfig
+
+MISTAKES = (HydraException, OmegaConfBaseException)
+PRESET = "experiment"  # the one group that is no key of the schema
+TAKES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    int | str: "a whole number or auto",
+    int | None: "a whole number or null",
+    str | None: "text or null",
+    list[str]: "a list, [a,b]",
+    dict[str, float]: "names with numbers, {a: 1.0}",
+    dict[str, Any]: "names with values, {a: 1}",
+}
+
+
+def retell(error: Exception) -> UserError:
+    """The user's mistake behind an exception of Hydra or OmegaConf."""
+    for link in _chain(error):
+        if line := _line_of_cause(link):
+            return UserError(line)
+    return UserError(_line_of_hydra(error))
+
+
+def _line_of_cause(link: BaseException) -> str | None:
+    """The line for an exception that says itself which key or option it is about."""
+    if isinstance(link, UserError):
+        return str(link)
+    if isinstance(link, MissingConfigException):
+        return _unknown_option(link)
+    if not isinstance(link, OmegaConfBaseException) or not link.full_key:
+        return None
+    if isinstance(link, (ConfigAttributeError, ConfigKeyError)):
+        return unknown_key(str(link.full_key), link.object_type)
+    return _wrong_type(link) or f"{link.full_key}: {_first_line(link)}."
+
+
+def _wrong_type(link: OmegaConfBaseException) -> str | None:
+    """The line for a value of another type than the schema declares."""
+    if not isinstance(link, ValidationError):
+        return None
+    if is_dataclass(link.object_type):
+        kind = next((declared.type for declared in fields(link.object_type) if declared.name == link.key), None)
+    else:  # a value in a mapping, as env.scenario_weights.open
+        kind = next(iter(get_args(link.ref_type)[1:]), None)
+    if isinstance(kind, type) and is_dataclass(kind):
+        takes = f"keys of its own: {', '.join(declared.name for declared in fields(kind))}"
+    else:
+        takes = TAKES.get(kind, "")
+    value = "null" if link.value is None else repr(link.value)
+    return f"{link.full_key}={value} is of the wrong type: it takes {takes}." if takes else None
+
+
+def _line_of_hydra(error: Exception) -> str:
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read as KEY=VALUE; quote brackets and spaces for the shell."
+    if "Ambiguous value" in str(error):
+        return f"{_first_line(error)}: several values make a sweep, which takes -m."
+    again = re.search(r"Multiple values for (\S+)\. To override a value use 'override \1: (\S+)'", str(error))
+    if again is not None:
+        return f"+{again[1]}={again[2]}: {again[1]} has its option already; write {again[1]}={again[2]}, without the +."
+    quoted = re.search(r"Could not override '([^']*)'", str(error))
+    if quoted is not None:
+        return f"{quoted[1]}: there is no such group or key.{nearest(quoted[1], all_keys())} See --help."
+    return _first_line(error)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception and its causes, innermost first."""
+    links = [error]
+    while (cause := links[0].__cause__ or links[0].__context__) is not None and cause not in links:
+        links.insert(0, cause)
+    return links
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    wanted = lines[:2] if lines[0].endswith(":") else lines[:1]
+    return " ".join(wanted).rstrip(".")
+
+
+def unknown_key(full_key: str, object_type: Any) -> str:
+    """The line for a key that the schema lacks; `object_type` is the dataclass of the node it was looked for in."""
+    head, _, leaf = full_key.rpartition(".")
+    if not is_dataclass(object_type):  # a free mapping, as env.kwargs
+        return f"{full_key}: {head} has no {leaf!r} yet; +{full_key}=... adds it."
+    siblings = [declared.name for declared in fields(object_type)]
+    if not head:
+        siblings.append(PRESET)
+    place = f"{head} has" if head else "There are"
+    return f"{full_key}: there is no such key.{_nearest_key(head, leaf, siblings)} {place}: {', '.join(siblings)}."
+
+
+def _nearest_key(head: str, leaf: str, siblings: list[str]) -> str:
+    """The nearest key in this place, else the same or the nearest word anywhere (`horizon_H=15`)."""
+    if hint := nearest(leaf, siblings):
+        return hint.replace("'", f"'{head}.", 1) if head else hint
+    elsewhere = {path.rpartition(".")[2]: path for path in all_keys()}
+    words = difflib.get_close_matches(leaf, list(elsewhere), n=1, cutoff=0.7)
+    asked = f"{head}.{leaf}"  # a key of another option of this group (env.scenario under env=gym)
+    return f" Did you mean {elsewhere[words[0]]!r}?" if words and elsewhere[words[0]] != asked else ""
+
+
+def all_keys() -> list[str]:
+    """Every key of the schema in dotted form, those of each environment included."""
+    found = dict.fromkeys(_keys_under("", ExperimentConfig))
+    for env in (CrowdNavConfig, RobotSFConfig, GymConfig):
+        found.update(dict.fromkeys(_keys_under("env.", env)))
+    return list(found)
+
+
+def _keys_under(prefix: str, node: type) -> Iterator[str]:
+    for declared in fields(node):
+        if isinstance(declared.type, type) and is_dataclass(declared.type):
+            yield from _keys_under(f"{prefix}{declared.name}.", declared.type)
+        else:
+            yield f"{prefix}{declared.name}"
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    wanted = error.missing_cfg_file or ""
+    group, _, option = wanted.rpartition("/")
+    options = [str(word) for word in error.options or []]
+    if not options:
+        return _first_line(error)
+    return f"{group}={option}: there is no such option.{nearest(option, options)} {group} has: {', '.join(options)}."

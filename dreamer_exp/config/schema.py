@@ -1,0 +1,194 @@
+"""Every key a user can turn, one dataclass a group, with its type, default and meaning.
+
+A field's `help` is what the README's table and `--help` print; `low`/`high` are inclusive bounds and `above` an
+exclusive one (checked in checks.py); `choices` are the words allowed. Fields typed `int | str` take the word "auto",
+which load.py replaces by a number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+AUTO = "auto"
+
+
+def key(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """A dataclass field that carries its documentation and its allowed values."""
+    metadata = {"help": help, "low": low, "high": high, "above": above, "choices": choices}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: its name, seed and length."""
+
+    id: str = key("dreamer", "name of the run; the first part of its directory")
+    seed: int = key(123, "seeds Python, numpy, torch, RLlib, the replay sampler and every env", low=0, high=2**31 - 1)
+    train_iterations: int = key(2000, "calls of RLlib's algo.train(): sample, update, push weights", low=1)
+    checkpoint_every: int = key(50, "iterations between checkpoints; the last iteration always writes one", low=1)
+    keep_checkpoints: int = key(3, "newest checkpoints kept beside the best one", low=1)
+    log_level: str = key(
+        "INFO", "least severe message shown, ours and Ray's", choices=("DEBUG", "INFO", "WARNING", "ERROR")
+    )
+    objective: str = key("success_rate", "figure of run_summary.json's `final` that the entry point returns")
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """What every environment has."""
+
+    name: str = key(MISSING, "which environment")
+    max_steps: int = key(400, "steps after which an episode is truncated (a timeout)", low=1)
+
+
+@dataclass(frozen=True)
+class CrowdNavReward:
+    """Weights of crowd_nav's reward terms (Robot SF's route_completion_v3; terms in envs/crowd_nav/reward.py)."""
+
+    progress: float = key(2.2, "per metre of progress along the route")
+    living: float = key(-0.01, "per step")
+    collision: float = key(-10.0, "once, at a collision")
+    near_miss: float = key(-1.0, "per step with a pedestrian's surface closer than 0.3 m")
+    comfort: float = key(-0.5, "per step, times how far the nearest pedestrian's 1 m of space is entered, 0 to 1")
+    smoothness: float = key(-0.2, "per step, times the change of the action, 0 to 1")
+    timeout: float = key(-3.0, "once, at the step limit")
+    terminal_bonus: float = key(3.0, "once, at success")
+
+
+@dataclass(frozen=True)
+class CrowdNavConfig(EnvConfig):
+    """The embedded crowd-navigation environment."""
+
+    name: str = key("crowd_nav", "which environment", choices=("crowd_nav",))
+    scenario: str = key("mixed", "one scenario family, or `mixed`: drawn at each reset by scenario_weights")
+    scenario_weights: dict[str, float] = key(
+        dict.fromkeys(("open", "crossing", "corridor", "doorway", "intersection", "blocks", "dense"), 1.0),
+        "relative frequency of each family under `mixed`; 0 leaves it out",
+    )
+    lidar_noise: bool = key(True, "lidar noise, drawn from the env's own seeded generator")
+    reward: CrowdNavReward = field(default_factory=CrowdNavReward)
+
+
+@dataclass(frozen=True)
+class RobotSFConfig(EnvConfig):
+    """Robot SF, the simulator that crowd_nav stands in for."""
+
+    name: str = key("robot_sf", "which environment", choices=("robot_sf",))
+
+
+@dataclass(frozen=True)
+class GymConfig(EnvConfig):
+    """Any registered Gymnasium environment with Box or Discrete actions."""
+
+    name: str = key("gym", "which environment", choices=("gym",))
+    max_steps: int = key(1000, "steps after which an episode is truncated, if the env's own limit is not lower", low=1)
+    id: str = key("Pendulum-v1", "Gymnasium id, `module:Name-v0` to import the module that registers it")
+    kwargs: dict[str, Any] = key({}, "keyword arguments for gymnasium.make")
+
+
+@dataclass(frozen=True)
+class ObsContractConfig:
+    """Which observation entries become the one flat float32 vector that the policy sees, and in which order."""
+
+    name: str = key(MISSING, "name of the contract")
+    keys: list[str] = key([], "keys of the Dict observation, in the order of the vector; empty: a Box is taken whole")
+    frames: str = key("all", "rows of each stacked entry: all, or the newest alone", choices=("all", "latest"))
+
+
+@dataclass(frozen=True)
+class AlgoConfig:
+    """DreamerV3; the names are RLlib's DreamerV3Config.training's."""
+
+    name: str = key("dreamerv3", "the algorithm", choices=("dreamerv3",))
+    learner: str = key("rllib", "who computes the updates: RLlib's stock learner", choices=("rllib",))
+    model_size: str = key(
+        "XS",
+        "network sizes of the paper (XS to XL) and RLlib's smaller ones",
+        choices=("nano", "micro", "mini", "XXS", "XS", "S", "M", "L", "XL"),
+    )
+    training_ratio: float = key(64.0, "replayed steps per env step", above=0)
+    batch_size_B: int = key(16, "sequences in a batch", low=1)
+    batch_length_T: int = key(32, "steps in a sequence", low=2)
+    horizon_H: int = key(10, "imagined steps", low=1)
+    gamma: float = key(0.997, "discount", above=0, high=1)
+    gae_lambda: float = key(0.95, "lambda of the lambda returns", low=0, high=1)
+    entropy_scale: float = key(3e-4, "weight of the actor's entropy", low=0)
+    return_normalization_decay: float = key(0.99, "decay of the return range's moving average", low=0, high=1)
+    train_actor: bool = key(True, "update the actor")
+    train_critic: bool = key(True, "update the critic")
+    intrinsic_rewards_scale: float = key(0.1, "RLlib's; without effect, as its curiosity is disabled", low=0)
+    world_model_lr: float = key(1e-4, "learning rate of the world model", above=0)
+    actor_lr: float = key(3e-5, "learning rate of the actor", above=0)
+    critic_lr: float = key(3e-5, "learning rate of the critic", above=0)
+    world_model_grad_clip_by_global_norm: float = key(1000.0, "gradient norm of the world model, clipped", above=0)
+    actor_grad_clip_by_global_norm: float = key(100.0, "gradient norm of the actor, clipped", above=0)
+    critic_grad_clip_by_global_norm: float = key(100.0, "gradient norm of the critic, clipped", above=0)
+    symlog_obs: bool = key(True, "symlog the observations (vector observations always should)")
+    replay_capacity: int = key(1_000_000, "env steps in the replay buffer", low=1)
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """Processes and devices; "auto" is resolved from affinity, cgroup limits, SLURM_* and CUDA_VISIBLE_DEVICES."""
+
+    name: str = key(MISSING, "name of the profile")
+    num_cpus: int | str = key(AUTO, "CPUs given to the run", low=1)
+    num_env_runners: int | str = key(AUTO, "processes that step environments; 0 steps them in the main process", low=0)
+    max_env_runners: int | None = key(8, "most env runners that auto takes; null: no cap", low=0)
+    num_envs_per_env_runner: int = key(1, "environments stepped in turn by each process", low=1)
+    rollout_fragment_length: int = key(16, "steps of each environment in an iteration", low=1)
+    num_learners: int = key(0, "learner processes; 0 learns in the main process", low=0)
+    num_gpus_per_learner: int | str = key(AUTO, "GPUs a learner; 0 learns on the CPU (RLlib has no MPS path)", low=0)
+    ray_address: str | None = key(None, "address of a running Ray cluster; null starts a local one")
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Weights & Biases."""
+
+    name: str = key("wandb", "the tracker", choices=("wandb", "none"))
+    mode: str = key("offline", "offline writes into the run's wandb/ folder", choices=("offline", "online", "disabled"))
+    project: str = key("dreamer-exp", "W&B project")
+    entity: str | None = key(None, "W&B user or team")
+    group: str | None = key(None, "W&B group")
+    job_type: str = key("train", "W&B job type")
+    tags: list[str] = key([], "W&B tags")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Episodes on fixed seeds with the deterministic policy."""
+
+    name: str = key(MISSING, "name of the option")
+    episodes: int = key(10, "episodes of an evaluation; 0 evaluates never", low=0)
+    every_env_steps: int = key(0, "env steps between evaluations; 0: only before training and at its end", low=0)
+    seed: int = key(1_000_000, "episode i resets with seed + i; training never uses these seeds", low=0, high=2**31 - 1)
+    baselines: list[str] = key(
+        [], "policies evaluated once on the same seeds", choices=("random", "straight_to_goal", "orca", "hl")
+    )
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """The whole tree as composed, "auto" still in it."""
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    obs_contract: ObsContractConfig = field(default_factory=ObsContractConfig)
+    algo: AlgoConfig = field(default_factory=AlgoConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    dry_run: bool = key(False, "print what would happen, and stop")

@@ -1,0 +1,117 @@
+"""RLlib's DreamerV3 algorithm with its loop mended; the learner, the networks and the losses are RLlib's own."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.dreamerv3 import DreamerV3
+from ray.rllib.core.columns import Columns
+from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
+from ray.rllib.policy.sample_batch import SampleBatch
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.numpy import one_hot
+
+from dreamer_exp.dreamer.episodes import finished
+from dreamer_exp.dreamer.replay import SeededEpisodeReplay
+from dreamer_exp.envs.episode import EpisodeResult
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss or a gradient norm is NaN or infinite: training has diverged."""
+
+
+@dataclass
+class Iteration:
+    """What one `training_step()` did: env steps, updates, seconds, and the episodes that ended."""
+
+    env_steps: int = 0
+    updates: int = 0
+    sample_s: float = 0.0
+    update_s: float = 0.0
+    episodes: list[EpisodeResult] = field(default_factory=list)
+
+
+class LoopedDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
+    """Stock DreamerV3 with a `training_step` of our own, which mends these traps of RLlib 2.60:
+
+    - the replay is seeded and slim (traps 4 and 5);
+    - the training ratio is kept over the whole run: what an iteration owes and cannot pay in whole updates is
+      carried over (RLlib rounds up in every iteration, so that small ratios are exceeded without a word), and
+      updates, seconds and finished episodes are counted here (`actual_training_ratio` always reads 0);
+    - `should_stop` is asked between updates, so that an interrupt needn't wait for the whole iteration.
+    """
+
+    should_stop: Callable[[], bool] = staticmethod(lambda: False)
+    last_iteration: Iteration
+
+    def setup(self, config: AlgorithmConfig) -> None:
+        """Builds RLlib's algorithm, then puts the mended replay in the place of its own."""
+        super().setup(config)
+        self.updates_owed = 0.0
+        self.last_iteration = Iteration()
+        self.replay_buffer = SeededEpisodeReplay(
+            config.replay_buffer_config["capacity"],
+            batch_size_B=config.batch_size_B,
+            batch_length_T=config.batch_length_T,
+            seed=config.seed,
+        )
+
+    def training_step(self) -> None:
+        """Samples every env once (the first time, until one batch is stored), updates, pushes weights."""
+        self.last_iteration = Iteration()
+        started = time.perf_counter()
+        last_sampled = self._sample_fragment()
+        while len(self.replay_buffer) < self.config.batch_size_B * self.config.batch_length_T:
+            last_sampled = self._sample_fragment()
+        self.last_iteration.sample_s = time.perf_counter() - started
+        self._update(last_sampled)
+        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
+
+    def _sample_fragment(self) -> int:
+        chunks, results = synchronous_parallel_sample(
+            worker_set=self.env_runner_group,
+            max_agent_steps=self.config.rollout_fragment_length * self.config.num_envs_per_env_runner,
+            sample_timeout_s=self.config.sample_timeout_s,
+            _uses_new_env_runners=True,
+            _return_metrics=True,
+        )
+        self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+        self.last_iteration.episodes += finished(chunks)
+        self.replay_buffer.add(episodes=chunks)
+        sampled = sum(map(len, chunks))
+        self.last_iteration.env_steps += sampled
+        return sampled
+
+    def _update(self, env_steps: int) -> None:
+        """Pays the updates owed for these env steps. The first batch's steps owe none, as in RLlib: they would
+        overtrain the world model on one batch."""
+        started = time.perf_counter()
+        replayed = self.config.batch_size_B * self.config.batch_length_T
+        self.updates_owed += env_steps * self.config.training_ratio / replayed
+        while self.updates_owed >= 1.0 and not self.should_stop():
+            self.metrics.aggregate(self._update_once(), key=LEARNER_RESULTS)
+            self.last_iteration.updates += 1
+            self.updates_owed -= 1.0
+        self.last_iteration.update_s = time.perf_counter() - started
+
+    def _update_once(self) -> list[Any]:
+        sample = self.replay_buffer.sample()
+        action_space = self.spaces[INPUT_ENV_SINGLE_SPACES][1]
+        if isinstance(action_space, gymnasium.spaces.Discrete):
+            sample["actions_ints"] = sample[Columns.ACTIONS]
+            sample[Columns.ACTIONS] = one_hot(sample["actions_ints"], depth=action_space.n)
+        sampled = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
+        try:
+            results: list[Any] = self.learner_group.update(
+                batch=SampleBatch(sample).as_multi_agent(), timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: sampled}
+            )
+        except AssertionError as error:
+            if str(error):
+                raise
+            # trap 2 of RLlib 2.60: a NaN in the world model surfaces as `assert allclose(L_dyn, L_rep)`, wordless
+            raise NonFiniteLoss("the world model's dynamics loss is not finite, or far too large") from error
+        return results

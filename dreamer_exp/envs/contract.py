@@ -1,0 +1,263 @@
+"""The observation contract: named Box observations become one flat float32 vector, actions become [-1, 1].
+
+A contract is built once from an env's spaces; `ContractEnv` applies it. Its hash changes whenever a policy trained
+under it would no longer fit, so a checkpoint can refuse the wrong env.
+"""
+
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, SupportsFloat, TypeAlias
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, Space
+from gymnasium.utils import RecordConstructorArgs
+from numpy.typing import NDArray
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.schema import ObsContractConfig
+
+Vector: TypeAlias = NDArray[np.float32]
+
+WHOLE = "observation"  # the entry's key where the observation is one Box, not a Dict
+BOUNDS_TOLERANCE = 1e-4  # of the range; absolute where the range is infinite
+CUSTOM = ObsContractConfig(name="custom")
+
+
+class ContractError(Exception):
+    """An env broke its own spaces: names the entry, the index, the value and the bounds."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One observation entry and its slice of the vector.
+
+    `shape` is what remains after frame selection; `low` and `high` are the least and greatest of its bounds.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    low: float
+    high: float
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Action:
+    """The env's own action space: `size` is A for "box" and n for "discrete"; bounds are inclusive."""
+
+    kind: str
+    size: int
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ObservationContract:
+    """What a policy sees (`size` float32 numbers, cut into `entries`) and what its actions are mapped to.
+
+    `hash`: 16 hex digits over keys, order, shapes, dtypes, bounds of every element, frames and action bounds.
+    """
+
+    name: str
+    entries: tuple[Entry, ...]
+    frames: str
+    size: int
+    action: Action
+    hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contract as plain JSON values; null stands for an infinite bound."""
+        tree = asdict(self)
+        for entry in tree["entries"]:
+            entry.update({side: entry[side] if math.isfinite(entry[side]) else None for side in ("low", "high")})
+        return tree
+
+
+def build_contract(
+    observation_space: Space[Any], action_space: Space[Any], config: ObsContractConfig
+) -> ObservationContract:
+    """The contract of an env with these spaces under `config`.
+
+    Raises:
+        UserError: a key that the env lacks or that is given twice, an entry that is no Box, unknown `frames`, or
+            actions that are neither Discrete nor a bounded one-dimensional float Box.
+    """
+    if config.frames not in ("all", "latest"):
+        raise UserError(f"obs_contract.frames: {config.frames!r} is not allowed; use all or latest")
+    boxes = _selected_boxes(observation_space, config)
+    action = _describe_action(action_space)
+    entries: list[Entry] = []
+    for key, box in boxes.items():
+        start = entries[-1].stop if entries else 0
+        size = math.prod(box.shape)
+        entries.append(Entry(key, box.shape, float(box.low.min()), float(box.high.max()), start, start + size))
+    digest = _hash(boxes, config.frames, action, str(action_space.dtype))
+    return ObservationContract(config.name, tuple(entries), config.frames, entries[-1].stop, action, digest)
+
+
+class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArgs):
+    """An env seen through its contract: observations (size,) float32, Box actions (A,) float32 in [-1, 1].
+
+    `ContractEnv(env, config)` takes the configured contract; keyword arguments replace its fields, so that a script
+    may write `ContractEnv(env, keys=["drive_state", "rays"], frames="latest")`. Discrete actions pass unchanged.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], config: ObsContractConfig = CUSTOM, **changes: Any) -> None:
+        """Raises UserError as `build_contract` does."""
+        RecordConstructorArgs.__init__(self, config=config, **changes)
+        gymnasium.Wrapper.__init__(self, env)
+        config = replace(config, **changes)
+        self.contract = build_contract(env.observation_space, env.action_space, config)
+        self._raw_shapes = [box.shape for box in _raw_boxes(env.observation_space, config.keys).values()]
+        self._is_dict = bool(config.keys)
+        space = flat_space(env.observation_space, config)
+        self.observation_space = space
+        self._low, self._high = space.low, space.high
+        self._tolerance = _tolerance(space)
+        self._rescales = self.contract.action.kind == "box"
+        if isinstance(env.action_space, Box):
+            self._set_action_map(env.action_space)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
+        """The first observation, (size,), checked against the declared bounds; raises ContractError."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        vector = self._flatten(observation)
+        outside = (vector < self._low - self._tolerance) | (vector > self._high + self._tolerance)
+        if outside.any():
+            raise self._complaint(vector, int(outside.argmax()))
+        return vector, info
+
+    def step(self, action: Any) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
+        """One step; raises ContractError on a non-finite observation or reward, or a wrong shape."""
+        if self._rescales:
+            action = self._to_env(action)
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if not math.isfinite(reward):
+            raise ContractError(f"reward is {reward}; the env must return a finite number")
+        return self._flatten(observation), reward, terminated, truncated, info
+
+    def _flatten(self, observation: Any) -> Vector:
+        entries = observation if self._is_dict else {WHOLE: observation}
+        vector = np.empty(self.contract.size, np.float32)  # a new one each step: RLlib keeps what it is given
+        for entry, raw_shape in zip(self.contract.entries, self._raw_shapes, strict=True):
+            value = _numeric(entries, entry.key, raw_shape)
+            frames = value if raw_shape == entry.shape else value[-1]
+            vector[entry.start : entry.stop] = frames.reshape(-1)
+        finite = np.isfinite(vector)
+        if not finite.all():
+            raise self._complaint(vector, int(finite.argmin()))
+        return vector
+
+    def _set_action_map(self, space: Box) -> None:
+        self._action_low, self._action_high = space.low, space.high
+        # Halved before they are added, as high - low overflows where the bounds are float32's largest numbers.
+        self._centre = (space.low / 2 + space.high / 2).astype(np.float32)
+        self._half_range = (space.high / 2 - space.low / 2).astype(np.float32)
+        self.action_space = Box(-1.0, 1.0, space.shape, np.float32)
+
+    def _to_env(self, action: Any) -> NDArray[Any]:
+        scaled = self._centre + self._half_range * np.asarray(action, np.float32)
+        clipped: NDArray[Any] = np.minimum(np.maximum(scaled, self._action_low), self._action_high)
+        return clipped.astype(self._action_low.dtype, copy=False)
+
+    def _complaint(self, vector: Vector, position: int) -> ContractError:
+        at = next(i for i, entry in enumerate(self.contract.entries) if position < entry.stop)
+        entry, raw_shape = self.contract.entries[at], self._raw_shapes[at]
+        index = [int(i) for i in np.unravel_index(position - entry.start, entry.shape)]
+        if raw_shape != entry.shape:
+            index = [-1, *index]
+        low, high = self._low[position], self._high[position]
+        return ContractError(f"{entry.key}{index} is {vector[position]}; it must be finite and in [{low}, {high}]")
+
+
+def flat_space(observation_space: Space[Any], config: ObsContractConfig) -> Box:
+    """The vector's space: Box (size,) float32 with the bounds of every element."""
+    boxes = _selected_boxes(observation_space, config).values()
+    low = np.concatenate([box.low.reshape(-1).astype(np.float32) for box in boxes])
+    high = np.concatenate([box.high.reshape(-1).astype(np.float32) for box in boxes])
+    return Box(low, high, dtype=np.float32)
+
+
+def _tolerance(space: Box) -> NDArray[np.float64]:
+    """How far outside its bounds each element of a reset's observation may lie."""
+    span = space.high.astype(np.float64) - space.low
+    return np.where(np.isfinite(span), BOUNDS_TOLERANCE * span, BOUNDS_TOLERANCE)
+
+
+def _selected_boxes(space: Space[Any], config: ObsContractConfig) -> dict[str, Box]:
+    boxes = _raw_boxes(space, config.keys)
+    if config.frames == "all":
+        return boxes
+    return {key: _last_row(box) if len(box.shape) >= 2 else box for key, box in boxes.items()}
+
+
+def _last_row(box: Box) -> Box:
+    return Box(box.low[-1], box.high[-1], dtype=box.low.dtype.type)
+
+
+def _raw_boxes(space: Space[Any], keys: Sequence[str]) -> dict[str, Box]:
+    if not keys:
+        return {WHOLE: _whole_box(space)}
+    if not isinstance(space, Dict):
+        raise UserError(f"obs_contract.keys: {list(keys)} given, but this env observes {space}, not a Dict; use []")
+    for key in keys:
+        if list(keys).count(key) > 1:
+            raise UserError(f"obs_contract.keys: {key!r} is given twice; name each key once")
+    return {key: _box_at(space, key) for key in keys}
+
+
+def _whole_box(space: Space[Any]) -> Box:
+    if isinstance(space, Dict):
+        raise UserError(f"obs_contract.keys: empty, but this env observes a Dict; name keys of: {', '.join(space)}")
+    if not isinstance(space, Box):
+        raise UserError(f"obs_contract.keys: empty, so the env must observe a Box; it observes {space}")
+    return space
+
+
+def _box_at(space: Dict, key: str) -> Box:
+    if key not in space.spaces:
+        close = difflib.get_close_matches(key, list(space), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        has = ", ".join(space)
+        raise UserError(f"obs_contract.keys: {key!r} is not an observation of this env{hint} It has: {has}")
+    box = space[key]
+    if not isinstance(box, Box):
+        raise UserError(f"obs_contract.keys: {key!r} is {box}; only Box entries fit into a vector")
+    return box
+
+
+def _describe_action(space: Space[Any]) -> Action:
+    if isinstance(space, Discrete):
+        first, n = int(space.start), int(space.n)
+        return Action("discrete", n, (first,), (first + n - 1,))
+    if not isinstance(space, Box) or len(space.shape) != 1 or space.low.dtype.kind != "f":
+        raise UserError(f"env: the action space is {space}; allowed are Discrete and a one-dimensional float Box")
+    if not space.is_bounded():
+        raise UserError(f"env: the action space is {space}; every bound must be finite, to map [-1, 1] onto it")
+    return Action("box", space.shape[0], tuple(space.low.tolist()), tuple(space.high.tolist()))
+
+
+def _hash(boxes: dict[str, Box], frames: str, action: Action, action_dtype: str) -> str:
+    entries = [
+        {"key": key, "shape": box.shape, "dtype": str(box.dtype), "low": box.low.tolist(), "high": box.high.tolist()}
+        for key, box in boxes.items()
+    ]
+    tree = {"entries": entries, "frames": frames, "action": asdict(action), "action_dtype": action_dtype}
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def _numeric(entries: Any, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    if key not in entries:
+        raise ContractError(f"{key}: the observation lacks it; it has: {', '.join(entries)}")
+    value = np.asarray(entries[key])
+    if value.shape != shape:
+        raise ContractError(f"{key}: shape {value.shape}; the observation space declares {shape}")
+    if value.dtype.kind not in "fiub":
+        raise ContractError(f"{key}: dtype {value.dtype} does not convert to float32")
+    return value

@@ -1,0 +1,178 @@
+"""The crowd-navigation environment: one robot, its route, pedestrians and walls, behind Robot SF's contract."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.schema import CrowdNavReward
+from dreamer_exp.envs.crowd_nav import spaces
+from dreamer_exp.envs.crowd_nav.constants import DT
+from dreamer_exp.envs.crowd_nav.kinematics import RobotState, accelerate, clip
+from dreamer_exp.envs.crowd_nav.navground_simulator import NavgroundSimulator
+from dreamer_exp.envs.crowd_nav.observation import (
+    Observation,
+    ObservationStack,
+    add_ray_noise,
+    drive_state,
+    normalised,
+)
+from dreamer_exp.envs.crowd_nav.options import MIXED, check_max_steps, check_scenario, family_probabilities
+from dreamer_exp.envs.crowd_nav.outcome import TIMEOUT, EpisodeRecord, Outcome, decide_outcome
+from dreamer_exp.envs.crowd_nav.render import draw_scene
+from dreamer_exp.envs.crowd_nav.reward import TERMS, Transition, action_change, reward_terms, reward_weights
+from dreamer_exp.envs.crowd_nav.route import Route
+from dreamer_exp.envs.crowd_nav.scenarios.families import load_family
+from dreamer_exp.envs.crowd_nav.scenarios.generate import generate_layout
+from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, Layout
+from dreamer_exp.envs.crowd_nav.simulator import Collisions, Simulator
+
+
+class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
+    """Drive a robot to its goal among pedestrians; an episode is a function of its seed and the actions alone.
+
+    Observations and actions: see `spaces`; rewards: `reward.reward_terms`. `terminated` at a collision or success,
+    `truncated` at the step limit. The info is empty but at an episode's end, where it holds `outcome` (success,
+    pedestrian_collision, wall_collision or timeout), `scenario`, `seed` (which, given to `reset`, brings this very
+    episode back), `path_length` and `route_length` in metres, `time_s`, `min_clearance` in metres between the surfaces
+    of the robot and the nearest pedestrian (None without pedestrians), `near_misses` in steps, and `reward_terms`,
+    each term's sum. Source of contract and figures: Robot SF, 40d0854.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / DT)}  # noqa: RUF012  (Gymnasium's)
+
+    def __init__(
+        self,
+        scenario: str = MIXED,
+        max_steps: int = 400,
+        *,
+        scenario_weights: Mapping[str, float] | None = None,
+        lidar_noise: bool = True,
+        reward: CrowdNavReward | Mapping[str, float] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Check the options and build the spaces; the first `reset` builds a world.
+
+        Args:
+            scenario: one family, or `mixed`: drawn at each reset.
+            max_steps: steps of 0.1 s after which an episode is truncated.
+            scenario_weights: relative frequency of each family under `mixed`; None: all alike; unnamed families: 0.
+            lidar_noise: whether rays miss (p = .005) or fall short (p = .002).
+            reward: the terms' weights; a mapping overrides some of the defaults.
+            render_mode: `rgb_array` or None.
+
+        Raises:
+            UserError: an option is unknown or out of its range.
+        """
+        check_scenario(scenario)
+        check_max_steps(max_steps)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise UserError(f"env.render_mode={render_mode!r}: null or rgb_array")
+        self._families = family_probabilities(scenario_weights) if scenario == MIXED else {scenario: 1.0}
+        if scenario != MIXED and scenario_weights is not None:
+            family_probabilities(scenario_weights)
+        self.max_steps = max_steps
+        self.render_mode = render_mode
+        self.observation_space = spaces.observation_space()
+        self.action_space = spaces.action_space()
+        self._lidar_noise = lidar_noise
+        self._weights = reward_weights(reward)
+        self._stack = ObservationStack()
+        self.simulator: Simulator = NavgroundSimulator()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start the episode of this seed or, without one, of the next seed in the stream that the last one began."""
+        super().reset(seed=seed)
+        self._seed = int(self.np_random.integers(2**31) if seed is None else seed)
+        self._rng = np.random.default_rng(np.random.SeedSequence([self._seed]))
+        self.layout: Layout = self._draw_layout()
+        self.simulator.reset(self.layout, self._rng)
+        self.route = Route(self.layout.route)
+        self._record = EpisodeRecord(TERMS)
+        self._last_action = (0.0, 0.0)
+        return self._stack.fill(drive_state(self.simulator.robot, self.route), self._rays()), {}
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Apply linear and angular accelerations (2,) for 0.1 s, clipped to +-1 m/s^2 and +-1 rad/s^2.
+
+        Raises:
+            ValueError: the action holds a number that isn't finite.
+        """
+        push = linear, angular = _accelerations(action)
+        before = self.simulator.robot
+        left = self.route.remaining(before)
+        self.simulator.step(*accelerate(before, linear, angular))
+        robot, collisions = self.simulator.robot, self.simulator.collisions()
+        progress = left - self.route.remaining(robot)
+        self.route.advance(robot)
+        outcome = self._outcome(collisions)
+        reward = self._account(before, push, progress, collisions.clearance, outcome)
+        observation = self._stack.push(drive_state(robot, self.route), self._rays())
+        terminated = outcome is not None and outcome != TIMEOUT
+        return observation, reward, terminated, outcome == TIMEOUT, self._info(outcome)
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]  # Gymnasium's type is for all render modes
+        """Return the scene (480, 480, 3) as uint8 under `rgb_array`, else None."""
+        if self.render_mode != "rgb_array":
+            return None
+        return draw_scene(self.simulator, self.layout, self.route, self._newest_rays)
+
+    def _draw_layout(self) -> Layout:
+        names = list(self._families)
+        family = names[self._rng.choice(len(names), p=list(self._families.values()))]
+        return generate_layout(load_family(family), self._rng)
+
+    def _rays(self) -> Float32Array:
+        rays = normalised(self.simulator.scan())
+        if self._lidar_noise:
+            add_ray_noise(rays, self._rng)
+        self._newest_rays = rays
+        return rays
+
+    def _outcome(self, collisions: Collisions) -> Outcome | None:
+        return decide_outcome(
+            pedestrian=collisions.pedestrian,
+            wall=collisions.wall,
+            success=self.route.finished,
+            timeout=self._record.steps + 1 >= self.max_steps,
+        )
+
+    def _account(
+        self,
+        before: RobotState,
+        action: tuple[float, float],
+        progress: float,
+        clearance: float | None,
+        outcome: Outcome | None,
+    ) -> float:
+        """Add the step to the episode's record and return its reward."""
+        change = action_change(self._last_action, action)
+        self._last_action = action
+        terms = reward_terms(self._weights, Transition(progress, clearance, change, outcome))
+        distance = 0.5 * (before.speed + self.simulator.robot.speed) * DT
+        self._record.add(distance, clearance, terms)
+        return sum(terms.values())
+
+    def _info(self, outcome: Outcome | None) -> dict[str, Any]:
+        if outcome is None:
+            return {}
+        return {
+            "outcome": outcome,
+            "scenario": self.layout.scenario,
+            "seed": self._seed,
+            "route_length": self.layout.route_length,
+            **self._record.summary(),
+        }
+
+
+def _accelerations(action: NDArray[np.float32]) -> tuple[float, float]:
+    linear, angular = float(action[0]), float(action[1])
+    if not (math.isfinite(linear) and math.isfinite(angular)):
+        raise ValueError(f"an action must be finite numbers, not {action!r}")
+    return clip(linear, -1.0, 1.0), clip(angular, -1.0, 1.0)

@@ -1,0 +1,80 @@
+"""What the policy sees: the drive state, the noisy rays, and the stack of the last rows."""
+
+import math
+
+import numpy as np
+
+from dreamer_exp.envs.crowd_nav.constants import (
+    DISTANCE_CAP,
+    DRIVE_STATE_SIZE,
+    LIDAR_RANGE,
+    MAX_SPEED,
+    MAX_YAW_RATE,
+    RAY_MISS_PROBABILITY,
+    RAY_SHORT_PROBABILITY,
+    RAYS,
+    STACK,
+)
+from dreamer_exp.envs.crowd_nav.kinematics import RobotState
+from dreamer_exp.envs.crowd_nav.route import Route
+from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array
+
+Observation = dict[str, Float32Array]
+
+_ALTERED = RAY_MISS_PROBABILITY + (1.0 - RAY_MISS_PROBABILITY) * RAY_SHORT_PROBABILITY
+
+
+def drive_state(robot: RobotState, route: Route) -> tuple[float, float, float, float, float]:
+    """Return one row of the drive state, normalised (columns: see `spaces.observation_space`)."""
+    return (
+        robot.speed / MAX_SPEED,
+        robot.yaw_rate / MAX_YAW_RATE,
+        min(route.distance(robot), DISTANCE_CAP) / DISTANCE_CAP,
+        route.bearing(robot) / math.pi,
+        route.turn(robot) / math.pi,
+    )
+
+
+def add_ray_noise(rays: Float32Array, rng: np.random.Generator) -> None:
+    """Disturb normalised rays (272,) in place: p = .005 reads the maximum, else p = .002 is scaled by U(0, 1).
+
+    One uniform draw a ray decides both: below .005 it is a miss, and within the next slice its place in the slice,
+    itself uniform, is the scale.
+    """
+    draws = rng.random(RAYS)
+    for ray in np.flatnonzero(draws < _ALTERED):
+        if draws[ray] < RAY_MISS_PROBABILITY:
+            rays[ray] = 1.0
+        else:
+            rays[ray] *= (draws[ray] - RAY_MISS_PROBABILITY) / (_ALTERED - RAY_MISS_PROBABILITY)
+
+
+class ObservationStack:
+    """The last rows of both entries, oldest first; a reset fills them all."""
+
+    def __init__(self) -> None:
+        """Allocate both stacks."""
+        self._drive_state = np.zeros((STACK, DRIVE_STATE_SIZE), dtype=np.float32)
+        self._rays = np.zeros((STACK, RAYS), dtype=np.float32)
+
+    def fill(self, row: tuple[float, ...], rays: Float32Array) -> Observation:
+        """Forget the past, put the same row everywhere, and return a copy."""
+        self._drive_state[:] = row
+        self._rays[:] = rays
+        return self._copy()
+
+    def push(self, row: tuple[float, ...], rays: Float32Array) -> Observation:
+        """Drop the oldest row, append the newest, and return a copy."""
+        self._drive_state[:-1] = self._drive_state[1:]
+        self._drive_state[-1] = row
+        self._rays[:-1] = self._rays[1:]
+        self._rays[-1] = rays
+        return self._copy()
+
+    def _copy(self) -> Observation:
+        return {"drive_state": self._drive_state.copy(), "rays": self._rays.copy()}
+
+
+def normalised(ranges: Float32Array) -> Float32Array:
+    """Return ranges (272,) in metres divided by the lidar's range, as a new array."""
+    return np.multiply(ranges, np.float32(1.0 / LIDAR_RANGE), dtype=np.float32)

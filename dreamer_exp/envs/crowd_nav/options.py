@@ -1,0 +1,53 @@
+"""What a user may ask of the environment, checked: one line an error, naming the key."""
+
+import difflib
+from collections.abc import Mapping
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.crowd_nav.scenarios.families import FAMILIES
+
+MIXED = "mixed"
+"""A family drawn at each reset, by weight."""
+
+
+def check_scenario(scenario: str) -> None:
+    """Raise UserError unless the scenario is a family's name or `mixed`."""
+    if scenario in (MIXED, *FAMILIES):
+        return
+    raise UserError(
+        f"env.scenario={scenario!r}: no such scenario family{suggestion(scenario, (MIXED, *FAMILIES))}"
+        f" There are: {', '.join((MIXED, *FAMILIES))}"
+    )
+
+
+def family_probabilities(weights: Mapping[str, float] | None) -> dict[str, float]:
+    """Return each family's probability, positive ones only; None weighs all families alike, unnamed ones have none.
+
+    Raises:
+        UserError: a name is no family's, a weight is negative or not finite, or none is positive.
+    """
+    weights = dict.fromkeys(FAMILIES, 1.0) if weights is None else weights
+    for name, weight in weights.items():
+        if name not in FAMILIES:
+            raise UserError(
+                f"env.scenario_weights.{name}={weight!r}: no such scenario family{suggestion(name, FAMILIES)}"
+                f" There are: {', '.join(FAMILIES)}"
+            )
+        if not isinstance(weight, (int, float)) or not 0.0 <= weight < float("inf"):
+            raise UserError(f"env.scenario_weights.{name}={weight!r}: a weight is a finite number, 0 or more")
+    total = sum(weights.values())
+    if total <= 0.0:
+        raise UserError(f"env.scenario_weights={dict(weights)!r}: at least one family needs a weight above 0")
+    return {name: weights[name] / total for name in FAMILIES if weights.get(name, 0.0) > 0.0}
+
+
+def check_max_steps(max_steps: int) -> None:
+    """Raise UserError unless it is a whole number of steps, 1 or more."""
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+        raise UserError(f"env.max_steps={max_steps!r}: a whole number of steps, 1 or more")
+
+
+def suggestion(word: str, words: tuple[str, ...]) -> str:
+    """Return `; did you mean 'x'?` for the nearest word, or a full stop when none is near."""
+    near = difflib.get_close_matches(str(word), words, n=1)
+    return f"; did you mean {near[0]!r}?" if near else "."

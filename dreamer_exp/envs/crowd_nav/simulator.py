@@ -1,0 +1,82 @@
+"""The interface that a crowd simulator must offer; another simulator replaces `navground_simulator.py` alone."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from dreamer_exp.envs.crowd_nav.constants import PEDESTRIAN_RADIUS, ROBOT_RADIUS
+from dreamer_exp.envs.crowd_nav.kinematics import RobotState
+from dreamer_exp.envs.crowd_nav.scenarios.geometry import WallDistance
+from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, FloatArray, Layout
+
+
+class Collisions(NamedTuple):
+    """What the robot touches, and how near the nearest pedestrian is."""
+
+    pedestrian: bool
+    """A pedestrian's centre is within 1.4 m of the robot's."""
+    wall: bool
+    """A wall is within 1.0 m of the robot's centre, or the centre is out of bounds."""
+    clearance: float | None
+    """Metres between the robot's surface and the nearest pedestrian's (negative: overlap); None without pedestrians."""
+
+
+class Driver(Protocol):
+    """A navigation behaviour that knows the simulator's whole state."""
+
+    def command(self, target: tuple[float, float]) -> tuple[float, float]:
+        """Return the speed (m/s) and yaw rate (rad/s) that lead to the target point, in metres."""
+
+
+class Simulator(Protocol):
+    """A world with one robot, pedestrians and walls, advanced in steps of 0.1 s."""
+
+    def reset(self, layout: Layout, rng: np.random.Generator) -> None:
+        """Build the world of this layout; everything random in it is drawn from the generator."""
+
+    def step(self, speed: float, yaw_rate: float) -> None:
+        """Move the pedestrians, then the robot, which reaches this speed (m/s) and yaw rate (rad/s)."""
+
+    @property
+    def robot(self) -> RobotState:
+        """The robot's pose and speeds."""
+
+    @property
+    def pedestrians(self) -> tuple[FloatArray, FloatArray]:
+        """The pedestrians' positions (N, 2) in metres and velocities (N, 2) in m/s."""
+
+    @property
+    def walls(self) -> FloatArray:
+        """The wall segments (W, 4): x1, y1, x2, y2 in metres."""
+
+    def scan(self) -> Float32Array:
+        """Return the exact ranges (272,) in metres, in the contract's order; the array may be reused by the next."""
+
+    def collisions(self) -> Collisions:
+        """Return what the robot touches now."""
+
+    def driver(self, name: str) -> Driver:
+        """Return the behaviour `orca` or `hl`, driving this world's robot until the next reset."""
+
+
+class CollisionCheck:
+    """The contract's collision rules over plain arrays, for simulators that have no exact test of their own."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Take the walls and the bounds."""
+        self._distance_to_walls = WallDistance(layout.walls)
+        self._bounds = layout.bounds
+
+    def __call__(self, robot: RobotState, positions: FloatArray) -> Collisions:
+        """Return what a robot in this state touches, given the pedestrians' positions (N, 2) in metres."""
+        clearance = None
+        if len(positions):
+            x = positions[:, 0] - robot.x
+            y = positions[:, 1] - robot.y
+            clearance = float(np.sqrt((x * x + y * y).min())) - ROBOT_RADIUS - PEDESTRIAN_RADIUS
+        wall = self._distance_to_walls(robot.x, robot.y) <= ROBOT_RADIUS or not self._inside(robot)
+        return Collisions(clearance is not None and clearance <= 0.0, wall, clearance)
+
+    def _inside(self, robot: RobotState) -> bool:
+        x_min, y_min, x_max, y_max = self._bounds
+        return x_min < robot.x < x_max and y_min < robot.y < y_max

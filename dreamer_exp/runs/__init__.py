@@ -1,0 +1,1 @@
+"""One run's life: its directory, loop, metrics rows, checkpoints, evaluation, tracking and progress."""

@@ -1,0 +1,99 @@
+"""One run's directory: the names of its files, and how they are written so that a failure harms nothing."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run (docs: README, "The output directory")."""
+
+    root: Path
+
+    @property
+    def experiment(self) -> Path:
+        """The resolved Experiment."""
+        return self.root / "experiment.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """Commit, versions, machine, command line."""
+        return self.root / "provenance.json"
+
+    @property
+    def status(self) -> Path:
+        """State of the run, replaced atomically."""
+        return self.root / "status.json"
+
+    @property
+    def result(self) -> Path:
+        """One JSON row an iteration."""
+        return self.root / "result.jsonl"
+
+    @property
+    def evaluation(self) -> Path:
+        """One JSON row an evaluation."""
+        return self.root / "evaluation.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder a checkpoint, and the text files latest and best."""
+        return self.root / "checkpoints"
+
+    @property
+    def summary(self) -> Path:
+        """What the run came to, written whatever happens."""
+        return self.root / "run_summary.json"
+
+    @property
+    def report(self) -> Path:
+        """Figures of this run."""
+        return self.root / "report"
+
+    @property
+    def error(self) -> Path:
+        """The traceback of a failed run."""
+        return self.root / "error.txt"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file whole or not at all: written beside it, synced to disk, then renamed over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Replaces a JSON file; NaN and infinity are refused (ValueError), as JSON has neither."""
+    write_text(path, json.dumps(tree, indent=2, allow_nan=False) + "\n")
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Appends one JSON line and flushes it; the row is written in one call, so that rows are never mixed."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl file; none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def remove_traces(root: Path) -> None:
+    """Takes away what Hydra wrote for a run that never began; a directory that holds anything else stays."""
+    shutil.rmtree(root / ".hydra", ignore_errors=True)
+    if root.is_dir() and not any(root.iterdir()):
+        root.rmdir()

@@ -1,0 +1,80 @@
+"""`dry_run=true`: the resolved experiment, what the policy sees, resources, memory and the work to come."""
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.hardware import Machine
+from dreamer_exp.runs.forecast import Forecast, forecast, gibibytes
+
+
+def show(experiment: Experiment, contract: ObservationContract, machine: Machine) -> None:
+    """Prints everything that is known before the run; imports neither ray nor torch."""
+    console = Console(highlight=False)
+    console.print(yaml.safe_dump(experiment.to_dict(), sort_keys=False).rstrip(), markup=False)
+    console.print()
+    console.print(observation_table(contract))
+    console.print(plan_table(experiment, contract, machine))
+    for line in warnings(experiment, forecast(experiment, contract), machine):
+        console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+    console.print("Dry run: nothing was started or written.")
+
+
+def observation_table(contract: ObservationContract) -> Table:
+    """One line an entry of the observation: key, shape, bounds, slice of the vector."""
+    table = Table(title="Observation", caption=f"{contract.name}: {contract.size} floats; contract {contract.hash}",
+                  min_width=60)  # fmt: skip
+    for heading in ("key", "shape", "bounds", "slice"):
+        table.add_column(heading)
+    for entry in contract.entries:
+        bounds = f"[{entry.low:g}, {entry.high:g}]"
+        table.add_row(entry.key, str(entry.shape), bounds, f"[{entry.start}:{entry.stop}]")
+    return table
+
+
+def plan_table(experiment: Experiment, contract: ObservationContract, machine: Machine) -> Table:
+    """Resources, memory and the work to come, one line each."""
+    hardware, algo = experiment.hardware, experiment.algo
+    expected = forecast(experiment, contract)
+    learner = "CPU" if hardware.num_gpus_per_learner == 0 else f"{hardware.num_gpus_per_learner} GPU(s)"
+    runners = f"{hardware.num_env_runners} env runners" if hardware.num_env_runners else "the main process"
+    iterations = experiment.run.train_iterations
+    rows = {
+        "actions": f"{contract.action.kind} of size {contract.action.size}",
+        "machine": f"{machine.cpus} CPUs ({machine.sources['cpus']}), {machine.gpus} GPUs, "
+        f"{gibibytes(machine.memory_available_bytes)} of {gibibytes(machine.memory_bytes)} free",
+        "learner": f"{learner}, {algo.learner} learner, size {algo.model_size}",
+        "sampling": f"{runners} x {hardware.num_envs_per_env_runner} environments x "
+        f"{hardware.rollout_fragment_length} steps = {hardware.env_steps_per_iteration:,} env steps an iteration",
+        "replay": f"{expected.bytes_per_step:,} bytes a step; {gibibytes(expected.replay_bytes)} at "
+        f"{expected.replay_steps:,} steps of at most {algo.replay_capacity:,}",
+        "to come": f"{iterations:,} iterations, {iterations * hardware.env_steps_per_iteration:,} env steps, "
+        f"about {experiment.planned_updates():,} updates of {algo.batch_size_B} x {algo.batch_length_T} steps",
+    }
+    table = Table(title="Plan", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, text in rows.items():
+        table.add_row(name, text)
+    return table
+
+
+def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> list[str]:
+    """What will work but not well, one line each, with the key to turn."""
+    found = []
+    hardware = experiment.hardware
+    if hardware.ray_address is None and hardware.num_cpus > machine.cpus:
+        found.append(
+            f"hardware.num_cpus={hardware.num_cpus}, but this machine has {machine.cpus} usable CPUs: "
+            f"{hardware.num_env_runners} env runners will share them."
+        )
+    if expected.replay_bytes > 0.8 * machine.memory_available_bytes:
+        fits = int(0.5 * machine.memory_available_bytes / expected.bytes_per_step)
+        found.append(
+            f"algo.replay_capacity={experiment.algo.replay_capacity}: the replay will hold "
+            f"{gibibytes(expected.replay_bytes)}, and {gibibytes(machine.memory_available_bytes)} are free; "
+            f"{fits:,} steps take half of that."
+        )
+    return found

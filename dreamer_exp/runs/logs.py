@@ -1,0 +1,20 @@
+"""Logging: our own at run.log_level, Ray's and other libraries' chatter only when it matters."""
+
+import logging
+import os
+import warnings
+
+CHATTY = ("ray", "ray.rllib", "ray.data", "ray.tune", "wandb", "matplotlib", "PIL", "gymnasium", "urllib3")
+
+
+def quiet(level: str) -> None:
+    """Sets the level of our own log, keeps libraries at WARNING or above, and drops notices no user can act on."""
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
+    library_level = level if level == "DEBUG" else max(logging.getLevelName(level), logging.ERROR)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(library_level)
+    if level != "DEBUG":
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(ray|gymnasium|tensorboardX)\b.*")
+        warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*RLModule.*|.*UnifiedLogger.*")
+        # env runners are processes of their own and read this one
+        os.environ.setdefault("PYTHONWARNINGS", "ignore::DeprecationWarning")

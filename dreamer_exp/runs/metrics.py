@@ -1,0 +1,138 @@
+"""One metrics row an iteration: the names (an interface: compare, W&B and users read them), and how they are filled."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import psutil
+
+from dreamer_exp.dreamer.algorithm import Iteration
+from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
+
+WINDOW = 100  # finished episodes
+
+# our name: the learner's, in RLlib 2.60
+LEARNER_METRICS = {
+    "loss/world_model": "WORLD_MODEL_L_total",
+    "loss/decoder": "WORLD_MODEL_L_decoder",
+    "loss/reward": "WORLD_MODEL_L_reward",
+    "loss/continue": "WORLD_MODEL_L_continue",
+    "loss/prediction": "WORLD_MODEL_L_prediction",
+    "loss/dynamics": "WORLD_MODEL_L_dynamics",
+    "loss/representation": "WORLD_MODEL_L_representation",
+    "loss/actor": "ACTOR_L_total",
+    "loss/actor_reinforce": "ACTOR_L_neglogp_reinforce_term",
+    "loss/actor_entropy_term": "ACTOR_L_neg_entropy_term",
+    "loss/critic": "CRITIC_L_total",
+    "loss/critic_value_targets": "CRITIC_L_neg_logp_of_value_targets",
+    "loss/critic_slow_regulariser": "CRITIC_L_slow_critic_regularization",
+    "actor_entropy": "ACTOR_action_entropy",
+    "return_percentile_5": "ACTOR_value_targets_pct5_ema",
+    "return_percentile_95": "ACTOR_value_targets_pct95_ema",
+    "grad_norm/world_model": "WORLD_MODEL_gradients_global_norm",
+    "grad_norm/actor": "ACTOR_gradients_global_norm",
+    "grad_norm/critic": "CRITIC_gradients_global_norm",
+    "grad_max/world_model": "WORLD_MODEL_gradients_maxabs_after_clipping",
+    "grad_max/actor": "ACTOR_gradients_maxabs_after_clipping",
+    "grad_max/critic": "CRITIC_gradients_maxabs_after_clipping",
+}
+
+
+class Counters:
+    """Running totals of a run, and the window of the last finished episodes."""
+
+    def __init__(self) -> None:
+        self.iterations = 0
+        self.env_steps = 0
+        self.updates = 0
+        self.episodes = 0
+        self.window: deque[EpisodeResult] = deque(maxlen=WINDOW)
+        self.started = time.perf_counter()
+
+    def add(self, iteration: Iteration) -> None:
+        """Counts one iteration in."""
+        self.iterations += 1
+        self.env_steps += iteration.env_steps
+        self.updates += iteration.updates
+        self.episodes += len(iteration.episodes)
+        self.window.extend(iteration.episodes)
+
+
+def make_row(
+    counters: Counters,
+    iteration: Iteration,
+    learner: Mapping[str, Any],
+    steps_per_update: int,
+    replay: Mapping[str, int],
+) -> dict[str, Any]:
+    """The row of an iteration that `counters` has counted already.
+
+    A mean over nothing is null, never a number: RLlib's own `episode_return_mean` is NaN where no episode ended.
+
+    Args:
+        counters: totals, this iteration included.
+        iteration: what the iteration did.
+        learner: RLlib's learner metrics of the iteration, means over its updates.
+        steps_per_update: batch_size_B x batch_length_T.
+        replay: `steps` and `bytes` in the replay.
+    """
+    total_s = iteration.sample_s + iteration.update_s
+    return {
+        "iteration": counters.iterations,
+        "env_steps": counters.env_steps,
+        "updates": counters.updates,
+        "episodes": len(iteration.episodes),
+        "episodes_total": counters.episodes,
+        "episode_return_mean": mean(episode.episode_return for episode in iteration.episodes),
+        "episode_length_mean": mean(episode.length for episode in iteration.episodes),
+        **window_figures(counters.window),
+        "training_ratio_actual": counters.updates * steps_per_update / counters.env_steps,
+        **{name: _learner_value(learner, theirs, iteration.updates) for name, theirs in LEARNER_METRICS.items()},
+        "replay/steps": replay["steps"],
+        "replay/bytes": replay["bytes"],
+        "time/sample_s": iteration.sample_s,
+        "time/update_s": iteration.update_s,
+        "time/total_s": time.perf_counter() - counters.started,
+        "rate/env_steps_per_s": iteration.env_steps / total_s if total_s else None,
+        "rate/updates_per_s": iteration.updates / iteration.update_s if iteration.update_s else None,
+        "memory/rss_bytes": psutil.Process().memory_info().rss,
+        "memory/gpu_bytes": gpu_bytes(),
+    }
+
+
+def blank_nonfinite(row: dict[str, Any]) -> list[str]:
+    """Replaces each NaN or infinity of a row by null, in place (JSON has neither); returns the names of those."""
+    broken = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+    row.update(dict.fromkeys(broken))
+    return broken
+
+
+def window_figures(window: Iterable[EpisodeResult]) -> dict[str, float | None]:
+    """Return and rates over the last finished episodes; null while there are none, or without outcomes."""
+    episodes = list(window)
+    told = [episode for episode in episodes if episode.outcome is not None]
+    return {
+        "episode_return_window": mean(episode.episode_return for episode in episodes),
+        "success_rate_window": mean(episode.outcome == SUCCESS for episode in told),
+        "collision_rate_window": mean(episode.collided for episode in told),
+        "timeout_rate_window": mean(episode.outcome == TIMEOUT for episode in told),
+    }
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """The mean, or None of nothing."""
+    found = list(values)
+    return sum(found) / len(found) if found else None
+
+
+def gpu_bytes() -> int | None:
+    """GPU memory that torch holds in this process; None without a GPU in use."""
+    import torch
+
+    return torch.cuda.memory_reserved() if torch.cuda.is_initialized() else None
+
+
+def _learner_value(learner: Mapping[str, Any], name: str, updates: int) -> float | None:
+    return float(learner[name]) if updates and name in learner else None

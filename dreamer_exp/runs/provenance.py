@@ -1,0 +1,73 @@
+"""Where a run came from: commit and uncommitted changes, versions, machine, command line. No environment variables."""
+
+import hashlib
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from dreamer_exp import __version__
+from dreamer_exp.hardware import Machine
+
+PACKAGES = ("ray", "torch", "gymnasium", "numpy", "hydra-core", "omegaconf", "navground", "wandb", "robot-sf")
+
+
+def collect(machine: Machine) -> dict[str, Any]:
+    """The tree of provenance.json."""
+    return {
+        "started_utc": now_utc(),
+        "command_line": sys.argv,
+        "dreamer_exp": __version__,
+        "git": git_state(Path(__file__).resolve().parent),
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "machine": asdict(machine),
+        "gpu_names": gpu_names(),
+    }
+
+
+def now_utc() -> str:
+    """The time in ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a distribution, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit, whether tracked files differ from it, and the hash of the difference; None outside a checkout."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None or _git(folder, "ls-files", "--error-unmatch", __file__) is None:
+        return None  # no checkout, or one that the package merely lies in (an environment inside a project's folder)
+    diff = _git(folder, "diff", "HEAD") or ""
+    return {
+        "commit": commit.strip(),
+        "dirty": bool(diff),
+        "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def gpu_names() -> list[str]:
+    """The GPUs that torch can use."""
+    import torch
+
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM: the first asks the loop to finish its update and close; the second stops at once."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Whether a signal has come, and which."""
+
+    def __init__(self, at_once: Callable[[int], None]) -> None:
+        self.signal: int | None = None
+        self._at_once = at_once
+
+    def __call__(self) -> bool:
+        """Whether the run should stop."""
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """128 plus the signal's number, as shells report it: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + (self.signal or 0)
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler."""
+        if self.signal is not None:
+            self._at_once(number)
+            os._exit(128 + number)  # not SystemExit: whatever hangs may hang in a finally block too
+        self.signal = number
+
+    def listen(self) -> None:
+        """Takes both signals over; to be called again after ray.init, which takes SIGTERM for itself."""
+        for number in SIGNALS:
+            signal.signal(number, self.receive)
+
+
+@contextmanager
+def stop_on_signals(at_once: Callable[[int], None]) -> Iterator[StopRequest]:
+    """Catches both signals within the block; `at_once` is called when a second one comes, just before the end."""
+    request = StopRequest(at_once)
+    before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+    request.listen()
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,49 @@
+"""Experiments for tests: composed as a user would, resolved for a machine that the test names."""
+
+from pathlib import Path
+
+import hydra
+
+from dreamer_exp.config import compose, load
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.hardware import Machine
+
+# small enough that an update takes some 20 ms on one core
+NANO = (
+    "algo.model_size=nano",
+    "algo.batch_size_B=4",
+    "algo.batch_length_T=8",
+    "algo.horizon_H=3",
+    "algo.training_ratio=4",
+    "env.scenario=open",
+    "env.max_steps=20",
+    "evaluation.episodes=2",
+    "hardware=cpu",
+)
+
+
+def machine(cpus: int = 2, gpus: int = 0, memory_bytes: int = 16 * 2**30) -> Machine:
+    """A machine that need not be this one."""
+    return Machine(
+        cpus=cpus,
+        cpu_name="test",
+        gpus=gpus,
+        memory_bytes=memory_bytes,
+        memory_available_bytes=memory_bytes,
+        slurm_job_id=None,
+        platform="test",
+        sources={"cpus": "test", "gpus": "test", "memory_bytes": "test", "memory_available_bytes": "test"},
+    )
+
+
+def experiment(*overrides: str, on: Machine | None = None, config_dir: Path | None = None) -> Experiment:
+    """The experiment of these overrides."""
+    compose.prepare()
+    with hydra.initialize_config_dir(str(config_dir or compose.config_dir()), version_base="1.3"):
+        config = hydra.compose("config", overrides=list(overrides))
+    return load.load_experiment(config, on or machine())
+
+
+def nano(*overrides: str, on: Machine | None = None) -> Experiment:
+    """The smallest experiment that does everything; later overrides win."""
+    return experiment(*NANO, *overrides, on=on)

@@ -1,0 +1,289 @@
+"""The probe: which limits count, in which order, and what "auto" becomes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.hardware import UNKNOWN_MEMORY_BYTES, auto_env_runners, probe
+
+GIB = 2**30
+MEMINFO = "MemTotal:       16777216 kB\nMemFree:         1048576 kB\nMemAvailable:    8388608 kB\n"  # 16 and 8 GiB
+
+Files = Callable[[dict[str, str]], Path]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """Writes files below a made-up root directory and returns it."""
+
+    def write(contents: dict[str, str]) -> Path:
+        for name, text in contents.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def sixteen_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that may run on 16 CPUs, wherever the tests run."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+
+
+# CPUs
+
+
+@pytest.mark.parametrize(
+    ("environ", "cpus", "source"),
+    [
+        ({"SLURM_CPUS_PER_TASK": "12", "SLURM_CPUS_ON_NODE": "14"}, 12, "SLURM_CPUS_PER_TASK=12"),
+        ({"SLURM_CPUS_ON_NODE": "14"}, 14, "SLURM_CPUS_ON_NODE=14"),
+        ({"SLURM_CPUS_PER_TASK": "", "SLURM_CPUS_ON_NODE": "3"}, 3, "SLURM_CPUS_ON_NODE=3"),
+        ({"SLURM_CPUS_PER_TASK": "64"}, 16, "affinity=16, below SLURM_CPUS_PER_TASK=64"),
+        ({}, 16, "affinity=16"),
+    ],
+)
+def test_slurms_cpus_come_before_the_systems_and_never_exceed_affinity(
+    environ: dict[str, str], cpus: int, source: str, tmp_path: Path
+) -> None:
+    machine = probe(environ, tmp_path)
+    assert (machine.cpus, machine.sources["cpus"]) == (cpus, source)
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-2", "2(x3)", "1.5"])
+@pytest.mark.parametrize("name", ["SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"])
+def test_a_malformed_cpu_count_is_refused(name: str, value: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        probe({name: value}, tmp_path)
+    assert str(caught.value) == f"{name}={value!r}: must be a whole number of CPUs, at least 1; correct or unset it"
+
+
+CGROUP_V2 = {"proc/self/cgroup": "0::/job/step\n"}
+CGROUP_V1 = {"proc/self/cgroup": "4:memory:/job\n3:cpu,cpuacct:/job\n0::/\n"}
+
+
+@pytest.mark.parametrize(
+    ("contents", "cpus"),
+    [
+        (CGROUP_V2 | {"sys/fs/cgroup/job/step/cpu.max": "250000 100000\n"}, 3),
+        (CGROUP_V2 | {"sys/fs/cgroup/job/step/cpu.max": "10000 100000\n"}, 1),
+        (CGROUP_V2 | {"sys/fs/cgroup/job/step/cpu.max": "max 100000\n"}, 16),
+        (CGROUP_V2 | {"sys/fs/cgroup/job/step/cpu.max": "6400000 100000\n"}, 16),
+        (
+            CGROUP_V2
+            | {
+                "sys/fs/cgroup/job/step/cpu.max": "max 100000",
+                "sys/fs/cgroup/job/cpu.max": "400000 100000",
+                "sys/fs/cgroup/cpu.max": "800000 100000",
+            },
+            4,
+        ),
+        ({"proc/self/cgroup": "0::/../other\n", "sys/fs/cgroup/cpu.max": "200000 100000"}, 2),
+        (
+            CGROUP_V1
+            | {"sys/fs/cgroup/cpu/job/cpu.cfs_quota_us": "550000", "sys/fs/cgroup/cpu/job/cpu.cfs_period_us": "100000"},
+            6,
+        ),
+        (
+            CGROUP_V1
+            | {"sys/fs/cgroup/cpu/job/cpu.cfs_quota_us": "-1", "sys/fs/cgroup/cpu/job/cpu.cfs_period_us": "100000"},
+            16,
+        ),
+    ],
+    ids=["rounded up", "at least 1", "unlimited", "above affinity", "parent", "namespace", "v1", "v1 unlimited"],
+)
+def test_a_cgroup_quota_limits_the_cpus(contents: dict[str, str], cpus: int, files: Files) -> None:
+    assert probe({}, files(contents)).cpus == cpus
+
+
+def test_without_affinity_the_system_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 10)
+    assert probe({}, tmp_path).cpus == 10
+
+
+def test_the_cpus_name_is_the_kernels(files: Files) -> None:
+    root = files({"proc/cpuinfo": "processor\t: 0\nmodel name\t: Fast CPU @ 3 GHz\nflags\t: a b\n"})
+    assert probe({}, root).cpu_name == "Fast CPU @ 3 GHz"
+
+
+# GPUs
+
+
+@pytest.mark.parametrize(
+    ("environ", "gpus"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": ""}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, 2),
+        ({"CUDA_VISIBLE_DEVICES": "0,-1,1"}, 1),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"}, 1),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-GPU-8932f937/1/2,MIG-b0ff8"}, 2),
+        ({"CUDA_VISIBLE_DEVICES": "", "SLURM_GPUS_ON_NODE": "2"}, 0),
+        ({"SLURM_GPUS_ON_NODE": "2", "SLURM_GPUS": "8", "SLURM_JOB_GPUS": "0"}, 2),
+        ({"SLURM_GPUS": "2"}, 2),
+        ({"SLURM_GPUS": "a100:2"}, 2),
+        ({"SLURM_GPUS": "gpu:a100:2"}, 2),
+        ({"SLURM_GPUS": "a100:1,nvidia_h100_1g.10gb:2"}, 3),
+        ({"SLURM_JOB_GPUS": "0,1"}, 2),
+        ({"SLURM_JOB_GPUS": "3"}, 1),
+        ({"SLURM_JOB_GPUS": "0-3"}, 4),
+        ({}, 0),
+    ],
+)
+def test_gpus_are_counted_from_cudas_then_slurms_variables(environ: dict[str, str], gpus: int, tmp_path: Path) -> None:
+    assert probe(environ, tmp_path).gpus == gpus
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"CUDA_VISIBLE_DEVICES": "all"},
+        {"CUDA_VISIBLE_DEVICES": "0;1"},
+        {"SLURM_GPUS_ON_NODE": "two"},
+        {"SLURM_GPUS": "a100:"},
+        {"SLURM_JOB_GPUS": "a100:2"},
+    ],
+)
+def test_a_malformed_gpu_variable_is_refused(environ: dict[str, str], tmp_path: Path) -> None:
+    ((name, value),) = environ.items()
+    with pytest.raises(UserError) as caught:
+        probe(environ, tmp_path)
+    assert str(caught.value).startswith(f"{name}={value!r}: must be ")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_drivers_devices_count_where_no_variable_is_set(files: Files) -> None:
+    root = files({f"proc/driver/nvidia/gpus/0000:0{i}:00.0/information": "Model: A30" for i in range(2)})
+    machine = probe({}, root)
+    assert (machine.gpus, machine.sources["gpus"]) == (2, "/proc/driver/nvidia/gpus")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for nvidia-smi is a shell script")
+@pytest.mark.parametrize(
+    ("script", "gpus", "source"),
+    [
+        ("echo 'GPU 0: A30 (UUID: GPU-1)'\necho '  MIG 1g.6gb Device 0:'\necho 'GPU 1: A30'", 2, "nvidia-smi -L"),
+        ("exit 9", 0, "nvidia-smi -L failed"),
+    ],
+)
+def test_nvidia_smi_is_asked_last(script: str, gpus: int, source: str, files: Files) -> None:
+    root = files({"bin/nvidia-smi": f"#!/bin/sh\n{script}\n"})
+    (root / "bin/nvidia-smi").chmod(0o755)
+    machine = probe({"PATH": str(root / "bin")}, root)
+    assert (machine.gpus, machine.sources["gpus"]) == (gpus, source)
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    ("contents", "total", "available"),
+    [
+        ({}, 16 * GIB, 8 * GIB),
+        (
+            CGROUP_V2
+            | {"sys/fs/cgroup/job/memory.max": f"{4 * GIB}\n", "sys/fs/cgroup/job/memory.current": f"{3 * GIB}\n"},
+            4 * GIB,
+            1 * GIB,
+        ),
+        (
+            CGROUP_V2
+            | {
+                "sys/fs/cgroup/job/memory.max": str(4 * GIB),
+                "sys/fs/cgroup/job/memory.current": str(3 * GIB),
+                "sys/fs/cgroup/job/memory.stat": f"anon 5\ninactive_file {2 * GIB}\nactive_file 7\n",
+            },
+            4 * GIB,
+            3 * GIB,
+        ),
+        (
+            CGROUP_V2 | {"sys/fs/cgroup/job/memory.max": "max", "sys/fs/cgroup/job/memory.current": str(3 * GIB)},
+            16 * GIB,
+            8 * GIB,
+        ),
+        (
+            CGROUP_V1
+            | {
+                "sys/fs/cgroup/memory/job/memory.limit_in_bytes": str(12 * GIB),
+                "sys/fs/cgroup/memory/job/memory.usage_in_bytes": str(2 * GIB),
+            },
+            12 * GIB,
+            8 * GIB,
+        ),
+        (
+            CGROUP_V1
+            | {
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": str(2 * GIB),
+            },
+            16 * GIB,
+            8 * GIB,
+        ),
+    ],
+    ids=["machine", "v2", "v2 page cache", "v2 unlimited", "v1", "v1 unlimited"],
+)
+def test_memory_is_the_tightest_of_machine_and_cgroup(
+    contents: dict[str, str], total: int, available: int, files: Files
+) -> None:
+    machine = probe({}, files({"proc/meminfo": MEMINFO} | contents))
+    assert (machine.memory_bytes, machine.memory_available_bytes) == (total, available)
+
+
+def test_without_meminfo_sysconf_says_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 16384, "SC_PHYS_PAGES": 2**20}.__getitem__, raising=False)
+    machine = probe({}, tmp_path)
+    assert (machine.memory_bytes, machine.sources["memory_bytes"]) == (16 * GIB, "sysconf")
+
+
+def test_without_sysconf_the_memory_is_assumed_and_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    machine = probe({}, tmp_path)
+    assert machine.memory_bytes == UNKNOWN_MEMORY_BYTES
+    assert "assumed" in machine.sources["memory_bytes"]
+
+
+# The rest
+
+
+@pytest.mark.parametrize(("environ", "job"), [({"SLURM_JOB_ID": "4711"}, "4711"), ({"SLURM_JOB_ID": ""}, None)])
+def test_the_slurm_job_is_named(environ: dict[str, str], job: str | None, tmp_path: Path) -> None:
+    assert probe(environ, tmp_path).slurm_job_id == job
+
+
+def test_this_machine_can_be_probed() -> None:
+    machine = probe()
+    assert machine.cpus >= 1
+    assert machine.cpu_name
+    assert machine.platform
+    assert 0 <= machine.memory_available_bytes <= machine.memory_bytes
+    assert set(machine.sources) == {"cpus", "gpus", "memory_bytes", "memory_available_bytes"}
+
+
+@pytest.mark.parametrize(
+    ("cpus", "cap", "runners"), [(12, None, 8), (8, None, 4), (4, None, 0), (2, None, 0), (64, 16, 16), (12, 16, 8)]
+)
+def test_auto_leaves_four_cpus_to_the_driver(cpus: int, cap: int | None, runners: int) -> None:
+    assert auto_env_runners(cpus, cap) == runners
+
+
+@given(cpus=st.integers(1, 1024), cap=st.none() | st.integers(0, 256))
+def test_auto_stays_between_zero_and_its_cap(cpus: int, cap: int | None) -> None:
+    runners = auto_env_runners(cpus, cap)
+    assert 0 <= runners < cpus
+    assert cap is None or runners <= cap
+
+
+def test_neither_ray_nor_torch_is_imported() -> None:
+    code = "import sys, dreamer_exp.hardware; sys.exit(any(name in sys.modules for name in ('ray', 'torch')))"
+    subprocess.run([sys.executable, "-c", code], check=True)

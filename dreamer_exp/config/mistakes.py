@@ -107,12 +107,13 @@ def unknown_key(full_key: str, object_type: Any) -> str:
 
 
 def _nearest_key(head: str, leaf: str, siblings: list[str]) -> str:
-    """The nearest key in this place, else the same or the nearest word anywhere (`horizon_H=15`)."""
-    if hint := nearest(leaf, siblings):
-        return hint.replace("'", f"'{head}.", 1) if head else hint
+    """The same word elsewhere (`horizon_H=15`), else the nearest key in this place, else the nearest word anywhere."""
     elsewhere = {path.rpartition(".")[2]: path for path in all_keys()}
-    words = difflib.get_close_matches(leaf, list(elsewhere), n=1, cutoff=0.7)
     asked = f"{head}.{leaf}"  # a key of another option of this group (env.scenario under env=gym)
+    hint = nearest(leaf, siblings)
+    if hint and leaf not in elsewhere:
+        return hint.replace("'", f"'{head}.", 1) if head else hint
+    words = difflib.get_close_matches(leaf, list(elsewhere), n=1, cutoff=0.7)
     return f" Did you mean {elsewhere[words[0]]!r}?" if words and elsewhere[words[0]] != asked else ""
 
 

@@ -10,9 +10,13 @@ import ray
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 
-# read by Ray when it starts: no usage reports, no notices about GPU variables and actor arguments (what matters comes
-# back as a Python exception too)
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+# read by Ray when it starts
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # sends nothing anywhere
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no notice about CUDA_VISIBLE_DEVICES
+    # env runners' arguments travel inside the call: outside it, Ray prints an error that they might be lost
+    "RAY_max_direct_call_object_size": "1000000",
+}
 
 
 @contextmanager

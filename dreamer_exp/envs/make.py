@@ -45,8 +45,10 @@ def make_raw_env(env: EnvConfig, render_mode: str | None = None) -> RawEnv:
 
 
 def _make_gym(env: GymConfig, render_mode: str | None) -> RawEnv:
+    # an environment need not know render_mode; the contract checks more than Gymnasium's passive checker, quietly
+    rendering = {"render_mode": render_mode} if render_mode else {}
     try:
-        made: RawEnv = gymnasium.make(env.id, render_mode=render_mode, disable_env_checker=True, **env.kwargs)
+        made: RawEnv = gymnasium.make(env.id, disable_env_checker=True, **rendering, **env.kwargs)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"env.id={env.id!r} cannot be made: {first_line}") from error

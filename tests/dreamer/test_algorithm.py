@@ -9,7 +9,7 @@ import torch
 
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
 from dreamer_exp.dreamer.build import build_algorithm
-from tests.experiments import NANO, experiment, nano
+from tests.experiments import nano, nano_gym
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -110,8 +110,7 @@ def test_environments_of_one_runner_live_different_episodes() -> None:
 
 
 def test_discrete_actions_train_too() -> None:
-    words = [word for word in NANO if not word.startswith("env.")]
-    algorithm = build_algorithm(experiment(*words, "env=gym", "env.id=CartPole-v1", "obs_contract=vector"))
+    algorithm = build_algorithm(nano_gym("CartPole-v1"))
     result = algorithm.train()
     assert np.isfinite(result["learners"]["default_policy"]["WORLD_MODEL_L_total"])
     algorithm.stop()

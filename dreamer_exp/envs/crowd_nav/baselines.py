@@ -1,5 +1,6 @@
 """Policies to compare with: random, straight to the goal, and navground's behaviours with privileged state."""
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -25,8 +26,8 @@ class Baseline(Protocol):
     def reset(self) -> None:
         """Forget the last episode; to be called after each reset of the env."""
 
-    def act(self, observation: Observation) -> NDArray[np.float32]:
-        """Return an action (2,) within the env's action space."""
+    def act(self, observation: Observation) -> Any:
+        """Return an action within the env's action space; (2,) float32 for robots."""
 
 
 def make_baseline(name: str, env: gymnasium.Env[Any, Any], seed: int) -> Baseline:
@@ -49,21 +50,19 @@ def make_baseline(name: str, env: gymnasium.Env[Any, Any], seed: int) -> Baselin
 
 
 class Random:
-    """Uniform actions."""
+    """Uniform actions of any action space."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
-        """Take the action space's bounds, and a generator of our own so that nobody else's is disturbed."""
-        space = env.action_space
-        assert isinstance(space, gymnasium.spaces.Box), "the random baseline draws from a Box"
-        self._low, self._high = space.low, space.high
-        self._rng = np.random.default_rng(seed)
+        """Copy the action space, so that the env's own generator isn't drawn from."""
+        self._space = copy.deepcopy(env.action_space)
+        self._space.seed(seed)
 
     def reset(self) -> None:
         """Go on with the same stream."""
 
-    def act(self, observation: Observation) -> NDArray[np.float32]:
-        """Return uniform accelerations."""
-        return self._rng.uniform(self._low, self._high).astype(np.float32)
+    def act(self, observation: Observation) -> Any:
+        """Return an action of the space, whatever is observed."""
+        return self._space.sample()
 
 
 class StraightToGoal:

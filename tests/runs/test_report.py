@@ -1,0 +1,77 @@
+"""What a run came to: summary, closing table, figure."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.runs import report
+from dreamer_exp.runs.directory import RunDirectory, append_row
+from dreamer_exp.runs.evaluation import evaluation_row
+from dreamer_exp.runs.metrics import LEARNER_METRICS, window_figures
+
+STATUS = {"state": "finished", "error": None}
+FAILED, REACHED = EpisodeResult(-3.0, 20, outcome="timeout"), EpisodeResult(9.0, 15, outcome="success")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    """Three rows; evaluated before and after, and a baseline."""
+    directory = RunDirectory(tmp_path)
+    for step in (512, 528, 544):
+        losses = dict.fromkeys(LEARNER_METRICS, 2.0)
+        append_row(directory.result, {"env_steps": step, "updates": 1, **window_figures([FAILED]), **losses})
+    for policy, steps, results in (
+        ("random", 0, [FAILED, FAILED]),
+        ("dreamerv3", 0, [FAILED, FAILED]),
+        ("dreamerv3", 544, [FAILED, REACHED]),
+    ):
+        append_row(directory.evaluation, evaluation_row(policy, steps, 0, results, [1, 2]))
+    return directory
+
+
+def shown(summary: dict[str, object], width: int) -> str:
+    console = Console(width=width, record=True, force_terminal=False)
+    table = report.closing_table(summary)
+    assert table is not None
+    console.print(table)
+    return console.export_text()
+
+
+def test_the_final_success_rate_is_the_last_evaluations(run: RunDirectory) -> None:
+    assert report.summarise(run, STATUS, "f")["final"]["success_rate"] == 0.5
+
+
+def test_a_run_that_was_never_evaluated_falls_back_on_the_training_window(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    append_row(directory.result, {"env_steps": 1, **window_figures([REACHED])})
+    assert report.summarise(directory, STATUS, "f")["final"]["success_rate"] == 1.0
+
+
+def test_a_run_that_did_nothing_still_has_a_summary(tmp_path: Path) -> None:
+    summary = report.summarise(RunDirectory(tmp_path), {"state": "failed", "error": {"type": "X", "message": ""}}, "f")
+    assert (summary["state"], summary["final"]["success_rate"], summary["best"]) == ("failed", None, None)
+
+
+def test_the_best_evaluation_is_the_one_with_most_success(run: RunDirectory) -> None:
+    assert report.summarise(run, STATUS, "f")["best"]["env_steps"] == 544
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_closing_table_is_whole_at_the_usual_widths(run: RunDirectory, width: int) -> None:
+    text = shown(report.summarise(run, STATUS, "f"), width)
+    assert "before training" in text
+    assert "after 544 steps" in text
+    assert "50% (9-91)" in text
+    assert "…" not in text
+
+
+def test_the_learning_curve_is_drawn(run: RunDirectory) -> None:
+    path = report.draw_learning_curve(run)
+    assert path is not None
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_is_drawn_of_a_run_without_rows(tmp_path: Path) -> None:
+    assert report.draw_learning_curve(RunDirectory(tmp_path)) is None

@@ -1,0 +1,41 @@
+"""Signals."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from dreamer_exp.runs.stopping import stop_on_signals
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_asks_to_stop(number: signal.Signals, code: int) -> None:
+    with stop_on_signals(lambda _: None) as stop:
+        assert not stop()
+        os.kill(os.getpid(), number)
+        assert stop()
+        assert stop.exit_code == code
+
+
+def test_handlers_are_as_before_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals(lambda _: None):
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_second_signal_ends_the_process_at_once_after_the_last_word() -> None:
+    script = """
+import os, signal, time
+from dreamer_exp.runs.stopping import stop_on_signals
+with stop_on_signals(lambda number: print("last word", flush=True)) as stop:
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        print("never printed")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (130, "last word\n")

@@ -15,9 +15,10 @@ from omegaconf import DictConfig
 
 from dreamer_exp.config import compose, help, load, mistakes
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.envs.make import contract_of
+from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import probe
-from dreamer_exp.runs import directory, dry_run
+from dreamer_exp.runs import directory, dry_run, names
+from dreamer_exp.runs.forecast import check_memory
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACKS = os.environ.get(FULL_ERROR) == "1"  # asked for by the user, before main() sets it for its own end
@@ -31,10 +32,13 @@ def compose_and_run(config: DictConfig) -> float | None:
         machine = probe()
         experiment = load.load_experiment(config, machine)
         contract = contract_of(experiment.env, experiment.obs_contract)
+        check_memory(experiment, contract, machine)
+        names.check_objective(experiment.run.objective)
         if config.dry_run:
             dry_run.show(experiment, contract, machine)
             directory.remove_traces(output)
             return None
+        require(experiment.env)
     except (UserError, *mistakes.MISTAKES) as mistake:  # the latter from a reference that leads nowhere, as ${no.key}
         directory.remove_traces(output)
         return fail(mistake)
@@ -62,7 +66,8 @@ def report(error: Exception) -> int:
     mistake 2, else 1."""
     if TRACEBACKS:
         traceback.print_exception(error)
-    mistake = isinstance(error, (UserError, *mistakes.MISTAKES))
+    composing = not HydraConfig.initialized()  # Hydra raises bare ValueErrors too: algo=3, env=null
+    mistake = composing or isinstance(error, (UserError, *mistakes.MISTAKES))
     print(f"dreamer_exp: {mistakes.retell(error) if mistake else error}", file=sys.stderr)
     return 2 if mistake else 1
 
@@ -73,6 +78,7 @@ def main() -> None:
         print(help.help_text(_config_dirs(sys.argv)))
         return
     compose.prepare()
+    HydraConfig.instance().cfg = None  # of an earlier call in this process
     os.environ[FULL_ERROR] = "1"  # so that Hydra raises its errors to us, and doesn't print and exit
     try:
         compose_and_run()

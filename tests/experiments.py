@@ -47,3 +47,9 @@ def experiment(*overrides: str, on: Machine | None = None, config_dir: Path | No
 def nano(*overrides: str, on: Machine | None = None) -> Experiment:
     """The smallest experiment that does everything; later overrides win."""
     return experiment(*NANO, *overrides, on=on)
+
+
+def nano_gym(env_id: str, *overrides: str) -> Experiment:
+    """The smallest experiment on a Gymnasium task."""
+    words = [word for word in NANO if not word.startswith("env.")]
+    return experiment(*words, "env=gym", f"env.id={env_id}", "env.max_steps=20", "obs_contract=vector", *overrides)

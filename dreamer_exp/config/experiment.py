@@ -16,6 +16,13 @@ from dreamer_exp.config.schema import (
     TrackingConfig,
 )
 
+UNSHAPING = {
+    "run": ("id", "log_level", "objective", "checkpoint_every", "keep_checkpoints"),
+    "hardware": ("name", "num_cpus", "ray_address"),
+    "obs_contract": ("name",),
+    "evaluation": ("name",),
+}
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -65,12 +72,13 @@ class Experiment:
     def fingerprint(self) -> str:
         """16 hex digits that two experiments share exactly when all values that shape the result are equal.
 
-        The run's id, log level and objective and the tracking do not shape it, and are left out.
+        Names of options, what is kept and shown, and where Ray runs do not shape it, and are left out.
         """
         tree = self.to_dict()
         del tree["tracking"]
-        for name in ("id", "log_level", "objective"):
-            del tree["run"][name]
+        for group, names in UNSHAPING.items():
+            for name in names:
+                del tree[group][name]
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
     def planned_updates(self) -> int:

@@ -11,6 +11,7 @@ from ray.tune.registry import register_env
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
+from dreamer_exp.dreamer.env_runner import CandidEnvRunner
 from dreamer_exp.dreamer.episodes import EpisodeCallback
 from dreamer_exp.envs.make import make_env
 
@@ -70,13 +71,16 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
         replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": algo.replay_capacity},
     )
     config.env_runners(
+        env_runner_cls=CandidEnvRunner,
         num_env_runners=hardware.num_env_runners,
         num_envs_per_env_runner=hardware.num_envs_per_env_runner,
         rollout_fragment_length=hardware.rollout_fragment_length,
     )
     config.learners(num_learners=hardware.num_learners, num_gpus_per_learner=hardware.num_gpus_per_learner)
+    # an env runner that fails ends the run with its error; RLlib's default restarts it in silence, for ever
+    config.fault_tolerance(restart_failed_env_runners=False)
     config.callbacks(EpisodeCallback)
-    config.debugging(seed=experiment.run.seed, log_level="ERROR")
+    config.debugging(seed=experiment.run.seed, log_level=rllib_log_level(experiment))
     return config
 
 
@@ -126,3 +130,8 @@ def _check_torch_sees_gpu(asked: int) -> None:
             f"hardware.num_gpus_per_learner={asked}, but this torch ({torch.__version__}) cannot use a GPU; install "
             "a CUDA build of torch, or use hardware=cpu."
         )
+
+
+def rllib_log_level(experiment: Experiment) -> str:
+    """RLlib is silent but at DEBUG: what ends a run is told by us, once, and its traceback is kept."""
+    return "DEBUG" if experiment.run.log_level == "DEBUG" else "CRITICAL"

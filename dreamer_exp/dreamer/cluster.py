@@ -14,8 +14,6 @@ from dreamer_exp.config.experiment import Experiment
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # sends nothing anywhere
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no notice about CUDA_VISIBLE_DEVICES
-    # env runners' arguments travel inside the call: outside it, Ray prints an error that they might be lost
-    "RAY_max_direct_call_object_size": "1000000",
 }
 
 
@@ -30,7 +28,7 @@ def ray_session(experiment: Experiment) -> Iterator[None]:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     debugging = level == "DEBUG"
-    common = {"logging_level": logging.DEBUG if debugging else logging.ERROR, "log_to_driver": debugging}
+    common = {"logging_level": logging.DEBUG if debugging else logging.CRITICAL, "log_to_driver": debugging}
     try:
         if hardware.ray_address is not None:
             ray.init(address=hardware.ray_address, **common)

@@ -93,7 +93,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def remove_traces(root: Path) -> None:
-    """Takes away what Hydra wrote for a run that never began; a directory that holds anything else stays."""
+    """Takes away what Hydra wrote for a run that never began; directories that hold anything else stay."""
     shutil.rmtree(root / ".hydra", ignore_errors=True)
-    if root.is_dir() and not any(root.iterdir()):
-        root.rmdir()
+    for folder in (root, root.parent):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

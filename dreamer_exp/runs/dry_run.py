@@ -6,6 +6,7 @@ from rich.table import Table
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.envs.make import unchecked
 from dreamer_exp.hardware import Machine
 from dreamer_exp.runs.forecast import Forecast, forecast, gibibytes
 
@@ -19,7 +20,9 @@ def show(experiment: Experiment, contract: ObservationContract, machine: Machine
     console.print(plan_table(experiment, contract, machine))
     for line in warnings(experiment, forecast(experiment, contract), machine):
         console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
-    console.print("Dry run: nothing was started or written.")
+    if left := unchecked(experiment.env):
+        console.print(f"not checked: {left}", style="yellow", markup=False, soft_wrap=True)
+    console.print("Dry run: nothing was started.")
 
 
 def observation_table(contract: ObservationContract) -> Table:

@@ -10,7 +10,8 @@ CHATTY = ("ray", "ray.rllib", "ray.data", "ray.tune", "wandb", "matplotlib", "PI
 def quiet(level: str) -> None:
     """Sets the level of our own log, keeps libraries at WARNING or above, and drops notices no user can act on."""
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
-    library_level = level if level == "DEBUG" else max(logging.getLevelName(level), logging.ERROR)
+    # not even their errors: what ends a run is told by us, once, and its traceback is kept
+    library_level = level if level == "DEBUG" else logging.CRITICAL
     for name in CHATTY:
         logging.getLogger(name).setLevel(library_level)
     if level != "DEBUG":

@@ -1,4 +1,4 @@
-"""One metrics row an iteration: the names (an interface: compare, W&B and users read them), and how they are filled."""
+"""One metrics row an iteration, and how it is filled (the names: names.py)."""
 
 import math
 import time
@@ -10,34 +10,7 @@ import psutil
 
 from dreamer_exp.dreamer.algorithm import Iteration
 from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
-
-WINDOW = 100  # finished episodes
-
-# our name: the learner's, in RLlib 2.60
-LEARNER_METRICS = {
-    "loss/world_model": "WORLD_MODEL_L_total",
-    "loss/decoder": "WORLD_MODEL_L_decoder",
-    "loss/reward": "WORLD_MODEL_L_reward",
-    "loss/continue": "WORLD_MODEL_L_continue",
-    "loss/prediction": "WORLD_MODEL_L_prediction",
-    "loss/dynamics": "WORLD_MODEL_L_dynamics",
-    "loss/representation": "WORLD_MODEL_L_representation",
-    "loss/actor": "ACTOR_L_total",
-    "loss/actor_reinforce": "ACTOR_L_neglogp_reinforce_term",
-    "loss/actor_entropy_term": "ACTOR_L_neg_entropy_term",
-    "loss/critic": "CRITIC_L_total",
-    "loss/critic_value_targets": "CRITIC_L_neg_logp_of_value_targets",
-    "loss/critic_slow_regulariser": "CRITIC_L_slow_critic_regularization",
-    "actor_entropy": "ACTOR_action_entropy",
-    "return_percentile_5": "ACTOR_value_targets_pct5_ema",
-    "return_percentile_95": "ACTOR_value_targets_pct95_ema",
-    "grad_norm/world_model": "WORLD_MODEL_gradients_global_norm",
-    "grad_norm/actor": "ACTOR_gradients_global_norm",
-    "grad_norm/critic": "CRITIC_gradients_global_norm",
-    "grad_max/world_model": "WORLD_MODEL_gradients_maxabs_after_clipping",
-    "grad_max/actor": "ACTOR_gradients_maxabs_after_clipping",
-    "grad_max/critic": "CRITIC_gradients_maxabs_after_clipping",
-}
+from dreamer_exp.runs.names import LEARNER_METRICS, WINDOW
 
 
 class Counters:

@@ -84,7 +84,7 @@ class Run:
                     self.work(stop)
             state = "interrupted" if stop() else "finished"
         except BaseException as caught:
-            error = caught
+            error = reason(caught)
             raise self.failure(caught) from caught
         finally:
             summary = self.end(state, error)
@@ -225,7 +225,7 @@ class Run:
             "updates": self.counters.updates,
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "error": {"type": type(error).__name__, "message": str(error)} if error else None,
+            "error": {"type": type(error).__name__, "message": first_line(error)} if error else None,
         }
 
     def refresh_status(self) -> None:
@@ -239,7 +239,8 @@ class Run:
         if isinstance(caught, UserError) or not isinstance(caught, Exception):
             return caught
         write_text(self.directory.error, "".join(traceback.format_exception(caught)))
-        return RunFailed(f"{type(caught).__name__}: {caught}. The traceback is in {self.directory.error}")
+        told = reason(caught)
+        return RunFailed(f"{type(told).__name__}: {first_line(told)} (traceback: {self.directory.error})")
 
     def end(self, state: str, error: BaseException | None) -> dict[str, Any]:
         """Writes the last status, figures and summary, and closes the tracker."""
@@ -262,3 +263,14 @@ class Run:
         """The figure that a sweeper optimises."""
         value = summary["final"].get(self.experiment.run.objective)
         return float(value) if value is not None else None
+
+
+def reason(caught: BaseException) -> BaseException:
+    """The error itself, where Ray brought it from another process (RayTaskError.cause)."""
+    cause = getattr(caught, "cause", None)
+    return cause if isinstance(cause, BaseException) else caught
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).strip().splitlines()), "without a message")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dreamer_exp.dreamer.algorithm import Iteration
 from dreamer_exp.envs.episode import EpisodeResult
-from dreamer_exp.runs.metrics import LEARNER_METRICS, WINDOW, Counters, blank_nonfinite, make_row, window_figures
+from dreamer_exp.runs.metrics import Counters, blank_nonfinite, make_row, window_figures
+from dreamer_exp.runs.names import LEARNER_METRICS, ROW, WINDOW
 
 # the architecture's list: renaming one breaks compare, W&B boards and users' scripts
 PROMISED = """env_steps updates episodes episode_return_mean episode_return_window episode_length_mean
@@ -29,6 +30,10 @@ def row_of(iteration: Iteration, learner: dict[str, float] = LEARNER) -> dict[st
 
 def test_every_promised_name_is_in_the_row() -> None:
     assert set(PROMISED) <= set(row_of(Iteration(env_steps=16, updates=2)))
+
+
+def test_the_row_has_the_names_that_are_spelled_in_one_place_and_no_others() -> None:
+    assert tuple(row_of(Iteration(env_steps=16, updates=2))) == ROW
 
 
 def test_an_iteration_in_which_no_episode_ends_has_null_means_and_says_zero_episodes() -> None:

@@ -9,7 +9,8 @@ from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.runs import report
 from dreamer_exp.runs.directory import RunDirectory, append_row
 from dreamer_exp.runs.evaluation import evaluation_row
-from dreamer_exp.runs.metrics import LEARNER_METRICS, window_figures
+from dreamer_exp.runs.metrics import window_figures
+from dreamer_exp.runs.names import LEARNER_METRICS
 
 STATUS = {"state": "finished", "error": None}
 FAILED, REACHED = EpisodeResult(-3.0, 20, outcome="timeout"), EpisodeResult(9.0, 15, outcome="success")

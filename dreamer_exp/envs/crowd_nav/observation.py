@@ -36,12 +36,12 @@ def drive_state(robot: RobotState, route: Route) -> tuple[float, float, float, f
 
 
 def add_ray_noise(rays: Float32Array, rng: np.random.Generator) -> None:
-    """Disturb normalised rays (272,) in place: p = .005 reads the maximum, else p = .002 is scaled by U(0, 1).
+    """Disturb normalised rays (N,) in place: p = .005 reads the maximum, else p = .002 is scaled by U(0, 1).
 
     One uniform draw a ray decides both: below .005 it is a miss, and within the next slice its place in the slice,
     itself uniform, is the scale.
     """
-    draws = rng.random(RAYS)
+    draws = rng.random(len(rays))
     for ray in np.flatnonzero(draws < _ALTERED):
         if draws[ray] < RAY_MISS_PROBABILITY:
             rays[ray] = 1.0

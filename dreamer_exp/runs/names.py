@@ -1,0 +1,69 @@
+"""The names of a run's figures, spelled once: an interface that compare, W&B boards and users' scripts read."""
+
+from dreamer_exp.config.checks import nearest
+from dreamer_exp.config.errors import UserError
+
+WINDOW = 100  # finished episodes that the *_window figures look back on
+
+# our name: the learner's, in RLlib 2.60
+LEARNER_METRICS = {
+    "loss/world_model": "WORLD_MODEL_L_total",
+    "loss/decoder": "WORLD_MODEL_L_decoder",
+    "loss/reward": "WORLD_MODEL_L_reward",
+    "loss/continue": "WORLD_MODEL_L_continue",
+    "loss/prediction": "WORLD_MODEL_L_prediction",
+    "loss/dynamics": "WORLD_MODEL_L_dynamics",
+    "loss/representation": "WORLD_MODEL_L_representation",
+    "loss/actor": "ACTOR_L_total",
+    "loss/actor_reinforce": "ACTOR_L_neglogp_reinforce_term",
+    "loss/actor_entropy_term": "ACTOR_L_neg_entropy_term",
+    "loss/critic": "CRITIC_L_total",
+    "loss/critic_value_targets": "CRITIC_L_neg_logp_of_value_targets",
+    "loss/critic_slow_regulariser": "CRITIC_L_slow_critic_regularization",
+    "actor_entropy": "ACTOR_action_entropy",
+    "return_percentile_5": "ACTOR_value_targets_pct5_ema",
+    "return_percentile_95": "ACTOR_value_targets_pct95_ema",
+    "grad_norm/world_model": "WORLD_MODEL_gradients_global_norm",
+    "grad_norm/actor": "ACTOR_gradients_global_norm",
+    "grad_norm/critic": "CRITIC_gradients_global_norm",
+    "grad_max/world_model": "WORLD_MODEL_gradients_maxabs_after_clipping",
+    "grad_max/actor": "ACTOR_gradients_maxabs_after_clipping",
+    "grad_max/critic": "CRITIC_gradients_maxabs_after_clipping",
+}
+
+ROW = (
+    "iteration",
+    "env_steps",
+    "updates",
+    "episodes",
+    "episodes_total",
+    "episode_return_mean",
+    "episode_length_mean",
+    "episode_return_window",
+    "success_rate_window",
+    "collision_rate_window",
+    "timeout_rate_window",
+    "training_ratio_actual",
+    *LEARNER_METRICS,
+    "replay/steps",
+    "replay/bytes",
+    "time/sample_s",
+    "time/update_s",
+    "time/total_s",
+    "rate/env_steps_per_s",
+    "rate/updates_per_s",
+    "memory/rss_bytes",
+    "memory/gpu_bytes",
+)
+
+# what run_summary.json's `final` adds to the last row: the last evaluation's, or the window's where there was none
+FINAL = ("success_rate", "return_mean")
+
+
+def check_objective(name: str) -> None:
+    """Refuses a `run.objective` that no summary will have; raises UserError."""
+    if name not in (*FINAL, *ROW):
+        hint = nearest(name, (*FINAL, *ROW))
+        raise UserError(
+            f"run.objective={name!r} is no figure of a run.{hint} Usual: {', '.join(FINAL)}, loss/world_model."
+        )

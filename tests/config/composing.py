@@ -1,0 +1,111 @@
+"""Helpers for the config tests: composing in this process, what conf/ holds, and every key of the schema."""
+
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as compose_config
+from hydra import initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from dreamer_exp.config import compose
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.load import load_experiment
+from dreamer_exp.config.schema import ExperimentConfig
+from dreamer_exp.hardware import Machine
+from tests.experiments import machine
+
+CONF = compose.config_dir()
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+PRESETS = [option for group, option in OPTIONS if group == "experiment"]
+
+
+@cache  # a default composition takes 70 ms, and many tests begin with one; nothing may write into it
+def composed(*overrides: str) -> DictConfig:
+    """The config as Hydra composes it from these words of a command line."""
+    compose.prepare()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config: DictConfig = compose_config("config", list(overrides))
+    return config
+
+
+def composed_object(*overrides: str) -> ExperimentConfig:
+    """The composed config as dataclasses, "auto" still in it."""
+    config = OmegaConf.to_object(composed(*overrides))
+    assert isinstance(config, ExperimentConfig)
+    return config
+
+
+def loaded(*overrides: str, on: Machine | None = None) -> Experiment:
+    """The Experiment of these words on a machine, by default one with plenty of everything."""
+    return load_experiment(composed(*overrides), on or machine(cpus=64, gpus=8))
+
+
+def value_at(tree: Any, path: str) -> Any:
+    """The value of a dotted key in nested dataclasses."""
+    for name in path.split("."):
+        tree = getattr(tree, name)
+    return tree
+
+
+def option_file(group: str, option: str) -> Path:
+    """Where an option is written."""
+    return CONF / group / f"{option}.yaml"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the schema, in the tree of one environment."""
+
+    env: str
+    path: str
+    declared: Field[Any]
+
+    def __str__(self) -> str:
+        return f"{self.path} (env={self.env})" if self.path.startswith("env.") else self.path
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None, float | None]:
+        """low, high (inclusive) and above (exclusive)."""
+        allowed = self.declared.metadata
+        return allowed["low"], allowed["high"], allowed["above"]
+
+    @property
+    def choices(self) -> tuple[str, ...] | None:
+        """The words allowed."""
+        words: tuple[str, ...] | None = self.declared.metadata["choices"]
+        return words
+
+    @property
+    def takes(self) -> Any:
+        """Its declared type."""
+        return self.declared.type
+
+
+def schema_keys() -> list[Key]:
+    """Every key there is: those of each environment, and all the others once."""
+    trees = {env: composed_object(f"env={env}") for group, env in OPTIONS if group == "env"}
+    return [
+        Key(env, path, declared)
+        for env, tree in trees.items()
+        for path, declared in _leaves(tree)
+        if env == "crowd_nav" or path.startswith("env.")
+    ]
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Field[Any]]]:
+    for declared in fields(node):
+        child = getattr(node, declared.name)
+        if is_dataclass(child):
+            yield from _leaves(child, f"{prefix}{declared.name}.")
+        else:
+            yield f"{prefix}{declared.name}", declared
+
+
+def with_value(tree: Any, path: str, value: Any) -> Any:
+    """The dataclasses with another value at a dotted key."""
+    name, _, rest = path.partition(".")
+    return replace(tree, **{name: with_value(getattr(tree, name), rest, value) if rest else value})

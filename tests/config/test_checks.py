@@ -1,0 +1,215 @@
+"""Refused values: past each bound and word of the schema, and what does not go together."""
+
+import math
+
+import pytest
+from composing import Key, composed_object, loaded, schema_keys, with_value
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamer_exp.config.checks import check_values, nearest
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.crowd_nav.baselines import BASELINES
+from dreamer_exp.envs.make import contract_of
+from tests.experiments import machine
+
+KEYS = schema_keys()
+TREES = {key.env: composed_object(f"env={key.env}") for key in KEYS}
+NUMBERS = [key for key in KEYS if key.takes in (int, float, int | str, int | None)]
+WHOLE = (int, int | str, int | None)
+
+
+def check(key: Key, value: object) -> None:
+    check_values(with_value(TREES[key.env], key.path, value))
+
+
+def beyond(key: Key) -> list[float]:
+    """The nearest values outside each bound of the key."""
+    low, high, above = key.bounds
+    step = 1 if key.takes in WHOLE else 1e-6
+    return [
+        *([low - step] if low is not None else []),
+        *([high + step] if high is not None else []),
+        *([above] if above is not None else []),
+    ]
+
+
+def at_the_edge(key: Key) -> list[float]:
+    """The last values inside each bound of the key."""
+    low, high, above = key.bounds
+    return [*(bound for bound in (low, high) if bound is not None), *([above + 1e-6] if above is not None else [])]
+
+
+# One value
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key in NUMBERS for value in beyond(key)], ids=str)
+def test_a_number_past_its_bound_is_refused_in_one_line_with_key_value_and_bound(key: Key, value: float) -> None:
+    with pytest.raises(UserError) as refused:
+        check(key, value)
+
+    line = str(refused.value)
+    assert line.startswith(f"{key.path}={value} is out of range: it has to be ")
+    assert all(str(bound) in line for bound in key.bounds if bound is not None)
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key in NUMBERS for value in at_the_edge(key)], ids=str)
+def test_a_number_at_its_bound_is_taken(key: Key, value: float) -> None:
+    check(key, value)
+
+
+@pytest.mark.parametrize("key", [key for key in NUMBERS if key.takes is float], ids=str)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_key_takes_what_is_not_a_finite_number(key: Key, value: float) -> None:
+    with pytest.raises(UserError, match=rf"^{key.path}={value} is out of range: it has to be finite"):
+        check(key, value)
+
+
+@pytest.mark.parametrize("key", [key for key in NUMBERS if key.path.split(".")[0] in ("algo", "hardware")], ids=str)
+def test_every_number_of_algo_and_hardware_has_a_bound(key: Key) -> None:
+    assert any(bound is not None for bound in key.bounds)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key.choices and key.takes is str], ids=str)
+def test_a_word_that_is_not_allowed_is_answered_with_those_that_are(key: Key) -> None:
+    with pytest.raises(UserError) as refused:
+        check(key, "nonsense")
+
+    assert str(refused.value).startswith(f"{key.path}='nonsense' is not one of: {', '.join(key.choices or ())}.")
+
+
+@pytest.mark.parametrize(("key", "word"), [(key, word) for key in KEYS for word in key.choices or ()], ids=str)
+def test_a_word_that_is_allowed_is_taken(key: Key, word: str) -> None:
+    check(key, [word] if key.takes == list[str] else word)
+
+
+def test_a_misspelt_word_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"^run\.log_level='WARN' is not one of: .* Did you mean 'WARNING'\?$"):
+        loaded("run.log_level=WARN")
+
+
+def test_each_word_of_a_list_is_checked() -> None:
+    with pytest.raises(
+        UserError, match=r"^evaluation\.baselines='strait_to_goal' .* Did you mean 'straight_to_goal'\?$"
+    ):
+        loaded("evaluation.baselines=[random,strait_to_goal]")
+
+
+def test_the_baselines_allowed_are_those_there_are() -> None:
+    (declared,) = [key for key in KEYS if key.path == "evaluation.baselines"]
+
+    assert set(declared.choices or ()) == set(BASELINES)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key.takes == (int | str)], ids=str)
+def test_a_number_that_may_be_auto_takes_no_other_word(key: Key) -> None:
+    with pytest.raises(UserError, match=rf"^{key.path}='many' is neither a whole number nor 'auto'\.$"):
+        check(key, "many")
+
+
+@pytest.mark.parametrize("path", ["env.name", "obs_contract.name", "hardware.name", "evaluation.name"])
+def test_a_value_that_is_missing_is_asked_for(path: str) -> None:
+    with pytest.raises(UserError, match=rf"^{path} has no value: give it one"):
+        loaded(f"{path}=???")
+
+
+@given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=5))
+def test_a_hint_names_a_word_there_is_or_nothing(word: str, words: list[str]) -> None:
+    hint = nearest(word, words)
+
+    assert hint == "" or hint in [f" Did you mean {candidate!r}?" for candidate in words]
+
+
+# Values against each other
+
+
+@pytest.mark.parametrize(("capacity", "batch", "length"), [(511, 16, 32), (127, 2, 64), (1, 1, 2)])
+def test_a_replay_smaller_than_one_batch_is_refused(capacity: int, batch: int, length: int) -> None:
+    words = f"algo.replay_capacity={capacity}", f"algo.batch_size_B={batch}", f"algo.batch_length_T={length}"
+
+    with pytest.raises(UserError, match=rf"^algo\.replay_capacity={capacity} .*batch_length_T = {batch * length}\.$"):
+        loaded(*words)
+
+
+def test_a_replay_of_exactly_one_batch_is_taken() -> None:
+    assert loaded("algo.replay_capacity=512").algo.replay_capacity == 512
+
+
+def test_an_actor_without_its_critic_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^algo\.train_critic=False with algo\.train_actor=True"):
+        loaded("algo.train_critic=false")
+
+
+def test_learners_that_do_not_divide_the_batch_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^hardware\.num_learners=3 has to divide algo\.batch_size_B=16\.$"):
+        loaded("hardware.num_learners=3")
+
+
+def test_a_mode_of_tracking_without_a_tracker_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^tracking\.mode='online' needs a tracker"):
+        loaded("tracking=none", "tracking.mode=online")
+
+
+# Values against the machine
+
+
+@pytest.mark.parametrize(
+    ("words", "gpus", "line"),
+    [
+        (("hardware=cuda",), 0, "hardware.num_gpus_per_learner=1 asks for 1 GPU(s), and this machine shows 0"),
+        (("hardware.num_gpus_per_learner=2",), 1, "hardware.num_gpus_per_learner=2 asks for 2 GPU(s)"),
+        (("hardware=cuda", "hardware.num_learners=2"), 1, "hardware.num_gpus_per_learner=1 asks for 2 GPU(s)"),
+    ],
+)
+def test_absent_gpus_are_refused_with_where_that_was_read(words: tuple[str, ...], gpus: int, line: str) -> None:
+    with pytest.raises(UserError) as refused:
+        loaded(*words, on=machine(gpus=gpus))
+
+    assert str(refused.value).startswith(line)
+    assert "(test)" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "cpus", "line"),
+    [
+        (("hardware.num_env_runners=3",), 2, "hardware.num_env_runners=3 is more than hardware.num_cpus=2"),
+        (("hardware.num_env_runners=5", "hardware.num_cpus=4"), 64, "hardware.num_env_runners=5 is more than"),
+        (("hardware=apple_silicon", "hardware.num_cpus=4"), 12, "hardware.num_env_runners=8 is more than"),
+    ],
+)
+def test_more_env_runners_than_cpus_are_refused(words: tuple[str, ...], cpus: int, line: str) -> None:
+    with pytest.raises(UserError) as refused:
+        loaded(*words, on=machine(cpus=cpus))
+
+    assert str(refused.value).startswith(line)
+
+
+def test_as_many_env_runners_as_cpus_are_taken() -> None:
+    assert loaded("hardware.num_env_runners=4", on=machine(cpus=4)).hardware.num_env_runners == 4
+
+
+def test_a_cluster_elsewhere_is_not_measured_by_this_machine() -> None:
+    experiment = loaded("hardware=ray_cluster", "hardware.num_gpus_per_learner=1", on=machine(cpus=2, gpus=0))
+
+    assert experiment.hardware.num_env_runners == 8
+
+
+# The contract against the environment
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("obs_contract.keys=[drive_state,rayz]",), r"obs_contract\.keys: 'rayz' is not an observation .*'rays'"),
+        (("obs_contract.keys=[rays,rays]",), r"obs_contract\.keys: 'rays' is given twice"),
+        (("obs_contract=vector",), r"obs_contract\.keys: empty, .* name keys of: drive_state, rays"),
+        (("env=gym",), r"obs_contract\.keys: \['drive_state', 'rays'\] given, but this env observes Box.*; use \[\]"),
+        (("env=gym", "env.id=Nope-v0", "obs_contract=vector"), r"env\.id='Nope-v0' cannot be made"),
+    ],
+)
+def test_a_contract_that_the_environment_cannot_keep_is_refused(words: tuple[str, ...], line: str) -> None:
+    experiment = loaded(*words)
+
+    with pytest.raises(UserError, match=f"^{line}"):
+        contract_of(experiment.env, experiment.obs_contract)

@@ -1,0 +1,241 @@
+"""Composition: what conf/ holds composes into an Experiment, with the starter values, and the later word wins."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from composing import CONF, GROUPS, OPTIONS, PRESETS, composed, loaded, option_file, value_at
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamer_exp.config.compose import override_summary, run_stamp
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.load import load_experiment
+from dreamer_exp.envs.make import contract_of
+from tests.experiments import machine
+
+STARTER_VALUES = {  # the runbook's
+    "algo.training_ratio": 64,
+    "algo.batch_size_B": 16,
+    "algo.batch_length_T": 32,
+    "algo.horizon_H": 10,
+    "algo.model_size": "XS",
+    "algo.learner": "rllib",
+    "hardware.rollout_fragment_length": 16,
+    "run.seed": 123,
+    "run.train_iterations": 2000,
+    "run.checkpoint_every": 50,
+    "tracking.name": "wandb",
+    "tracking.mode": "offline",
+    "env.name": "crowd_nav",
+    "obs_contract.name": "drive_state_rays",
+    "obs_contract.keys": ["drive_state", "rays"],
+}
+EMBEDDED_PRESETS = [  # the others need the robot-sf extra
+    preset for preset in PRESETS if "robot_sf" not in option_file("experiment", preset).read_text(encoding="utf-8")
+]
+
+
+# What conf/ holds
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_loads(group: str, option: str) -> None:
+    experiment = loaded(f"{group}={option}")
+
+    assert not [path for path, value in _leaves(experiment.to_dict()) if value == "auto" and "ray_address" not in path]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_says_what_it_is_in_its_first_lines(group: str, option: str) -> None:
+    first, second, *_ = option_file(group, option).read_text(encoding="utf-8").splitlines()
+
+    assert (second if first.startswith("# @package") else first).startswith("# ")
+
+
+@pytest.mark.parametrize(("group", "option"), [(g, o) for g, o in OPTIONS if g not in ("experiment", "tracking")])
+def test_an_option_is_named_as_its_file(group: str, option: str) -> None:
+    assert composed(f"{group}={option}")[group].name == option
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_folder_of_conf_is_a_group_in_the_defaults_list(group: str) -> None:
+    defaults = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+
+    assert group in {name for entry in defaults if isinstance(entry, dict) for name in entry}
+
+
+@pytest.mark.parametrize("preset", EMBEDDED_PRESETS)
+def test_every_preset_has_a_contract_that_its_environment_keeps(preset: str) -> None:
+    experiment = loaded(f"experiment={preset}")
+
+    assert contract_of(experiment.env, experiment.obs_contract).size > 0
+
+
+# Defaults
+
+
+@pytest.mark.parametrize("path", STARTER_VALUES)
+def test_without_a_word_the_experiment_is_the_starter_profile(path: str) -> None:
+    assert value_at(loaded(), path) == STARTER_VALUES[path]
+
+
+def test_the_starter_profile_sees_831_numbers() -> None:
+    experiment = loaded()
+
+    assert contract_of(experiment.env, experiment.obs_contract).size == 831
+
+
+def test_planned_updates_replay_the_training_ratio_times_the_sampled_steps() -> None:
+    experiment = loaded("run.train_iterations=20", "hardware.num_env_runners=8")
+
+    assert experiment.hardware.env_steps_per_iteration == 8 * 16
+    assert experiment.planned_updates() == 20 * 8 * 16 * 64 // (16 * 32)
+
+
+def test_num_env_runners_0_samples_from_the_environments_of_the_main_process() -> None:
+    hardware = loaded("hardware.num_env_runners=0", "hardware.num_envs_per_env_runner=3").hardware
+
+    assert hardware.env_steps_per_iteration == 3 * 16
+
+
+# Who wins
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("hardware=apple_silicon", "hardware.num_env_runners=4"),
+        ("hardware.num_env_runners=4", "hardware=apple_silicon"),
+    ],
+)
+def test_a_word_on_the_command_line_wins_over_the_profile_in_any_order(words: tuple[str, str]) -> None:
+    assert loaded(*words).hardware.num_env_runners == 4
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_word_on_the_command_line_wins_over_every_preset(preset: str) -> None:
+    experiment = loaded(f"experiment={preset}", "algo.model_size=M", "run.id=mine", "evaluation=none")
+
+    assert (experiment.algo.model_size, experiment.run.id, experiment.evaluation.name) == ("M", "mine", "none")
+
+
+def test_a_preset_wins_over_the_defaults() -> None:
+    quickstart, defaults = loaded("experiment=quickstart"), loaded()
+
+    assert quickstart.env.scenario == "open" != defaults.env.scenario
+    assert quickstart.algo.model_size == "nano" != defaults.algo.model_size
+
+
+def test_a_preset_leaves_what_it_does_not_name() -> None:
+    assert loaded("experiment=quickstart").algo.horizon_H == loaded().algo.horizon_H
+
+
+def test_a_users_own_folder_adds_an_option_and_a_preset(tmp_path: Path) -> None:
+    for folder in ("hardware", "experiment"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "hardware" / "lab.yaml").write_text("defaults: [cpu, _self_]\nname: lab\nnum_env_runners: 3\n")
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults: [override /hardware: lab]\nalgo: {horizon_H: 7}\n"
+    )
+
+    experiment = loaded("experiment=mine", f"hydra.searchpath=[file://{tmp_path}]")  # what --config-dir adds to
+
+    assert (experiment.hardware.name, experiment.hardware.num_env_runners, experiment.algo.horizon_H) == ("lab", 3, 7)
+
+
+# Hardware
+
+
+def test_apple_silicon_is_8_runners_of_16_steps_on_the_cpu() -> None:
+    hardware = loaded("hardware=apple_silicon", on=machine(cpus=12)).hardware
+
+    assert (hardware.num_env_runners, hardware.rollout_fragment_length) == (8, 16)
+    assert (hardware.num_envs_per_env_runner, hardware.num_gpus_per_learner) == (1, 0)
+
+
+def test_apple_silicon_stays_as_it_is_on_a_smaller_machine_and_beside_a_gpu() -> None:
+    hardware = loaded("hardware=apple_silicon", on=machine(cpus=2, gpus=1)).hardware
+
+    assert (hardware.num_env_runners, hardware.num_gpus_per_learner) == (8, 0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "cpus", "runners"),
+    [
+        ("auto", 1, 0),
+        ("auto", 2, 0),
+        ("auto", 5, 1),
+        ("auto", 12, 8),
+        ("auto", 64, 8),
+        ("cpu", 2, 0),
+        ("cpu", 64, 8),
+        ("slurm", 2, 0),
+        ("slurm", 64, 60),
+    ],
+)
+def test_auto_env_runners_are_what_the_cpus_allow(profile: str, cpus: int, runners: int) -> None:
+    hardware = loaded(f"hardware={profile}", on=machine(cpus=cpus)).hardware
+
+    assert (hardware.num_cpus, hardware.num_env_runners) == (cpus, runners)
+
+
+def test_auto_env_runners_follow_num_cpus_where_the_user_gives_it() -> None:
+    assert loaded("hardware.num_cpus=6", on=machine(cpus=64)).hardware.num_env_runners == 2
+
+
+@pytest.mark.parametrize(
+    ("profile", "gpus", "taken"),
+    [("auto", 0, 0), ("auto", 1, 1), ("auto", 8, 1), ("slurm", 0, 0), ("slurm", 4, 1), ("cpu", 8, 0), ("cuda", 1, 1)],
+)
+def test_the_learner_takes_one_gpu_where_the_profile_wants_one(profile: str, gpus: int, taken: int) -> None:
+    assert loaded(f"hardware={profile}", on=machine(gpus=gpus)).hardware.num_gpus_per_learner == taken
+
+
+AUTO_PROFILES = {profile: composed(f"hardware={profile}") for profile in ("auto", "cpu", "slurm", "apple_silicon")}
+
+
+@given(st.sampled_from(sorted(AUTO_PROFILES)), st.integers(1, 512), st.integers(0, 16))
+def test_a_profile_that_adapts_fits_every_machine(profile: str, cpus: int, gpus: int) -> None:
+    hardware = load_experiment(AUTO_PROFILES[profile], machine(cpus, gpus)).hardware
+
+    assert 0 <= hardware.num_env_runners <= hardware.num_cpus
+    assert hardware.num_gpus_per_learner <= gpus
+
+
+# Directories' names
+
+
+def test_a_runs_directory_is_named_by_id_time_and_four_digits() -> None:
+    assert re.fullmatch(r"smoke_\d{8}T\d{6}Z_[0-9a-f]{4}", run_stamp("smoke"))
+
+
+@pytest.mark.parametrize("run_id", ["", "../up", "a/b", "/tmp/x", ".hidden", "-x", "two words", "x" * 81])
+def test_a_run_id_that_is_no_directory_name_is_refused(run_id: str) -> None:
+    with pytest.raises(UserError, match=r"^run\.id=.*letters, digits"):
+        run_stamp(run_id)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ("algo.training_ratio=32,algo.batch_size_B=8", "training_ratio=32,batch_size_B=8"),
+        ("env=gym,env.id=CartPole-v1", "env=gym,id=CartPole-v1"),
+        ("run.log_level=a/b c", "log_level=a-b-c"),
+        ("", "defaults"),
+    ],
+)
+def test_a_jobs_overrides_become_a_short_directory_name(overrides: str, name: str) -> None:
+    assert override_summary(overrides) == name
+
+
+@given(st.text(max_size=300))
+def test_a_jobs_directory_name_is_short_and_safe_whatever_the_overrides(overrides: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9=,._+-]{1,80}", override_summary(overrides))
+
+
+def _leaves(tree: object, path: str = "") -> list[tuple[str, object]]:
+    if isinstance(tree, dict):
+        return [leaf for name, child in tree.items() for leaf in _leaves(child, f"{path}.{name}")]
+    return [(path, tree)] if not path.endswith(".name") else []

@@ -1,0 +1,93 @@
+"""The wheel: built without a network, complete, and runnable from anywhere without the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+TIMEOUT_S = 120
+CONFIGS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("conf/**/*.yaml"))
+SCENARIOS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/envs/**/*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, timeout=TIMEOUT_S)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def held(wheel: Path) -> set[str]:
+    """The names of the wheel's files."""
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which the wheel's package comes before all others."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", str(folder), str(wheel)], check=True, capture_output=True, timeout=TIMEOUT_S)
+    return {**os.environ, "PYTHONPATH": str(folder)}
+
+
+def test_the_wheel_is_for_any_python_3(wheel: Path) -> None:
+    assert wheel.name.endswith("-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("option", CONFIGS)
+def test_the_wheel_holds_every_config(held: set[str], option: str) -> None:
+    assert f"dreamer_exp/{option}" in held
+
+
+@pytest.mark.parametrize("name", ["dreamer_exp/py.typed", *SCENARIOS])
+def test_the_wheel_holds_the_packages_data(held: set[str], name: str) -> None:
+    assert name in held
+
+
+def test_the_wheel_holds_nothing_but_the_package_and_its_metadata(held: set[str]) -> None:
+    assert {name.split("/")[0].partition("-")[0] for name in held} == {"dreamer_exp"}
+    assert [name for name in held if "__pycache__" in name] == []
+
+
+def test_the_installed_package_is_the_one_imported(installed: dict[str, str], tmp_path: Path) -> None:
+    done = _python(installed, tmp_path, "-c", "import dreamer_exp; print(dreamer_exp.__file__)")
+
+    assert Path(done.stdout.strip()).is_relative_to(installed["PYTHONPATH"])
+
+
+def test_the_installed_package_composes_its_own_configs(installed: dict[str, str], tmp_path: Path) -> None:
+    done = _python(installed, tmp_path, "-m", "dreamer_exp", "--info", "searchpath")
+
+    assert f"{installed['PYTHONPATH']}{os.sep}dreamer_exp{os.sep}conf" in done.stdout.replace("file://", "")
+    assert str(CHECKOUT) not in done.stdout
+
+
+def test_the_installed_package_makes_a_dry_run_from_another_directory(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    done = _python(installed, tmp_path, "-m", "dreamer_exp", "dry_run=true")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "831 floats" in done.stdout
+
+
+def _python(environ: dict[str, str], directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=directory,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -62,6 +63,8 @@ def closing_table(summary: dict[str, Any]) -> Table | None:
     table = Table(
         title=f"{named[0][1]['episodes']} episodes on fixed seeds",
         caption="success with its 95 % interval; collisions with pedestrians and walls",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     for heading in ("policy", "success", "pedestrian", "wall", "timeout", "return", "steps"):
         table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
@@ -92,12 +95,11 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
     if table is not None:
         console.print(table)
     console.print(f"Run: {root}", soft_wrap=True, markup=False)
-    console.print(f"Curve: {root / 'report' / 'learning_curve.png'}", soft_wrap=True, markup=False)
-    console.print(
-        "Next: python -m dreamer_exp env.scenario=crossing algo.model_size=XS   (add dry_run=true to see it first)",
-        soft_wrap=True,
-        markup=False,
-    )
+    lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
+    lines += [f"Upload: wandb sync {folder}" for folder in root.glob("wandb/offline-run-*")]
+    lines += ["Next: python -m dreamer_exp env.scenario=crossing   (add dry_run=true to see it first)"]
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def draw_learning_curve(directory: RunDirectory) -> Path | None:

@@ -22,10 +22,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/env_rate.py
 	$(BIN)/python benchmarks/startup.py
 
-# torch first, by its range alone: where pip is offered a CPU build of it, the rest of the install then keeps that
+# torch first and by itself: where pip is offered a CPU build of it, the rest of the install then keeps that
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet 'torch>=2.11,<2.14'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 

@@ -1,6 +1,6 @@
 """Draws docs/crowd_nav.png, the README's picture: six scenario families, the ORCA baseline driving.
 
-    python docs/draw_gallery.py
+python docs/draw_gallery.py
 """
 
 from pathlib import Path
@@ -28,6 +28,7 @@ def scene(family: str) -> Image.Image:
 
 
 def main() -> None:
+    """Draws the picture."""
     picture = Image.new("RGB", (3 * SIDE, 2 * (SIDE + CAPTION)), "white")
     draw = ImageDraw.Draw(picture)
     for index, family in enumerate(FAMILIES):

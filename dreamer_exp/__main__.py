@@ -32,15 +32,16 @@ def compose_and_run(config: DictConfig) -> float | None:
         machine = probe()
         experiment = load.load_experiment(config, machine)
         contract = contract_of(experiment.env, experiment.obs_contract)
-        check_memory(experiment, contract, machine)
         names.check_objective(experiment.run.objective)
+        check_memory(experiment, contract, machine)
         if config.dry_run:
             dry_run.show(experiment, contract, machine)
-            directory.remove_traces(output)
+            forget(output)
             return None
         require(experiment.env)
+        directory.refuse_second_run(output)
     except (UserError, *mistakes.MISTAKES) as mistake:  # the latter from a reference that leads nowhere, as ${no.key}
-        directory.remove_traces(output)
+        forget(output)
         return fail(mistake)
     with warnings.catch_warnings():
         # here, as it imports ray and torch, which a dry run must not; RLlib makes a CartPole when it is imported, and
@@ -54,21 +55,43 @@ def compose_and_run(config: DictConfig) -> float | None:
         return fail(error)
 
 
+def forget(output: Path) -> None:
+    """Removes what Hydra wrote for a job that doesn't run, from a directory that this process made and no other."""
+    if compose.is_ours(output):
+        directory.remove_traces(output)
+        if output.parent.name == "outputs":  # conf/config.yaml's, which Hydra makes on the way
+            directory.remove_if_empty(output.parent)
+
+
+class JobFailed(Exception):
+    """A job of a sweep failed, and has been told."""
+
+
 def fail(error: Exception) -> NoReturn:
-    """Ends a single run with its exit code; in a sweep Hydra finishes the other jobs, then raises this."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise error
+    """Ends a single run with its exit code; in a sweep tells the job's fault, and lets Hydra go on with the others."""
+    job = HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN:
+        report(error, f"job {job.job.num} ({job.job.override_dirname}): ")
+        raise JobFailed from error
     sys.exit(report(error))
 
 
-def report(error: Exception) -> int:
+def report(error: Exception, where: str = "") -> int:
     """Prints an error in one line (under HYDRA_FULL_ERROR=1 also its traceback); returns the exit code: a user's
     mistake 2, else 1."""
     if TRACEBACKS:
         traceback.print_exception(error)
+    if isinstance(error, JobFailed):
+        print("dreamer_exp: not every job of the sweep succeeded; the lines above say which failed.", file=sys.stderr)
+        return 1
+    if isinstance(error, OSError) and not isinstance(error, mistakes.MISTAKES):
+        print(
+            f"dreamer_exp: the run's directory cannot be written ({error}); choose hydra.run.dir=...", file=sys.stderr
+        )
+        return 1
     composing = not HydraConfig.initialized()  # Hydra raises bare ValueErrors too: algo=3, env=null
     mistake = composing or isinstance(error, (UserError, *mistakes.MISTAKES))
-    print(f"dreamer_exp: {mistakes.retell(error) if mistake else error}", file=sys.stderr)
+    print(f"dreamer_exp: {where}{mistakes.retell(error) if mistake else error}", file=sys.stderr)
     return 2 if mistake else 1
 
 
@@ -82,6 +105,8 @@ def main() -> None:
     os.environ[FULL_ERROR] = "1"  # so that Hydra raises its errors to us, and doesn't print and exit
     try:
         compose_and_run()
+    except KeyboardInterrupt:  # before the run listens to signals, or after
+        sys.exit(130)
     except Exception as error:  # noqa: BLE001  # the last frame of the program: told in one line, never swallowed
         sys.exit(report(error))
 

@@ -1,6 +1,7 @@
 """The program as a user starts it: real processes, in a directory that is not the checkout."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,7 +135,9 @@ def test_a_sweeps_dry_run_shows_each_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize("group", sorted(path.name for path in config_dir().iterdir() if path.is_dir()))
 def test_help_names_every_group_and_its_options(help_page: Ended, group: str) -> None:
     (line,) = [line for line in help_page.out.splitlines() if line.strip().startswith(f"{group} ")]
-    listed = [word.strip().rstrip("*") for word in line.removeprefix(f"    {group}").split(",")]
+    after = help_page.out[help_page.out.index(line) + 4 + len(group) :]
+    whole = re.split(r"\n    \w|\n\n", after)[0]  # up to the next group
+    listed = [word.strip().rstrip("*") for word in whole.split(",")]
 
     assert listed == sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
 

@@ -14,8 +14,9 @@ from dreamer_exp.hardware import Machine
 
 def nearest(word: str, candidates: Sequence[str]) -> str:
     """` Did you mean 'x'?` for the candidate most like the word, or nothing when none is."""
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    folded = {candidate.casefold(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.5)
+    return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 
 def check_values(config: ExperimentConfig) -> None:
@@ -91,18 +92,19 @@ def check_together(experiment: Experiment, machine: Machine) -> None:
         raise UserError(
             f"hardware.num_learners={hardware.num_learners} has to divide algo.batch_size_B={algo.batch_size_B}."
         )
-    if experiment.tracking.name == "none" and experiment.tracking.mode != "disabled":
-        raise UserError(f"tracking.mode={experiment.tracking.mode!r} needs a tracker: add tracking.name=wandb.")
     if hardware.ray_address is None:
         _check_machine(experiment, machine)
 
 
 def _check_machine(experiment: Experiment, machine: Machine) -> None:
     hardware = experiment.hardware
-    if hardware.num_env_runners > hardware.num_cpus:
+    room = hardware.num_cpus - hardware.num_learners
+    if hardware.num_env_runners > room:
+        less = f" less hardware.num_learners={hardware.num_learners}" if hardware.num_learners else ""
         raise UserError(
-            f"hardware.num_env_runners={hardware.num_env_runners} is more than hardware.num_cpus={hardware.num_cpus}: "
-            f"each env runner takes one CPU; at most {hardware.num_cpus}, or 0 to step in the main process."
+            f"hardware.num_env_runners={hardware.num_env_runners} is more than hardware.num_cpus={hardware.num_cpus}"
+            f"{less}: each takes one CPU, on which its environments take turns; "
+            f"at most {max(0, room)}, where 0 steps in the main process."
         )
     gpus_asked = hardware.num_gpus_per_learner * max(1, hardware.num_learners)
     if gpus_asked > machine.gpus:

@@ -51,6 +51,14 @@ def _unlock(node: DictConfig) -> None:
             _unlock(child)
 
 
+_STAMPS: set[str] = set()  # names of directories that this process made up, and that are therefore its own
+
+
+def is_ours(directory: Path) -> bool:
+    """Whether this process made up the directory's name, or that of the sweep it lies in."""
+    return directory.name in _STAMPS or directory.parent.name in _STAMPS
+
+
 def run_stamp(run_id: str) -> str:
     """`<run.id>_<UTC yyyymmddThhmmssZ>_<4 hex>`: two runs that start in the same second do not share a directory.
 
@@ -62,11 +70,13 @@ def run_stamp(run_id: str) -> str:
             f"run.id={run_id!r} cannot begin a directory's name: 1 to 80 letters, digits and . _ -, "
             "the first a letter or digit."
         )
-    return f"{run_id}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{secrets.token_hex(2)}"
+    stamp = f"{run_id}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{secrets.token_hex(2)}"
+    _STAMPS.add(stamp)
+    return stamp
 
 
 def override_summary(override_dirname: str) -> str:
     """A job's overrides as a short directory name: `training_ratio=32,batch_size_B=8`."""
     words = [word.rpartition("=")[0].rpartition(".")[2] + "=" + word.rpartition("=")[2]
              for word in override_dirname.split(",") if "=" in word]  # fmt: skip
-    return re.sub(r"[^A-Za-z0-9=,._+-]", "-", ",".join(words))[:80] or "defaults"
+    return re.sub(r"[^A-Za-z0-9=,._+-]", "-", ",".join(words))[:80].rstrip(",") or "defaults"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import yaml
@@ -85,7 +85,3 @@ class Experiment:
         """Updates that the training ratio will have asked for after `run.train_iterations`."""
         sampled = self.run.train_iterations * self.hardware.env_steps_per_iteration
         return int(sampled * self.algo.training_ratio / (self.algo.batch_size_B * self.algo.batch_length_T))
-
-    def with_iterations(self, train_iterations: int) -> "Experiment":
-        """The same experiment, run for another number of iterations."""
-        return replace(self, run=replace(self.run, train_iterations=train_iterations))

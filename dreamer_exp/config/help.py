@@ -1,5 +1,6 @@
 """The text of `python -m dreamer_exp --help`: the groups with their options, the usual overrides, examples."""
 
+import textwrap
 from pathlib import Path
 
 from dreamer_exp.config.compose import config_dir
@@ -44,7 +45,12 @@ def help_text(extra_dirs: tuple[Path, ...] = ()) -> str:
     """The whole text; `extra_dirs` are the user's `--config-dir` folders, whose options are listed too."""
     groups = {folder.name: options(folder.name, (config_dir(), *extra_dirs)) for folder in sorted(_groups())}
     width = max(map(len, groups))
-    lines = [f"    {name:<{width}}  {', '.join(found)}" for name, found in groups.items()]
+    lines = [
+        textwrap.fill(
+            ", ".join(found), 98, initial_indent=f"    {name:<{width}}  ", subsequent_indent=" " * (width + 6)
+        )
+        for name, found in groups.items()
+    ]
     return INTRODUCTION + "\n".join(lines) + "\n" + USUAL
 
 

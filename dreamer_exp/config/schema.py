@@ -40,7 +40,9 @@ class RunConfig:
     checkpoint_every: int = key(50, "iterations between checkpoints; the last iteration always writes one", low=1)
     keep_checkpoints: int = key(3, "newest checkpoints kept beside the best one", low=1)
     log_level: str = key(
-        "INFO", "least severe message shown, ours and Ray's", choices=("DEBUG", "INFO", "WARNING", "ERROR")
+        "INFO",
+        "least severe message shown; Ray and RLlib speak at DEBUG only",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     )
     objective: str = key("success_rate", "figure of run_summary.json's `final` that the entry point returns")
 
@@ -60,7 +62,7 @@ class CrowdNavReward:
     progress: float = key(2.2, "per metre of progress along the route")
     living: float = key(-0.01, "per step")
     collision: float = key(-10.0, "once, at a collision")
-    near_miss: float = key(-1.0, "per step with a pedestrian's surface closer than 0.3 m")
+    near_miss: float = key(-1.0, "per step with a pedestrian's surface closer than 0.5 m")
     comfort: float = key(-0.5, "per step, times how far the nearest pedestrian's 1 m of space is entered, 0 to 1")
     smoothness: float = key(-0.2, "per step, times the change of the action, 0 to 1")
     timeout: float = key(-3.0, "once, at the step limit")
@@ -82,10 +84,46 @@ class CrowdNavConfig(EnvConfig):
 
 
 @dataclass(frozen=True)
+class ScenarioMatrixConfig:
+    """A file of Robot SF scenarios, of which each episode drives one."""
+
+    path: str | None = key(None, "the matrix, from here or from Robot SF's checkout; null: the map pool's own map")
+    strategy: str = key("random", "how a reset without a scenario chooses one", choices=("random", "cycle"))
+    weights: dict[str, float] = key({}, "relative frequency by scenario under random, others 0; empty: all alike")
+    include: list[str] = key([], "scenarios to take; empty: all")
+    exclude: list[str] = key([], "scenarios to leave out")
+    switch_per_reset: bool = key(True, "choose at each reset; false: stay with the first until a reset has a seed")
+
+
+@dataclass(frozen=True)
 class RobotSFConfig(EnvConfig):
-    """Robot SF, the simulator that crowd_nav stands in for."""
+    """Robot SF, the simulator that crowd_nav stands in for (envs/robot_sf/)."""
 
     name: str = key("robot_sf", "which environment", choices=("robot_sf",))
+    max_steps: int = key(
+        2000,
+        "steps after which an episode is truncated (a timeout); a scenario's own limit holds where it is lower",
+        low=1,
+    )
+    dt: float = key(0.1, "seconds in a step; the contract's is 0.1", above=0, high=1)
+    lidar_noise: bool = key(True, "crowd_nav's lidar noise, drawn from the episode's seed (Robot SF's own stays off)")
+    reward_name: str = key(
+        "route_completion_v2",
+        "Robot SF's reward",
+        choices=(
+            "route_completion_v2",
+            "route_completion_v3",
+            "social_quality_v1",
+            "simple",
+            "punish_action",
+            "snqi_step",
+            "alyassi",
+        ),
+    )
+    reward_weights: dict[str, float] = key({}, "weights of the reward's terms; those not named keep Robot SF's")
+    config: dict[str, Any] = key({}, "nested overrides of Robot SF's RobotSimulationConfig, each checked against it")
+    factory_kwargs: dict[str, Any] = key({}, "further arguments of Robot SF's make_robot_env")
+    scenario_matrix: ScenarioMatrixConfig = field(default_factory=ScenarioMatrixConfig)
 
 
 @dataclass(frozen=True)
@@ -159,7 +197,7 @@ class TrackingConfig:
     """Weights & Biases."""
 
     name: str = key("wandb", "the tracker", choices=("wandb", "none"))
-    mode: str = key("offline", "offline writes into the run's wandb/ folder", choices=("offline", "online", "disabled"))
+    mode: str = key("offline", "offline writes into the run's wandb/ folder", choices=("offline", "online"))
     project: str = key("dreamer-exp", "W&B project")
     entity: str | None = key(None, "W&B user or team")
     group: str | None = key(None, "W&B group")

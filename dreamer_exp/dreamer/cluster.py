@@ -2,13 +2,17 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.experiment import Experiment, Hardware
+
+CONNECT_TIMEOUT_S = 3.0
 
 # read by Ray when it starts
 QUIET = {
@@ -22,30 +26,53 @@ def ray_session(experiment: Experiment) -> Iterator[None]:
     """Ray initialised for this experiment, and shut down at the end whatever happened.
 
     Raises:
-        UserError: no cluster answers at hardware.ray_address.
+        UserError: no cluster answers at hardware.ray_address, or it has too few CPUs.
     """
-    hardware, level = experiment.hardware, experiment.run.log_level
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    debugging = level == "DEBUG"
+    debugging = experiment.run.log_level == "DEBUG"
     common = {"logging_level": logging.DEBUG if debugging else logging.CRITICAL, "log_to_driver": debugging}
-    try:
-        if hardware.ray_address is not None:
-            ray.init(address=hardware.ray_address, **common)
-        else:
-            ray.init(
-                num_cpus=hardware.num_cpus,
-                num_gpus=hardware.num_gpus_per_learner * max(1, hardware.num_learners),
-                include_dashboard=False,
-                _node_ip_address="127.0.0.1",
-                **common,
-            )
-    except ConnectionError as error:
-        raise UserError(
-            f"hardware.ray_address={hardware.ray_address!r}: no Ray cluster answers there ({error}); start one with "
-            "`ray start --head`, or leave it null for a local one."
-        ) from error
+    if experiment.hardware.ray_address is not None:
+        _join(experiment.hardware, common)
+    else:
+        _start(experiment.hardware, common)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start(hardware: Hardware, common: dict[str, Any]) -> None:
+    ray.init(
+        address="local",  # not what RAY_ADDRESS or an earlier `ray start` would lead to
+        num_cpus=hardware.num_cpus,
+        num_gpus=hardware.num_gpus_per_learner * max(1, hardware.num_learners),
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        **common,
+    )
+
+
+def _join(hardware: Hardware, common: dict[str, Any]) -> None:
+    try:
+        _check_answers(str(hardware.ray_address))
+        ray.init(address=hardware.ray_address, **common)
+    except OSError as error:
+        raise UserError(
+            f"hardware.ray_address={hardware.ray_address!r}: no Ray cluster answers there ({error}); start one with "
+            "`ray start --head`, or leave it null for a local one."
+        ) from error
+    asked, there = hardware.num_env_runners + hardware.num_learners, ray.cluster_resources().get("CPU", 0)
+    if asked > there:
+        ray.shutdown()
+        raise UserError(
+            f"hardware.num_env_runners={hardware.num_env_runners}: the cluster at {hardware.ray_address} has "
+            f"{there:.0f} CPUs, and {asked} are asked for; a run that waits for CPUs would wait for ever."
+        )
+
+
+def _check_answers(address: str) -> None:
+    """Raises OSError unless something listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()

@@ -4,7 +4,6 @@ A contract is built once from an env's spaces; `ContractEnv` applies it. Its has
 under it would no longer fit, so a checkpoint can refuse the wrong env.
 """
 
-import difflib
 import hashlib
 import json
 import math
@@ -18,6 +17,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Space
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
+from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import ObsContractConfig
 
@@ -205,7 +205,7 @@ def _raw_boxes(space: Space[Any], keys: Sequence[str]) -> dict[str, Box]:
     if not keys:
         return {WHOLE: _whole_box(space)}
     if not isinstance(space, Dict):
-        raise UserError(f"obs_contract.keys: {list(keys)} given, but this env observes {space}, not a Dict; use []")
+        raise UserError(f"obs_contract.keys={list(keys)}, but this env observes no Dict: use obs_contract=vector")
     for key in keys:
         if list(keys).count(key) > 1:
             raise UserError(f"obs_contract.keys: {key!r} is given twice; name each key once")
@@ -222,10 +222,10 @@ def _whole_box(space: Space[Any]) -> Box:
 
 def _box_at(space: Dict, key: str) -> Box:
     if key not in space.spaces:
-        close = difflib.get_close_matches(key, list(space), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
-        has = ", ".join(space)
-        raise UserError(f"obs_contract.keys: {key!r} is not an observation of this env{hint} It has: {has}")
+        hint = nearest(key, list(space.spaces))
+        raise UserError(
+            f"obs_contract.keys: {key!r} is not an observation of this env.{hint} It has: {', '.join(space)}"
+        )
     box = space[key]
     if not isinstance(box, Box):
         raise UserError(f"obs_contract.keys: {key!r} is {box}; only Box entries fit into a vector")

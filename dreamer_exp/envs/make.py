@@ -40,13 +40,21 @@ def make_raw_env(env: EnvConfig, render_mode: str | None = None) -> RawEnv:
     if isinstance(env, GymConfig):
         return _make_gym(env, render_mode)
     if isinstance(env, RobotSFConfig):
-        raise UserError("env=robot_sf: its adapter is not in this version; use env=crowd_nav, which has its contract.")
+        return _make_robot_sf(env, render_mode)
     raise UserError(f"env.name={env.name!r} is not one of: crowd_nav, gym, robot_sf.")
+
+
+def _make_robot_sf(env: RobotSFConfig, render_mode: str | None) -> RawEnv:
+    from dreamer_exp.envs.robot_sf.env import RobotSFEnv
+
+    if render_mode is not None:
+        raise UserError(f"env=robot_sf gives no frames for render_mode={render_mode!r}; env=crowd_nav does.")
+    return RobotSFEnv(env)
 
 
 def _make_gym(env: GymConfig, render_mode: str | None) -> RawEnv:
     # an environment need not know render_mode; the contract checks more than Gymnasium's passive checker, quietly
-    rendering = {"render_mode": render_mode} if render_mode else {}
+    rendering: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
     try:
         made: RawEnv = gymnasium.make(env.id, disable_env_checker=True, **rendering, **env.kwargs)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
@@ -56,15 +64,21 @@ def _make_gym(env: GymConfig, render_mode: str | None) -> RawEnv:
 
 
 def spaces_of(env: EnvConfig) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
-    """The raw observation and action space; crowd_nav's without starting its simulator.
+    """The raw observation and action space; crowd_nav's without starting its simulator, Robot SF's also without it.
 
     Raises:
         UserError: the environment cannot be made.
     """
     if isinstance(env, CrowdNavConfig):
-        from dreamer_exp.envs.crowd_nav import spaces
+        from dreamer_exp.envs.crowd_nav import options, spaces
 
+        options.check_scenario(env.scenario)
+        options.family_probabilities(env.scenario_weights)
         return spaces.observation_space(), spaces.action_space()
+    if isinstance(env, RobotSFConfig):
+        from dreamer_exp.envs.robot_sf import check
+
+        return check.spaces_of(env)
     made = make_raw_env(env)
     made.close()
     return made.observation_space, made.action_space
@@ -73,3 +87,27 @@ def spaces_of(env: EnvConfig) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any
 def contract_of(env: EnvConfig, contract: ObsContractConfig) -> ObservationContract:
     """The contract that `make_env` would apply; raises UserError where the two do not fit."""
     return build_contract(*spaces_of(env), contract)
+
+
+def unchecked(env: EnvConfig) -> str | None:
+    """What could not be checked about the environment on this machine, in one line, or None."""
+    if not isinstance(env, RobotSFConfig):
+        return None
+    from dreamer_exp.envs.robot_sf import check
+
+    return check.unchecked(env)
+
+
+def require(env: EnvConfig) -> None:
+    """Raises UserError where the environment's package is missing: a run would fail in its env runners."""
+    if isinstance(env, RobotSFConfig):
+        from dreamer_exp.envs.robot_sf import package
+
+        package.load()
+
+
+def evaluation_options(env: EnvConfig, index: int) -> dict[str, Any] | None:
+    """The options that the env's reset takes for the evaluation's episode `index`: a matrix is driven in order."""
+    if isinstance(env, RobotSFConfig) and env.scenario_matrix.path is not None:
+        return {"scenario": index}
+    return None

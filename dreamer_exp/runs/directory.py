@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dreamer_exp.config.errors import UserError
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -93,8 +95,18 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def remove_traces(root: Path) -> None:
-    """Takes away what Hydra wrote for a run that never began; directories that hold anything else stay."""
+    """Takes away what Hydra wrote for a run that never began; a directory that holds anything else stays."""
     shutil.rmtree(root / ".hydra", ignore_errors=True)
-    for folder in (root, root.parent):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    remove_if_empty(root)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Removes a folder that holds nothing."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def refuse_second_run(root: Path) -> None:
+    """Refuses a directory that holds a run already: their rows and checkpoints would mix; raises UserError."""
+    if RunDirectory(root).status.exists():
+        raise UserError(f"hydra.run.dir={root} already holds a run: name another directory, or move that one away.")

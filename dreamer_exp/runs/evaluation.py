@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import make_baseline
 from dreamer_exp.envs.episode import COLLISIONS, SUCCESS, TIMEOUT, EpisodeResult, result_of
-from dreamer_exp.envs.make import make_env, make_raw_env
+from dreamer_exp.envs.make import evaluation_options, make_env, make_raw_env
 from dreamer_exp.runs.metrics import mean
 
 MAX_PARALLEL = 32  # environments stepped side by side by one batch of the policy
@@ -62,11 +63,17 @@ def evaluation_seeds(experiment: Experiment) -> list[int]:
     return list(range(first, first + experiment.evaluation.episodes))
 
 
+def begin_episode(experiment: Experiment, env: gymnasium.Env[Any, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+    """Resets an env to the evaluation's episode of this seed: where there is a scenario matrix, in its order."""
+    index = seed - experiment.evaluation.seed
+    return env.reset(seed=seed, options=evaluation_options(experiment.env, index))
+
+
 def _run_side_by_side(
     experiment: Experiment, policy: BatchPolicy, seeds: list[int], should_stop: Callable[[], bool]
 ) -> list[EpisodeResult]:
     envs = [make_env(experiment.env, experiment.obs_contract) for _ in seeds]
-    observations = np.stack([env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)])
+    observations = np.stack([begin_episode(experiment, env, seed)[0] for env, seed in zip(envs, seeds, strict=True)])
     returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), int)
     results: list[EpisodeResult | None] = [None] * len(seeds)
     while None in results:
@@ -92,7 +99,7 @@ def evaluate_baseline(
     env = make_raw_env(experiment.env)
     results = []
     for seed in evaluation_seeds(experiment):
-        observation, info = env.reset(seed=seed)
+        observation, info = begin_episode(experiment, env, seed)
         baseline = make_baseline(name, env, seed)
         baseline.reset()
         total, length, done = 0.0, 0, False

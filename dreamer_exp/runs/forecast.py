@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.hardware import Machine
 
 FLOAT32 = 4
 # Python objects around a step in RLlib's EpisodeReplayBuffer (array headers, index tuple, info slot, reward):
@@ -28,6 +30,22 @@ def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
     first_batch = experiment.algo.batch_size_B * experiment.algo.batch_length_T
     steps = min(experiment.algo.replay_capacity, max(run_steps, first_batch))
     return Forecast(bytes_per_step, steps, steps * bytes_per_step)
+
+
+def check_memory(experiment: Experiment, contract: ObservationContract, machine: Machine) -> None:
+    """Refuses a run whose replay, at its fullest in this run, is more than the memory that is free.
+
+    Raises:
+        UserError: says what a step takes, what the replay would, and how many steps fit.
+    """
+    expected, free = forecast(experiment, contract), machine.memory_available_bytes
+    if expected.replay_bytes > free:
+        raise UserError(
+            f"algo.replay_capacity={experiment.algo.replay_capacity}: {contract.size:,} floats a step make "
+            f"{expected.replay_bytes // 10**9} GB ({gibibytes(expected.replay_bytes)}) at the "
+            f"{expected.replay_steps:,} steps that this run can hold, and this machine has {gibibytes(free)} free; at "
+            f"most {free // expected.bytes_per_step:,} steps fit."
+        )
 
 
 def gibibytes(count: int) -> str:

@@ -7,6 +7,7 @@ WINDOW = 100  # finished episodes that the *_window figures look back on
 
 # our name: the learner's, in RLlib 2.60
 LEARNER_METRICS = {
+    "loss/total": "total_loss",
     "loss/world_model": "WORLD_MODEL_L_total",
     "loss/decoder": "WORLD_MODEL_L_decoder",
     "loss/reward": "WORLD_MODEL_L_reward",

@@ -1,6 +1,5 @@
 """What a user sees while a run works: a live panel in a terminal, plain single lines elsewhere."""
 
-import time
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +18,7 @@ class Progress:
         self._console = console
         self._total = train_iterations
         self._shown = shown
-        self._started = time.monotonic()
+        self._iteration_s: float | None = None  # moving average, evaluations and start-up left out
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "Progress":
@@ -44,14 +43,17 @@ class Progress:
         """One finished iteration."""
         if not self._shown:
             return
-        figures = describe(row, self._total, self._seconds_left(row["iteration"]))
+        figures = describe(row, self._total, self._seconds_left(row))
         if self._live:
             self._live.update(self._panel(figures, row["iteration"]))
         else:
             self._console.print("  ".join(f"{name} {value}" for name, value in figures.items()), soft_wrap=True)
 
-    def _seconds_left(self, done: int) -> float:
-        return (time.monotonic() - self._started) / done * (self._total - done)
+    def _seconds_left(self, row: dict[str, Any]) -> float:
+        taken = row["time/sample_s"] + row["time/update_s"]
+        before = taken if self._iteration_s is None else self._iteration_s
+        self._iteration_s = 0.9 * before + 0.1 * taken
+        return float(self._iteration_s * (self._total - row["iteration"]))
 
     def _panel(self, figures: dict[str, str], done: int) -> Table:
         panel = Table.grid(padding=(0, 2))

@@ -18,8 +18,8 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
     rows, evaluations = read_rows(directory.result), read_rows(directory.evaluation)
     mine = [without_outcomes(row) for row in evaluations if row["policy"] == LEARNER]
     last = rows[-1] if rows else {}
-    after = mine[-1] if len(mine) > 1 else {}
-    best = max(mine, key=lambda row: (row["success_rate"] or 0.0, row["return_mean"] or 0.0), default=None)
+    trained = [row for row in mine if row["env_steps"]]
+    after = trained[-1] if trained else {}
     summary = {
         "run": directory.root.name,
         "fingerprint": fingerprint,
@@ -28,8 +28,9 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
             **last,
             "success_rate": after.get("success_rate", last.get("success_rate_window")),
             "return_mean": after.get("return_mean", last.get("episode_return_window")),
+            "evaluated_at_env_steps": after.get("env_steps"),  # null: the two above are the training window's
         },
-        "best": best,
+        "best": max(trained, key=score, default=None),
         "evaluations": mine,
         "baselines": [without_outcomes(row) for row in evaluations if row["policy"] != LEARNER],
         "paths": {
@@ -45,6 +46,11 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
     }
     write_json(directory.summary, summary)
     return summary
+
+
+def score(row: dict[str, Any]) -> tuple[float, float]:
+    """What `best` is the best of: an evaluation's success rate, then its mean return."""
+    return row["success_rate"] or 0.0, row["return_mean"] or 0.0
 
 
 def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
@@ -90,11 +96,10 @@ def rate_with_interval(row: dict[str, Any]) -> str:
 
 
 def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
-    """The closing table, the run's path and the next command to try."""
+    """The closing table, where everything is, and the next command to try."""
     table = closing_table(summary)
     if table is not None:
         console.print(table)
-    console.print(f"Run: {root}", soft_wrap=True, markup=False)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
     lines += [f"Upload: wandb sync {folder}" for folder in root.glob("wandb/offline-run-*")]
     lines += ["Next: python -m dreamer_exp env.scenario=crossing   (add dry_run=true to see it first)"]

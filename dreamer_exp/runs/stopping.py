@@ -13,8 +13,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """Whether a signal has come, and which."""
 
-    def __init__(self, at_once: Callable[[int], None]) -> None:
+    def __init__(self, first: Callable[[], None], at_once: Callable[[], None]) -> None:
         self.signal: int | None = None
+        self._first = first
         self._at_once = at_once
 
     def __call__(self) -> bool:
@@ -29,9 +30,10 @@ class StopRequest:
     def receive(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
         if self.signal is not None:
-            self._at_once(number)
+            self._at_once()
             os._exit(128 + number)  # not SystemExit: whatever hangs may hang in a finally block too
         self.signal = number
+        self._first()
 
     def listen(self) -> None:
         """Takes both signals over; to be called again after ray.init, which takes SIGTERM for itself."""
@@ -40,9 +42,10 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signals(at_once: Callable[[int], None]) -> Iterator[StopRequest]:
-    """Catches both signals within the block; `at_once` is called when a second one comes, just before the end."""
-    request = StopRequest(at_once)
+def stop_on_signals(first: Callable[[], None], at_once: Callable[[], None]) -> Iterator[StopRequest]:
+    """Catches both signals within the block; `first` is called when one comes, `at_once` when a second one does, just
+    before the process ends."""
+    request = StopRequest(first, at_once)
     before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in SIGNALS}
     request.listen()
     try:

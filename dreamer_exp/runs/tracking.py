@@ -1,10 +1,14 @@
-"""Weights & Biases beside the run's own files: offline by default, and never a reason for a run to fail."""
+"""Weights & Biases beside the run's own files: offline by default; once begun, never a reason for a run to fail."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+
+INIT_TIMEOUT_S = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -30,24 +34,33 @@ class NoTracker:
 
 
 class WandbTracker:
-    """One W&B run in the run's directory; null figures are left out, as W&B draws them as gaps by themselves."""
+    """One W&B run in the run's directory; null figures are left out, as W&B draws them as gaps by itself."""
 
     def __init__(self, experiment: Experiment, root: Path) -> None:
+        """Opens the run; online, W&B asks for its login as it always does. Raises UserError if it cannot begin."""
         import wandb
 
         tracking = experiment.tracking
-        self._run = wandb.init(
-            mode=tracking.mode,  # type: ignore[arg-type]  # checked against the same words in config/schema.py
-            dir=root,
-            project=tracking.project,
-            entity=tracking.entity,
-            group=tracking.group,
-            job_type=tracking.job_type,
-            tags=tracking.tags,
-            name=root.name,
-            config={"fingerprint": experiment.fingerprint(), **experiment.to_dict()},
-            settings=wandb.Settings(console="off", silent=tracking.mode == "offline", disable_git=True),
-        )
+        try:
+            self._run = wandb.init(
+                mode=tracking.mode,  # type: ignore[arg-type]  # checked against the same words in config/schema.py
+                dir=root,
+                project=tracking.project,
+                entity=tracking.entity,
+                group=tracking.group,
+                job_type=tracking.job_type,
+                tags=tracking.tags,
+                name=root.name,
+                config={"fingerprint": experiment.fingerprint(), **experiment.to_dict()},
+                settings=wandb.Settings(
+                    console="off", silent=tracking.mode == "offline", disable_git=True, init_timeout=INIT_TIMEOUT_S
+                ),
+            )
+        except wandb.Error as error:
+            told = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                f"tracking.mode={tracking.mode!r}: W&B cannot begin ({told}); use tracking=wandb_offline."
+            ) from error
         self._run.define_metric("*", step_metric="env_steps")
         self._broken = False
 
@@ -61,13 +74,10 @@ class WandbTracker:
         self._try(lambda: self._run.summary.update(summary))
         self._try(lambda: self._run.finish(exit_code=int(failed)))
 
-    def _try(self, call: Any) -> None:
-        """A tracker that breaks is told once; the run's own files hold every figure anyway."""
-        import wandb
-
+    def _try(self, call: Callable[[], object]) -> None:
         try:
             call()
-        except (wandb.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # W&B raises types of its own making; the run's files hold it all
             if not self._broken:
                 log.warning("W&B stopped working, the run goes on without it: %s", error)
             self._broken = True

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import time
 import traceback
@@ -74,20 +75,8 @@ class Run:
     def live(self) -> float | None:
         """The whole life: begin, work, and an end in every case."""
         quiet(self.experiment.run.log_level)
-        self.begin()
-        state, error = "failed", None
-        try:
-            with stop_on_signals(self.end_at_once) as stop:
-                self.tracker = make_tracker(self.experiment, self.directory.root)
-                with ray_session(self.experiment), self.progress:
-                    stop.listen()
-                    self.work(stop)
-            state = "interrupted" if stop() else "finished"
-        except BaseException as caught:
-            error = reason(caught)
-            raise self.failure(caught) from caught
-        finally:
-            summary = self.end(state, error)
+        with stop_on_signals(self.say_stopping, self.end_at_once) as stop:
+            summary = self.work_and_end(stop)
         if stop():
             kept = f"checkpoint at {self.counters.env_steps:,} steps" if self.last_checkpoint else "nothing trained yet"
             self.console.print(f"Interrupted: {kept}. Run: {self.directory.root}", soft_wrap=True, markup=False)
@@ -96,14 +85,42 @@ class Run:
             report.show_end(self.console, summary, self.directory.root)
         return self.objective(summary)
 
+    def work_and_end(self, stop: StopRequest) -> dict[str, Any]:
+        """Does the work, and writes the end whatever came of it; returns the summary."""
+        state, error = "failed", None
+        try:
+            self.begin()
+            self.tracker = make_tracker(self.experiment, self.directory.root)
+            with ray_session(self.experiment), self.progress:
+                stop.listen()
+                self.work(stop)
+            state = "interrupted" if stop() else "finished"
+        except SystemExit:  # Ray's own answer to SIGTERM while it starts
+            stop.signal, state = stop.signal or signal.SIGTERM, "interrupted"
+        except BaseException as caught:
+            error = reason(caught)
+            raise self.failure(caught) from caught
+        finally:
+            stop.listen()
+            summary = self.end(state, error)
+        return summary
+
+    def say_stopping(self) -> None:
+        """A first signal: said at once, as an update can take a while."""
+        self.console.print("Stopping after this update; once more stops at once.", soft_wrap=True)
+
+    def end_at_once(self) -> None:
+        """A second signal: only the state is written, and the terminal given back."""
+        write_json(self.directory.status, self.status("interrupted"))
+        self.console.show_cursor(True)
+
     def begin(self) -> None:
         """Writes what is known before anything is built."""
         write_text(self.directory.experiment, self.experiment.to_yaml())
         write_json(self.directory.provenance, self.provenance)
         write_json(self.directory.status, self.status("running"))
-        if self.shown:
-            for line in warnings(self.experiment, forecast(self.experiment, self.contract), self.machine):
-                self.console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+        for line in warnings(self.experiment, forecast(self.experiment, self.contract), self.machine):
+            log.warning("%s", line)
 
     def work(self, stop: StopRequest) -> None:
         """Everything between the first and the last file."""
@@ -174,7 +191,7 @@ class Run:
         results = evaluate_policy(self.experiment, lambda n, seed: DreamerPolicy(algorithm, n, seed), stop)
         row = self.record_evaluation(report.LEARNER, results)
         self.last_evaluation = steps
-        score = (row["success_rate"] or 0.0, row["return_mean"])
+        score = report.score(row)
         if steps and (self.best is None or score > self.best):
             self.best = score
             self.checkpoints.mark_best(self.checkpoint(algorithm))
@@ -243,10 +260,10 @@ class Run:
         return RunFailed(f"{type(told).__name__}: {first_line(told)} (traceback: {self.directory.error})")
 
     def end(self, state: str, error: BaseException | None) -> dict[str, Any]:
-        """Writes the last status, figures and summary, and closes the tracker."""
+        """Writes the summary and the last status, closes the tracker, draws the figure."""
         status = self.status(state, error)
-        write_json(self.directory.status, status)
         summary = report.summarise(self.directory, status, self.experiment.fingerprint())
+        write_json(self.directory.status, status)
         final = {name: value for name, value in summary["final"].items() if isinstance(value, (int, float))}
         self.tracker.finish({"state": state, **final}, failed=state == "failed")
         try:
@@ -254,10 +271,6 @@ class Run:
         except (OSError, ValueError) as problem:  # a figure is no reason to lose a run; its figures are in the rows
             log.warning("report/learning_curve.png could not be drawn: %s", problem)
         return summary
-
-    def end_at_once(self, number: int) -> None:
-        """A second signal: only the state is written."""
-        write_json(self.directory.status, self.status("interrupted"))
 
     def objective(self, summary: dict[str, Any]) -> float | None:
         """The figure that a sweeper optimises."""

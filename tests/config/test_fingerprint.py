@@ -98,13 +98,6 @@ def test_experiment_yaml_holds_the_whole_tree_and_the_fingerprint_on_top() -> No
     assert tree == EXPERIMENT.to_dict()
 
 
-def test_another_length_of_the_run_leaves_all_else() -> None:
-    longer = EXPERIMENT.with_iterations(5)
-
-    assert longer.run.train_iterations == 5
-    assert longer.with_iterations(EXPERIMENT.run.train_iterations) == EXPERIMENT
-
-
 def _with(values: Any) -> Any:
     experiment = EXPERIMENT
     for path, value in values:

@@ -101,12 +101,23 @@ def test_another_seed_gives_other_episodes() -> None:
     assert not np.array_equal(*first_observations)
 
 
-def test_environments_of_one_runner_live_different_episodes() -> None:
-    algorithm = build_algorithm(nano("hardware.num_envs_per_env_runner=2"))
+def first_observations(*overrides: str) -> list[bytes]:
+    """The first observation of each environment's first episode."""
+    algorithm = build_algorithm(nano("hardware.num_cpus=2", *overrides))
     algorithm.train()
-    first, second = list(algorithm.replay_buffer.episodes)[:2]
-    assert not np.array_equal(first.observations[0], second.observations[0])
+    starts = [episode.observations[0].tobytes() for episode in algorithm.replay_buffer.episodes]
     algorithm.stop()
+    return starts
+
+
+def test_environments_of_all_runners_live_different_episodes() -> None:
+    starts = first_observations("hardware.num_env_runners=2", "hardware.num_envs_per_env_runner=4")
+    assert len(starts) == len(set(starts)) == 8
+
+
+def test_neighbouring_seeds_share_no_episode() -> None:
+    runs = [first_observations("hardware.num_envs_per_env_runner=4", f"run.seed={seed}") for seed in (1, 2)]
+    assert not set(runs[0]) & set(runs[1])
 
 
 def test_discrete_actions_train_too() -> None:

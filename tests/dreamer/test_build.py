@@ -23,6 +23,7 @@ ODD_VALUES = (
     "algo.gae_lambda=0.8",
     "algo.entropy_scale=1e-2",
     "algo.return_normalization_decay=0.5",
+    "algo.intrinsic_rewards_scale=0.7",
     "algo.train_actor=false",
     "algo.train_critic=false",
     "algo.world_model_lr=1e-2",

@@ -1,6 +1,7 @@
 """What a user sees."""
 
 import io
+import re
 
 from rich.console import Console
 
@@ -37,10 +38,15 @@ def test_a_quiet_run_says_nothing() -> None:
     assert lines(shown=False) == ""
 
 
-def test_the_live_panel_fits_a_hundred_columns() -> None:
-    text = lines(shown=True, terminal=True)
-    assert "steps" in text
-    assert "…" not in text
+def test_the_live_panel_takes_three_lines_of_a_hundred_columns() -> None:
+    shown = lines(shown=True, terminal=True).split("building")[-1]
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert len([line for line in plain.splitlines() if line.strip()]) == 3
+
+
+def test_the_remaining_time_leaves_start_up_and_evaluations_out() -> None:
+    progress = Progress(Console(file=io.StringIO()), 11, shown=True)
+    assert progress._seconds_left({"iteration": 1, "time/sample_s": 1.0, "time/update_s": 2.0}) == 30.0
 
 
 def test_seconds_are_told_as_a_clock() -> None:

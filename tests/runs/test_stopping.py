@@ -12,7 +12,7 @@ from dreamer_exp.runs.stopping import stop_on_signals
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_first_signal_asks_to_stop(number: signal.Signals, code: int) -> None:
-    with stop_on_signals(lambda _: None) as stop:
+    with stop_on_signals(lambda: None, lambda: None) as stop:
         assert not stop()
         os.kill(os.getpid(), number)
         assert stop()
@@ -21,7 +21,7 @@ def test_the_first_signal_asks_to_stop(number: signal.Signals, code: int) -> Non
 
 def test_handlers_are_as_before_afterwards() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with stop_on_signals(lambda _: None):
+    with stop_on_signals(lambda: None, lambda: None):
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -30,7 +30,7 @@ def test_the_second_signal_ends_the_process_at_once_after_the_last_word() -> Non
     script = """
 import os, signal, time
 from dreamer_exp.runs.stopping import stop_on_signals
-with stop_on_signals(lambda number: print("last word", flush=True)) as stop:
+with stop_on_signals(lambda: print("stopping", flush=True), lambda: print("last word", flush=True)) as stop:
     try:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
@@ -38,4 +38,4 @@ with stop_on_signals(lambda number: print("last word", flush=True)) as stop:
         print("never printed")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (130, "last word\n")
+    assert (done.returncode, done.stdout) == (130, "stopping\nlast word\n")

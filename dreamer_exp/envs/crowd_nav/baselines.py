@@ -9,10 +9,10 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.constants import DISTANCE_CAP, DT, MAX_SPEED, MAX_YAW_RATE
 from dreamer_exp.envs.crowd_nav.kinematics import clip
-from dreamer_exp.envs.crowd_nav.options import suggestion
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array
 
 BASELINES = ("random", "straight_to_goal", "orca", "hl")
@@ -42,7 +42,7 @@ def make_baseline(name: str, env: gymnasium.Env[Any, Any], seed: int) -> Baselin
         return StraightToGoal()
     if name not in BASELINES:
         raise UserError(
-            f"evaluation.baselines: no baseline {name!r}{suggestion(name, BASELINES)} There are: {', '.join(BASELINES)}"
+            f"evaluation.baselines: no baseline {name!r}.{nearest(name, BASELINES)} There are: {', '.join(BASELINES)}"
         )
     if not hasattr(env.unwrapped, "simulator"):
         raise UserError(f"evaluation.baselines: {name!r} needs the state of env.name=crowd_nav; take another baseline")

@@ -34,7 +34,7 @@ DRIVE_STATE_SIZE = 5
 DISTANCE_CAP = 50.0
 """m; distances to the waypoint are capped at it and divided by it."""
 
-NEAR_MISS_CLEARANCE = 0.3
-"""Metres between the robot's and a pedestrian's surfaces below which a step is a near miss. Our choice."""
+NEAR_MISS_CLEARANCE = 0.5
+"""Metres between the robot's and a pedestrian's surfaces below which a step is a near miss."""
 PERSONAL_SPACE = 1.0
 """Metres between the surfaces below which a pedestrian is discomforted. Our choice."""

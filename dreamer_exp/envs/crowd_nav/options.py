@@ -1,8 +1,8 @@
 """What a user may ask of the environment, checked: one line an error, naming the key."""
 
-import difflib
 from collections.abc import Mapping
 
+from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.scenarios.families import FAMILIES
 
@@ -15,7 +15,7 @@ def check_scenario(scenario: str) -> None:
     if scenario in (MIXED, *FAMILIES):
         return
     raise UserError(
-        f"env.scenario={scenario!r}: no such scenario family{suggestion(scenario, (MIXED, *FAMILIES))}"
+        f"env.scenario={scenario!r}: no such scenario family.{nearest(scenario, (MIXED, *FAMILIES))}"
         f" There are: {', '.join((MIXED, *FAMILIES))}"
     )
 
@@ -30,7 +30,7 @@ def family_probabilities(weights: Mapping[str, float] | None) -> dict[str, float
     for name, weight in weights.items():
         if name not in FAMILIES:
             raise UserError(
-                f"env.scenario_weights.{name}={weight!r}: no such scenario family{suggestion(name, FAMILIES)}"
+                f"env.scenario_weights.{name}={weight!r}: no such scenario family.{nearest(name, FAMILIES)}"
                 f" There are: {', '.join(FAMILIES)}"
             )
         if not isinstance(weight, (int, float)) or not 0.0 <= weight < float("inf"):
@@ -45,9 +45,3 @@ def check_max_steps(max_steps: int) -> None:
     """Raise UserError unless it is a whole number of steps, 1 or more."""
     if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
         raise UserError(f"env.max_steps={max_steps!r}: a whole number of steps, 1 or more")
-
-
-def suggestion(word: str, words: tuple[str, ...]) -> str:
-    """Return `; did you mean 'x'?` for the nearest word, or a full stop when none is near."""
-    near = difflib.get_close_matches(str(word), words, n=1)
-    return f"; did you mean {near[0]!r}?" if near else "."

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import NamedTuple
 
+from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import CrowdNavReward
 from dreamer_exp.envs.crowd_nav.constants import DT, MAX_SPEED, NEAR_MISS_CLEARANCE, PERSONAL_SPACE
 from dreamer_exp.envs.crowd_nav.kinematics import clip
-from dreamer_exp.envs.crowd_nav.options import suggestion
 from dreamer_exp.envs.crowd_nav.outcome import COLLISIONS, SUCCESS, TIMEOUT, Outcome
 
 PROGRESS_CAP = MAX_SPEED * DT
@@ -38,7 +38,7 @@ def reward_terms(weights: CrowdNavReward, step: Transition) -> dict[str, float]:
       current before the step, so that neither a detour round a wall nor a change of waypoint shows.
     - living: weight.
     - collision: weight, at a collision with a pedestrian or a wall.
-    - near_miss: weight, if the clearance to the nearest pedestrian is below 0.3 m and it is no collision.
+    - near_miss: weight, if the clearance to the nearest pedestrian is below 0.5 m and it is no collision.
     - comfort: weight * clip(1 - clearance / 1 m, 0, 1).
     - smoothness: weight * action change (0 to 1).
     - timeout: weight, at the step limit.
@@ -73,7 +73,7 @@ def reward_weights(given: CrowdNavReward | Mapping[str, float] | None) -> CrowdN
     weights = asdict(CrowdNavReward()) | dict(given or {})
     for name, weight in weights.items():
         if name not in TERMS:
-            raise UserError(f"env.reward.{name}: no such term{suggestion(name, TERMS)} There are: {', '.join(TERMS)}")
+            raise UserError(f"env.reward.{name}: no such term.{nearest(name, TERMS)} There are: {', '.join(TERMS)}")
         if not isinstance(weight, (int, float)) or not math.isfinite(weight):
             raise UserError(f"env.reward.{name}={weight!r}: a weight is a finite number")
     return CrowdNavReward(**weights)

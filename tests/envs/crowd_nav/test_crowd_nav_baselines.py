@@ -65,7 +65,7 @@ def test_baselines_reach_through_wrappers():
 
 
 def test_an_unknown_baseline_names_the_key_and_the_choices():
-    with pytest.raises(UserError, match=r"evaluation.baselines: no baseline 'ocra'; did you mean 'orca'\?"):
+    with pytest.raises(UserError, match=r"evaluation.baselines: no baseline 'ocra'. Did you mean 'orca'\?"):
         make_baseline("ocra", CrowdNavEnv("open"), seed=0)
 
 

@@ -93,14 +93,14 @@ def test_without_a_render_mode_render_returns_none():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scenario": "opne"}, "env.scenario='opne': no such scenario family; did you mean 'open'? There are: mixed,"),
-        ({"scenario_weights": {"opne": 1.0}}, "env.scenario_weights.opne=1.0: no such scenario family; did you mean"),
+        ({"scenario": "opne"}, "env.scenario='opne': no such scenario family. Did you mean 'open'? There are: mixed,"),
+        ({"scenario_weights": {"opne": 1.0}}, "env.scenario_weights.opne=1.0: no such scenario family. Did you mean"),
         ({"scenario_weights": {"open": -1.0}}, "env.scenario_weights.open=-1.0: a weight is a finite number, 0 or"),
         ({"scenario_weights": {"open": float("nan")}}, "env.scenario_weights.open=nan"),
         ({"scenario_weights": {"open": 0.0}}, "at least one family needs a weight above 0"),
         ({"scenario_weights": {}}, "at least one family needs a weight above 0"),
         ({"max_steps": 0}, "env.max_steps=0: a whole number of steps, 1 or more"),
-        ({"reward": {"progres": 1.0}}, "env.reward.progres: no such term; did you mean 'progress'? There are:"),
+        ({"reward": {"progres": 1.0}}, "env.reward.progres: no such term. Did you mean 'progress'? There are:"),
         ({"reward": {"progress": float("inf")}}, "env.reward.progress=inf: a weight is a finite number"),
         ({"render_mode": "human"}, "env.render_mode='human': null or rgb_array"),
     ],

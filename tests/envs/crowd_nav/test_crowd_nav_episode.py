@@ -108,8 +108,8 @@ def test_without_pedestrians_there_is_no_clearance():
     assert (info["min_clearance"], info["near_misses"]) == (None, 0)
 
 
-def test_near_misses_count_steps_closer_than_thirty_centimetres():
-    env = FixedEnv(layout(start=(0.0, 0.0, QUARTER), patrols=(still(1.6, 0.0),), route=((0.0, 15.0),)), max_steps=2)
+def test_near_misses_count_steps_closer_than_half_a_metre():
+    env = FixedEnv(layout(start=(0.0, 0.0, QUARTER), patrols=(still(1.8, 0.0),), route=((0.0, 15.0),)), max_steps=2)
     info = drive(env, 0.0)[-1]
     assert info["near_misses"] == 2
     assert info["reward_terms"]["near_miss"] == pytest.approx(-2.0)
@@ -132,8 +132,8 @@ def test_the_terms_sums_add_up_to_the_return(family, run_episode, actions):
         ({}, "living", -0.01),
         ({"outcome": "wall_collision"}, "collision", -10.0),
         ({"outcome": "pedestrian_collision"}, "collision", -10.0),
-        ({"clearance": 0.29}, "near_miss", -1.0),
-        ({"clearance": 0.31}, "near_miss", 0.0),
+        ({"clearance": 0.49}, "near_miss", -1.0),
+        ({"clearance": 0.51}, "near_miss", 0.0),
         ({"clearance": -0.01}, "near_miss", 0.0),
         ({"clearance": 0.25}, "comfort", -0.375),
         ({"clearance": 1.5}, "comfort", 0.0),

@@ -1,0 +1,83 @@
+"""Steps per second of Robot SF and of crowd_nav, in one run, through the same wrappers (the contract of 831 floats).
+
+    PYTHONPATH=<checkout>:<checkout>/fast-pysf python benchmarks/robot_sf_rate.py [--steps N] [--repeats N] [--json]
+
+Random actions, resets included, one process; each figure is the median of the repeats, which alternate between the
+cases, so that a busy machine slows them alike. Two of Robot SF's cases need a checkout, for its scenarios and maps.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.schema import CrowdNavConfig, EnvConfig, ObsContractConfig, RobotSFConfig, ScenarioMatrixConfig
+from dreamer_exp.envs.contract import ContractEnv
+from dreamer_exp.envs.make import make_env
+
+CONTRACT = ObsContractConfig("drive_state_rays", ["drive_state", "rays"])
+MATRIX = ScenarioMatrixConfig(path="configs/scenarios/classic_interactions_francis2023.yaml")
+CASES: dict[str, EnvConfig] = {
+    "robot_sf, default map (81 pedestrians)": RobotSFConfig(),
+    "robot_sf, 48 scenarios": RobotSFConfig(scenario_matrix=MATRIX),
+    "crowd_nav, mixed": CrowdNavConfig(),
+    "crowd_nav, dense": CrowdNavConfig(scenario="dense"),
+}
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    runs: dict[str, Callable[[], float]] = {}
+    for case, config in CASES.items():
+        try:
+            runs[case] = make_run(make_env(config, CONTRACT), arguments.steps)
+        except UserError as error:
+            print(f"{case}: left out. {error}", file=sys.stderr)
+    rates: dict[str, list[float]] = {case: [] for case in runs}
+    for _ in range(arguments.repeats):
+        for case, run in runs.items():
+            rates[case].append(arguments.steps / run())
+    medians = {case: statistics.median(values) for case, values in rates.items()}
+    print(json.dumps(medians, indent=2) if arguments.json else table(medians))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--steps", type=int, default=500, help="steps in a repeat of a case")
+    parser.add_argument("--repeats", type=int, default=5, help="repeats of which the median is taken")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser.parse_args()
+
+
+def make_run(env: ContractEnv, steps: int) -> Callable[[], float]:
+    """A function that drives the env for some steps and returns the seconds taken; the first steps compile."""
+    actions: Any = np.random.default_rng(0).uniform(-1, 1, (steps, 2)).astype(np.float32)
+    env.reset(seed=0)
+    env.step(actions[0])
+
+    def run() -> float:
+        start = time.perf_counter()
+        env.reset()
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+        return time.perf_counter() - start
+
+    return run
+
+
+def table(medians: dict[str, float]) -> str:
+    slowest = min(medians.values())
+    lines = [f"{case:<40}{rate:>10.0f}{rate / slowest:>10.1f}" for case, rate in medians.items()]
+    return "\n".join([f"{'case':<40}{'steps / s':>10}{'ratio':>10}", *lines])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Where Robot SF comes from: whether it can be imported, from which commit, and what to do if it cannot."""
+
+import importlib.util
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dreamer_exp.config.errors import UserError
+
+COMMIT = "40d0854dcb081e18757f3ef40d08eefef975a585"
+"""The commit that the adapter's figures were read from, and its tests run against."""
+
+EXTRA = 'pip install "dreamer-exp[robot-sf]" (in a checkout of this project: pip install -e ".[robot-sf]")'
+HOW = (
+    f'To mend it: {EXTRA}, then pip install --no-deps "robot_sf @ git+https://github.com/ll7/robot_sf_ll7@{COMMIT}"; '
+    "or put a checkout of it and its fast-pysf folder on PYTHONPATH."
+)
+
+# read when pygame and matplotlib are imported; a window would need a display, which env runners lack
+HEADLESS = {"SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+
+
+class RobotSF(NamedTuple):
+    """What the adapter uses of the package."""
+
+    make_robot_env: Callable[..., Any]
+    RobotSimulationConfig: type
+    MapDefinitionPool: type
+    load_scenarios: Callable[..., Any]
+    build_robot_config_from_scenario: Callable[..., Any]
+
+
+def folder() -> Path | None:
+    """The folder of the package `robot_sf` on this Python's path, or None; imports nothing."""
+    spec = importlib.util.find_spec("robot_sf")
+    return Path(spec.origin).parent if spec is not None and spec.origin is not None else None
+
+
+@cache
+def load() -> RobotSF:
+    """Import Robot SF (some seconds), quietly and without a display.
+
+    Raises:
+        UserError: it is not installed, or what it needs is not.
+    """
+    if folder() is None:
+        raise UserError(f"env=robot_sf: the package robot_sf is not installed. {HOW}")
+    for name, value in HEADLESS.items():
+        os.environ.setdefault(name, value)
+    try:
+        from loguru import logger
+
+        for name in ("robot_sf", "pysocialforce"):
+            logger.disable(name)  # a line a reset otherwise
+        from robot_sf.gym_env.environment_factory import make_robot_env
+        from robot_sf.gym_env.unified_config import RobotSimulationConfig
+        from robot_sf.nav.map_config import MapDefinitionPool
+        from robot_sf.training.scenario_loader import build_robot_config_from_scenario, load_scenarios
+    except ImportError as error:
+        raise UserError(f"env=robot_sf: {folder()} cannot be imported ({error}). {HOW}") from error
+    return RobotSF(
+        make_robot_env, RobotSimulationConfig, MapDefinitionPool, load_scenarios, build_robot_config_from_scenario
+    )
+
+
+def commit() -> str | None:
+    """The commit of the package: what pip recorded, or the checkout's HEAD; None where neither tells."""
+    try:
+        recorded = json.loads(distribution("robot_sf").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        recorded = {}
+    told: str | None = recorded.get("vcs_info", {}).get("commit_id")
+    return told or _head(folder())
+
+
+def _head(package: Path | None) -> str | None:
+    if package is None or not (package.parent / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(package.parent), "rev-parse", "HEAD"],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,177 @@
+"""Which episodes there are: the map pool's, or those of a scenario matrix; how one is chosen and configured."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dreamer_exp.config.checks import nearest
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.schema import RobotSFConfig, ScenarioMatrixConfig
+from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.envs.robot_sf.overrides import apply_overrides
+from dreamer_exp.envs.robot_sf.reward import check_reward
+
+KEY = "env.scenario_matrix"
+REFUSALS = (ValueError, TypeError, KeyError, OSError, RuntimeError, NotImplementedError)
+"""What Robot SF raises at a file or value that it cannot take."""
+UNSET_SEEDS = ("route_spawn_seed", "archetype_seed", "response_law_seed", "desired_speed_seed")
+"""Seeds of sim_config that are null by default: Robot SF then takes entropy, or always the same crowd."""
+TAKEN = {
+    "config": "env.config",
+    "seed": "run.seed",
+    "reward_name": "env.reward_name",
+    "reward_func": "env.reward_name",
+}
+"""Arguments of make_robot_env that a key of ours sets."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario; `name` is None where the map pool's own maps are driven."""
+
+    name: str | None
+    weight: float
+    make_config: Callable[[], Any]
+
+    def make(self, config: RobotSFConfig, seed: int) -> Any:
+        """A new Robot SF environment of this scenario; `seed` is for the crowd where Robot SF takes entropy for it.
+
+        Raises:
+            UserError: Robot SF refuses the scenario or a value of `config`.
+        """
+        robot_sf = package.load()
+        try:
+            built = apply_overrides(self.make_config(), config.config, (robot_sf.MapDefinitionPool,))
+            built = _finish(built, config, seed)
+            return robot_sf.make_robot_env(built, **_factory_arguments(config))
+        except REFUSALS as error:
+            place = f"{KEY}: scenario {self.name!r}" if self.name else "env=robot_sf"
+            raise UserError(f"{place} cannot be built: {str(error).splitlines()[0]}") from error
+
+
+def load_scenarios(config: RobotSFConfig) -> list[Scenario]:
+    """The scenarios that episodes are drawn from, in the file's order.
+
+    Raises:
+        UserError: the file or a name in env.scenario_matrix is not there, or no scenario is left.
+    """
+    check_reward(config.reward_name, config.reward_weights)
+    check_factory_kwargs(config.factory_kwargs)
+    if config.scenario_matrix.path is None:
+        return [Scenario(None, 1.0, package.load().RobotSimulationConfig)]
+    path = find_matrix(config.scenario_matrix.path)
+    robot_sf = package.load()
+    try:
+        entries = robot_sf.load_scenarios(path)
+    except REFUSALS as error:
+        raise UserError(f"{KEY}.path={config.scenario_matrix.path}: {str(error).splitlines()[0]}") from error
+    named = {str(entry.get("name") or entry.get("scenario_id")): entry for entry in entries}
+    weights = _weights(list(named), config.scenario_matrix)
+
+    def configured(entry: Mapping[str, Any]) -> Callable[[], Any]:
+        return lambda: robot_sf.build_robot_config_from_scenario(entry, scenario_path=path)
+
+    return [Scenario(name, weight, configured(named[name])) for name, weight in weights.items()]
+
+
+def find_matrix(path: str) -> Path:
+    """The matrix file: from the working directory, or from the checkout that Robot SF is imported from.
+
+    Raises:
+        UserError: it is in neither place; the installed package holds no matrices, a checkout does.
+    """
+    root = package.folder()
+    tried = [Path(path).expanduser(), *([root.parent / path] if root else [])]
+    for place in tried:
+        if place.is_file():
+            return place.resolve()
+    raise UserError(
+        f"{KEY}.path={path}: no such file from here, nor from Robot SF's folder {root.parent if root else '(none)'}. "
+        "Matrices and their maps come with a checkout, not with the installed package: put one on PYTHONPATH."
+    )
+
+
+def _weights(names: list[str], matrix: ScenarioMatrixConfig) -> dict[str, float]:
+    """Each scenario that is left after include, exclude and weights, with its weight."""
+    for key, asked in (("include", matrix.include), ("exclude", matrix.exclude), ("weights", matrix.weights)):
+        for name in asked:
+            if name not in names:
+                raise UserError(f"{KEY}.{key}: {name!r} is not a scenario of {matrix.path}.{nearest(name, names)}")
+    check_weights(matrix)
+    chosen = [name for name in names if name not in matrix.exclude and name in (matrix.include or names)]
+    weights = {name: matrix.weights.get(name, 0.0) if matrix.weights else 1.0 for name in chosen}
+    left = {name: weight for name, weight in weights.items() if weight > 0.0}
+    if not left:
+        raise UserError(f"{KEY}: include, exclude and weights leave no scenario of {matrix.path}.")
+    return left
+
+
+def check_weights(matrix: ScenarioMatrixConfig) -> None:
+    """Raise UserError unless the weights are finite, 0 or more, and have something to weigh."""
+    for name, weight in matrix.weights.items():
+        if not (math.isfinite(weight) and weight >= 0.0):
+            raise UserError(f"{KEY}.weights.{name}={weight}: a weight is a finite number, 0 or more.")
+    if matrix.weights and matrix.strategy == "cycle":
+        raise UserError(f"{KEY}.weights have no effect under {KEY}.strategy=cycle; set strategy=random, or none.")
+
+
+def check_factory_kwargs(asked: Mapping[str, Any]) -> None:
+    """Hold env.factory_kwargs against make_robot_env's signature.
+
+    Raises:
+        UserError: an argument that another key sets or, where the package is there, that it does not have.
+    """
+    for name in asked:
+        if name in TAKEN:
+            raise UserError(f"env.factory_kwargs.{name}: set {TAKEN[name]} instead.")
+    if "weights" in (asked.get("reward_kwargs") or {}):
+        raise UserError("env.factory_kwargs.reward_kwargs.weights: set env.reward_weights instead.")
+    if package.folder() is None:
+        return
+    allowed = [name for name in inspect.signature(package.load().make_robot_env).parameters if name not in TAKEN]
+    for name in asked:
+        if name not in allowed:
+            raise UserError(
+                f"env.factory_kwargs.{name}: make_robot_env has no such argument.{nearest(name, allowed)} "
+                f"It has: {', '.join(allowed)}."
+            )
+
+
+def choose(scenarios: list[Scenario], rng: np.random.Generator) -> int:
+    """The place of a scenario drawn by weight."""
+    weights = np.array([scenario.weight for scenario in scenarios])
+    return int(rng.choice(len(scenarios), p=weights / weights.sum()))
+
+
+def _finish(built: Any, config: RobotSFConfig, seed: int) -> Any:
+    """Step length and limit, seeds that are not set, and a lidar without noise of its own (no seed reaches it).
+
+    A scenario's own limit of steps holds where it is lower than env.max_steps.
+    """
+    timing = built.sim_config
+    limit = config.max_steps
+    if config.scenario_matrix.path is not None:
+        own = timing.sim_time_in_secs / timing.time_per_step_in_secs
+        limit = min(limit, math.ceil(own - 1e-6))
+    timing.time_per_step_in_secs = config.dt
+    timing.sim_time_in_secs = (limit - 0.5) * config.dt  # Robot SF rounds up to whole steps
+    for name in UNSET_SEEDS:
+        if getattr(timing, name) is None:
+            setattr(timing, name, seed)
+    # replaced whole: on the old object the changed noise would have no effect
+    built.lidar_config = replace(built.lidar_config, scan_noise=[0.0, 0.0])
+    return built
+
+
+def _factory_arguments(config: RobotSFConfig) -> dict[str, Any]:
+    # no seed: make_robot_env would seed torch with it; routes and crowds come from the streams that are lent
+    arguments = dict(config.factory_kwargs)
+    kwargs = dict(arguments.pop("reward_kwargs", None) or {})
+    if config.reward_weights:
+        kwargs["weights"] = dict(config.reward_weights)
+    return {**arguments, "reward_name": config.reward_name, "reward_kwargs": kwargs}

@@ -1,0 +1,113 @@
+"""What is known about Robot SF's settings without the package: rewards, names that other keys set, install message."""
+
+from typing import Any
+
+import pytest
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.schema import RobotSFConfig, ScenarioMatrixConfig
+from dreamer_exp.envs.make import evaluation_options, require, spaces_of, unchecked
+from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.envs.robot_sf.reward import WEIGHTS
+from tests.experiments import experiment
+
+
+@pytest.fixture
+def without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "folder", lambda: None)
+    monkeypatch.setattr(package, "load", package.load.__wrapped__)  # not what an earlier test loaded
+
+
+@pytest.mark.usefixtures("without_the_package")
+def test_a_run_is_refused_in_one_line_with_the_commands_that_install_it() -> None:
+    with pytest.raises(UserError) as refusal:
+        require(RobotSFConfig())
+
+    line = str(refusal.value)
+    assert "\n" not in line
+    assert 'pip install "dreamer-exp[robot-sf]"' in line
+    assert f'pip install --no-deps "robot_sf @ git+https://github.com/ll7/robot_sf_ll7@{package.COMMIT}"' in line
+
+
+@pytest.mark.usefixtures("without_the_package")
+def test_what_a_dry_run_cannot_check_is_said_in_one_line() -> None:
+    line = unchecked(RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(path="some/matrix.yaml")))
+
+    assert line is not None
+    assert "\n" not in line
+    assert "env.scenario_matrix.path=some/matrix.yaml are not checked" in line
+
+
+def test_other_environments_leave_nothing_unchecked() -> None:
+    assert unchecked(experiment("env=crowd_nav").env) is None
+
+
+@pytest.mark.parametrize("name", [name for name, terms in WEIGHTS.items() if terms])
+@pytest.mark.usefixtures("without_the_package")
+def test_a_weight_that_the_reward_lacks_is_refused_with_the_nearest(name: str) -> None:
+    term = WEIGHTS[name][-1]
+    with pytest.raises(UserError, match=rf"env\.reward_weights\.{term}x: .*{name} .*Did you mean '{term}'\?"):
+        spaces_of(RobotSFConfig(reward_name=name, reward_weights={f"{term}x": 1.0}))
+
+
+@pytest.mark.usefixtures("without_the_package")
+def test_a_reward_without_weights_says_where_its_numbers_are_set() -> None:
+    with pytest.raises(UserError, match=r"has none \(env\.factory_kwargs\.reward_kwargs sets it\)"):
+        spaces_of(RobotSFConfig(reward_name="simple", reward_weights={"progress": 1.0}))
+
+
+@pytest.mark.usefixtures("without_the_package")
+def test_snqi_takes_all_of_its_weights_or_none() -> None:
+    with pytest.raises(UserError, match="missing: w_success, w_time"):
+        spaces_of(RobotSFConfig(reward_name="snqi_step", reward_weights={"w_jerk": 1.0}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"seed": 1}, "env.factory_kwargs.seed: set run.seed instead."),
+        ({"reward_name": "simple"}, "env.factory_kwargs.reward_name: set env.reward_name instead."),
+        (
+            {"reward_kwargs": {"weights": {}}},
+            "env.factory_kwargs.reward_kwargs.weights: set env.reward_weights instead.",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("without_the_package")
+def test_an_argument_that_another_key_sets_names_that_key(asked: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        spaces_of(RobotSFConfig(factory_kwargs=asked))
+
+    assert str(refusal.value) == line
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        ({"weights": {"a": -1.0}}, "a weight is a finite number, 0 or more"),
+        ({"weights": {"a": float("nan")}}, "a weight is a finite number, 0 or more"),
+        ({"weights": {"a": 1.0}, "strategy": "cycle"}, "no effect under env.scenario_matrix.strategy=cycle"),
+    ],
+)
+@pytest.mark.usefixtures("without_the_package")
+def test_weights_that_cannot_weigh_are_refused(matrix: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        spaces_of(RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(path="m.yaml", **matrix)))
+
+
+@pytest.mark.parametrize("key", ["lidar_config", "robot_config", "sensors", "use_image_obs"])
+@pytest.mark.usefixtures("without_the_package")
+def test_what_may_change_the_spaces_is_refused_where_only_the_package_could_tell(key: str) -> None:
+    with pytest.raises(UserError, match=rf"env\.config\.{key}: what is observed under it, only the package"):
+        spaces_of(RobotSFConfig(config={key: {"anything": 1}}))
+
+
+def test_an_evaluation_drives_a_matrix_in_its_order() -> None:
+    env = RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(path="m.yaml"))
+
+    assert [evaluation_options(env, index) for index in (0, 1, 7)] == [{"scenario": n} for n in (0, 1, 7)]
+
+
+@pytest.mark.parametrize("env", ["crowd_nav", "robot_sf"])
+def test_an_evaluation_without_a_matrix_needs_no_options(env: str) -> None:
+    assert evaluation_options(experiment(f"env={env}").env, 3) is None

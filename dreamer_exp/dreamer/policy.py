@@ -1,13 +1,15 @@
 """The trained policy by itself: deterministic, batched, without RLlib's connectors."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.rl_module import RLModule
 
-from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
+MODULE = "learner_group/learner/rl_module/default_policy"  # where an RLlib checkpoint holds the network
 
 
 class DreamerPolicy:
@@ -17,8 +19,8 @@ class DreamerPolicy:
     and torch's global generator, which training draws from, is left as it was.
     """
 
-    def __init__(self, algorithm: LoopedDreamerV3, num_envs: int, seed: int) -> None:
-        self._module = algorithm.env_runner.module
+    def __init__(self, module: RLModule, num_envs: int, seed: int) -> None:
+        self._module = module
         self._device = next(self._module.parameters()).device
         self._discrete = hasattr(self._module.action_space, "n")
         with torch.random.fork_rng(devices=[]):  # RLlib draws a latent here too, and throws it away
@@ -45,6 +47,14 @@ class DreamerPolicy:
         self._is_first = torch.zeros_like(self._is_first)
         actions: NDArray[Any] = output[Columns.ACTIONS][:, 0].cpu().numpy()
         return actions if self._discrete else np.clip(actions, -1.0, 1.0)
+
+
+def load_module(rllib_checkpoint: Path) -> RLModule:
+    """The network of an RLlib checkpoint, without Ray, an algorithm or an environment.
+
+    RLlib's files are pickles: loading one runs what it says, so load only checkpoints that you trust.
+    """
+    return RLModule.from_checkpoint(str((rllib_checkpoint / MODULE).resolve()))
 
 
 def _seeded_state(seed: int) -> torch.Tensor:

@@ -1,12 +1,14 @@
 """Checkpoints: written beside, synced, renamed; a manifest with sha256 sums; latest and best move last."""
 
 import hashlib
+import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dreamer_exp.config.errors import UserError
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
 from dreamer_exp.runs.directory import write_json, write_text
 from dreamer_exp.runs.provenance import now_utc
@@ -64,6 +66,22 @@ class CheckpointStore:
         for old in self.all()[: -self.keep]:
             if old != best:
                 shutil.rmtree(old)
+
+
+def resolve(path: Path) -> Path:
+    """The checkpoint that a path means: a checkpoint's folder itself, or a run's best, else latest one.
+
+    Raises:
+        UserError: there is none, or one of its files is not what its manifest says.
+    """
+    store = CheckpointStore(path / "checkpoints", keep=1)
+    found = path if (path / MANIFEST).exists() else store.named(BEST) or store.named(LATEST)
+    if found is None or not (found / MANIFEST).exists():
+        raise UserError(f"{path}: neither a run's directory with a checkpoint nor a checkpoint; name outputs/<run>.")
+    for name, entry in json.loads((found / MANIFEST).read_text(encoding="utf-8"))["files"].items():
+        if not (found / name).exists() or sha256(found / name) != entry["sha256"]:
+            raise UserError(f"{found / name}: missing or not what the manifest says; name another checkpoint.")
+    return found
 
 
 def manifest(folder: Path, counters: dict[str, int], contract_hash: str) -> dict[str, Any]:

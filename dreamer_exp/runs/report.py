@@ -61,18 +61,21 @@ def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
 def closing_table(summary: dict[str, Any]) -> Table | None:
     """Before, after and the baselines, on the same seeds; None without an evaluation."""
     mine, others = summary["evaluations"], summary["baselines"]
-    if not mine and not others:
-        return None
     named = [*([("before training", mine[0])] if mine else []),
              *([(f"after {mine[-1]['env_steps']:,} steps", mine[-1])] if len(mine) > 1 else []),
              *[(row["policy"], row) for row in others]]  # fmt: skip
+    return evaluation_table(named) if named else None
+
+
+def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
+    """Evaluations of the same episodes, one a line, each under its name."""
     table = Table(
         title=f"{named[0][1]['episodes']} episodes on fixed seeds",
         caption="success with its 95 % interval; collisions with pedestrians and walls",
         box=box.SIMPLE_HEAD,
-        pad_edge=False,
+        show_edge=False,
     )
-    for heading in ("policy", "success", "pedestrian", "wall", "timeout", "return", "steps"):
+    for heading in ("policy", "success", "ped.", "wall", "timeout", "return", "steps"):
         table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
     for name, row in named:
         table.add_row(

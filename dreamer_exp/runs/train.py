@@ -188,7 +188,9 @@ class Run:
         if not self.experiment.evaluation.episodes or stop() or (steps and steps == self.last_evaluation):
             return
         self.progress.say(f"evaluating the policy after {steps:,} steps")
-        results = evaluate_policy(self.experiment, lambda n, seed: DreamerPolicy(algorithm, n, seed), stop)
+        results = evaluate_policy(
+            self.experiment, lambda n, seed: DreamerPolicy(algorithm.env_runner.module, n, seed), stop
+        )
         row = self.record_evaluation(report.LEARNER, results)
         self.last_evaluation = steps
         score = report.score(row)

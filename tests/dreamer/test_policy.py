@@ -24,7 +24,7 @@ def algorithm(ray_local: None) -> Iterator[LoopedDreamerV3]:
 
 
 def act(algorithm: LoopedDreamerV3, seed: int) -> np.ndarray:
-    policy = DreamerPolicy(algorithm, num_envs=3, seed=seed)
+    policy = DreamerPolicy(algorithm.env_runner.module, num_envs=3, seed=seed)
     return np.stack([policy.act(step) for step in OBSERVATIONS])
 
 
@@ -45,6 +45,6 @@ def test_acting_leaves_torchs_generator_as_it_was(algorithm: LoopedDreamerV3) ->
 
 
 def test_the_policy_remembers(algorithm: LoopedDreamerV3) -> None:
-    policy = DreamerPolicy(algorithm, num_envs=3, seed=1)
+    policy = DreamerPolicy(algorithm.env_runner.module, num_envs=3, seed=1)
     first, second = policy.act(OBSERVATIONS[0]), policy.act(OBSERVATIONS[0])
     assert not np.array_equal(first, second)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,6 +208,38 @@ def test_the_end_tells_the_figures_the_run_and_the_next_command(three_iterations
     assert "straight_to_goal" in done.stdout
     assert f"Run: {directory.root}" in done.stdout
     assert "Next: python -m dreamer_exp" in done.stdout
+
+
+def evaluate(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dreamer_exp.evaluate", *words],
+        env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_a_run_that_moved_evaluates_to_the_figures_it_ended_with(three_iterations: Any, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(three_iterations[1].root, moved)
+    done = evaluate(str(moved))
+    assert (done.returncode, done.stderr) == (0, "")
+    (written,) = moved.glob("report/evaluation_crowd_nav_*.json")
+    last = read_rows(RunDirectory(moved).evaluation)[-1]
+    assert read_json(written)["evaluations"][0]["outcomes"] == last["outcomes"]
+
+
+def test_a_policy_is_refused_by_an_environment_with_another_contract(three_iterations: Any) -> None:
+    done = evaluate(str(three_iterations[1].root), "obs_contract=drive_state_rays_latest")
+    assert done.returncode == 2
+    assert "was trained on" in done.stderr
+
+
+def test_a_checkpoint_that_was_changed_is_not_loaded(three_iterations: Any, tmp_path: Path) -> None:
+    shutil.copytree(three_iterations[1].root, tmp_path / "run")
+    for state in (tmp_path / "run" / "checkpoints").glob("*/rllib/algorithm_state.pkl"):
+        state.write_bytes(b"changed")
+    done = evaluate(str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "not what the manifest says" in done.stderr
 
 
 def test_two_env_runners_train_and_the_policy_learns_their_weights(tmp_path: Path) -> None:

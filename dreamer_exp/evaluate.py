@@ -4,6 +4,7 @@ that keeps its observation contract: trained in crowd_nav, judged in Robot SF, a
 import json
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -42,9 +43,19 @@ def recompose(run: Path, overrides: list[str]) -> Experiment:
         raise UserError(
             f"{run}: no .hydra/overrides.yaml, so its experiment cannot be composed; name a run's directory."
         )
+    own = yaml.safe_load(kept.read_text(encoding="utf-8"))
+    if not any(word.startswith("env=") for word in overrides):
+        return _compose([*own, *overrides])
+    # another environment: the keys that the run set for its own one mean nothing to it
+    there = [word for word in overrides if word.lstrip("+").startswith(("env=", "env."))]
+    rest = [word for word in overrides if word not in there]
+    return replace(_compose([*own, *rest]), env=_compose(there).env)
+
+
+def _compose(overrides: list[str]) -> Experiment:
     compose.prepare()
     with hydra.initialize_config_dir(str(compose.config_dir()), version_base="1.3"):
-        config: DictConfig = hydra.compose("config", [*yaml.safe_load(kept.read_text(encoding="utf-8")), *overrides])
+        config: DictConfig = hydra.compose("config", overrides)
     return load.load_experiment(config, probe())
 
 

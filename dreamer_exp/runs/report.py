@@ -71,7 +71,7 @@ def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
     """Evaluations of the same episodes, one a line, each under its name."""
     table = Table(
         title=f"{named[0][1]['episodes']} episodes on fixed seeds",
-        caption="success with its 95 % interval; collisions with pedestrians and walls",
+        caption="success (95 % interval); ped., wall: collisions",
         box=box.SIMPLE_HEAD,
         show_edge=False,
     )
@@ -105,7 +105,7 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
         console.print(table)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
     lines += [f"Upload: wandb sync {folder}" for folder in root.glob("wandb/offline-run-*")]
-    lines += ["Next: python -m dreamer_exp env.scenario=crossing   (add dry_run=true to see it first)"]
+    lines += [f"Next: python -m dreamer_exp.evaluate {root} evaluation.episodes=100"]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
 

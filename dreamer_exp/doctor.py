@@ -1,7 +1,6 @@
 """`python -m dreamer_exp.doctor`: what this machine offers, which versions it has, and whether Robot SF imports."""
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 from rich.table import Table
@@ -10,8 +9,7 @@ from dreamer_exp import __version__
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.hardware import probe
-
-PACKAGES = ("ray", "torch", "gymnasium", "numpy", "hydra-core", "omegaconf", "navground", "wandb")
+from dreamer_exp.runs.provenance import PACKAGES, package_version
 
 
 def main() -> None:
@@ -31,22 +29,18 @@ def main() -> None:
 def diagnose() -> tuple[dict[str, str], list[str]]:
     """The table's rows, and lines of advice; imports torch and, where it is there, Robot SF."""
     advice: list[str] = []
+    named = [name for name in PACKAGES if name != "robot-sf"]  # which has a row of its own
     rows = {
         "dreamer_exp": __version__,
         "Python": f"{platform.python_version()}, {platform.platform()}",
-        "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "packages": ", ".join(
+            f"{name} {package_version(name) or 'missing'}" for name in PACKAGES if name != "robot-sf"
+        ),
         "torch's GPUs": _gpus(),
         **_machine(advice),
         "robot_sf": _robot_sf(advice),
     }
     return rows, advice
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "missing"
 
 
 def _gpus() -> str:

@@ -47,5 +47,6 @@ def test_a_machine_that_cannot_be_read_is_told_and_does_not_stop_it(monkeypatch:
     assert advice[0].startswith("SLURM_CPUS_PER_TASK")
 
 
-def test_a_missing_package_is_named() -> None:
-    assert doctor._version("no-such-package") == "missing"
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
+    assert doctor.diagnose()[0]["packages"] == "no-such-package missing"

@@ -8,6 +8,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import CrowdNavConfig, RobotSFConfig
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.evaluate import check_contract, recompose
+from dreamer_exp.runs.checkpoints import resolve
 
 
 @pytest.fixture
@@ -41,3 +42,10 @@ def test_another_environment_takes_the_contract_and_none_of_the_old_ones_keys(ru
 def test_a_directory_without_the_runs_words_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no \.hydra/overrides\.yaml"):
         recompose(tmp_path, [])
+
+
+@pytest.mark.parametrize("manifest", ['{"fi', "{}"])
+def test_a_manifest_that_was_cut_off_is_refused_by_name(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(UserError, match=r"manifest\.json: not a whole manifest"):
+        resolve(tmp_path)

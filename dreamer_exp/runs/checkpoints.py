@@ -78,7 +78,11 @@ def resolve(path: Path) -> Path:
     found = path if (path / MANIFEST).exists() else store.named(BEST) or store.named(LATEST)
     if found is None or not (found / MANIFEST).exists():
         raise UserError(f"{path}: neither a run's directory with a checkpoint nor a checkpoint; name outputs/<run>.")
-    for name, entry in json.loads((found / MANIFEST).read_text(encoding="utf-8"))["files"].items():
+    try:
+        files = json.loads((found / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{found / MANIFEST}: not a whole manifest; name another checkpoint.") from error
+    for name, entry in files.items():
         if not (found / name).exists() or sha256(found / name) != entry["sha256"]:
             raise UserError(f"{found / name}: missing or not what the manifest says; name another checkpoint.")
     return found

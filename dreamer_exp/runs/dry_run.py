@@ -52,7 +52,9 @@ def plan_table(experiment: Experiment, contract: ObservationContract, machine: M
         "sampling": f"{runners} x {hardware.num_envs_per_env_runner} environments x "
         f"{hardware.rollout_fragment_length} steps = {hardware.env_steps_per_iteration:,} env steps an iteration",
         "replay": f"{expected.bytes_per_step:,} bytes a step; {gibibytes(expected.replay_bytes)} at "
-        f"{expected.replay_steps:,} steps of at most {algo.replay_capacity:,}",
+        f"{expected.replay_steps:,} steps, the most of this run; "
+        f"{gibibytes(algo.replay_capacity * expected.bytes_per_step)} at its capacity of {algo.replay_capacity:,}, "
+        f"of {gibibytes(machine.memory_available_bytes)} free",
         "to come": f"{iterations:,} iterations, {iterations * hardware.env_steps_per_iteration:,} env steps, "
         f"about {experiment.planned_updates():,} updates of {algo.batch_size_B} x {algo.batch_length_T} steps",
     }

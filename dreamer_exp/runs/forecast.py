@@ -9,7 +9,7 @@ from dreamer_exp.hardware import Machine
 
 FLOAT32 = 4
 # Python objects around a step in RLlib's EpisodeReplayBuffer (array headers, index tuple, info slot, reward):
-# measured as the growth of the resident set over 50,000 steps less the arrays' own bytes (tests/runs/test_forecast.py)
+# what tracemalloc counts, held to 5 % by tests/dreamer/test_replay.py
 OVERHEAD_BYTES = 420
 
 

@@ -33,9 +33,7 @@ def diagnose() -> tuple[dict[str, str], list[str]]:
     rows = {
         "dreamer_exp": __version__,
         "Python": f"{platform.python_version()}, {platform.platform()}",
-        "packages": ", ".join(
-            f"{name} {package_version(name) or 'missing'}" for name in PACKAGES if name != "robot-sf"
-        ),
+        "packages": ", ".join(f"{name} {package_version(name) or 'missing'}" for name in named),
         "torch's GPUs": _gpus(),
         **_machine(advice),
         "robot_sf": _robot_sf(advice),

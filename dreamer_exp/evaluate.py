@@ -65,7 +65,7 @@ def evaluate(path: Path, overrides: list[str], console: Console) -> Path:
     Raises:
         UserError: no checkpoint there, or the environment doesn't keep the policy's contract.
     """
-    from dreamer_exp.dreamer.policy import DreamerPolicy, load_module
+    from dreamer_exp.dreamer.policy import load_module, make_policy
     from dreamer_exp.runs import checkpoints, evaluation
     from dreamer_exp.runs.report import LEARNER, evaluation_table
 
@@ -77,7 +77,7 @@ def evaluate(path: Path, overrides: list[str], console: Console) -> Path:
     trained = json.loads((checkpoint / checkpoints.MANIFEST).read_text(encoding="utf-8"))
     check_contract(experiment, trained["contract_hash"])
     module = load_module(checkpoint / checkpoints.RLLIB)
-    results = evaluation.evaluate_policy(experiment, lambda n, seed: DreamerPolicy(module, n, seed))
+    results = evaluation.evaluate_policy(experiment, lambda n, seed: make_policy(module, n, seed))
     seeds = evaluation.evaluation_seeds(experiment)
     rows = [evaluation.evaluation_row(LEARNER, trained["env_steps"], trained["updates"], results, seeds)]
     for name in split_applicable(experiment.evaluation.baselines, experiment.env)[0]:

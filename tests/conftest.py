@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # nano networks: two threads would only wait for each other
 os.environ["WANDB_MODE"] = "offline"  # whatever the machine's own settings are, no test reaches a network
 
 

@@ -3,13 +3,16 @@
 import difflib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import Field, asdict, fields, is_dataclass
 from typing import Any
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.config.schema import AUTO, ExperimentConfig
+from dreamer_exp.config.schema import AUTO, AlgoConfig, ExperimentConfig
+from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 from dreamer_exp.hardware import Machine
+
+NUMBERS: dict[Any, str] = {int | str: "whole number", int | float | str: "number"}  # types that take "auto" too
 
 
 def nearest(word: str, candidates: Sequence[str]) -> str:
@@ -44,9 +47,8 @@ def _check_value(path: str, value: Any, declared: Field[Any]) -> None:
     if allowed["choices"] is not None:
         for word in value if isinstance(value, list) else [value]:
             _check_word(path, word, allowed["choices"])
-    takes_auto = declared.type == (int | str)
-    if takes_auto and isinstance(value, str) and value != AUTO:
-        raise UserError(f"{path}={value!r} is neither a whole number nor {AUTO!r}.")
+    if declared.type in NUMBERS and isinstance(value, str) and value != AUTO:
+        raise UserError(f"{path}={value!r} is neither a {NUMBERS[declared.type]} nor {AUTO!r}.")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _check_bounds(path, value, allowed["low"], allowed["high"], allowed["above"])
 
@@ -73,6 +75,40 @@ def _check_bounds(path: str, value: float, low: float | None, high: float | None
         raise UserError(f"{path}={value} is out of range: it has to be {' and '.join(asked)}.")
 
 
+# keys that one learner reads and the other ignores
+OF_FAST = ("kernels", "precision", "lr_warmup", "adaptive_grad_clip", "replay_device")
+OF_RLLIB = (
+    "intrinsic_rewards_scale",
+    "world_model_grad_clip_by_global_norm",
+    "actor_grad_clip_by_global_norm",
+    "critic_grad_clip_by_global_norm",
+)
+
+
+def check_learner(algo: AlgoConfig) -> None:
+    """Refuses what the chosen learner does not know: a size, or a changed value of a key that it would ignore.
+
+    Raises:
+        UserError: naming the key and what the learner takes.
+    """
+    sizes = FAST_SIZES if algo.learner == "fast" else RLLIB_SIZES
+    if algo.model_size not in sizes:
+        raise UserError(
+            f"algo.model_size={algo.model_size!r} is none of algo.learner={algo.learner}'s sizes: {', '.join(sizes)}."
+        )
+    if algo.kernels == "fused":
+        raise UserError("algo.kernels='fused' is not built yet: use auto, graph (on a GPU) or eager.")
+    foreign, owner = (OF_RLLIB, "rllib") if algo.learner == "fast" else (OF_FAST, "fast")
+    changed = [name for name in foreign if getattr(algo, name) != getattr(AlgoConfig(), name)]
+    if algo.learner == "rllib":
+        changed += [f"network.{name}" for name, value in asdict(algo.network).items() if value != AUTO]
+    if changed:
+        raise UserError(
+            f"algo.{changed[0]} is read by algo.learner={owner} alone, and this run has algo.learner={algo.learner}: "
+            f"leave it out, or choose algo.learner={owner}."
+        )
+
+
 def check_together(experiment: Experiment, machine: Machine) -> None:
     """Checks values against each other and against the machine.
 
@@ -88,12 +124,39 @@ def check_together(experiment: Experiment, machine: Machine) -> None:
         )
     if algo.train_actor and not algo.train_critic:
         raise UserError("algo.train_critic=False with algo.train_actor=True: an actor needs its critic; set both.")
+    if algo.learner == "fast":
+        _check_fast(experiment)
+    elif hardware.overlap_sampling:
+        raise UserError("hardware.overlap_sampling=always: algo.learner=rllib samples and learns in turn; use never.")
     if hardware.num_learners > 1 and algo.batch_size_B % hardware.num_learners:
         raise UserError(
             f"hardware.num_learners={hardware.num_learners} has to divide algo.batch_size_B={algo.batch_size_B}."
         )
     if hardware.ray_address is None:
         _check_machine(experiment, machine)
+
+
+def _check_fast(experiment: Experiment) -> None:
+    """What algo.learner=fast asks of other values."""
+    algo, hardware, network = experiment.algo, experiment.hardware, experiment.algo.network
+    assert network is not None
+    if hardware.num_learners > 1:
+        raise UserError(
+            f"hardware.num_learners={hardware.num_learners}: algo.learner=fast learns in one process; use 0 (the main "
+            "process) or 1, or algo.learner=rllib."
+        )
+    if network.deter % network.blocks:
+        raise UserError(f"algo.network.blocks={network.blocks} has to divide algo.network.deter={network.deter}.")
+    on_gpu = hardware.num_gpus_per_learner > 0
+    for name, value in (("kernels", "graph"), ("replay_device", "cuda")):
+        if getattr(algo, name) == value and not on_gpu:
+            raise UserError(f"algo.{name}={value} needs a learner on a GPU: use hardware=cuda, or leave it at auto.")
+    a_stream = hardware.num_envs * (algo.batch_length_T + 1)
+    if algo.replay_capacity < a_stream:
+        raise UserError(
+            f"algo.replay_capacity={algo.replay_capacity} is too small: each of the {hardware.num_envs} environments "
+            f"needs algo.batch_length_T + 1 = {algo.batch_length_T + 1} steps; at least {a_stream:,}."
+        )
 
 
 def _check_machine(experiment: Experiment, machine: Machine) -> None:

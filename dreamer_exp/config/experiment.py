@@ -15,6 +15,7 @@ from dreamer_exp.config.schema import (
     RunConfig,
     TrackingConfig,
 )
+from dreamer_exp.config.sizes import NetworkSize
 
 UNSHAPING = {
     "run": ("id", "log_level", "objective", "checkpoint_every", "keep_checkpoints"),
@@ -22,6 +23,19 @@ UNSHAPING = {
     "obs_contract": ("name",),
     "evaluation": ("name",),
 }
+
+
+@dataclass(frozen=True)
+class Algo(AlgoConfig):
+    """AlgoConfig with every "auto" replaced; `network` is None for RLlib's learner, which has sizes of its own.
+
+    `replay_device` alone stays "auto" until the observation's size is known (runs/forecast.py).
+    """
+
+    network: NetworkSize | None = None  # type: ignore[assignment]
+    world_model_lr: float = 4e-5
+    actor_lr: float = 4e-5
+    critic_lr: float = 4e-5
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,7 @@ class Hardware:
     num_env_runners: int
     num_envs_per_env_runner: int
     rollout_fragment_length: int
+    overlap_sampling: bool
     num_learners: int
     num_gpus_per_learner: int
     ray_address: str | None
@@ -55,7 +70,7 @@ class Experiment:
     run: RunConfig
     env: EnvConfig
     obs_contract: ObsContractConfig
-    algo: AlgoConfig
+    algo: Algo
     hardware: Hardware
     tracking: TrackingConfig
     evaluation: EvaluationConfig

@@ -1,15 +1,21 @@
 """Hydra's DictConfig -> Experiment: OmegaConf stops here, and every "auto" becomes a number."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
+from typing import Any
 
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-from dreamer_exp.config.checks import check_together, check_values
+from dreamer_exp.config.checks import check_learner, check_together, check_values
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.experiment import Experiment, Hardware
+from dreamer_exp.config.experiment import Algo, Experiment, Hardware
 from dreamer_exp.config.mistakes import unknown_key
-from dreamer_exp.config.schema import AUTO, ExperimentConfig, HardwareConfig
+from dreamer_exp.config.schema import AUTO, AlgoConfig, ExperimentConfig, HardwareConfig
+from dreamer_exp.config.sizes import SIZES, NetworkSize
 from dreamer_exp.hardware import Machine, auto_env_runners
+
+# learning rates under auto: as published (arXiv 2301.04104v2, table of hyperparameters), and RLlib's own for XS
+FAST_RATES = {"world_model_lr": 4e-5, "actor_lr": 4e-5, "critic_lr": 4e-5}
+RLLIB_RATES = {"world_model_lr": 1e-4, "actor_lr": 3e-5, "critic_lr": 3e-5}
 
 
 def load_experiment(config: DictConfig, machine: Machine) -> Experiment:
@@ -25,12 +31,13 @@ def load_experiment(config: DictConfig, machine: Machine) -> Experiment:
         raise UserError(f"{error.full_key} has no value: give it one ({error.full_key}=...).") from error
     assert isinstance(composed, ExperimentConfig)
     check_values(composed)
+    hardware = resolve_hardware(composed.hardware, composed.algo.learner, machine)
     experiment = Experiment(
         run=composed.run,
         env=composed.env,
         obs_contract=composed.obs_contract,
-        algo=composed.algo,
-        hardware=resolve_hardware(composed.hardware, machine),
+        algo=resolve_algo(composed.algo, on_gpu=hardware.num_gpus_per_learner > 0),
+        hardware=hardware,
         tracking=composed.tracking,
         evaluation=composed.evaluation,
     )
@@ -52,22 +59,51 @@ def _refuse_additions(prefix: str, node: DictConfig) -> None:
             _refuse_additions(f"{prefix}{name}.", child)
 
 
-def resolve_hardware(config: HardwareConfig, machine: Machine) -> Hardware:
+def resolve_algo(config: AlgoConfig, on_gpu: bool) -> Algo:
+    """The algorithm's numbers for every "auto": network sizes, learning rates, and how an update is computed.
+
+    Raises:
+        UserError: a value that the chosen learner does not know.
+    """
+    check_learner(config)
+    fast = config.learner == "fast"
+    rates = FAST_RATES if fast else RLLIB_RATES
+    resolved: dict[str, Any] = {declared.name: getattr(config, declared.name) for declared in fields(config)}
+    resolved |= {name: rate if resolved[name] == AUTO else float(resolved[name]) for name, rate in rates.items()}
+    resolved["network"] = resolve_network(config) if fast else None
+    if config.kernels == AUTO:
+        resolved["kernels"] = "graph" if fast and on_gpu else "eager"
+    if config.precision == AUTO:
+        resolved["precision"] = "bfloat16" if fast and on_gpu else "float32"
+    if config.replay_device == AUTO and not (fast and on_gpu):
+        resolved["replay_device"] = "cpu"
+    return Algo(**resolved)
+
+
+def resolve_network(config: AlgoConfig) -> NetworkSize:
+    """The numbers of the model size, where they aren't given themselves."""
+    given = {name: value for name, value in asdict(config.network).items() if value != AUTO}
+    return replace(SIZES[config.model_size], **given)
+
+
+def resolve_hardware(config: HardwareConfig, learner: str, machine: Machine) -> Hardware:
     """Numbers for every "auto": CPUs and GPUs from the machine, env runners from the CPUs."""
     num_cpus = machine.cpus if config.num_cpus == AUTO else int(config.num_cpus)
+    num_gpus = min(1, machine.gpus) if config.num_gpus_per_learner == AUTO else int(config.num_gpus_per_learner)
+    num_env_runners = (
+        auto_env_runners(num_cpus, config.max_env_runners)
+        if config.num_env_runners == AUTO
+        else int(config.num_env_runners)
+    )
+    worth_overlapping = learner == "fast" and num_gpus > 0 and num_env_runners > 0
     return Hardware(
         name=config.name,
         num_cpus=num_cpus,
-        num_env_runners=(
-            auto_env_runners(num_cpus, config.max_env_runners)
-            if config.num_env_runners == AUTO
-            else int(config.num_env_runners)
-        ),
+        num_env_runners=num_env_runners,
         num_envs_per_env_runner=config.num_envs_per_env_runner,
         rollout_fragment_length=config.rollout_fragment_length,
+        overlap_sampling=worth_overlapping if config.overlap_sampling == AUTO else config.overlap_sampling == "always",
         num_learners=config.num_learners,
-        num_gpus_per_learner=(
-            min(1, machine.gpus) if config.num_gpus_per_learner == AUTO else int(config.num_gpus_per_learner)
-        ),
+        num_gpus_per_learner=num_gpus,
         ray_address=config.ray_address,
     )

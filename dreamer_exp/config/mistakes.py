@@ -21,6 +21,7 @@ TAKES: dict[Any, str] = {
     float: "a number",
     str: "text",
     int | str: "a whole number or auto",
+    int | float | str: "a number or auto",
     int | None: "a whole number or null",
     str | None: "text or null",
     list[str]: "a list, [a,b]",

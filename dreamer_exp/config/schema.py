@@ -1,8 +1,8 @@
 """Every key a user can turn, one dataclass a group, with its type, default and meaning.
 
 A field's `help` is what the README's table and `--help` print; `low`/`high` are inclusive bounds and `above` an
-exclusive one (checked in checks.py); `choices` are the words allowed. Fields typed `int | str` take the word "auto",
-which load.py replaces by a number.
+exclusive one (checked in checks.py); `choices` are the words allowed. Fields typed `int | str` or `int | float | str`
+take the word "auto", which load.py replaces by a number.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
+
+from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 
 AUTO = "auto"
 
@@ -146,15 +148,48 @@ class ObsContractConfig:
 
 
 @dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the fast learner's network; "auto" takes those of algo.model_size (sizes.py)."""
+
+    deter: int | str = key(AUTO, "recurrent units, a multiple of blocks", low=1)
+    hidden: int | str = key(AUTO, "units of the recurrent core's inner layers", low=1)
+    stoch: int | str = key(AUTO, "categorical variables of the latent state", low=1)
+    classes: int | str = key(AUTO, "classes of each categorical", low=2, high=256)
+    blocks: int | str = key(AUTO, "blocks of the recurrent weights", low=1)
+    units: int | str = key(AUTO, "units of encoder, decoder and heads", low=1)
+    encoder_layers: int | str = key(AUTO, "layers of the encoder", low=1)
+    decoder_layers: int | str = key(AUTO, "layers of the decoder, its output not counted", low=1)
+    prior_layers: int | str = key(AUTO, "layers of the prior, its output not counted", low=1)
+    posterior_layers: int | str = key(AUTO, "layers of the posterior, its output not counted", low=1)
+    reward_layers: int | str = key(AUTO, "layers of the reward head, its output not counted", low=1)
+    continue_layers: int | str = key(AUTO, "layers of the continue head, its output not counted", low=1)
+    actor_layers: int | str = key(AUTO, "layers of the actor, its output not counted", low=1)
+    critic_layers: int | str = key(AUTO, "layers of the critic, its output not counted", low=1)
+
+
+@dataclass(frozen=True)
 class AlgoConfig:
-    """DreamerV3; the names are RLlib's DreamerV3Config.training's."""
+    """DreamerV3; the names are RLlib's DreamerV3Config.training's where it has one."""
 
     name: str = key("dreamerv3", "the algorithm", choices=("dreamerv3",))
-    learner: str = key("rllib", "who computes the updates: RLlib's stock learner", choices=("rllib",))
+    learner: str = key(
+        "rllib", "who computes the updates: DreamerV3 as published, or RLlib's stock learner", choices=("fast", "rllib")
+    )
     model_size: str = key(
         "XS",
-        "network sizes of the paper (XS to XL) and RLlib's smaller ones",
-        choices=("nano", "micro", "mini", "XXS", "XS", "S", "M", "L", "XL"),
+        "fast: the published sizes (1M to 200M), XS (4.3M) and nano; rllib: nano to XL",
+        choices=tuple(dict.fromkeys((*FAST_SIZES, *RLLIB_SIZES))),
+    )
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    kernels: str = key(
+        AUTO,
+        "fast: how an update is computed; auto: graph (one CUDA graph) on a GPU, else eager",
+        choices=(AUTO, "eager", "graph", "fused"),
+    )
+    precision: str = key(
+        AUTO,
+        "fast: of the matrix products; auto: bfloat16 on a GPU, else float32",
+        choices=(AUTO, "float32", "bfloat16"),
     )
     training_ratio: float = key(64.0, "replayed steps per env step", above=0)
     batch_size_B: int = key(16, "sequences in a batch", low=1)
@@ -166,15 +201,22 @@ class AlgoConfig:
     return_normalization_decay: float = key(0.99, "decay of the return range's moving average", low=0, high=1)
     train_actor: bool = key(True, "update the actor")
     train_critic: bool = key(True, "update the critic")
-    intrinsic_rewards_scale: float = key(0.1, "RLlib's; without effect, as its curiosity is disabled", low=0)
-    world_model_lr: float = key(1e-4, "learning rate of the world model", above=0)
-    actor_lr: float = key(3e-5, "learning rate of the actor", above=0)
-    critic_lr: float = key(3e-5, "learning rate of the critic", above=0)
-    world_model_grad_clip_by_global_norm: float = key(1000.0, "gradient norm of the world model, clipped", above=0)
-    actor_grad_clip_by_global_norm: float = key(100.0, "gradient norm of the actor, clipped", above=0)
-    critic_grad_clip_by_global_norm: float = key(100.0, "gradient norm of the critic, clipped", above=0)
+    world_model_lr: int | float | str = key(AUTO, "world model's learning rate; auto: fast 4e-5, rllib 1e-4", above=0)
+    actor_lr: int | float | str = key(AUTO, "learning rate of the actor; auto: fast 4e-5, rllib 3e-5", above=0)
+    critic_lr: int | float | str = key(AUTO, "learning rate of the critic; auto: fast 4e-5, rllib 3e-5", above=0)
+    lr_warmup: int = key(1000, "fast: updates over which the learning rates rise from 0", low=0)
+    adaptive_grad_clip: float = key(0.3, "fast: a gradient's norm over its tensor's, clipped", above=0)
+    intrinsic_rewards_scale: float = key(0.1, "rllib: without effect, as its curiosity is disabled", low=0)
+    world_model_grad_clip_by_global_norm: float = key(1000.0, "rllib: gradient norm of the world model", above=0)
+    actor_grad_clip_by_global_norm: float = key(100.0, "rllib: gradient norm of the actor", above=0)
+    critic_grad_clip_by_global_norm: float = key(100.0, "rllib: gradient norm of the critic", above=0)
     symlog_obs: bool = key(True, "symlog the observations (vector observations always should)")
     replay_capacity: int = key(1_000_000, "env steps in the replay buffer", low=1)
+    replay_device: str = key(
+        AUTO,
+        "fast: where the replay lies; auto: on the learner's GPU where it takes less than half of its memory",
+        choices=(AUTO, "cpu", "cuda"),
+    )
 
 
 @dataclass(frozen=True)
@@ -187,6 +229,11 @@ class HardwareConfig:
     max_env_runners: int | None = key(8, "most env runners that auto takes; null: no cap", low=0)
     num_envs_per_env_runner: int = key(1, "environments stepped in turn by each process", low=1)
     rollout_fragment_length: int = key(16, "steps of each environment in an iteration", low=1)
+    overlap_sampling: str = key(
+        AUTO,
+        "fast: sample the next iteration while learning, with weights one iteration old; auto: with a GPU and runners",
+        choices=(AUTO, "always", "never"),
+    )
     num_learners: int = key(0, "learner processes; 0 learns in the main process", low=0)
     num_gpus_per_learner: int | str = key(AUTO, "GPUs a learner; 0 learns on the CPU (RLlib has no MPS path)", low=0)
     ray_address: str | None = key(None, "address of a running Ray cluster; null starts a local one")

@@ -9,7 +9,9 @@ import gymnasium
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dreamerv3 import DreamerV3
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
@@ -18,6 +20,8 @@ from ray.rllib.utils.numpy import one_hot
 from dreamer_exp.dreamer.episodes import finished
 from dreamer_exp.dreamer.replay import SeededEpisodeReplay
 from dreamer_exp.envs.episode import EpisodeResult
+
+Fragment = tuple[list[SingleAgentEpisode], list[Any]]  # episode chunks, and the env runners' metrics
 
 
 class NonFiniteLoss(RuntimeError):
@@ -65,13 +69,30 @@ class LoopedDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         self.last_iteration = Iteration()
         started = time.perf_counter()
         last_sampled = self._sample_fragment()
-        while len(self.replay_buffer) < self.config.batch_size_B * self.config.batch_length_T:
+        while not self._can_learn():
             last_sampled = self._sample_fragment()
         self.last_iteration.sample_s = time.perf_counter() - started
         self._update(last_sampled)
         self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
 
+    @property
+    def replay_steps(self) -> int:
+        """Env steps in the replay."""
+        return len(self.replay_buffer)
+
+    def module_to_evaluate(self) -> RLModule:
+        """The network as the last update left it, in the main process."""
+        module: RLModule = self.env_runner.module
+        return module
+
+    def _can_learn(self) -> bool:
+        return bool(self.replay_steps >= self.config.batch_size_B * self.config.batch_length_T)
+
     def _sample_fragment(self) -> int:
+        return self._take_in(*self._request_fragment())
+
+    def _request_fragment(self) -> Fragment:
+        """A fragment of every environment: episode chunks, and the env runners' metrics."""
         chunks, results = synchronous_parallel_sample(
             worker_set=self.env_runner_group,
             max_agent_steps=self.config.rollout_fragment_length * self.config.num_envs_per_env_runner,
@@ -79,12 +100,19 @@ class LoopedDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
             _uses_new_env_runners=True,
             _return_metrics=True,
         )
+        return chunks, results
+
+    def _take_in(self, chunks: list[SingleAgentEpisode], results: list[Any]) -> int:
+        """Counts and stores what was sampled; the env steps of it."""
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         self.last_iteration.episodes += finished(chunks)
-        self.replay_buffer.add(episodes=chunks)
+        self._remember(chunks)
         sampled = sum(map(len, chunks))
         self.last_iteration.env_steps += sampled
         return sampled
+
+    def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
+        self.replay_buffer.add(episodes=chunks)
 
     def _update(self, env_steps: int) -> None:
         """Pays the updates owed for these env steps. The first batch's steps owe none, as in RLlib: they would
@@ -93,10 +121,15 @@ class LoopedDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         replayed = self.config.batch_size_B * self.config.batch_length_T
         self.updates_owed += env_steps * self.config.training_ratio / replayed
         while self.updates_owed >= 1.0 and not self.should_stop():
-            self.metrics.aggregate(self._update_once(), key=LEARNER_RESULTS)
-            self.last_iteration.updates += 1
-            self.updates_owed -= 1.0
+            made = self._learn(int(self.updates_owed))
+            self.last_iteration.updates += made
+            self.updates_owed -= made
         self.last_iteration.update_s = time.perf_counter() - started
+
+    def _learn(self, at_most: int) -> int:
+        """Makes some of these updates, and tells how many: a stop is heard before the next ones."""
+        self.metrics.aggregate(self._update_once(), key=LEARNER_RESULTS)
+        return 1
 
     def _update_once(self) -> list[Any]:
         sample = self.replay_buffer.sample()

@@ -8,16 +8,22 @@ from ray.rllib.algorithms.dreamerv3 import DreamerV3Config
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.tune.registry import register_env
 
+from dreamer_exp.config.checks import OF_FAST
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
 from dreamer_exp.dreamer.env_runner import CandidEnvRunner
 from dreamer_exp.dreamer.episodes import EpisodeCallback
+from dreamer_exp.dreamer.fast.algorithm import FastDreamerV3
+from dreamer_exp.dreamer.fast.config import FastDreamerV3Config
+from dreamer_exp.dreamer.fast.env_runner import FastEnvRunner
 from dreamer_exp.envs.make import make_env
 
 ENV_NAME = "dreamer_exp"
 # keys that aren't RLlib's: they name an option, or are consumed before (learner) or outside (Ray) of its config
 NOT_RLLIB = {"algo.name", "algo.learner", "hardware.name", "hardware.num_cpus", "hardware.ray_address"}
+# keys that RLlib's learner has no place for
+FASTS_ALONE = {"algo.network", "hardware.overlap_sampling", *(f"algo.{name}" for name in OF_FAST)}
 
 
 class ValueLost(RuntimeError):
@@ -45,7 +51,8 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
     """RLlib's config of the experiment."""
     algo, hardware = experiment.algo, experiment.hardware
     register_env(ENV_NAME, lambda _: make_env(experiment.env, experiment.obs_contract))
-    config = DreamerV3Config(algo_class=LoopedDreamerV3)
+    fast = algo.learner == "fast"
+    config = FastDreamerV3Config(FastDreamerV3) if fast else DreamerV3Config(LoopedDreamerV3)
     config.environment(ENV_NAME)
     config.framework("torch")
     config.training(
@@ -70,8 +77,19 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
         symlog_obs=algo.symlog_obs,
         replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": algo.replay_capacity},
     )
+    if fast:
+        assert algo.network is not None
+        config.fast(
+            network=algo.network,
+            kernels=algo.kernels,
+            precision=algo.precision,
+            lr_warmup=algo.lr_warmup,
+            adaptive_grad_clip=algo.adaptive_grad_clip,
+            replay_device=algo.replay_device,
+            overlap_sampling=hardware.overlap_sampling,
+        )
     config.env_runners(
-        env_runner_cls=CandidEnvRunner,
+        env_runner_cls=FastEnvRunner if fast else CandidEnvRunner,
         num_env_runners=hardware.num_env_runners,
         num_envs_per_env_runner=hardware.num_envs_per_env_runner,
         rollout_fragment_length=hardware.rollout_fragment_length,
@@ -79,7 +97,8 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
     config.learners(num_learners=hardware.num_learners, num_gpus_per_learner=hardware.num_gpus_per_learner)
     # an env runner that fails ends the run with its error; RLlib's default restarts it in silence, for ever
     config.fault_tolerance(restart_failed_env_runners=False)
-    config.callbacks(EpisodeCallback)
+    if not fast:  # whose chunks are slim, and tell their results, as they are
+        config.callbacks(EpisodeCallback)
     config.debugging(seed=experiment.run.seed, log_level=rllib_log_level(experiment))
     return config
 
@@ -95,7 +114,7 @@ def check_arrival(experiment: Experiment, config: DreamerV3Config) -> None:
         asked = getattr(experiment, group)
         for name in (field.name for field in fields(asked)):
             key = f"{group}.{name}"
-            if key in NOT_RLLIB:
+            if key in NOT_RLLIB or (key in FASTS_ALONE and experiment.algo.learner != "fast"):
                 continue
             arrived = held.get(key, getattr(config, name, "nothing"))
             if arrived != getattr(asked, name):

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
 
+from dreamer_exp.dreamer.fast.module import FastModule
+from dreamer_exp.dreamer.fast.policy import FastPolicy
+
 MODULE = "learner_group/learner/rl_module/default_policy"  # where an RLlib checkpoint holds the network
 
 
@@ -47,6 +50,15 @@ class DreamerPolicy:
         self._is_first = torch.zeros_like(self._is_first)
         actions: NDArray[Any] = output[Columns.ACTIONS][:, 0].cpu().numpy()
         return actions if self._discrete else np.clip(actions, -1.0, 1.0)
+
+
+def make_policy(module: RLModule, num_envs: int, seed: int) -> DreamerPolicy | FastPolicy:
+    """The deterministic policy of either learner's network."""
+    return (
+        FastPolicy(module.agent, num_envs, seed)
+        if isinstance(module, FastModule)
+        else DreamerPolicy(module, num_envs, seed)
+    )
 
 
 def load_module(rllib_checkpoint: Path) -> RLModule:

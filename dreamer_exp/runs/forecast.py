@@ -11,6 +11,7 @@ FLOAT32 = 4
 # Python objects around a step in RLlib's EpisodeReplayBuffer (array headers, index tuple, info slot, reward):
 # what tracemalloc counts, held to 5 % by tests/dreamer/test_replay.py
 OVERHEAD_BYTES = 420
+FLAGS = 3  # is_first, is_last and is_terminal, in the fast learner's replay
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,23 @@ class Forecast:
 
 def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
     """Bytes a step, and the steps and bytes in the replay when it is full or the run is over."""
-    action = contract.action.size if contract.action.kind == "box" else 1
-    bytes_per_step = FLOAT32 * (contract.size + action) + OVERHEAD_BYTES
+    bytes_per_step = _bytes_of_fast(experiment, contract) if experiment.algo.network else _bytes_of_rllib(contract)
     run_steps = experiment.run.train_iterations * experiment.hardware.env_steps_per_iteration
     first_batch = experiment.algo.batch_size_B * experiment.algo.batch_length_T
     steps = min(experiment.algo.replay_capacity, max(run_steps, first_batch))
     return Forecast(bytes_per_step, steps, steps * bytes_per_step)
+
+
+def _bytes_of_rllib(contract: ObservationContract) -> int:
+    action = contract.action.size if contract.action.kind == "box" else 1
+    return FLOAT32 * (contract.size + action) + OVERHEAD_BYTES
+
+
+def _bytes_of_fast(experiment: Experiment, contract: ObservationContract) -> int:
+    """Observation, action (one-hot where Discrete) and reward in float32, deter in float16, a byte a categorical."""
+    network = experiment.algo.network
+    assert network is not None
+    return FLOAT32 * (contract.size + contract.action.size + 1) + 2 * network.deter + network.stoch + FLAGS
 
 
 def check_memory(experiment: Experiment, contract: ObservationContract, machine: Machine) -> None:

@@ -47,7 +47,7 @@ def make_row(
     Args:
         counters: totals, this iteration included.
         iteration: what the iteration did.
-        learner: RLlib's learner metrics of the iteration, means over its updates.
+        learner: the learner's metrics of the iteration, means over its updates.
         steps_per_update: batch_size_B x batch_length_T.
         replay: `steps` and `bytes` in the replay.
     """
@@ -62,7 +62,7 @@ def make_row(
         "episode_length_mean": mean(episode.length for episode in iteration.episodes),
         **window_figures(counters.window),
         "training_ratio_actual": counters.updates * steps_per_update / counters.env_steps,
-        **{name: _learner_value(learner, theirs, iteration.updates) for name, theirs in LEARNER_METRICS.items()},
+        **{name: _learner_value(learner, keys, iteration.updates) for name, keys in LEARNER_METRICS.items()},
         "replay/steps": replay["steps"],
         "replay/bytes": replay["bytes"],
         "time/sample_s": iteration.sample_s,
@@ -107,5 +107,7 @@ def gpu_bytes() -> int | None:
     return torch.cuda.memory_reserved() if torch.cuda.is_initialized() else None
 
 
-def _learner_value(learner: Mapping[str, Any], name: str, updates: int) -> float | None:
-    return float(learner[name]) if updates and name in learner else None
+def _learner_value(learner: Mapping[str, Any], keys: Iterable[str | None], updates: int) -> float | None:
+    """The figure under whichever of its names this learner uses; None without updates, or where it has none."""
+    found = [learner[key] for key in keys if key is not None and key in learner]
+    return float(found[0]) if updates and found else None

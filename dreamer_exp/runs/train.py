@@ -16,7 +16,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3, NonFiniteLoss
 from dreamer_exp.dreamer.build import build_algorithm, learner_devices
 from dreamer_exp.dreamer.cluster import ray_session
-from dreamer_exp.dreamer.policy import DreamerPolicy
+from dreamer_exp.dreamer.policy import make_policy
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.hardware import Machine
@@ -176,7 +176,7 @@ class Run:
 
     def row(self, algorithm: LoopedDreamerV3, result: dict[str, Any]) -> dict[str, Any]:
         """The metrics row of the iteration just done."""
-        steps = len(algorithm.replay_buffer)
+        steps = algorithm.replay_steps
         held = {"steps": steps, "bytes": steps * forecast(self.experiment, self.contract).bytes_per_step}
         learner = result.get("learners", {}).get("default_policy", {})
         batch = self.experiment.algo.batch_size_B * self.experiment.algo.batch_length_T
@@ -188,9 +188,8 @@ class Run:
         if not self.experiment.evaluation.episodes or stop() or (steps and steps == self.last_evaluation):
             return
         self.progress.say(f"evaluating the policy after {steps:,} steps")
-        results = evaluate_policy(
-            self.experiment, lambda n, seed: DreamerPolicy(algorithm.env_runner.module, n, seed), stop
-        )
+        module = algorithm.module_to_evaluate()
+        results = evaluate_policy(self.experiment, lambda n, seed: make_policy(module, n, seed), stop)
         row = self.record_evaluation(report.LEARNER, results)
         self.last_evaluation = steps
         score = report.score(row)

@@ -47,19 +47,17 @@ class ActionKind:
             return functional.one_hot(output.argmax(-1), self.size).to(output.dtype)
         return self._normal(output)[0]
 
-    def log_probability(self, output: Tensor, action: Tensor) -> Tensor:
-        """ln pi(action) (...)."""
-        if self.discrete:
-            return (torch.log(unimix_probabilities(output)) * action).sum(-1)
-        mean, std = self._normal(output)
-        return (-0.5 * ((action - mean) / std) ** 2 - torch.log(std) - 0.5 * math.log(2 * math.pi)).sum(-1)
-
-    def entropy(self, output: Tensor) -> Tensor:
-        """Entropy (...) in nats."""
+    def log_probability_and_entropy(self, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """ln pi(action) and the distribution's entropy in nats, (...) each."""
         if self.discrete:
             probabilities = unimix_probabilities(output)
-            return -(probabilities * torch.log(probabilities)).sum(-1)
-        return (torch.log(self._normal(output)[1]) + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+            log_probabilities = torch.log(probabilities)
+            return (log_probabilities * action).sum(-1), -(probabilities * log_probabilities).sum(-1)
+        mean, std = self._normal(output)
+        log_std = torch.log(std).sum(-1)
+        distance = 0.5 * ((action - mean) / std).square().sum(-1)
+        constant = 0.5 * self.size * math.log(2 * math.pi)
+        return -distance - log_std - constant, log_std + constant + 0.5 * self.size
 
     def _normal(self, output: Tensor) -> tuple[Tensor, Tensor]:
         mean, spread = output.chunk(2, -1)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from dreamer_exp.dreamer.fast.actor import ActionKind
-from dreamer_exp.dreamer.fast.layers import Mlp
-from dreamer_exp.dreamer.fast.maths import BINS, symlog, two_hot_bins
+from dreamer_exp.dreamer.fast.layers import Head
+from dreamer_exp.dreamer.fast.maths import BINS, two_hot_bins
+from dreamer_exp.dreamer.fast.observation import VectorDecoder, VectorEncoder
 from dreamer_exp.dreamer.fast.rssm import Rssm
 from dreamer_exp.dreamer.fast.sizes import NetworkSize
 
@@ -19,21 +20,17 @@ class Agent(nn.Module):
 
     def __init__(self, size: NetworkSize, observation_size: int, action: ActionKind, symlog_obs: bool = True) -> None:
         super().__init__()
-        self.size, self.action, self.symlog_obs = size, action, symlog_obs
+        self.size, self.action, self.observation_size = size, action, observation_size
         feature, units = size.feature, size.units
-        self.encoder = Mlp(observation_size, units, size.encoder_layers)
+        self.encoder = VectorEncoder(observation_size, units, size.encoder_layers, symlog_obs)
         self.rssm = Rssm(size, action.size, units)
-        self.decoder = Mlp(feature, units, size.decoder_layers, observation_size)
-        self.reward = Mlp(feature, units, size.reward_layers, BINS, output_scale=0.0)
-        self.cont = Mlp(feature, units, size.continue_layers, 1)
-        self.actor = Mlp(feature, units, size.actor_layers, action.outputs, output_scale=0.01)
-        self.critic = Mlp(feature, units, size.critic_layers, BINS, output_scale=0.0)
+        self.decoder = VectorDecoder(feature, units, size.decoder_layers, observation_size, symlog_obs)
+        self.reward = Head(feature, units, size.reward_layers, BINS, output_scale=0.0)
+        self.cont = Head(feature, units, size.continue_layers, 1)
+        self.actor = Head(feature, units, size.actor_layers, action.outputs, output_scale=0.01)
+        self.critic = Head(feature, units, size.critic_layers, BINS, output_scale=0.0)
         self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.register_buffer("bins", two_hot_bins(), persistent=False)
-
-    def squash(self, observations: Tensor) -> Tensor:
-        """What the encoder sees and the decoder predicts."""
-        return symlog(observations) if self.symlog_obs else observations
 
     @torch.no_grad()
     def follow(self, rate: float) -> None:

@@ -1,10 +1,14 @@
 """The layers that every part of the model is made of: linear, block-diagonal linear, RMSNorm with SiLU, MLP."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dreamer_exp.dreamer.fast.device import hand_written_pays
+from dreamer_exp.dreamer.fast.one_hot import Feature, feature_linear
 
 RMS_EPSILON = 1e-4
 TRUNCATION_GAIN = 1.0 / 0.87962566103423978  # standard deviation of a normal cut at +-2, so that variance is kept
@@ -57,7 +61,33 @@ class NormSiLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape as x."""
-        return functional.silu(functional.rms_norm(x, self.scale.shape, self.scale, RMS_EPSILON))
+        if hand_written_pays(x.device):
+            y: Tensor = _NormSiLU.apply(x, self.scale)  # type: ignore[no-untyped-call]  # torch's
+            return y
+        # torch's fused norm wants one dtype: after a bfloat16 product it would fall back to many kernels
+        return functional.silu(functional.rms_norm(x.to(self.scale.dtype), self.scale.shape, self.scale, RMS_EPSILON))
+
+
+class _NormSiLU(torch.autograd.Function):
+    """torch's own RMSNorm is many passes over memory on a CPU, and more in its backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
+        mean_square = torch.linalg.vecdot(x, x).div_(x.shape[-1]).add_(RMS_EPSILON)
+        inverse = mean_square.rsqrt_()[..., None]
+        normed = x * inverse
+        scaled = normed * scale
+        ctx.save_for_backward(normed, scaled, inverse, scale)
+        return functional.silu(scaled)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        normed, scaled, inverse, scale = ctx.saved_tensors
+        to_scaled = torch.ops.aten.silu_backward(gradient, scaled)
+        to_scale = (to_scaled * normed).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        to_normed = to_scaled.mul_(scale)
+        shared = torch.linalg.vecdot(to_normed, normed).div_(-normed.shape[-1])[..., None]
+        return to_normed.addcmul_(normed, shared).mul_(inverse), to_scale
 
 
 class Mlp(nn.Sequential):
@@ -72,3 +102,26 @@ class Mlp(nn.Sequential):
         if outputs is not None:
             parts.append(Linear(units if layers else inputs, outputs, output_scale))
         super().__init__(*parts)
+
+
+class Head(Mlp):
+    """An MLP over deter and latent, dense (..., D + S*C) or as a Feature of N rows."""
+
+    def forward(self, x: Tensor | Feature, known: Tensor | None = None) -> Tensor:
+        """The output layer's numbers (..., outputs); `known` is the first layer's product of x, if at hand."""
+        first = self.first
+        y: Tensor = feature_linear(x, first.weight, first.bias, known) if isinstance(x, Feature) else first(x)
+        return self.rest(y)
+
+    @property
+    def first(self) -> Linear:
+        """The first layer, which the one-hot latent enters."""
+        layer = self[0]
+        assert isinstance(layer, Linear)
+        return layer
+
+    def rest(self, y: Tensor) -> Tensor:
+        """All but the first layer."""
+        for layer in list(self)[1:]:
+            y = layer(y)
+        return y

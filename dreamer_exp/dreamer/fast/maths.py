@@ -30,38 +30,32 @@ def two_hot_bins(device: torch.device | str = "cpu", dtype: torch.dtype = torch.
 def two_hot_mean(logits: Tensor, bins: Tensor) -> Tensor:
     """Expected value (...) under softmax(logits) (..., 255), the mean taken in real space.
 
-    Terms are paired symmetrically, from the small to the large: uniform logits give exactly 0, as in the published
-    code (a plain sum would leave the rounding of numbers near 5e8).
+    Bins are antisymmetric, so probabilities are subtracted in pairs: uniform logits give exactly 0, as in the
+    published code (a plain sum would leave the rounding of numbers near 5e8).
     """
-    weighted = functional.softmax(logits, -1) * bins
     middle = (BINS - 1) // 2
-    pairs = weighted[..., middle + 1 :] + weighted[..., :middle].flip(-1)
-    return weighted[..., middle] + pairs.sum(-1)
+    below, _, above = functional.softmax(logits, -1).split([middle, 1, middle], -1)
+    mean: Tensor = ((above - below.flip(-1)) * bins[middle + 1 :]).sum(-1)
+    return mean
 
 
 def two_hot_loss(logits: Tensor, target: Tensor, bins: Tensor) -> Tensor:
-    """Cross entropy (...) between logits (..., 255) and the two-hot encoding of target (...) (eq. 10)."""
-    above = torch.searchsorted(bins, target.contiguous(), right=True).clamp(1, BINS - 1)
-    below = above - 1
-    low, high = bins[below], bins[above]
-    share = ((target - low) / (high - low)).clamp(0.0, 1.0)
-    log_probabilities = functional.log_softmax(logits, -1)
-    at_below = log_probabilities.gather(-1, below[..., None])[..., 0]
-    at_above = log_probabilities.gather(-1, above[..., None])[..., 0]
-    return -((1.0 - share) * at_below + share * at_above)
+    """Cross entropy between logits (..., 255) and the two-hot encoding of target (...), or of K targets (..., K) a
+    row, which share what depends on the logits alone (eq. 10); the target's shape."""
+    several = target.ndim == logits.ndim
+    targets = target if several else target[..., None]
+    above = torch.searchsorted(bins, targets.contiguous(), right=True).clamp(1, BINS - 1)
+    low, high = bins[above - 1], bins[above]
+    share = ((targets - low) / (high - low)).clamp(0.0, 1.0)
+    logits = logits.to(bins.dtype)  # never in bfloat16
+    at_below, at_above = logits.gather(-1, torch.cat([above - 1, above], -1)).chunk(2, -1)
+    losses = torch.logsumexp(logits, -1, keepdim=True) - torch.lerp(at_below, at_above, share)
+    return losses if several else losses[..., 0]
 
 
 def unimix_probabilities(logits: Tensor) -> Tensor:
     """softmax(logits) (..., C) mixed with 1 % of the uniform distribution."""
     return (1.0 - UNIMIX) * functional.softmax(logits, -1) + UNIMIX / logits.shape[-1]
-
-
-def sample_one_hot(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """One-hot samples (..., C) by inverse CDF from uniform numbers (...) in [0, 1); straight-through gradient."""
-    with torch.no_grad():
-        index = (probabilities.cumsum(-1) <= uniform[..., None]).sum(-1).clamp(max=probabilities.shape[-1] - 1)
-        one_hot = functional.one_hot(index, probabilities.shape[-1]).to(probabilities.dtype)
-    return one_hot + probabilities - probabilities.detach()
 
 
 def categorical_kl(left: Tensor, right: Tensor) -> Tensor:

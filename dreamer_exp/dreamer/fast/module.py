@@ -17,7 +17,7 @@ from dreamer_exp.dreamer.fast.rssm import State
 from dreamer_exp.dreamer.fast.sizes import NetworkSize
 
 DETER, STOCH, PREVIOUS_ACTION = "deter", "stoch", "previous_action"
-LEARNERS_ALONE = ("agent.decoder", "agent.reward", "agent.cont", "agent.critic", "agent.slow_critic")
+LEARNERS_ALONE = ("decoder", "reward", "cont", "critic", "slow_critic")  # parts that acting doesn't need
 
 
 class FastModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLlib is untyped
@@ -36,10 +36,13 @@ class FastModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLli
             self.agent = Agent(
                 size, self.observation_space.shape[0], action_kind(self.action_space), self.model_config["symlog_obs"]
             )
+        if self.inference_only:  # here, as RLlib 2.60 would look for the parts of a part in the module itself
+            for part in LEARNERS_ALONE:
+                delattr(self.agent, part)
 
     def get_non_inference_attributes(self) -> list[str]:
-        """What only the learner needs."""
-        return list(LEARNERS_ALONE)
+        """What doesn't travel to env runners."""
+        return [f"agent.{part}" for part in LEARNERS_ALONE]
 
     def get_initial_state(self) -> dict[str, np.ndarray]:
         """Zeros, of one environment."""

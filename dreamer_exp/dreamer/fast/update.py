@@ -38,10 +38,16 @@ class Update:
         noise = self.draw(*batch.reward.shape)
         with torch.autocast(self.generator.device.type, torch.bfloat16, enabled=self.bfloat16):
             total, figures, states = total_loss(self.agent, batch, noise, self.returns, self.config)
-        total.backward()  # type: ignore[no-untyped-call]  # torch's
+        total.backward()
         self.optimizer.step()
-        self.agent.follow(SLOW_RATE)
-        return {"total": total.detach(), **figures}, states
+        if self.config.train_critic:
+            self.agent.follow(SLOW_RATE)
+        return {"total": total.detach(), **figures, **self._gradient_norms()}, states
+
+    def _gradient_norms(self) -> dict[str, Tensor]:
+        """Norms before clipping, by param group."""
+        norms: dict[str, Tensor] = getattr(self.optimizer, "norms", {})
+        return {f"grad_norm_{name}": norm for name, norm in norms.items()}
 
     def draw(self, rows: int, steps: int) -> Noise:
         """Fresh noise for a batch of B rows and T steps."""

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from dreamer_exp.dreamer.fast.maths import (
     categorical_kl,
     lambda_return,
-    sample_one_hot,
     symexp,
     symlog,
     two_hot_bins,
@@ -58,20 +57,6 @@ def test_targets_beyond_the_bins_are_held_at_the_last_one(target: float) -> None
 def test_one_percent_of_a_categorical_is_uniform() -> None:
     probabilities = unimix_probabilities(torch.tensor([1000.0, 0.0, 0.0, 0.0]))
     assert probabilities.tolist() == pytest.approx([0.9925, 0.0025, 0.0025, 0.0025])
-
-
-def test_samples_follow_the_probabilities() -> None:
-    probabilities = torch.tensor([0.5, 0.3, 0.2])
-    uniform = (torch.arange(1000) + 0.5) / 1000
-    counts = sample_one_hot(probabilities.expand(1000, 3), uniform).sum(0)
-    assert counts.tolist() == pytest.approx([500, 300, 200], abs=1)
-
-
-def test_a_samples_gradient_is_that_of_its_probabilities() -> None:
-    probabilities = torch.tensor([[0.5, 0.5]], requires_grad=True)
-    (sample_one_hot(probabilities, torch.tensor([0.2])) * torch.tensor([3.0, 7.0])).sum().backward()
-    assert probabilities.grad is not None
-    assert probabilities.grad.tolist() == [[3.0, 7.0]]
 
 
 def test_the_divergence_of_equals_is_zero() -> None:

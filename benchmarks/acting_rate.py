@@ -1,0 +1,133 @@
+"""Env steps per second of one env runner on one core: the fast learner's against RLlib's.
+
+    python benchmarks/acting_rate.py [--steps N] [--repeats N] [--envs N ...] [--json]
+
+crowd_nav through its contract, networks of 4 million parameters (XS), resets included. Every figure is the median of
+the repeats, which alternate between the variants, so that a busy machine slows them alike; the reference in the same
+run is the environments alone, stepped with actions drawn ahead.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+import numpy as np
+import torch
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+
+from dreamer_exp.config import compose, load
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.dreamer.build import build_config
+from dreamer_exp.envs.make import make_env
+from dreamer_exp.hardware import probe
+from dreamer_exp.runs.logs import quiet
+
+LEARNERS = ("rllib", "fast")
+ALONE = "envs alone"
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    use_one_core()
+    quiet("ERROR")
+    rows = [measure_case(num_envs, arguments.steps, arguments.repeats) for num_envs in arguments.envs]
+    print(table(rows))
+    if arguments.json:
+        print(json.dumps(rows))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--steps", type=int, default=640, help="env steps in a repeat of a variant")
+    parser.add_argument("--repeats", type=int, default=7, help="repeats of which the median is taken")
+    parser.add_argument("--envs", type=int, nargs="+", default=[1, 4, 16], help="environments a runner, one row each")
+    parser.add_argument("--json", action="store_true", help="print JSON too, as the last line")
+    return parser.parse_args()
+
+
+def use_one_core() -> None:
+    torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def measure_case(num_envs: int, steps: int, repeats: int) -> dict[str, Any]:
+    runs = {learner: make_run(make_runner(learner, num_envs), steps) for learner in LEARNERS}
+    runs[ALONE] = make_envs_run(num_envs, steps)
+    rates: dict[str, list[float]] = {variant: [] for variant in runs}
+    for run in runs.values():
+        run()  # warms up
+    for _ in range(repeats):
+        for variant, run in runs.items():
+            rates[variant].append(timed_rate(run))
+    medians = {variant: statistics.median(values) for variant, values in rates.items()}
+    return {
+        "envs": num_envs,
+        "steps_per_s": {variant: round(value) for variant, value in medians.items()},
+        "fast_over_rllib": round(medians["fast"] / medians["rllib"], 2),
+        "fast_over_envs_alone": round(medians["fast"] / medians[ALONE], 2),
+    }
+
+
+def make_experiment(learner: str, num_envs: int) -> Experiment:
+    overrides = [f"algo.learner={learner}", "algo.model_size=XS", "hardware=cpu", "env=crowd_nav"]
+    overrides += [f"hardware.num_envs_per_env_runner={num_envs}", "obs_contract=drive_state_rays"]
+    compose.prepare()
+    with hydra.initialize_config_dir(str(compose.config_dir()), version_base="1.3"):
+        return load.load_experiment(hydra.compose("config", overrides=overrides), probe())
+
+
+def make_runner(learner: str, num_envs: int) -> SingleAgentEnvRunner:
+    config = build_config(make_experiment(learner, num_envs))
+    return config.env_runner_cls(config=config, worker_index=0, num_workers=0)
+
+
+def make_run(runner: SingleAgentEnvRunner, steps: int) -> Callable[[], int]:
+    """Return a function that samples about as many steps, and returns how many there were."""
+    return lambda: sum(map(len, runner.sample(num_timesteps=steps)))
+
+
+def make_envs_run(num_envs: int, steps: int) -> Callable[[], int]:
+    experiment = make_experiment("fast", num_envs)
+    envs = [make_env(experiment.env, experiment.obs_contract) for _ in range(num_envs)]
+    actions = np.random.default_rng(0).uniform(-1, 1, (-(-steps // num_envs), num_envs, 2)).astype(np.float32)
+    for seed, env in enumerate(envs):
+        env.reset(seed=seed)
+
+    def run() -> int:
+        for step in actions:
+            for env, action in zip(envs, step, strict=True):
+                _, _, terminated, truncated, _ = env.step(action)
+                if terminated or truncated:
+                    env.reset()
+        return len(actions) * num_envs
+
+    return run
+
+
+def timed_rate(run: Callable[[], int]) -> float:
+    start = time.perf_counter()
+    steps = run()
+    return steps / (time.perf_counter() - start)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    head = ["envs", *rows[0]["steps_per_s"], "fast / rllib", "fast / envs alone"]
+    body = [
+        [str(row["envs"]), *map(str, row["steps_per_s"].values()), row["fast_over_rllib"], row["fast_over_envs_alone"]]
+        for row in rows
+    ]
+    widths = [max(len(str(line[column])) for line in [head, *body]) for column in range(len(head))]
+    lines = [
+        "  ".join(str(cell).rjust(width) for cell, width in zip(line, widths, strict=True)) for line in [head, *body]
+    ]
+    return "\n".join(["env steps per second on one core; median of the repeats", *lines])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Names of the model sizes, and the numbers behind those of the fast learner."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Sizes in the letters of the glossary (dreamer/fast/__init__.py); layers are counted without the output layer."""
+
+    deter: int  # D, recurrent units
+    hidden: int  # units of the recurrent core's inner layers
+    classes: int  # C, classes of each of the S categoricals
+    units: int  # units of encoder, decoder and heads
+    stoch: int = 32  # S, categoricals
+    blocks: int = 8  # G, of the block-diagonal recurrent core
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    prior_layers: int = 2
+    posterior_layers: int = 1
+    reward_layers: int = 1
+    continue_layers: int = 1
+    actor_layers: int = 3
+    critic_layers: int = 3
+
+    @property
+    def latent(self) -> int:
+        """Width of the flattened stochastic state, S * C."""
+        return self.stoch * self.classes
+
+    @property
+    def feature(self) -> int:
+        """Width of what the heads see, D + S * C."""
+        return self.deter + self.latent
+
+
+# Source of 1M to 200M: danijar/dreamerv3, configs.yaml (size1m to size200m), for arXiv 2301.04104v2, table "model
+# sizes". XS has as many parameters as RLlib's XS on 831 observations; nano is for tests and small tasks.
+SIZES = {
+    "nano": NetworkSize(
+        deter=64, hidden=32, classes=8, units=64, stoch=8, blocks=4,
+        encoder_layers=1, decoder_layers=1, prior_layers=1, actor_layers=1, critic_layers=1,
+    ),
+    "XS": NetworkSize(
+        deter=512, hidden=256, classes=32, units=256,
+        encoder_layers=1, decoder_layers=1, prior_layers=1, actor_layers=1, critic_layers=1,
+    ),
+    "1M": NetworkSize(deter=512, hidden=64, classes=4, units=64),
+    "12M": NetworkSize(deter=2048, hidden=256, classes=16, units=256),
+    "25M": NetworkSize(deter=3072, hidden=384, classes=24, units=384),
+    "50M": NetworkSize(deter=4096, hidden=512, classes=32, units=512),
+    "100M": NetworkSize(deter=6144, hidden=768, classes=48, units=768),
+    "200M": NetworkSize(deter=8192, hidden=1024, classes=64, units=1024),
+}  # fmt: skip
+
+FAST_SIZES = tuple(SIZES)
+RLLIB_SIZES = ("nano", "micro", "mini", "XXS", "XS", "S", "M", "L", "XL")

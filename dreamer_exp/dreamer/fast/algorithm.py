@@ -1,0 +1,118 @@
+"""The fast learner's algorithm: RLlib's DreamerV3 whose updates run on the learner, many in one call."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import Any
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module.rl_module import RLModule
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.utils.metrics import LEARNER_RESULTS
+
+from dreamer_exp.dreamer.algorithm import Fragment, Iteration, LoopedDreamerV3
+from dreamer_exp.dreamer.fast.config import FastDreamerV3Config
+from dreamer_exp.dreamer.fast.learner import FastLearner
+
+BETWEEN_STOPS_S = 1.0  # a call of the learner takes about this long, so that a stop is heard
+
+
+class FastDreamerV3(LoopedDreamerV3):
+    """Keeps the replay on the learner; samples the next iteration meanwhile, if `overlap_sampling`.
+
+    Overlapped, the env runners act with weights one iteration old, and a run still repeats itself bit by bit: what is
+    sampled with which weights doesn't depend on time.
+    """
+
+    @classmethod
+    def get_default_config(cls) -> FastDreamerV3Config:
+        """RLlib's way from class to config."""
+        return FastDreamerV3Config(cls)
+
+    def setup(self, config: AlgorithmConfig) -> None:
+        """Builds RLlib's parts; nothing is sampled yet."""
+        super().setup(config)
+        self._steps_held = 0
+        self._update_s = math.inf  # not known yet: the first call makes one
+        self._sums: Counter[str] = Counter()
+        self._sampler = ThreadPoolExecutor(1)
+        self._sampling: Future[Fragment] | None = None
+
+    def training_step(self) -> None:
+        """As the stock loop; overlapped, this iteration's steps were sampled while the last one's updates ran."""
+        if not self.config.overlap_sampling:
+            super().training_step()
+            return
+        self.last_iteration = Iteration()
+        started = time.perf_counter()
+        last_sampled = self._take_in(*(self._sampling.result() if self._sampling else self._request_fragment()))
+        while not self._can_learn():
+            last_sampled = self._sample_fragment()
+        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
+        self._sampling = self._sampler.submit(self._request_fragment)
+        self.last_iteration.sample_s = time.perf_counter() - started
+        self._update(last_sampled)
+
+    @property
+    def replay_steps(self) -> int:
+        """Env steps in the replay."""
+        return self._steps_held
+
+    def module_to_evaluate(self) -> RLModule:
+        """The env runner's network, brought up to date where sampling is one iteration behind the learner."""
+        self._settle()
+        if self.config.overlap_sampling:
+            component = f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"
+            state = self.learner_group.get_state(components=[component], inference_only=True)[COMPONENT_LEARNER]
+            self.env_runner.module.set_state(state[COMPONENT_RL_MODULE][DEFAULT_MODULE_ID])
+        return super().module_to_evaluate()
+
+    def save_to_path(self, *args: Any, **kwargs: Any) -> str:
+        """RLlib's checkpoint; what is being sampled comes to its end first."""
+        self._settle()
+        path: str = super().save_to_path(*args, **kwargs)
+        return path
+
+    def cleanup(self) -> None:
+        """Lets the sampling in the background end, then RLlib's parts."""
+        self._settle()
+        self._sampler.shutdown()
+        super().cleanup()
+
+    def _settle(self) -> None:
+        if self._sampling is not None:
+            wait([self._sampling])
+
+    def _can_learn(self) -> bool:
+        return super()._can_learn() and self._on_learner(FastLearner.ready)
+
+    def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
+        in_order = sorted(chunks, key=lambda chunk: chunk.custom_data["stream"])  # not that of the fastest env runner
+        self._steps_held = self._on_learner(partial(FastLearner.remember, chunks=in_order))
+
+    def _update(self, env_steps: int) -> None:
+        """The updates owed, and the means of their figures under RLlib's learner results."""
+        self._sums.clear()
+        super()._update(env_steps)
+        for name, total in self._sums.items():
+            key = (LEARNER_RESULTS, DEFAULT_MODULE_ID, name)
+            self.metrics.log_value(key, total / self.last_iteration.updates, window=1)
+
+    def _learn(self, at_most: int) -> int:
+        updates = min(at_most, max(1, int(BETWEEN_STOPS_S / self._update_s)))
+        means, seconds = self._on_learner(partial(FastLearner.learn, updates=updates))
+        self._update_s = seconds / updates
+        for name, value in means.items():
+            self._sums[name] += value * updates
+        return updates
+
+    def _on_learner(self, call: Callable[[FastLearner], Any]) -> Any:
+        """The result of a call on the one learner, wherever it is."""
+        (result,) = [found.get() for found in self.learner_group.foreach_learner(call)]
+        if isinstance(result, Exception):
+            raise result
+        return result

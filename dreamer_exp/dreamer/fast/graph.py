@@ -1,0 +1,70 @@
+"""The graph rung: a whole update captured once in a CUDA graph, then replayed with one launch."""
+
+from dataclasses import fields, replace
+
+import torch
+from torch import Tensor
+
+from dreamer_exp.dreamer.fast.losses import Batch
+from dreamer_exp.dreamer.fast.rssm import State
+from dreamer_exp.dreamer.fast.update import Update
+
+EAGER_CALLS = 3  # real updates before the capture: they make the optimiser's state and the libraries' handles
+
+
+class GraphedUpdate:
+    """Called like the Update it wraps, with batches of one shape; what it returns lasts until the next call.
+
+    The first calls run eagerly, so that nothing has to be undone after a warm-up. Capturing pins the memory of
+    parameters and optimiser state: after loading a checkpoint, make a new one.
+    """
+
+    def __init__(self, update: Update) -> None:
+        self._update = update
+        self._calls = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._stream = torch.cuda.Stream(update.device)
+
+    def __call__(self, batch: Batch) -> tuple[dict[str, Tensor], State]:
+        """The figures, each (), and the new states (B, T, ...)."""
+        self._calls += 1
+        if self._calls <= EAGER_CALLS:
+            return self._eagerly(batch)
+        if self._graph is None:
+            self._capture(batch)
+        assert self._graph is not None
+        torch._foreach_copy_(self._inputs, tensors(batch))
+        self._graph.replay()
+        return self._outputs
+
+    def _eagerly(self, batch: Batch) -> tuple[dict[str, Tensor], State]:
+        """On the stream of the capture to come, as torch's notes on CUDA graphs ask."""
+        now = torch.cuda.current_stream(self._update.device)
+        self._stream.wait_stream(now)
+        with torch.cuda.stream(self._stream):
+            outputs = self._update(batch)
+        now.wait_stream(self._stream)
+        return outputs
+
+    def _capture(self, batch: Batch) -> None:
+        held = replace(batch, **{declared.name: _copy(getattr(batch, declared.name)) for declared in fields(Batch)})
+        self._inputs = tensors(held)
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self._update.generator)
+        torch.cuda.synchronize(self._update.device)
+        with torch.cuda.graph(graph, stream=self._stream):
+            self._outputs = self._update(held)
+        self._graph = graph
+
+
+def tensors(batch: Batch) -> list[Tensor]:
+    """Every tensor of a batch, in the order of its fields."""
+    found: list[Tensor] = []
+    for declared in fields(Batch):
+        value = getattr(batch, declared.name)
+        found += list(value) if isinstance(value, State) else [value]
+    return found
+
+
+def _copy(value: Tensor | State) -> Tensor | State:
+    return State(*(part.clone() for part in value)) if isinstance(value, State) else value.clone()

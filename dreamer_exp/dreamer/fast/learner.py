@@ -1,0 +1,160 @@
+"""RLlib's Learner around agent, optimiser, replay and update: many updates in one call, figures read once a call."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from torch import Tensor
+
+from dreamer_exp.dreamer.fast.agent import Agent
+from dreamer_exp.dreamer.fast.chunks import steps_of
+from dreamer_exp.dreamer.fast.graph import GraphedUpdate
+from dreamer_exp.dreamer.fast.laprop import LaProp
+from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
+from dreamer_exp.dreamer.fast.replay import LatentReplay
+from dreamer_exp.dreamer.fast.rssm import State
+from dreamer_exp.dreamer.fast.update import Update
+
+PARTS = {  # parameter group: its modules
+    "world_model": ("encoder", "rssm", "decoder", "reward", "cont"),
+    "actor": ("actor",),
+    "critic": ("critic",),
+}
+OWN_STATE = "fast_learner"
+NOISE_STREAM = 4  # spawn key of the updates' noise
+
+
+class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
+    """Holds the replay too, so that batches never travel: `remember` what was sampled, then `learn`.
+
+    It bends RLlib in one place: RLlib's `update()` carries every batch through connectors and a metrics logger, which
+    takes longer than the update itself, so it is not used.
+    """
+
+    def build(self) -> None:
+        """Module and optimiser as RLlib builds them, then replay and update."""
+        super().build()
+        # RLlib 2.60 seeds by asking torch for deterministic algorithms, which then also fills every empty tensor: the
+        # whole replay becomes resident, and an update a third slower
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        config, device = self.config, self._device
+        self.replay = LatentReplay(
+            capacity=config.replay_buffer_config["capacity"],
+            num_streams=max(1, config.num_env_runners) * config.num_envs_per_env_runner,
+            observation_size=self.module[DEFAULT_MODULE_ID].observation_space.shape[0],
+            actions=self.agent.action.size,
+            size=self.agent.size,
+            seed=config.seed,
+            device=device if config.replay_device == "cuda" else "cpu",
+            target=device,
+        )
+        self.returns = ReturnRange(torch.zeros((), device=device), torch.zeros((), device=device))
+        self.generator = torch.Generator(device).manual_seed(noise_seed(config.seed))
+        self._update_once = self._make_update()
+        self._reward_before: dict[int, float] = {}
+
+    @property
+    def agent(self) -> Agent:
+        """The network."""
+        agent: Agent = self.module[DEFAULT_MODULE_ID].unwrapped().agent
+        return agent
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """LaProp over three groups, each with its learning rate; registered, so that RLlib checkpoints its state."""
+        agent = self.agent
+        groups = [
+            {
+                "name": part,
+                "params": [parameter for name in names for parameter in getattr(agent, name).parameters()],
+                "lr": getattr(self.config, f"{part}_lr"),
+            }
+            for part, names in PARTS.items()
+        ]
+        optimizer = LaProp(groups, clip=self.config.adaptive_grad_clip, warmup=self.config.lr_warmup)
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
+
+    def remember(self, chunks: list[SingleAgentEpisode]) -> int:
+        """Puts episode chunks into the replay, in their order; the steps now held."""
+        envs = self.config.num_envs_per_env_runner
+        for chunk in chunks:
+            worker, env = chunk.custom_data["stream"]
+            stream = max(0, worker - 1) * envs + env
+            self.replay.add(stream, steps_of(chunk, self.agent.action, self._reward_before.get(stream, 0.0)))
+            self._reward_before[stream] = float(chunk.get_rewards(-1)) if len(chunk) else 0.0
+        return len(self.replay)
+
+    def ready(self) -> bool:
+        """Whether a batch can be drawn."""
+        return self.replay.ready(self.config.batch_size_B, self.config.batch_length_T)
+
+    def learn(self, updates: int) -> tuple[dict[str, float], float]:
+        """Makes this many updates; the means of their figures, and the seconds that they took."""
+        started = time.perf_counter()
+        sums: dict[str, Tensor] = {}
+        for _ in range(updates):
+            batch, places = self.replay.sample(self.config.batch_size_B, self.config.batch_length_T)
+            figures, states = self._update_once(batch)
+            self.replay.write_back(places, states)
+            if sums:
+                torch._foreach_add_(list(sums.values()), list(figures.values()))
+            else:
+                sums = {name: figure.clone() for name, figure in figures.items()}
+        values = torch.stack(list(sums.values())).tolist()  # the one wait for the device
+        means = {name: value / updates for name, value in zip(sums, values, strict=True)}
+        return means, time.perf_counter() - started
+
+    def compute_loss_for_module(self, **kwargs: Any) -> Any:
+        """RLlib's own path into an update, which this learner doesn't take."""
+        raise NotImplementedError("FastLearner updates through learn(), not through RLlib's update().")
+
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """RLlib's state, with the return range and the noise generator."""
+        state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(OWN_STATE, components, not_components):
+            state[OWN_STATE] = {
+                "return_low": float(self.returns.low),
+                "return_high": float(self.returns.high),
+                "noise": self.generator.get_state().numpy(),
+            }
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes a state; a captured update is captured anew."""
+        super().set_state(state)
+        if OWN_STATE in state:
+            self.returns.low.fill_(state[OWN_STATE]["return_low"])
+            self.returns.high.fill_(state[OWN_STATE]["return_high"])
+            self.generator.set_state(torch.as_tensor(state[OWN_STATE]["noise"]))
+        self._update_once = self._make_update()
+
+    def _make_update(self) -> Callable[[Batch], tuple[dict[str, Tensor], State]]:
+        config = self.config
+        losses = LossConfig(
+            horizon_H=config.horizon_H,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            entropy_scale=config.entropy_scale,
+            return_rate=1.0 - config.return_normalization_decay,
+            train_actor=config.train_actor,
+            train_critic=config.train_critic,
+        )
+        update = Update(
+            agent=self.agent,
+            optimizer=self.get_optimizer(),
+            returns=self.returns,
+            config=losses,
+            generator=self.generator,
+            bfloat16=config.precision == "bfloat16",
+        )
+        return GraphedUpdate(update) if config.kernels == "graph" else update
+
+
+def noise_seed(run_seed: int) -> int:
+    """The seed of the updates' noise, which shares nothing with the run's other streams."""
+    return int(np.random.SeedSequence(run_seed, spawn_key=(NOISE_STREAM,)).generate_state(1)[0])

@@ -1,7 +1,7 @@
 """Milliseconds of one training update, the fast learner's and RLlib's, alternating in one process.
 
     python benchmarks/update_time.py [--size XS] [--batch 16] [--length 32] [--horizon 10] [--observation 831]
-        [--device cpu|cuda] [--dtype float32|bfloat16] [--kernels eager|graph] [--against rllib|none] [--repeats N]
+        [--device cpu|cuda] [--dtype float32|tf32|bfloat16] [--kernels eager|graph] [--against rllib|none] [--repeats N]
         [--json] [--table]
 
 Every update gets a fresh random batch, made beforehand in host memory and moved to the device inside the timing, as
@@ -23,12 +23,12 @@ import numpy as np
 import psutil
 import torch
 
+from dreamer_exp.config.sizes import SIZES, NetworkSize
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.laprop import LaProp
 from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.dreamer.fast.rssm import State
-from dreamer_exp.dreamer.fast.sizes import SIZES, NetworkSize
 from dreamer_exp.dreamer.fast.update import Update
 
 ACTIONS = 2
@@ -39,6 +39,7 @@ TABLE = {  # what --table varies, the rest being as asked
     "horizon": (5, 10, 15),
     "size": ("XS", "1M", "12M"),
 }
+GPU_SIZES = ("25M", "50M", "100M", "200M")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def main() -> None:
     parser.add_argument("--horizon", type=int, default=10)
     parser.add_argument("--observation", type=int, default=831)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--dtype", choices=["float32", "tf32", "bfloat16"], default="float32")
     parser.add_argument("--kernels", choices=["eager", "graph"], default="eager")
     parser.add_argument("--against", choices=["rllib", "none"], default="rllib")
     parser.add_argument("--repeats", type=int, default=15)
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="how the time grows with B, T, H and size")
     asked = parser.parse_args()
     work = Work(**{field.name: getattr(asked, field.name) for field in fields(Work)})
+    torch.backends.cuda.matmul.allow_tf32 = work.dtype == "tf32"  # for RLlib's side too
     if asked.table:
         print_growth(work, asked.repeats)
         return
@@ -234,7 +236,8 @@ def print_growth(work: Work, repeats: int) -> None:
     print(f"ms an update, median of {repeats}; the rest is {vars(work)}")
     for name, values in TABLE.items():
         cells = []
-        for value in values:
+        more = GPU_SIZES if name == "size" and work.device == "cuda" else ()
+        for value in (*values, *more):
             row = measure(Work(**{**vars(work), name: value}), repeats, against_rllib=False)
             cells.append(f"{value}: {row['fast_ms']:.0f}")
         print(f"{name:>8}  " + "   ".join(cells))

@@ -18,7 +18,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import probe
 from dreamer_exp.runs import directory, dry_run, names
-from dreamer_exp.runs.forecast import check_memory
+from dreamer_exp.runs.forecast import check_memory, place_replay
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACKS = os.environ.get(FULL_ERROR) == "1"  # asked for by the user, before main() sets it for its own end
@@ -32,7 +32,8 @@ def compose_and_run(config: DictConfig) -> float | None:
         machine = probe()
         experiment = load.load_experiment(config, machine)
         contract = contract_of(experiment.env, experiment.obs_contract)
-        names.check_objective(experiment.run.objective)
+        experiment = place_replay(experiment, contract, machine)
+        names.check_objective(experiment.run.objective, experiment.algo.learner)
         check_memory(experiment, contract, machine)
         if config.dry_run:
             dry_run.show(experiment, contract, machine)

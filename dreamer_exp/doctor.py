@@ -57,9 +57,11 @@ def _machine(advice: list[str]) -> dict[str, str]:
     except UserError as error:
         advice.append(str(error))
         return {"machine": "not readable, see below"}
+    gpu_memory = machine.gpu_memory_bytes
+    told = f"{gpu_memory / 2**30:.1f} GiB on the first" if gpu_memory else "memory not known"
     return {
         "CPUs": f"{machine.cpus} usable ({machine.sources['cpus']}), {machine.cpu_name}",
-        "GPUs": f"{machine.gpus} visible ({machine.sources['gpus']})",
+        "GPUs": f"{machine.gpus} visible ({machine.sources['gpus']})" + (f", {told}" if machine.gpus else ""),
         "memory": f"{machine.memory_available_bytes / 2**30:.1f} of {machine.memory_bytes / 2**30:.1f} GiB free",
     }
 

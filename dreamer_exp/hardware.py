@@ -38,6 +38,7 @@ class Machine:
     slurm_job_id: str | None
     platform: str
     sources: dict[str, str]
+    gpu_memory_bytes: int = 0  # of the first visible GPU; 0 where there is none or it isn't known
 
 
 def probe(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Machine:
@@ -48,6 +49,7 @@ def probe(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Ma
     """
     cpus, cpus_from = _cpus(environ, root)
     gpus, gpus_from = _gpus(environ, root)
+    gpu_memory, gpu_memory_from = _gpu_memory(environ) if gpus else (0, "no GPU")
     (total, total_from), (available, available_from) = _memory(root)
     return Machine(
         cpus=cpus,
@@ -62,7 +64,9 @@ def probe(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Ma
             "gpus": gpus_from,
             "memory_bytes": total_from,
             "memory_available_bytes": available_from,
+            "gpu_memory_bytes": gpu_memory_from,
         },
+        gpu_memory_bytes=gpu_memory,
     )
 
 
@@ -160,13 +164,33 @@ def _listed(name: str, text: str) -> int:
 
 
 def _listed_by_nvidia_smi(environ: Mapping[str, str]) -> tuple[int, str]:
-    command = shutil.which("nvidia-smi", path=environ.get("PATH", ""))
+    command = _nvidia_smi(environ)
     if command is None:
         return 0, "no NVIDIA driver"
     listing = _output([command, "-L"])
     if listing is None:
         return 0, "nvidia-smi -L failed"
     return sum(line.startswith("GPU ") for line in listing.splitlines()), "nvidia-smi -L"
+
+
+def _gpu_memory(environ: Mapping[str, str]) -> tuple[int, str]:
+    """Total bytes of the first visible GPU; nvidia-smi itself knows nothing of CUDA_VISIBLE_DEVICES."""
+    command = _nvidia_smi(environ)
+    if command is None:
+        return 0, "no nvidia-smi"
+    first = environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    if first.startswith("MIG"):
+        return 0, f"{first}: nvidia-smi tells whole GPUs' memory alone"
+    chosen = ["-i", first] if first else []
+    mebibytes = _output([command, "--query-gpu=memory.total", "--format=csv,noheader,nounits", *chosen]) or ""
+    first_line = mebibytes.partition("\n")[0].strip()
+    if not first_line.isdecimal():  # "[N/A]" where GPU and CPU share their memory
+        return 0, "nvidia-smi does not say"
+    return int(first_line) * 2**20, "nvidia-smi"
+
+
+def _nvidia_smi(environ: Mapping[str, str]) -> str | None:
+    return shutil.which("nvidia-smi", path=environ.get("PATH", ""))
 
 
 # Memory

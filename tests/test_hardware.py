@@ -184,6 +184,62 @@ def test_nvidia_smi_is_asked_last(script: str, gpus: int, source: str, files: Fi
     assert (machine.gpus, machine.sources["gpus"]) == (gpus, source)
 
 
+@pytest.fixture
+def nvidia_smi(files: Files) -> Callable[[str], dict[str, str]]:
+    """Writes a stand-in for nvidia-smi and returns the PATH to it."""
+
+    def write(script: str) -> dict[str, str]:
+        root = files({"bin/nvidia-smi": f"#!/bin/sh\n{script}\n"})
+        (root / "bin/nvidia-smi").chmod(0o755)
+        return {"PATH": str(root / "bin")}
+
+    return write
+
+
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for nvidia-smi is a shell script")
+
+
+@on_posix
+@pytest.mark.parametrize(
+    ("script", "gpu_memory", "source"),
+    [
+        ("echo 81559\necho 40960", 81559 * 2**20, "nvidia-smi"),
+        ("echo '[N/A]'", 0, "nvidia-smi does not say"),
+        ("exit 9", 0, "nvidia-smi does not say"),
+        ("true", 0, "nvidia-smi does not say"),
+    ],
+)
+def test_the_first_gpus_memory_is_what_nvidia_smi_says(
+    script: str, gpu_memory: int, source: str, nvidia_smi: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    machine = probe({**nvidia_smi(script), "SLURM_GPUS": "2"}, tmp_path)
+    assert (machine.gpu_memory_bytes, machine.sources["gpu_memory_bytes"]) == (gpu_memory, source)
+
+
+@on_posix
+@pytest.mark.parametrize(("devices", "asked"), [("2,3", "2"), ("GPU-8932f937,GPU-2", "GPU-8932f937")])
+def test_the_first_gpu_is_the_first_visible_one(
+    devices: str, asked: str, nvidia_smi: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    environ = nvidia_smi(f'case "$*" in *"-i {asked}") echo 1024 ;; *) echo 7 ;; esac')
+    assert probe({**environ, "CUDA_VISIBLE_DEVICES": devices}, tmp_path).gpu_memory_bytes == 2**30
+
+
+@on_posix
+@pytest.mark.parametrize("environ", [{"CUDA_VISIBLE_DEVICES": ""}, {"CUDA_VISIBLE_DEVICES": "MIG-GPU-8932f937/1/2"}])
+def test_nvidia_smi_is_not_asked_for_the_memory_of_no_gpu_or_a_part_of_one(
+    environ: dict[str, str], nvidia_smi: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    machine = probe({**nvidia_smi(f"touch {tmp_path}/asked; echo 1024"), **environ}, tmp_path)
+    assert machine.gpu_memory_bytes == 0
+    assert not (tmp_path / "asked").exists()
+
+
+def test_without_nvidia_smi_a_gpus_memory_is_not_known(tmp_path: Path) -> None:
+    machine = probe({"CUDA_VISIBLE_DEVICES": "0"}, tmp_path)
+    assert (machine.gpus, machine.gpu_memory_bytes, machine.sources["gpu_memory_bytes"]) == (1, 0, "no nvidia-smi")
+
+
 # Memory
 
 
@@ -267,7 +323,7 @@ def test_this_machine_can_be_probed() -> None:
     assert machine.cpu_name
     assert machine.platform
     assert 0 <= machine.memory_available_bytes <= machine.memory_bytes
-    assert set(machine.sources) == {"cpus", "gpus", "memory_bytes", "memory_available_bytes"}
+    assert set(machine.sources) == {"cpus", "gpus", "memory_bytes", "memory_available_bytes", "gpu_memory_bytes"}
 
 
 @pytest.mark.parametrize(

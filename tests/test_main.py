@@ -11,6 +11,8 @@ import yaml
 
 import dreamer_exp
 from dreamer_exp.config.compose import config_dir
+from dreamer_exp.config.load import ON_GPU
+from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 
 CHECKOUT = Path(dreamer_exp.__file__).resolve().parents[1]
 IMPORTED = "import time:"  # begins each line that -X importtime writes
@@ -112,6 +114,17 @@ def test_a_dry_run_prints_the_whole_experiment_with_nothing_auto_left(dry: Ended
     assert isinstance(experiment["hardware"]["num_env_runners"], int)
 
 
+def test_a_dry_run_on_a_gpu_says_what_auto_became_and_imports_no_torch(tmp_path: Path) -> None:
+    # no nvidia-smi on the PATH: the GPU is taken from the variable, and its memory isn't known
+    words = ("dry_run=true", "algo.learner=fast", "hardware=cuda")
+    ended = start(tmp_path, *words, python=("-X", "importtime"), CUDA_VISIBLE_DEVICES="0", PATH="")
+    experiment = yaml.safe_load(ended.out[: ended.out.index("\n\n")])
+
+    assert (ended.code, ended.complaints) == (0, [])
+    assert [experiment["algo"][name] for name in ON_GPU] == [ON_GPU["kernels"], ON_GPU["precision"], "cpu"]
+    assert not {"torch", "ray"} & set(ended.imported)
+
+
 @pytest.mark.parametrize("package", ["ray", "torch", "wandb", "matplotlib"])
 def test_a_dry_run_does_not_import_what_only_training_needs(dry: Ended, package: str) -> None:
     assert "dreamer_exp.config.schema" in dry.imported
@@ -145,6 +158,13 @@ def test_help_names_every_group_and_its_options(help_page: Ended, group: str) ->
 @pytest.mark.parametrize("option", ["crowd_nav*", "drive_state_rays*", "dreamerv3*", "auto*", "wandb_offline*"])
 def test_help_marks_the_default_options(help_page: Ended, option: str) -> None:
     assert option in help_page.out
+
+
+@pytest.mark.parametrize(
+    "line", ["algo.learner=fast", f"fast: {' '.join(FAST_SIZES)}", f"rllib: {' '.join(RLLIB_SIZES)}"]
+)
+def test_help_names_both_learners_and_their_sizes(help_page: Ended, line: str) -> None:
+    assert line in help_page.out
 
 
 def test_help_is_ours_and_leaves_nothing_behind(help_page: Ended) -> None:

@@ -92,21 +92,31 @@ def check_learner(algo: AlgoConfig) -> None:
         UserError: naming the key and what the learner takes.
     """
     sizes = FAST_SIZES if algo.learner == "fast" else RLLIB_SIZES
+    other = "rllib" if algo.learner == "fast" else "fast"
     if algo.model_size not in sizes:
         raise UserError(
-            f"algo.model_size={algo.model_size!r} is none of algo.learner={algo.learner}'s sizes: {', '.join(sizes)}."
+            f"algo.model_size={algo.model_size!r} is none of algo.learner={algo.learner}'s sizes: {', '.join(sizes)}; "
+            f"take one of these, or algo.learner={other}."
         )
     if algo.kernels == "fused":
         raise UserError("algo.kernels='fused' is not built yet: use auto, graph (on a GPU) or eager.")
-    foreign, owner = (OF_RLLIB, "rllib") if algo.learner == "fast" else (OF_FAST, "fast")
-    changed = [name for name in foreign if getattr(algo, name) != getattr(AlgoConfig(), name)]
-    if algo.learner == "rllib":
-        changed += [f"network.{name}" for name, value in asdict(algo.network).items() if value != AUTO]
-    if changed:
+    ignored = next(_ignored(algo), None)
+    if ignored is not None:
+        name, value = ignored
         raise UserError(
-            f"algo.{changed[0]} is read by algo.learner={owner} alone, and this run has algo.learner={algo.learner}: "
-            f"leave it out, or choose algo.learner={owner}."
+            f"algo.{name}={value} is read by algo.learner={other} alone, and this run has algo.learner={algo.learner}: "
+            f"leave it out, or choose algo.learner={other}."
         )
+
+
+def _ignored(algo: AlgoConfig) -> Iterator[tuple[str, Any]]:
+    """Keys with a changed value that the chosen learner does not read."""
+    default = AlgoConfig()
+    for name in OF_RLLIB if algo.learner == "fast" else OF_FAST:
+        if getattr(algo, name) != getattr(default, name):
+            yield name, getattr(algo, name)
+    if algo.learner == "rllib":
+        yield from ((f"network.{name}", value) for name, value in asdict(algo.network).items() if value != AUTO)
 
 
 def check_together(experiment: Experiment, machine: Machine) -> None:
@@ -148,7 +158,7 @@ def _check_fast(experiment: Experiment) -> None:
     if network.deter % network.blocks:
         raise UserError(f"algo.network.blocks={network.blocks} has to divide algo.network.deter={network.deter}.")
     on_gpu = hardware.num_gpus_per_learner > 0
-    for name, value in (("kernels", "graph"), ("replay_device", "cuda")):
+    for name, value in (("kernels", "graph"), ("precision", "tf32"), ("replay_device", "cuda")):
         if getattr(algo, name) == value and not on_gpu:
             raise UserError(f"algo.{name}={value} needs a learner on a GPU: use hardware=cuda, or leave it at auto.")
     a_stream = hardware.num_envs * (algo.batch_length_T + 1)

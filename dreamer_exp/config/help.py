@@ -4,6 +4,7 @@ import textwrap
 from pathlib import Path
 
 from dreamer_exp.config.compose import config_dir
+from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 
 INTRODUCTION = """\
 dreamer_exp: composes one DreamerV3 experiment from config groups, and runs it.
@@ -23,7 +24,9 @@ The overrides people use:
     run.seed=N                     every random stream
     run.log_level=WARNING          DEBUG, INFO, WARNING or ERROR
     algo.training_ratio=N          replayed steps per env step
-    algo.model_size=S              nano micro mini XXS XS S M L XL
+    algo.learner=fast              fast (DreamerV3 as published) or rllib (RLlib's stock learner)
+    algo.model_size=S              fast: {fast}
+                                   rllib: {rllib}
     algo.horizon_H=N               imagined steps
     algo.batch_size_B=N algo.batch_length_T=N
     hardware.num_env_runners=N     processes that step environments; 0: none
@@ -32,6 +35,7 @@ The overrides people use:
 Examples:
     python -m dreamer_exp experiment=quickstart
     python -m dreamer_exp hardware=apple_silicon algo.horizon_H=15
+    python -m dreamer_exp algo.learner=fast algo.model_size=12M hardware=cuda
     python -m dreamer_exp env=gym env.id=CartPole-v1 obs_contract=vector
     python -m dreamer_exp -m algo.training_ratio=32,64 run.seed=1,2,3
     python -m dreamer_exp --config-dir my_conf experiment=mine   your own folder of groups joins the search path
@@ -51,7 +55,8 @@ def help_text(extra_dirs: tuple[Path, ...] = ()) -> str:
         )
         for name, found in groups.items()
     ]
-    return INTRODUCTION + "\n".join(lines) + "\n" + USUAL
+    usual = USUAL.format(fast=" ".join(FAST_SIZES), rllib=" ".join(RLLIB_SIZES))
+    return INTRODUCTION + "\n".join(lines) + "\n" + usual
 
 
 def _groups() -> list[Path]:

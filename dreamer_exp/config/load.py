@@ -16,6 +16,9 @@ from dreamer_exp.hardware import Machine, auto_env_runners
 # learning rates under auto: as published (arXiv 2301.04104v2, table of hyperparameters), and RLlib's own for XS
 FAST_RATES = {"world_model_lr": 4e-5, "actor_lr": 4e-5, "critic_lr": 4e-5}
 RLLIB_RATES = {"world_model_lr": 1e-4, "actor_lr": 3e-5, "critic_lr": 3e-5}
+# how the fast learner computes an update under auto: on a CPU, and on a GPU the highest rung that fits
+ON_CPU = {"kernels": "eager", "precision": "float32", "replay_device": "cpu"}
+ON_GPU = {"kernels": "graph", "precision": "tf32", "replay_device": AUTO}  # auto: until runs/forecast.py places it
 
 
 def load_experiment(config: DictConfig, machine: Machine) -> Experiment:
@@ -71,12 +74,8 @@ def resolve_algo(config: AlgoConfig, on_gpu: bool) -> Algo:
     resolved: dict[str, Any] = {declared.name: getattr(config, declared.name) for declared in fields(config)}
     resolved |= {name: rate if resolved[name] == AUTO else float(resolved[name]) for name, rate in rates.items()}
     resolved["network"] = resolve_network(config) if fast else None
-    if config.kernels == AUTO:
-        resolved["kernels"] = "graph" if fast and on_gpu else "eager"
-    if config.precision == AUTO:
-        resolved["precision"] = "bfloat16" if fast and on_gpu else "float32"
-    if config.replay_device == AUTO and not (fast and on_gpu):
-        resolved["replay_device"] = "cpu"
+    computing = ON_GPU if fast and on_gpu else ON_CPU
+    resolved |= {name: word for name, word in computing.items() if resolved[name] == AUTO}
     return Algo(**resolved)
 
 

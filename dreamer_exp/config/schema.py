@@ -188,8 +188,9 @@ class AlgoConfig:
     )
     precision: str = key(
         AUTO,
-        "fast: of the matrix products; auto: bfloat16 on a GPU, else float32",
-        choices=(AUTO, "float32", "bfloat16"),
+        "fast: of the matrix products, tf32: float32 ones rounded to TensorFloat-32, on a GPU; "
+        "auto: tf32 on a GPU, else float32",
+        choices=(AUTO, "float32", "tf32", "bfloat16"),
     )
     training_ratio: float = key(64.0, "replayed steps per env step", above=0)
     batch_size_B: int = key(16, "sequences in a batch", low=1)
@@ -214,7 +215,8 @@ class AlgoConfig:
     replay_capacity: int = key(1_000_000, "env steps in the replay buffer", low=1)
     replay_device: str = key(
         AUTO,
-        "fast: where the replay lies; auto: on the learner's GPU where it takes less than half of its memory",
+        "fast: where the replay lies; auto: on the learner's GPU where the full replay takes less than half of its "
+        "memory, else on the host",
         choices=(AUTO, "cpu", "cuda"),
     )
 

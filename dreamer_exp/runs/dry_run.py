@@ -8,7 +8,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import unchecked
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs.forecast import Forecast, forecast, gibibytes
+from dreamer_exp.runs.forecast import Forecast, forecast, gibibytes, parameters, replay_room
 
 
 def show(experiment: Experiment, contract: ObservationContract, machine: Machine) -> None:
@@ -40,21 +40,18 @@ def observation_table(contract: ObservationContract) -> Table:
 def plan_table(experiment: Experiment, contract: ObservationContract, machine: Machine) -> Table:
     """Resources, memory and the work to come, one line each."""
     hardware, algo = experiment.hardware, experiment.algo
-    expected = forecast(experiment, contract)
-    learner = "CPU" if hardware.num_gpus_per_learner == 0 else f"{hardware.num_gpus_per_learner} GPU(s)"
     runners = f"{hardware.num_env_runners} env runners" if hardware.num_env_runners else "the main process"
+    gpu_memory = f", {gibibytes(machine.gpu_memory_bytes)} on the first" if machine.gpu_memory_bytes else ""
     iterations = experiment.run.train_iterations
     rows = {
         "actions": f"{contract.action.kind} of size {contract.action.size}",
-        "machine": f"{machine.cpus} CPUs ({machine.sources['cpus']}), {machine.gpus} GPUs, "
+        "machine": f"{machine.cpus} CPUs ({machine.sources['cpus']}), {machine.gpus} GPUs{gpu_memory}, "
         f"{gibibytes(machine.memory_available_bytes)} of {gibibytes(machine.memory_bytes)} free",
-        "learner": f"{learner}, {algo.learner} learner, size {algo.model_size}",
+        "learner": learner_text(experiment, contract),
         "sampling": f"{runners} x {hardware.num_envs_per_env_runner} environments x "
-        f"{hardware.rollout_fragment_length} steps = {hardware.env_steps_per_iteration:,} env steps an iteration",
-        "replay": f"{expected.bytes_per_step:,} bytes a step; {gibibytes(expected.replay_bytes)} at "
-        f"{expected.replay_steps:,} steps, the most of this run; "
-        f"{gibibytes(algo.replay_capacity * expected.bytes_per_step)} at its capacity of {algo.replay_capacity:,}, "
-        f"of {gibibytes(machine.memory_available_bytes)} free",
+        f"{hardware.rollout_fragment_length} steps = {hardware.env_steps_per_iteration:,} env steps an iteration, "
+        + ("while the learner learns" if hardware.overlap_sampling else "in turn with the learner"),
+        "replay": replay_text(experiment, forecast(experiment, contract), machine),
         "to come": f"{iterations:,} iterations, {iterations * hardware.env_steps_per_iteration:,} env steps, "
         f"about {experiment.planned_updates():,} updates of {algo.batch_size_B} x {algo.batch_length_T} steps",
     }
@@ -66,6 +63,40 @@ def plan_table(experiment: Experiment, contract: ObservationContract, machine: M
     return table
 
 
+def learner_text(experiment: Experiment, contract: ObservationContract) -> str:
+    """Where and how the updates are computed, and how large the network is."""
+    gpus, algo = experiment.hardware.num_gpus_per_learner, experiment.algo
+    count = parameters(experiment, contract)
+    counted = "" if count is None else f" ({millions(count)} parameters)"
+    device = f"{gpus} GPU(s)" if gpus else "CPU"
+    return f"{device}, {algo.learner} learner{computing(experiment)}, size {algo.model_size}{counted}"
+
+
+def computing(experiment: Experiment) -> str:
+    """The fast learner's kernels and precision, in brackets; RLlib's has no choice of them."""
+    algo = experiment.algo
+    return f" (kernels {algo.kernels}, precision {algo.precision})" if algo.learner == "fast" else ""
+
+
+def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:
+    """What the replay takes, where, and of how much."""
+    capacity, room = experiment.algo.replay_capacity, replay_room(experiment, machine)
+    step, full = f"{expected.bytes_per_step:,} bytes a step", gibibytes(capacity * expected.bytes_per_step)
+    if experiment.algo.replay_device == "cuda":
+        of = "" if room is None else f", of its {gibibytes(room)}"
+        return f"on the GPU; {step}; {full} from the beginning, for its capacity of {capacity:,}{of}"
+    of = "" if room is None else f", of {gibibytes(room)} free"
+    return (
+        f"on the host; {step}; {gibibytes(expected.replay_bytes)} at {expected.replay_steps:,} steps, the most of this "
+        f"run; {full} at its capacity of {capacity:,}{of}"
+    )
+
+
+def millions(count: int) -> str:
+    """A number of parameters as text: 4.3M."""
+    return f"{count / 1e6:.0f}M" if count >= 10**7 else f"{count / 1e6:.1f}M" if count >= 10**5 else f"{count:,}"
+
+
 def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> list[str]:
     """What will work but not well, one line each, with the key to turn."""
     found = []
@@ -75,11 +106,12 @@ def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> li
             f"hardware.num_cpus={hardware.num_cpus}, but this machine has {machine.cpus} usable CPUs: "
             f"{hardware.num_env_runners} env runners will share them."
         )
-    if expected.replay_bytes > 0.8 * machine.memory_available_bytes:
-        fits = int(0.5 * machine.memory_available_bytes / expected.bytes_per_step)
+    room = replay_room(experiment, machine)
+    if room is not None and expected.replay_bytes > 0.8 * room:
+        there = "all that the GPU has" if experiment.algo.replay_device == "cuda" else "free"
         found.append(
             f"algo.replay_capacity={experiment.algo.replay_capacity}: the replay will hold "
-            f"{gibibytes(expected.replay_bytes)}, and {gibibytes(machine.memory_available_bytes)} are free; "
-            f"{fits:,} steps take half of that."
+            f"{gibibytes(expected.replay_bytes)}, and {gibibytes(room)} are {there}; "
+            f"{int(0.5 * room / expected.bytes_per_step):,} steps take half of that."
         )
     return found

@@ -64,10 +64,16 @@ ROW = (
 FINAL = ("success_rate", "return_mean")
 
 
-def check_objective(name: str) -> None:
-    """Refuses a `run.objective` that no summary will have; raises UserError."""
+def check_objective(name: str, learner: str) -> None:
+    """Refuses a `run.objective` that no summary will have, or that is null under this learner; raises UserError."""
     if name not in (*FINAL, *ROW):
         hint = nearest(name, (*FINAL, *ROW))
         raise UserError(
             f"run.objective={name!r} is no figure of a run.{hint} Usual: {', '.join(FINAL)}, loss/world_model."
+        )
+    of_fast, of_rllib = LEARNER_METRICS.get(name, ("", ""))
+    if (of_fast if learner == "fast" else of_rllib) is None:
+        raise UserError(
+            f"run.objective={name!r} is no figure of algo.learner={learner}, in whose rows it is null. "
+            f"Usual: {', '.join(FINAL)}, loss/world_model."
         )

@@ -23,7 +23,7 @@ from dreamer_exp.hardware import Machine
 from dreamer_exp.runs import provenance, report
 from dreamer_exp.runs.checkpoints import CheckpointStore
 from dreamer_exp.runs.directory import RunDirectory, append_row, write_json, write_text
-from dreamer_exp.runs.dry_run import warnings
+from dreamer_exp.runs.dry_run import computing, warnings
 from dreamer_exp.runs.evaluation import Stopped, evaluate_baseline, evaluate_policy, evaluation_row, evaluation_seeds
 from dreamer_exp.runs.forecast import forecast
 from dreamer_exp.runs.logs import quiet
@@ -147,8 +147,9 @@ class Run:
         write_json(self.directory.provenance, self.provenance)
         hardware, algo = self.experiment.hardware, self.experiment.algo
         self.say_line(
-            f"{self.directory.root.name}: {self.experiment.env.name}, {algo.learner} learner on {devices}, size "
-            f"{algo.model_size}, {hardware.num_env_runners} env runners, {self.contract.size} floats observed"
+            f"{self.directory.root.name}: {self.experiment.env.name}, {algo.learner} learner on {devices}"
+            f"{computing(self.experiment)}, size {algo.model_size}, {hardware.num_env_runners} env runners, "
+            f"{self.contract.size} floats observed"
         )
 
     def say_line(self, text: str) -> None:

@@ -15,7 +15,8 @@ from tests.experiments import machine
 
 KEYS = schema_keys()
 TREES = {key.env: composed_object(f"env={key.env}") for key in KEYS}
-NUMBERS = [key for key in KEYS if key.takes in (int, float, int | str, int | None)]
+NUMBERS = [key for key in KEYS if key.takes in (int, float, int | str, int | float | str, int | None)]
+FRACTIONS = (float, int | float | str)
 WHOLE = (int, int | str, int | None)
 
 
@@ -59,7 +60,7 @@ def test_a_number_at_its_bound_is_taken(key: Key, value: float) -> None:
     check(key, value)
 
 
-@pytest.mark.parametrize("key", [key for key in NUMBERS if key.takes is float], ids=str)
+@pytest.mark.parametrize("key", [key for key in NUMBERS if key.takes in FRACTIONS], ids=str)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_no_key_takes_what_is_not_a_finite_number(key: Key, value: float) -> None:
     with pytest.raises(UserError, match=rf"^{key.path}={value} is out of range: it has to be finite"):
@@ -106,6 +107,12 @@ def test_the_baselines_allowed_are_those_there_are() -> None:
 def test_a_number_that_may_be_auto_takes_no_other_word(key: Key) -> None:
     with pytest.raises(UserError, match=rf"^{key.path}='many' is neither a whole number nor 'auto'\.$"):
         check(key, "many")
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key.takes == (int | float | str)], ids=str)
+def test_a_learning_rate_takes_no_other_word_than_auto(key: Key) -> None:
+    with pytest.raises(UserError, match=rf"^{key.path}='fast' is neither a number nor 'auto'\.$"):
+        check(key, "fast")
 
 
 @pytest.mark.parametrize("path", ["env.name", "obs_contract.name", "hardware.name", "evaluation.name"])

@@ -254,6 +254,19 @@ def test_two_env_runners_train_and_the_policy_learns_their_weights(tmp_path: Pat
     assert not (directory.root / "wandb").exists()
 
 
+def test_the_fast_learner_says_how_it_computes_and_leaves_the_same_files_and_rows(tmp_path: Path) -> None:
+    done = run(tmp_path, "algo.learner=fast", "run.train_iterations=3", "tracking=none")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "fast learner on cpu (kernels eager, precision float32), size nano" in done.stdout
+    directory = only_run(tmp_path)
+    assert "auto" not in directory.experiment.read_text()
+    rows = read_rows(directory.result)
+    assert all(set(PROMISED) <= set(row) for row in rows)
+    assert all(isinstance(rows[-1][name], float) for name in PROMISED if name.startswith(("loss/", "grad_norm/")))
+    evaluated = [row["env_steps"] for row in read_rows(directory.evaluation) if row["policy"] == "dreamerv3"]
+    assert evaluated == [0, rows[-1]["env_steps"]]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_with_a_checkpoint_and_a_summary(tmp_path: Path, number: int, code: int) -> None:
     words = ("run.train_iterations=100000", "evaluation.episodes=0", "tracking=none")

@@ -19,10 +19,12 @@ loss/reward loss/continue loss/dynamics loss/representation loss/actor loss/crit
 grad_norm/actor grad_norm/critic replay/steps replay/bytes time/sample_s time/update_s time/total_s
 rate/env_steps_per_s rate/updates_per_s memory/rss_bytes memory/gpu_bytes""".split()  # noqa: SIM905  # a list literal of 31 lines reads worse
 
-LEARNER = dict.fromkeys(LEARNER_METRICS.values(), 1.5)
+# what each learner reports
+FAST, RLLIB = ({key: 1.5 for key in keys if key} for keys in zip(*LEARNER_METRICS.values(), strict=True))
+each_learner = pytest.mark.parametrize("learner", [FAST, RLLIB], ids=["fast", "rllib"])
 
 
-def row_of(iteration: Iteration, learner: dict[str, float] = LEARNER) -> dict[str, object]:
+def row_of(iteration: Iteration, learner: dict[str, float] = RLLIB) -> dict[str, object]:
     counters = Counters()
     counters.add(iteration)
     return make_row(counters, iteration, learner, steps_per_update=32, replay={"steps": 16, "bytes": 100})
@@ -32,8 +34,28 @@ def test_every_promised_name_is_in_the_row() -> None:
     assert set(PROMISED) <= set(row_of(Iteration(env_steps=16, updates=2)))
 
 
-def test_the_row_has_the_names_that_are_spelled_in_one_place_and_no_others() -> None:
-    assert tuple(row_of(Iteration(env_steps=16, updates=2))) == ROW
+@each_learner
+def test_the_row_has_the_names_that_are_spelled_in_one_place_and_no_others(learner: dict[str, float]) -> None:
+    assert tuple(row_of(Iteration(env_steps=16, updates=2), learner)) == ROW
+
+
+@each_learner
+def test_every_promised_figure_of_the_learner_has_a_number(learner: dict[str, float]) -> None:
+    row = row_of(Iteration(env_steps=16, updates=2), learner)
+    assert {row[name] for name in PROMISED if name in LEARNER_METRICS} == {1.5}
+
+
+@pytest.mark.parametrize(
+    ("learner", "lacks"),
+    [
+        (FAST, {name for name, (fast, _) in LEARNER_METRICS.items() if fast is None}),
+        (RLLIB, {name for name, (_, rllib) in LEARNER_METRICS.items() if rllib is None}),
+    ],
+    ids=["fast", "rllib"],
+)
+def test_a_figure_that_the_learner_does_not_have_is_null(learner: dict[str, float], lacks: set[str]) -> None:
+    row = row_of(Iteration(env_steps=16, updates=2), learner)
+    assert {name for name in LEARNER_METRICS if row[name] is None} == lacks
 
 
 def test_an_iteration_in_which_no_episode_ends_has_null_means_and_says_zero_episodes() -> None:
@@ -74,12 +96,17 @@ def test_the_training_ratio_is_replayed_steps_over_env_steps() -> None:
     assert row_of(Iteration(env_steps=16, updates=4))["training_ratio_actual"] == 4 * 32 / 16
 
 
-def test_an_iteration_without_updates_has_no_losses() -> None:
-    assert row_of(Iteration(env_steps=16, updates=0))["loss/world_model"] is None
+@each_learner
+def test_an_iteration_without_updates_has_no_losses(learner: dict[str, float]) -> None:
+    assert row_of(Iteration(env_steps=16, updates=0), learner)["loss/world_model"] is None
 
 
-@given(st.sampled_from([math.nan, math.inf, -math.inf]), st.sampled_from(sorted(LEARNER_METRICS)))
-def test_a_loss_that_is_not_finite_is_named_and_leaves_the_row_writable(value: float, name: str) -> None:
-    row = row_of(Iteration(env_steps=16, updates=1), {**LEARNER, LEARNER_METRICS[name]: value})
+FIGURES = [(name, key) for name, keys in LEARNER_METRICS.items() for key in keys if key]
+
+
+@given(st.sampled_from([math.nan, math.inf, -math.inf]), st.sampled_from(FIGURES))
+def test_a_loss_that_is_not_finite_is_named_and_leaves_the_row_writable(value: float, figure: tuple[str, str]) -> None:
+    name, key = figure
+    row = row_of(Iteration(env_steps=16, updates=1), {**(FAST if key in FAST else RLLIB), key: value})
     assert blank_nonfinite(row) == [name]
     assert json.loads(json.dumps(row, allow_nan=False))[name] is None

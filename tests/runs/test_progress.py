@@ -2,19 +2,21 @@
 
 import io
 import re
+from typing import Any
 
+import pytest
 from rich.console import Console
 
 from dreamer_exp.dreamer.algorithm import Iteration
 from dreamer_exp.runs.metrics import Counters, make_row
-from dreamer_exp.runs.progress import Progress, clock
+from dreamer_exp.runs.progress import Progress, clock, describe
 
 
-def row() -> dict[str, object]:
+def row(updates: int = 0, learner: dict[str, float] | None = None) -> dict[str, Any]:
     counters = Counters()
-    iteration = Iteration(env_steps=16)
+    iteration = Iteration(env_steps=16, updates=updates)
     counters.add(iteration)
-    return make_row(counters, iteration, {}, 32, {"steps": 16, "bytes": 1})
+    return make_row(counters, iteration, learner or {}, 32, {"steps": 16, "bytes": 1})
 
 
 def lines(shown: bool, terminal: bool = False) -> str:
@@ -32,6 +34,11 @@ def test_without_a_terminal_each_iteration_is_one_plain_line() -> None:
 
 def test_what_is_not_there_yet_is_a_dash() -> None:
     assert "success -" in lines(shown=True)
+
+
+@pytest.mark.parametrize("learner", [{"world_model": 12.3}, {"WORLD_MODEL_L_total": 12.3}], ids=["fast", "rllib"])
+def test_the_world_models_loss_is_shown_whichever_learner_it_is(learner: dict[str, float]) -> None:
+    assert describe(row(2, learner), 10, 0.0)["wm_loss"] == "12.3"
 
 
 def test_a_quiet_run_says_nothing() -> None:

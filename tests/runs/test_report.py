@@ -74,5 +74,13 @@ def test_the_learning_curve_is_drawn(run: RunDirectory) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_learning_curve_is_drawn_of_a_run_that_never_updated(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    append_row(directory.result, {"env_steps": 16, **window_figures([]), **dict.fromkeys(LEARNER_METRICS)})
+    path = report.draw_learning_curve(directory)
+    assert path is not None
+    assert path.is_file()
+
+
 def test_nothing_is_drawn_of_a_run_without_rows(tmp_path: Path) -> None:
     assert report.draw_learning_curve(RunDirectory(tmp_path)) is None

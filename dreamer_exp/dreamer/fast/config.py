@@ -23,6 +23,7 @@ class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is un
         self.adaptive_grad_clip = 0.3
         self.replay_device = "cpu"
         self.overlap_sampling = False
+        self.learner_threads = 1
 
     def fast(
         self,
@@ -34,8 +35,12 @@ class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is un
         adaptive_grad_clip: float,
         replay_device: str,
         overlap_sampling: bool,
+        learner_threads: int,
     ) -> "FastDreamerV3Config":
-        """Sets what DreamerV3Config.training() doesn't know; the meanings are in config/schema.py."""
+        """Sets what DreamerV3Config.training() doesn't know; the meanings are in config/schema.py.
+
+        `learner_threads` are those of a learner on the CPU.
+        """
         self.network = network
         self.kernels = kernels
         self.precision = precision
@@ -43,6 +48,7 @@ class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is un
         self.adaptive_grad_clip = adaptive_grad_clip
         self.replay_device = replay_device
         self.overlap_sampling = overlap_sampling
+        self.learner_threads = learner_threads
         return self
 
     def get_default_learner_class(self) -> type:

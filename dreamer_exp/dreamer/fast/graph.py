@@ -1,6 +1,7 @@
 """The graph rung: a whole update captured once in a CUDA graph, then replayed with one launch."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +48,8 @@ class GraphedUpdate:
         return outputs
 
     def _capture(self, batch: Batch) -> None:
-        held = replace(batch, **{declared.name: _copy(getattr(batch, declared.name)) for declared in fields(Batch)})
+        copies: Any = {declared.name: _copy(getattr(batch, declared.name)) for declared in fields(Batch)}
+        held = Batch(**copies)
         self._inputs = tensors(held)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._update.generator)

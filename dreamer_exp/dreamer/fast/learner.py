@@ -39,10 +39,13 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
     def build(self) -> None:
         """Module and optimiser as RLlib builds them, then replay and update."""
         super().build()
-        # RLlib 2.60 seeds by asking torch for deterministic algorithms, which then also fills every empty tensor: the
-        # whole replay becomes resident, and an update a third slower
+        # RLlib 2.60 seeds a CPU build by asking torch for deterministic algorithms, which also fills empty tensors: the
+        # whole replay would be resident at once, and each update write all its memory twice
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         config, device = self.config, self._device
+        torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
+        if device.type == "cpu":
+            torch.set_num_threads(config.learner_threads)
         self.replay = LatentReplay(
             capacity=config.replay_buffer_config["capacity"],
             num_streams=max(1, config.num_env_runners) * config.num_envs_per_env_runner,

@@ -10,11 +10,11 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
+from dreamer_exp.config.sizes import NetworkSize
 from dreamer_exp.dreamer.fast.act import act
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.rssm import State
-from dreamer_exp.dreamer.fast.sizes import NetworkSize
 
 DETER, STOCH, PREVIOUS_ACTION = "deter", "stoch", "previous_action"
 LEARNERS_ALONE = ("decoder", "reward", "cont", "critic", "slow_critic")  # parts that acting doesn't need

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamer_exp.config.sizes import NetworkSize
 from dreamer_exp.dreamer.fast.losses import Batch
 from dreamer_exp.dreamer.fast.rssm import State
-from dreamer_exp.dreamer.fast.sizes import NetworkSize
 from dreamer_exp.dreamer.fast.staging import Transfer, gather, send
 
 FRESH_WINDOWS = 1024  # that wait for their first use at most, over all streams

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dreamer_exp.config.sizes import NetworkSize
 from dreamer_exp.dreamer.fast.device import hand_written_pays
 from dreamer_exp.dreamer.fast.layers import BlockLinear, Linear, Mlp, NormSiLU
 from dreamer_exp.dreamer.fast.loop import LoopLinear
 from dreamer_exp.dreamer.fast.maths import unimix_probabilities
 from dreamer_exp.dreamer.fast.one_hot import Feature, LoopGather, gather_sum, one_hot, sample_rows
-from dreamer_exp.dreamer.fast.sizes import NetworkSize
 
 
 class State(NamedTuple):

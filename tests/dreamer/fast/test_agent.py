@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from dreamer_exp.config.sizes import SIZES
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.maths import two_hot_mean
 from dreamer_exp.dreamer.fast.rssm import State
-from dreamer_exp.dreamer.fast.sizes import SIZES
 
 BOX = ActionKind(2, discrete=False)
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from dreamer_exp.config.sizes import NetworkSize
 from dreamer_exp.dreamer.fast import layers, rssm
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
 from dreamer_exp.dreamer.fast.rssm import State
-from dreamer_exp.dreamer.fast.sizes import NetworkSize
 from tests.dreamer.fast.reference import Reference
 
 B, T, H, O = 3, 5, 4, 7  # noqa: E741  # the glossary's letters

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from dreamer_exp.config.sizes import SIZES
 from dreamer_exp.dreamer.fast.act import act, filter_step
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.policy import FastPolicy
 from dreamer_exp.dreamer.fast.rssm import State
-from dreamer_exp.dreamer.fast.sizes import SIZES
 
 SIZE, ROWS = 7, 3
 BOX, DISCRETE = ActionKind(2, discrete=False), ActionKind(4, discrete=True)

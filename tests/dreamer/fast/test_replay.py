@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from dreamer_exp.config.sizes import SIZES, NetworkSize
 from dreamer_exp.dreamer.fast.losses import Batch
 from dreamer_exp.dreamer.fast.replay import LatentReplay, Steps, step_bytes
 from dreamer_exp.dreamer.fast.rssm import State
-from dreamer_exp.dreamer.fast.sizes import SIZES, NetworkSize
 
 O, A, D, S, C = 3, 2, 6, 4, 5  # noqa: E741  # the glossary's letters
 SIZE = NetworkSize(deter=D, hidden=4, classes=C, units=4, stoch=S, blocks=2)

@@ -1,0 +1,262 @@
+"""What is told of a run before it begins: memory, the replay's place, parameters, the plan, the first line."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.sizes import FAST_SIZES
+from dreamer_exp.dreamer.fast.actor import ActionKind
+from dreamer_exp.dreamer.fast.agent import Agent
+from dreamer_exp.dreamer.fast.replay import LatentReplay, step_bytes
+from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.envs.make import contract_of
+from dreamer_exp.hardware import Machine
+from dreamer_exp.runs.dry_run import computing, millions, plan_table, warnings
+from dreamer_exp.runs.forecast import check_memory, forecast, parameters, place_replay, replay_room
+from tests.experiments import experiment, machine
+
+GIB = 2**30
+BOX = ("env=crowd_nav",)
+DISCRETE = ("env=gym", "env.id=CartPole-v1", "obs_contract=vector")
+each_action = pytest.mark.parametrize("words", [BOX, DISCRETE], ids=["Box", "Discrete"])
+
+
+def with_gpu(gpu_gibibytes: float, memory_gibibytes: int = 16) -> Machine:
+    """A machine with one GPU; of 0 GiB where its memory is not known."""
+    return replace(
+        machine(cpus=8, gpus=1, memory_bytes=memory_gibibytes * GIB), gpu_memory_bytes=int(gpu_gibibytes * GIB)
+    )
+
+
+def fast(*words: str, on: Machine | None = None) -> Experiment:
+    return experiment("algo.learner=fast", *words, on=on)
+
+
+def contract(of: Experiment) -> ObservationContract:
+    return contract_of(of.env, of.obs_contract)
+
+
+GPU = with_gpu(80)
+ON_GPU = fast(on=GPU)  # its replay_device is "auto"
+CONTRACT = contract(ON_GPU)
+STEP = forecast(ON_GPU, CONTRACT).bytes_per_step
+
+
+def holding(capacity: int, device: str = "auto") -> Experiment:
+    return replace(ON_GPU, algo=replace(ON_GPU.algo, replay_capacity=capacity, replay_device=device))
+
+
+# Bytes and parameters
+
+
+@each_action
+@pytest.mark.parametrize("size", ["nano", "XS", "12M"])
+def test_a_step_of_the_fast_learner_takes_the_bytes_that_its_replay_takes(words: tuple[str, ...], size: str) -> None:
+    asked = fast(*words, f"algo.model_size={size}")
+    seen, network = contract(asked), asked.algo.network
+    assert network is not None
+    replay = LatentReplay(
+        capacity=40, num_streams=1, observation_size=seen.size, actions=seen.action.size, size=network, seed=1
+    )
+
+    told = forecast(asked, seen).bytes_per_step
+    assert told == replay.bytes_per_step == step_bytes(seen.size, seen.action.size, network)
+
+
+@each_action
+@pytest.mark.parametrize("size", ["nano", "XS", "1M"])
+def test_the_parameters_told_are_those_that_the_network_trains(words: tuple[str, ...], size: str) -> None:
+    asked = fast(*words, f"algo.model_size={size}")
+    seen, network = contract(asked), asked.algo.network
+    assert network is not None
+    agent = Agent(network, seen.size, ActionKind(seen.action.size, seen.action.kind == "discrete"))
+
+    assert parameters(asked, seen) == sum(each.numel() for each in agent.parameters() if each.requires_grad)
+
+
+def test_the_parameters_of_rllibs_network_are_left_out() -> None:
+    assert parameters(experiment(), CONTRACT) is None
+
+
+@pytest.mark.parametrize("size", [name for name in FAST_SIZES if name.endswith("M")])
+def test_a_published_size_has_about_as_many_parameters_as_its_name_says(size: str) -> None:
+    asked = fast(f"algo.model_size={size}")
+    count = parameters(asked, contract(asked))
+
+    assert count is not None
+    assert 0.7 < count / 1e6 / int(size[:-1]) < 1.0  # the name counts a network of images
+
+
+@pytest.mark.parametrize(("count", "told"), [(4_312_345, "4.3M"), (12_345_678, "12M"), (345_678, "0.3M"), (999, "999")])
+def test_parameters_are_told_in_millions(count: int, told: str) -> None:
+    assert millions(count) == told
+
+
+def test_a_replay_on_the_host_grows_with_the_run_and_one_on_a_gpu_is_whole_from_the_beginning() -> None:
+    on_host, on_gpu = (forecast(holding(10**6, device), CONTRACT) for device in ("cpu", "cuda"))
+
+    assert on_host.replay_steps == ON_GPU.run.train_iterations * ON_GPU.hardware.env_steps_per_iteration < 10**6
+    assert (on_gpu.replay_steps, on_gpu.replay_bytes) == (10**6, 10**6 * STEP)
+
+
+# The replay's place
+
+
+@pytest.mark.parametrize(
+    ("steps_in_gpu", "capacity", "place"),
+    [(2_000_001, 10**6, "cuda"), (2_000_000, 10**6, "cpu"), (1_000_000, 10**6, "cpu"), (100_000, 10_000, "cuda")],
+)
+def test_auto_is_the_gpu_where_the_full_replay_takes_less_than_half_of_it(
+    steps_in_gpu: int, capacity: int, place: str
+) -> None:
+    on = replace(GPU, gpu_memory_bytes=steps_in_gpu * STEP)
+
+    assert place_replay(holding(capacity), CONTRACT, on).algo.replay_device == place
+
+
+def test_a_short_run_does_not_make_a_large_replay_fit_a_gpu() -> None:
+    short = replace(holding(10**9), run=replace(ON_GPU.run, train_iterations=1))
+
+    assert place_replay(short, CONTRACT, GPU).algo.replay_device == "cpu"
+
+
+def test_auto_is_the_host_where_the_gpus_memory_is_not_known() -> None:
+    assert place_replay(ON_GPU, CONTRACT, with_gpu(0)).algo.replay_device == "cpu"
+
+
+def test_auto_is_the_host_where_the_learner_is_elsewhere_in_a_cluster() -> None:
+    words = ("hardware=ray_cluster", "hardware.num_learners=1", "hardware.num_gpus_per_learner=1")
+    asked = fast(*words, on=GPU)
+
+    assert asked.algo.replay_device == "auto"
+    assert place_replay(asked, CONTRACT, GPU).algo.replay_device == "cpu"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("gpu_gibibytes", [0, 1, 80])
+def test_a_place_that_is_given_stays(device: str, gpu_gibibytes: int) -> None:
+    asked = holding(10**6, device)
+
+    assert place_replay(asked, CONTRACT, with_gpu(gpu_gibibytes)) == asked
+
+
+def test_rllibs_replay_is_on_the_host() -> None:
+    asked = experiment(on=GPU)
+
+    assert place_replay(asked, CONTRACT, GPU) == asked
+    assert replay_room(asked, GPU) == 16 * GIB
+
+
+@given(st.integers(512, 10**9), st.integers(0, 2 * 10**11))
+def test_placing_leaves_no_auto_and_never_a_replay_that_its_gpu_does_not_hold(capacity: int, gpu_bytes: int) -> None:
+    placed = place_replay(holding(capacity), CONTRACT, replace(GPU, gpu_memory_bytes=gpu_bytes))
+
+    assert placed.algo.replay_device in ("cpu", "cuda")
+    assert placed.algo.replay_device == "cpu" or forecast(placed, CONTRACT).replay_bytes < gpu_bytes
+    assert replace(placed, algo=replace(placed.algo, replay_device="auto")) == holding(capacity)
+
+
+# Too much
+
+
+def test_a_replay_larger_than_its_gpu_is_refused_in_one_line_with_what_fits() -> None:
+    on = replace(GPU, gpu_memory_bytes=999_999 * STEP)
+
+    with pytest.raises(UserError) as refused:
+        check_memory(holding(10**6, "cuda"), CONTRACT, on)
+    line = str(refused.value)
+    assert line.startswith("algo.replay_capacity=1000000: 831 floats a step make 4 GB (4.1 GiB) at the 1,000,000 steps")
+    assert line.endswith("; at most 999,999 steps fit, or use algo.replay_device=cpu.")
+    assert "the GPU has 4.1 GiB" in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("gpu_bytes", [10**6 * STEP, 0], ids=["just fits", "not known"])
+def test_a_replay_that_its_gpu_holds_or_may_hold_is_taken(gpu_bytes: int) -> None:
+    check_memory(holding(10**6, "cuda"), CONTRACT, replace(GPU, gpu_memory_bytes=gpu_bytes))
+
+
+def test_a_replay_on_the_gpu_takes_nothing_of_the_hosts_memory() -> None:
+    check_memory(holding(10**6, "cuda"), CONTRACT, replace(GPU, memory_available_bytes=1))
+
+
+def test_a_replay_on_the_host_takes_nothing_of_the_gpus_memory() -> None:
+    check_memory(holding(10**6, "cpu"), CONTRACT, replace(GPU, gpu_memory_bytes=1))
+
+
+def test_a_replay_beside_a_learner_elsewhere_is_not_measured_by_this_machine() -> None:
+    words = ("hardware=ray_cluster", "hardware.num_learners=1", "hardware.num_gpus_per_learner=0")
+    check_memory(fast(*words, on=GPU), CONTRACT, replace(GPU, memory_available_bytes=1))
+
+
+def test_a_replay_that_leaves_its_gpu_little_is_warned_of() -> None:
+    asked, on = holding(10**6, "cuda"), replace(GPU, gpu_memory_bytes=int(1.1e6) * STEP)
+    (line,) = warnings(asked, forecast(asked, CONTRACT), on)
+
+    assert line.startswith("algo.replay_capacity=1000000: the replay will hold 4.1 GiB, and ")
+    assert line.endswith("are all that the GPU has; 550,000 steps take half of that.")
+
+
+def test_a_replay_with_room_around_it_is_not_warned_of() -> None:
+    asked = holding(10**6, "cuda")
+
+    assert warnings(asked, forecast(asked, CONTRACT), GPU) == []
+
+
+# What is shown
+
+
+def plan(asked: Experiment, on: Machine) -> dict[str, str]:
+    """The plan's rows, each on one line."""
+    console = Console(width=400, record=True, force_terminal=False)
+    console.print(plan_table(asked, contract(asked), on))
+    lines = [line.strip("│ \n").split("│") for line in console.export_text().splitlines() if line.startswith("│")]
+    return {name.strip(): text.strip() for name, text in lines}
+
+
+def test_the_plan_says_how_the_fast_learner_computes_and_how_large_it_is() -> None:
+    rows = plan(place_replay(ON_GPU, CONTRACT, GPU), GPU)
+
+    assert rows["learner"] == "1 GPU(s), fast learner (kernels graph, precision tf32), size XS (4.3M parameters)"
+
+
+def test_the_plan_says_of_rllibs_learner_what_there_is_to_say() -> None:
+    assert plan(experiment(), machine())["learner"] == "CPU, rllib learner, size XS"
+
+
+@pytest.mark.parametrize(
+    ("device", "begins", "ends"),
+    [
+        ("cuda", "on the GPU; 4,395 bytes a step; 4.1 GiB from the beginning", "of its 80.0 GiB"),
+        ("cpu", "on the host; 4,395 bytes a step; ", "4.1 GiB at its capacity of 1,000,000, of 16.0 GiB free"),
+    ],
+)
+def test_the_plan_says_where_the_replay_lies_and_what_it_takes(device: str, begins: str, ends: str) -> None:
+    row = plan(holding(10**6, device), GPU)["replay"]
+
+    assert row.startswith(begins)
+    assert row.endswith(ends)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"), [("always", "while the learner learns"), ("never", "in turn with the learner")]
+)
+def test_the_plan_says_whether_sampling_overlaps(word: str, told: str) -> None:
+    assert plan(fast(f"hardware.overlap_sampling={word}"), machine())["sampling"].endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "told"), [(with_gpu(80), "1 GPUs, 80.0 GiB on the first, "), (with_gpu(0), "1 GPUs, 16.0")]
+)
+def test_the_plan_says_the_gpus_memory_where_it_is_known(gpu: Machine, told: str) -> None:
+    assert told in plan(experiment(), gpu)["machine"]
+
+
+def test_the_introducing_line_has_kernels_and_precision_of_the_fast_learner_alone() -> None:
+    assert computing(fast()) == " (kernels eager, precision float32)"
+    assert computing(experiment()) == ""

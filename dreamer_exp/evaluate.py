@@ -23,6 +23,7 @@ from dreamer_exp.runs.directory import write_json
 from dreamer_exp.runs.logs import quiet
 from dreamer_exp.runs.provenance import now_utc
 
+ANY_NUMBER = 1_000_000
 USAGE = """\
 python -m dreamer_exp.evaluate RUN [env=OPTION] [KEY=VALUE ...]
 
@@ -56,7 +57,8 @@ def _compose(overrides: list[str]) -> Experiment:
     compose.prepare()
     with hydra.initialize_config_dir(str(compose.config_dir()), version_base="1.3"):
         config: DictConfig = hydra.compose("config", overrides)
-    return load.load_experiment(config, probe())
+    # a policy is judged wherever its checkpoint is: what the run asked of its machine isn't asked of this one
+    return load.load_experiment(config, replace(probe(), cpus=ANY_NUMBER, gpus=ANY_NUMBER))
 
 
 def evaluate(path: Path, overrides: list[str], console: Console) -> Path:
@@ -85,7 +87,8 @@ def evaluate(path: Path, overrides: list[str], console: Console) -> Path:
     console.print(f"{run.name}, checkpoint {checkpoint.name}, in {experiment.env.name}", soft_wrap=True, markup=False)
     console.print(evaluation_table([(row["policy"], row) for row in rows]))
     written = run / "report" / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}.json"
-    write_json(written, {"checkpoint": checkpoint.name, "experiment": experiment.to_dict(), "evaluations": rows})
+    judged = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}
+    write_json(written, {"checkpoint": checkpoint.name, "experiment": judged, "evaluations": rows})
     return written
 
 

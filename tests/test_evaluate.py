@@ -31,6 +31,11 @@ def test_words_given_here_win(run: Path) -> None:
     assert (experiment.env.scenario, experiment.env.lidar_noise, experiment.evaluation.episodes) == ("dense", False, 7)
 
 
+def test_what_the_run_asked_of_its_machine_is_not_asked_of_this_one(run: Path) -> None:
+    words = ["hardware=cuda", "hardware.num_env_runners=64", "algo.kernels=graph", "algo.replay_device=cuda"]
+    assert recompose(run, words).algo.kernels == "graph"
+
+
 def test_another_environment_takes_the_contract_and_none_of_the_old_ones_keys(run: Path) -> None:
     experiment = recompose(run, ["env=robot_sf", "env.max_steps=300", "evaluation.episodes=7"])
     assert isinstance(experiment.env, RobotSFConfig)

@@ -134,7 +134,7 @@ def test_a_preset_wins_over_the_defaults() -> None:
 
 
 def test_a_preset_leaves_what_it_does_not_name() -> None:
-    assert loaded("experiment=quickstart").algo.gamma == loaded().algo.gamma
+    assert loaded("experiment=quickstart").algo.gae_lambda == loaded().algo.gae_lambda
 
 
 def test_a_users_own_folder_adds_an_option_and_a_preset(tmp_path: Path) -> None:

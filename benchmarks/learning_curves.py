@@ -3,9 +3,10 @@
     python benchmarks/learning_curves.py --tasks cartpole pendulum open --learners fast rllib --seeds 1 2 3
         [--minutes 9] [--device cpu|cuda] [--out benchmarks/results] [--runs FOLDER] [OVERRIDE ...]
 
-Each run is `python -m dreamer_exp experiment=TASK algo.learner=LEARNER run.seed=SEED`, all at once, each pinned to CPU
-cores of its own, stopped after the minutes given; its policy is evaluated on 20 fixed seeds as it trains. One
-learning_TASK.csv and .png a task: a row an evaluation, the command and the hardware in the first lines.
+Each run is `python -m dreamer_exp experiment=PRESET algo.learner=LEARNER run.seed=SEED`, pinned to CPU cores of its
+own (on a CPU as many runs at once as there are cores, on a GPU all), stopped after the minutes given; its policy is
+evaluated on 20 fixed seeds every 1,000 env steps. One learning_TASK.csv and .png a task: a row an evaluation, the
+command and the hardware in the first lines.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from dreamer_exp.runs.report import LEARNER
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+PRESETS = {"cartpole": "cartpole", "pendulum": "pendulum", "open": "quickstart"}
 GOALS = {"cartpole": ("return_mean", 450.0), "pendulum": ("return_mean", -250.0), "open": ("success_rate", 0.9)}
 COLUMNS = ("learner", "seed", "env_steps", "updates", "wall_time_s", "return_mean", "success_rate")
 COLOURS = {"fast": "tab:blue", "rllib": "tab:orange"}
@@ -50,9 +52,10 @@ class Job:
 
     def command(self, device: str, cores: set[int], overrides: list[str]) -> list[str]:
         return [
-            sys.executable, "-m", "dreamer_exp", f"experiment={self.task}", f"algo.learner={self.learner}",
+            sys.executable, "-m", "dreamer_exp", f"experiment={PRESETS[self.task]}", f"algo.learner={self.learner}",
             f"run.seed={self.seed}", f"hardware={device}", "hardware.num_env_runners=0",
-            f"hardware.num_cpus={len(cores)}", "run.train_iterations=1000000", "run.log_level=WARNING",
+            f"hardware.num_cpus={len(cores)}", "evaluation.episodes=20", "evaluation.every_env_steps=1000",
+            "run.train_iterations=1000000", "run.log_level=WARNING",
             "tracking=none", f"hydra.run.dir={self.directory}", *OF_LEARNER[self.learner], *overrides,
         ]  # fmt: skip
 
@@ -83,30 +86,39 @@ def main() -> None:
 
 
 def run_all(jobs: list[Job], device: str, seconds: float, overrides: list[str]) -> None:
-    """All runs side by side, the usable cores dealt out among them."""
+    """As many runs side by side as there are cores, or all of them where a GPU carries them."""
     cores = sorted(os.sched_getaffinity(0))
-    share = max(1, len(cores) // len(jobs))
+    at_once = len(jobs) if device == "cuda" else min(len(jobs), len(cores))
+    share = max(1, len(cores) // at_once)
+    for first in range(0, len(jobs), at_once):
+        wave = jobs[first : first + at_once]
+        mine = [{cores[(i * share + j) % len(cores)] for j in range(share)} for i in range(len(wave))]
+        run_wave(
+            [(job, job.command(device, own, overrides), own) for job, own in zip(wave, mine, strict=True)], seconds
+        )
+
+
+def run_wave(wave: list[tuple[Job, list[str], set[int]]], seconds: float) -> None:
+    """Starts the runs, each on its cores, and ends them."""
     running = []
-    for i, job in enumerate(jobs):
-        mine = {cores[(i * share + j) % len(cores)] for j in range(share)}
-        environment = {**os.environ, "OMP_NUM_THREADS": str(share)}
+    for job, command, cores in wave:
         job.directory.parent.mkdir(parents=True, exist_ok=True)
         log = open(f"{job.directory}.log", "w")  # noqa: SIM115  # the process writes it
         process = subprocess.Popen(
-            ["taskset", "-c", ",".join(map(str, mine)), *job.command(device, mine, overrides)],
-            env=environment, stdout=log, stderr=subprocess.STDOUT,
+            ["taskset", "-c", ",".join(map(str, cores)), *command],
+            env={**os.environ, "OMP_NUM_THREADS": str(len(cores))}, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         running.append(process)
     time.sleep(seconds)
     for process in running:
         process.send_signal(signal.SIGTERM)
-    for job, process in zip(jobs, running, strict=True):
+    for (job, _, _), process in zip(wave, running, strict=True):
         try:
             process.wait(TO_THE_END_S)
         except subprocess.TimeoutExpired:
             process.kill()
-        if not evaluations(job):
-            print(f"{job.directory.name}: no evaluation\n{Path(f'{job.directory}.log').read_text()[-800:]}")
+        found = evaluations(job)
+        print(job.directory.name, found[-1] if found else Path(f"{job.directory}.log").read_text()[-800:], flush=True)
 
 
 def evaluations(job: Job) -> list[dict[str, Any]]:
@@ -132,31 +144,34 @@ def note(asked: argparse.Namespace) -> list[str]:
     if asked.device == "cuda":
         import torch
 
-        gpu = f"one {torch.cuda.get_device_name()}, shared by the runs"
+        gpu = f"one {torch.cuda.get_device_name()}, shared by all runs"
     return [
         f"python {' '.join(sys.argv)}",
-        f"{machine.cpus} CPU cores ({machine.cpu_name}), {gpu}; all runs of the command at once",
+        f"{machine.cpus} CPU cores ({machine.cpu_name}), dealt out to the runs, {gpu}",
     ]
 
 
 def write(path: Path, task: str, rows: list[dict[str, Any]], lines: list[str]) -> None:
-    """Adds the rows to the CSV, in place of earlier ones of the same learners, and draws it."""
+    """Adds the rows to the CSV, in place of earlier ones of the same runs, and draws it."""
     table = path.with_suffix(".csv")
-    mine = {row["learner"] for row in rows}
-    kept_notes, kept = [], []
-    if table.exists():
-        text = table.read_text().splitlines()
-        kept = [row for row in csv.DictReader(line for line in text if line[0] != "#") if row["learner"] not in mine]
-        others = {row["learner"] for row in kept}
-        kept_notes = [line for line in text if line[0] == "#" and line[2:].partition(":")[0] in others]
+    text = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    fresh = {run_name(row) for row in rows}
+    kept = [row for row in csv.DictReader(line for line in text if line[0] != "#") if run_name(row) not in fresh]
+    notes = dict(line[2:].split(": ", 1) for line in text if line[0] == "#")
+    notes = {name: note for name, note in notes.items() if name not in fresh} | dict.fromkeys(fresh, "; ".join(lines))
+    every = sorted([*kept, *rows], key=lambda row: (run_name(row), int(row["env_steps"])))
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(table, "w", newline="", encoding="utf-8") as file:
-        for line in [*kept_notes, *(f"# {learner}: {line}" for learner in sorted(mine) for line in lines)]:
-            file.write(line + "\n")
-        writer = csv.DictWriter(file, COLUMNS)
+        file.writelines(f"# {name}: {note}\n" for name, note in sorted(notes.items()))
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*kept, *rows])
-    draw(path.with_suffix(".png"), task, [*kept, *rows])
+        writer.writerows(every)
+    draw(path.with_suffix(".png"), task, every)
+
+
+def run_name(row: dict[str, Any]) -> str:
+    """Which run a row is of."""
+    return f"{row['learner']}, seed {row['seed']}"
 
 
 def draw(path: Path, task: str, rows: list[dict[str, Any]]) -> None:
@@ -164,10 +179,10 @@ def draw(path: Path, task: str, rows: list[dict[str, Any]]) -> None:
     figure_name, goal = GOALS[task]
     figure, panels = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
     for panel, (axis, label) in zip(panels, (("env_steps", "env steps"), ("wall_time_s", "seconds")), strict=True):
-        for learner, seed in sorted({(row["learner"], int(row["seed"])) for row in rows}):
-            its = [row for row in rows if row["learner"] == learner and int(row["seed"]) == seed]
-            x, y = ([float(row[name]) for row in its] for name in (axis, figure_name))
-            panel.plot(x, y, color=COLOURS[learner], alpha=0.8, lw=1.4, label=f"{learner}, seed {seed}")
+        for name in sorted({run_name(row) for row in rows}):
+            its = [row for row in rows if run_name(row) == name]
+            x, y = ([float(row[column]) for row in its] for column in (axis, figure_name))
+            panel.plot(x, y, color=COLOURS[its[0]["learner"]], alpha=0.8, lw=1.4, label=name)
         panel.axhline(goal, color="grey", ls="--", lw=1)
         panel.set_xlabel(label)
     panels[0].set_ylabel(f"{figure_name} of 20 evaluation episodes")

@@ -4,6 +4,7 @@ Sources: Ziyin et al., LaProp, arXiv 2002.04839, algorithm 1; Brock et al., arXi
 the norm of each whole tensor); constants of Hafner et al., arXiv 2301.04104v2, table of hyperparameters.
 """
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 PARAMETER_FLOOR = 1e-3  # a tensor's norm counts as at least this, so that zeros can begin to move
+CACHED = 2**16  # numbers; a step reads and writes six tensors of as many
 GRADIENT_FLOOR = 1e-12  # so that a gradient of zeros divides nothing by zero
 
 
@@ -119,10 +121,16 @@ class LaProp(torch.optim.Optimizer):
 
 
 def _pieces(parameters: list[Tensor]) -> list[slice]:
-    """All tensors at once on a GPU (few launches); one after the other on a CPU, where each then stays in the cache."""
-    if parameters[0].device.type == "cpu":
-        return [slice(i, i + 1) for i in range(len(parameters))]
-    return [slice(None)]
+    """All tensors at once on a GPU (few launches); on a CPU as many as stay in the cache through the whole step."""
+    if parameters[0].device.type != "cpu":
+        return [slice(None)]
+    starts, held = [0], 0
+    for i, parameter in enumerate(parameters):
+        if held and held + parameter.numel() > CACHED:
+            starts.append(i)
+            held = 0
+        held += parameter.numel()
+    return [slice(start, end) for start, end in itertools.pairwise([*starts, len(parameters)])]
 
 
 def _clipping_factors(parameters: list[Tensor], norms: list[Tensor], clip: float) -> list[Tensor]:

@@ -32,7 +32,7 @@ def test_words_given_here_win(run: Path) -> None:
 
 
 def test_what_the_run_asked_of_its_machine_is_not_asked_of_this_one(run: Path) -> None:
-    words = ["hardware=cuda", "hardware.num_env_runners=64", "algo.kernels=graph", "algo.replay_device=cuda"]
+    words = ["hardware=cuda", "hardware.num_cpus=65", "hardware.num_env_runners=64", "algo.kernels=graph"]
     assert recompose(run, words).algo.kernels == "graph"
 
 

@@ -12,7 +12,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.sizes import FAST_SIZES
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
-from dreamer_exp.dreamer.fast.replay import LatentReplay, step_bytes
+from dreamer_exp.dreamer.fast.replay import LatentReplay
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.hardware import Machine
@@ -64,8 +64,7 @@ def test_a_step_of_the_fast_learner_takes_the_bytes_that_its_replay_takes(words:
         capacity=40, num_streams=1, observation_size=seen.size, actions=seen.action.size, size=network, seed=1
     )
 
-    told = forecast(asked, seen).bytes_per_step
-    assert told == replay.bytes_per_step == step_bytes(seen.size, seen.action.size, network)
+    assert forecast(asked, seen).bytes_per_step == replay.bytes_per_step
 
 
 @each_action

@@ -95,11 +95,6 @@ class Windows:
         return streams[first], starts[first]
 
 
-def step_bytes(observation_size: int, actions: int, size: NetworkSize) -> int:
-    """Memory of one step: float32 observation, action and reward, 3 flags, float16 deter, uint8 stoch."""
-    return 4 * (observation_size + actions + 1) + 3 + 2 * size.deter + size.stoch
-
-
 class LatentReplay:
     """Rings of equal size, one a stream, in one flat tensor a field.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamer_exp.config.sizes import SIZES, NetworkSize
 from dreamer_exp.dreamer.fast.losses import Batch
-from dreamer_exp.dreamer.fast.replay import LatentReplay, Steps, step_bytes
+from dreamer_exp.dreamer.fast.replay import LatentReplay, Steps
 from dreamer_exp.dreamer.fast.rssm import State
 
 O, A, D, S, C = 3, 2, 6, 4, 5  # noqa: E741  # the glossary's letters
@@ -251,14 +251,14 @@ def test_its_length_is_the_steps_it_holds() -> None:
     assert lengths == [4, 13, 14]
 
 
-def test_the_memory_of_a_step_is_known_beforehand() -> None:
+def test_its_memory_is_that_of_its_steps() -> None:
     replay = make(capacity=41, num_streams=2)
-    assert replay.bytes_per_step == step_bytes(O, A, SIZE)
-    assert replay.nbytes == 40 * step_bytes(O, A, SIZE) == sum(ring.nbytes for ring in replay._rings.values())
+    assert replay.nbytes == 40 * replay.bytes_per_step == sum(ring.nbytes for ring in replay._rings.values())
 
 
 def test_a_step_of_831_numbers_takes_under_5_kilobytes() -> None:
-    assert step_bytes(831, 2, SIZES["XS"]) == 3324 + 8 + 4 + 3 + 1024 + 32
+    replay = LatentReplay(capacity=2, num_streams=1, observation_size=831, actions=2, size=SIZES["XS"], seed=0)
+    assert replay.bytes_per_step == 3324 + 8 + 4 + 3 + 1024 + 32
 
 
 def test_it_is_ready_when_there_are_b_windows() -> None:

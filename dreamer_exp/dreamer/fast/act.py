@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamer_exp.dreamer.fast.agent import Agent
-from dreamer_exp.dreamer.fast.maths import unimix_probabilities
+from dreamer_exp.dreamer.fast.maths import draw_classes, unimix_probabilities
 from dreamer_exp.dreamer.fast.rssm import State
 
 
@@ -54,9 +54,9 @@ def filter_step(
     rssm, size = agent.rssm, agent.size
     hidden = rssm.posterior_norm(rssm.posterior_in(torch.cat([deter, tokens], -1)))
     probabilities = unimix_probabilities(rssm.posterior_out(hidden).unflatten(-1, (size.stoch, size.classes)))
-    classes = (probabilities.cumsum(-1) <= noise[..., None]).sum(-1, keepdim=True).clamp_(max=size.classes - 1)
-    one_hot = torch.zeros_like(probabilities).scatter_(-1, classes, 1.0)
-    return State(deter, one_hot.flatten(-2)), classes[..., 0]
+    classes = draw_classes(probabilities, noise)
+    one_hot = torch.zeros_like(probabilities).scatter_(-1, classes[..., None], 1.0)
+    return State(deter, one_hot.flatten(-2)), classes
 
 
 def _next_deter(agent: Agent, state: State, previous_action: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreamer_exp.dreamer.fast.maths import unimix_probabilities
+from dreamer_exp.dreamer.fast.maths import draw_classes, unimix_probabilities
 
 MIN_STD, MAX_STD = 0.1, 1.0
 
@@ -35,9 +35,8 @@ class ActionKind:
     def sample(self, output: Tensor, noise: Tensor) -> Tensor:
         """Actions (..., A) of the actor's output and noise (..., noise); no gradient (REINFORCE)."""
         if self.discrete:
-            probabilities = unimix_probabilities(output)
-            index = (probabilities.cumsum(-1) <= noise).sum(-1).clamp(max=self.size - 1)
-            return functional.one_hot(index, self.size).to(output.dtype).detach()
+            classes = draw_classes(unimix_probabilities(output), noise[..., 0])
+            return functional.one_hot(classes, self.size).to(output.dtype)
         mean, std = self._normal(output)
         return (mean + std * noise).detach()
 

@@ -58,6 +58,13 @@ def unimix_probabilities(logits: Tensor) -> Tensor:
     return (1.0 - UNIMIX) * functional.softmax(logits, -1) + UNIMIX / logits.shape[-1]
 
 
+@torch.no_grad()
+def draw_classes(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """Classes (...) by inverse CDF, of probabilities (..., C) and uniform numbers (...) in [0, 1)."""
+    drawn = torch.searchsorted(probabilities.cumsum(-1), uniform[..., None], right=True)[..., 0]
+    return drawn.clamp(max=probabilities.shape[-1] - 1)  # the sum of all may round to less than a number drawn
+
+
 def categorical_kl(left: Tensor, right: Tensor) -> Tensor:
     """KL(left || right) (...) of independent categoricals with probabilities (..., S, C), summed over S."""
     return (left * (torch.log(left) - torch.log(right))).sum((-2, -1))

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dreamer_exp.dreamer.fast.maths import draw_classes
+
 
 def sample_rows(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """Samples by inverse CDF: probabilities (..., S, C), uniform numbers (..., S) in [0, 1) -> rows (..., S)."""
+    """Samples: probabilities (..., S, C), uniform numbers (..., S) in [0, 1) -> rows (..., S)."""
     stoch, classes = probabilities.shape[-2:]
-    with torch.no_grad():
-        chosen = torch.searchsorted(probabilities.cumsum(-1), uniform[..., None], right=True)[..., 0]
-        return chosen.clamp(max=classes - 1) + torch.arange(stoch, device=chosen.device) * classes
+    return draw_classes(probabilities, uniform) + torch.arange(stoch, device=uniform.device) * classes
 
 
 def one_hot(rows: Tensor, probabilities: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from dreamer_exp.dreamer.fast.maths import (
     categorical_kl,
+    draw_classes,
     lambda_return,
     symexp,
     symlog,
@@ -57,6 +58,13 @@ def test_targets_beyond_the_bins_are_held_at_the_last_one(target: float) -> None
 def test_one_percent_of_a_categorical_is_uniform() -> None:
     probabilities = unimix_probabilities(torch.tensor([1000.0, 0.0, 0.0, 0.0]))
     assert probabilities.tolist() == pytest.approx([0.9925, 0.0025, 0.0025, 0.0025])
+
+
+@pytest.mark.parametrize(("number", "drawn"), [(0.0, 0), (0.25, 1), (0.74, 1), (0.75, 3), (0.99, 3), (0.99999994, 3)])
+def test_a_class_is_drawn_where_its_share_begins(number: float, drawn: int) -> None:
+    """The third has no share; all together are a little less than 1, and the largest number still draws one."""
+    probabilities = torch.tensor([[0.25, 0.5, 0.0, 0.2499]])
+    assert draw_classes(probabilities, torch.tensor([number])).tolist() == [drawn]
 
 
 def test_the_divergence_of_equals_is_zero() -> None:

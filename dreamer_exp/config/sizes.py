@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+BINS = 255  # outputs of the fast learner's reward head and critics
+
 
 @dataclass(frozen=True)
 class NetworkSize:

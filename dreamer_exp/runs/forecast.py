@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
+from dreamer_exp.config.sizes import BINS
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.hardware import Machine
 
@@ -13,7 +14,6 @@ FLOAT32 = 4
 # what tracemalloc counts, held to 5 % by tests/dreamer/test_replay.py
 OVERHEAD_BYTES = 420
 FLAGS = 3  # is_first, is_last and is_terminal, in the fast learner's replay
-BINS = 255  # outputs of its reward head and critic
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from dreamer_exp.config.sizes import NetworkSize
+from dreamer_exp.config.sizes import BINS, NetworkSize
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.layers import Head
-from dreamer_exp.dreamer.fast.maths import BINS, two_hot_bins
+from dreamer_exp.dreamer.fast.maths import two_hot_bins
 from dreamer_exp.dreamer.fast.observation import VectorDecoder, VectorEncoder
 from dreamer_exp.dreamer.fast.rssm import Rssm
 

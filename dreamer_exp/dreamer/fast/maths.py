@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BINS = 255
+from dreamer_exp.config.sizes import BINS
+
 UNIMIX = 0.01
 
 

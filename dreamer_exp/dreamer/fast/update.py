@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dreamer_exp.dreamer.fast.agent import Agent
+from dreamer_exp.dreamer.fast.laprop import LaProp
 from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
 from dreamer_exp.dreamer.fast.rssm import State
 
@@ -26,7 +27,7 @@ class Update:
     """
 
     agent: Agent
-    optimizer: torch.optim.Optimizer
+    optimizer: LaProp
     returns: ReturnRange
     config: LossConfig
     generator: torch.Generator
@@ -42,12 +43,8 @@ class Update:
         self.optimizer.step()
         if self.config.train_critic:
             self.agent.follow(SLOW_RATE)
-        return {"total": total.detach(), **figures, **self._gradient_norms()}, states
-
-    def _gradient_norms(self) -> dict[str, Tensor]:
-        """Norms before clipping, by param group."""
-        norms: dict[str, Tensor] = getattr(self.optimizer, "norms", {})
-        return {f"grad_norm_{name}": norm for name, norm in norms.items()}
+        norms = {f"grad_norm_{name}": norm for name, norm in self.optimizer.norms.items()}
+        return {"total": total.detach(), **figures, **norms}, states
 
     def draw(self, rows: int, steps: int) -> Noise:
         """Fresh noise for a batch of B rows and T steps."""

@@ -89,7 +89,7 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             worker, env = chunk.custom_data["stream"]
             stream = max(0, worker - 1) * envs + env
             self.replay.add(stream, steps_of(chunk, self.agent.action, self._reward_before.get(stream, 0.0)))
-            self._reward_before[stream] = float(chunk.get_rewards(-1)) if len(chunk) else 0.0
+            self._reward_before[stream] = float(chunk.get_rewards(-1))
         return len(self.replay)
 
     def ready(self) -> bool:

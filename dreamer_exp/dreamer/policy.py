@@ -54,11 +54,9 @@ class DreamerPolicy:
 
 def make_policy(module: RLModule, num_envs: int, seed: int) -> DreamerPolicy | FastPolicy:
     """The deterministic policy of either learner's network."""
-    return (
-        FastPolicy(module.agent, num_envs, seed)
-        if isinstance(module, FastModule)
-        else DreamerPolicy(module, num_envs, seed)
-    )
+    if isinstance(module, FastModule):
+        return FastPolicy(module.agent, num_envs, seed)
+    return DreamerPolicy(module, num_envs, seed)
 
 
 def load_module(rllib_checkpoint: Path) -> RLModule:

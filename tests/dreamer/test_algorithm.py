@@ -1,6 +1,5 @@
-"""RLlib's DreamerV3 with the loop mended: ratio, seeds, episodes, and what the replay holds."""
+"""The mended loop under both learners: ratio, stops, episodes; with RLlib's also seeds and what its replay holds."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,33 +12,31 @@ from tests.experiments import nano, nano_gym
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
+both_learners = pytest.mark.parametrize("learner", ["rllib", "fast"])
+
 
 @pytest.fixture
-def trained() -> Iterator[LoopedDreamerV3]:
-    """Five iterations of 16 steps, in episodes of 20: each episode spans two chunks."""
-    algorithm = build_algorithm(nano())
-    algorithm.episodes_seen = []
-    for _ in range(5):
-        algorithm.train()
-        algorithm.episodes_seen += algorithm.last_iteration.episodes
-    yield algorithm
-    algorithm.stop()
+def learner() -> str:
+    """Where a test isn't for both."""
+    return "rllib"
 
 
 def weights(algorithm: LoopedDreamerV3) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in algorithm.env_runner.module.state_dict().items()}
 
 
-def test_the_first_iteration_fills_one_batch_and_updates() -> None:
-    algorithm = build_algorithm(nano())
+@both_learners
+def test_the_first_iteration_samples_until_a_batch_is_there_and_pays_for_the_last_fragment(learner: str) -> None:
+    algorithm = build_algorithm(nano(f"algo.learner={learner}"))
     algorithm.train()
     assert algorithm.last_iteration.env_steps == 32
     assert algorithm.last_iteration.updates == 2  # 16 new steps x ratio 4 / 32 replayed steps
     algorithm.stop()
 
 
-def test_a_small_training_ratio_is_kept_over_several_iterations() -> None:
-    algorithm = build_algorithm(nano("algo.training_ratio=0.5"))  # a quarter of an update an iteration
+@both_learners
+def test_a_small_training_ratio_is_kept_over_several_iterations(learner: str) -> None:
+    algorithm = build_algorithm(nano(f"algo.learner={learner}", "algo.training_ratio=0.5"))  # 1/4 update an iteration
     updates = []
     for _ in range(8):
         algorithm.train()
@@ -48,14 +45,17 @@ def test_a_small_training_ratio_is_kept_over_several_iterations() -> None:
     algorithm.stop()
 
 
-def test_a_stop_is_heard_between_two_updates() -> None:
-    algorithm = build_algorithm(nano("algo.training_ratio=64"))
+@both_learners
+def test_a_stop_is_heard_between_two_updates(learner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamer_exp.dreamer.fast.algorithm.BETWEEN_STOPS_S", 0.0)  # the fast one: a call an update
+    algorithm = build_algorithm(nano(f"algo.learner={learner}", "algo.training_ratio=64"))
     algorithm.should_stop = lambda: algorithm.last_iteration.updates >= 3
     algorithm.train()
     assert algorithm.last_iteration.updates == 3
     algorithm.stop()
 
 
+@both_learners
 def test_finished_episodes_are_told_whole_with_their_outcome(trained: LoopedDreamerV3) -> None:
     assert len(trained.episodes_seen) == 4  # 96 steps: 4 whole episodes of 20
     assert {(episode.length, episode.outcome) for episode in trained.episodes_seen} == {(20, "timeout")}
@@ -120,10 +120,11 @@ def test_neighbouring_seeds_share_no_episode() -> None:
     assert not set(runs[0]) & set(runs[1])
 
 
-def test_discrete_actions_train_too() -> None:
-    algorithm = build_algorithm(nano_gym("CartPole-v1"))
+@pytest.mark.parametrize(("learner", "loss"), [("rllib", "WORLD_MODEL_L_total"), ("fast", "total")])
+def test_discrete_actions_train_too(learner: str, loss: str) -> None:
+    algorithm = build_algorithm(nano_gym("CartPole-v1", f"algo.learner={learner}"))
     result = algorithm.train()
-    assert np.isfinite(result["learners"]["default_policy"]["WORLD_MODEL_L_total"])
+    assert np.isfinite(result["learners"]["default_policy"][loss])
     algorithm.stop()
 
 

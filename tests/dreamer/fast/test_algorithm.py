@@ -1,6 +1,8 @@
-"""The fast learner as an RLlib algorithm: loop, ratio, seeds, figures, checkpoints, runners near and far."""
+"""The fast learner as an RLlib algorithm: replay, seeds, figures, checkpoints, runners near and far.
 
-from collections.abc import Iterator
+What its loop does as RLlib's learner does is tested in tests/dreamer/test_algorithm.py.
+"""
+
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,16 @@ from dreamer_exp.dreamer.build import build_algorithm
 from dreamer_exp.dreamer.fast.algorithm import FastDreamerV3
 from dreamer_exp.dreamer.fast.learner import FastLearner
 from dreamer_exp.runs.names import LEARNER_METRICS
-from tests.experiments import nano, nano_gym
+from tests.experiments import nano
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
 TWO_RUNNERS = ("hardware.num_cpus=2", "hardware.num_env_runners=2", "hardware.num_envs_per_env_runner=2")
+
+
+@pytest.fixture
+def learner() -> str:
+    return "fast"
 
 
 def build(*overrides: str) -> FastDreamerV3:
@@ -24,7 +31,7 @@ def build(*overrides: str) -> FastDreamerV3:
     return algorithm
 
 
-def learner(algorithm: FastDreamerV3) -> FastLearner:
+def fast_learner(algorithm: FastDreamerV3) -> FastLearner:
     found = algorithm.learner_group._learner
     assert isinstance(found, FastLearner)
     return found
@@ -50,56 +57,12 @@ def after(iterations: int, *overrides: str) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.fixture
-def trained() -> Iterator[FastDreamerV3]:
-    """Five iterations of 16 steps, in episodes of 20: each episode spans two chunks."""
-    algorithm = build()
-    algorithm.episodes_seen = []
-    for _ in range(5):
-        algorithm.train()
-        algorithm.episodes_seen += algorithm.last_iteration.episodes
-    yield algorithm
-    algorithm.stop()
-
-
-def test_the_first_iteration_samples_until_a_batch_is_there_and_pays_for_the_last_fragment() -> None:
-    algorithm = build()
-    algorithm.train()
-    assert algorithm.last_iteration.env_steps == 32
-    assert algorithm.last_iteration.updates == 2  # 16 new steps x ratio 4 / 32 replayed steps
-    algorithm.stop()
-
-
-def test_a_small_training_ratio_is_kept_over_several_iterations() -> None:
-    algorithm = build("algo.training_ratio=0.5")  # a quarter of an update an iteration
-    updates = []
-    for _ in range(8):
-        algorithm.train()
-        updates.append(algorithm.last_iteration.updates)
-    assert updates == [0, 0, 0, 1, 0, 0, 0, 1]
-    algorithm.stop()
-
-
-def test_a_stop_is_heard_within_about_a_second_of_updates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamer_exp.dreamer.fast.algorithm.BETWEEN_STOPS_S", 0.0)
-    algorithm = build("algo.training_ratio=64")
-    algorithm.should_stop = lambda: algorithm.last_iteration.updates >= 3
-    algorithm.train()
-    assert algorithm.last_iteration.updates == 3
-    algorithm.stop()
-
-
-def test_finished_episodes_are_told_whole_with_their_outcome(trained: FastDreamerV3) -> None:
-    assert len(trained.episodes_seen) == 4  # 96 steps: 4 whole episodes of 20
-    assert {(episode.length, episode.outcome) for episode in trained.episodes_seen} == {(20, "timeout")}
-
-
 def test_the_replay_holds_an_entry_an_observation(trained: FastDreamerV3) -> None:
     assert trained.replay_steps == 96 + 4  # an episode of 20 steps has 21 observations
 
 
 def test_a_timeout_is_the_last_step_and_no_terminal_one(trained: FastDreamerV3) -> None:
-    flags = learner(trained).replay._rings["flags"][: trained.replay_steps].sum(0)
+    flags = fast_learner(trained).replay._rings["flags"][: trained.replay_steps].sum(0)
     first, last, terminal = flags.tolist()
     assert (first, last, terminal) == (5, 4, 0)
 
@@ -171,13 +134,6 @@ def test_env_runners_get_only_what_acting_needs() -> None:
     algorithm.stop()
 
 
-def test_discrete_actions_train_too() -> None:
-    algorithm = build_algorithm(nano_gym("CartPole-v1", "algo.learner=fast"))
-    result = algorithm.train()
-    assert np.isfinite(result["learners"][DEFAULT_MODULE_ID]["total"])
-    algorithm.stop()
-
-
 def test_train_actor_false_leaves_the_actor_as_it_was() -> None:
     algorithm = build("algo.train_actor=false")
     before = weights(algorithm)
@@ -199,13 +155,13 @@ def test_a_checkpoint_brings_back_weights_optimiser_and_noise(runners: tuple[str
     trained = build(*runners)
     trained.train()
     trained.save_to_path(str(tmp_path))
-    learned, left = weights(trained), learner(trained).get_state()
+    learned, left = weights(trained), fast_learner(trained).get_state()
     trained.stop()
     fresh = build("run.seed=9", *runners)
     assert not equal(learned, weights(fresh))
     fresh.restore_from_path(str(tmp_path))
     assert equal(learned, weights(fresh))
-    right = learner(fresh).get_state()
+    right = fast_learner(fresh).get_state()
     assert str(left["optimizer"]) == str(right["optimizer"])
     assert left["fast_learner"].keys() == right["fast_learner"].keys()
     assert all(np.array_equal(left["fast_learner"][name], right["fast_learner"][name]) for name in left["fast_learner"])

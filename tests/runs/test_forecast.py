@@ -1,5 +1,6 @@
 """What is told of a run before it begins: memory, the replay's place, parameters, the plan, the first line."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.config.sizes import FAST_SIZES
+from dreamer_exp.config.sizes import FAST_SIZES, NetworkSize
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.replay import LatentReplay
@@ -54,28 +55,35 @@ def holding(capacity: int, device: str = "auto") -> Experiment:
 # Bytes and parameters
 
 
-@each_action
-@pytest.mark.parametrize("size", ["nano", "XS", "12M"])
-def test_a_step_of_the_fast_learner_takes_the_bytes_that_its_replay_takes(words: tuple[str, ...], size: str) -> None:
-    asked = fast(*words, f"algo.model_size={size}")
-    seen, network = contract(asked), asked.algo.network
-    assert network is not None
-    replay = LatentReplay(
-        capacity=40, num_streams=1, observation_size=seen.size, actions=seen.action.size, size=network, seed=1
-    )
+def replay_bytes(seen: ObservationContract, network: NetworkSize) -> int:
+    actions = seen.action.size
+    replay = LatentReplay(capacity=2, num_streams=1, observation_size=seen.size, actions=actions, size=network, seed=1)
+    return replay.bytes_per_step
 
-    assert forecast(asked, seen).bytes_per_step == replay.bytes_per_step
+
+def trained_parameters(seen: ObservationContract, network: NetworkSize) -> int:
+    agent = Agent(network, seen.size, ActionKind(seen.action.size, seen.action.kind == "discrete"))
+    return sum(each.numel() for each in agent.parameters() if each.requires_grad)
 
 
 @each_action
 @pytest.mark.parametrize("size", ["nano", "XS", "1M"])
-def test_the_parameters_told_are_those_that_the_network_trains(words: tuple[str, ...], size: str) -> None:
+@pytest.mark.parametrize(
+    ("told", "built"),
+    [(lambda *known: forecast(*known).bytes_per_step, replay_bytes), (parameters, trained_parameters)],
+    ids=["bytes a step of the replay", "parameters of the network"],
+)
+def test_what_is_told_of_the_fast_learner_is_what_it_builds(
+    words: tuple[str, ...],
+    size: str,
+    told: Callable[[Experiment, ObservationContract], int],
+    built: Callable[[ObservationContract, NetworkSize], int],
+) -> None:
     asked = fast(*words, f"algo.model_size={size}")
     seen, network = contract(asked), asked.algo.network
     assert network is not None
-    agent = Agent(network, seen.size, ActionKind(seen.action.size, seen.action.kind == "discrete"))
 
-    assert parameters(asked, seen) == sum(each.numel() for each in agent.parameters() if each.requires_grad)
+    assert told(asked, seen) == built(seen, network)
 
 
 def test_the_parameters_of_rllibs_network_are_left_out() -> None:

@@ -105,7 +105,8 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
     """An env seen through its contract: observations (size,) float32, Box actions (A,) float32 in [-1, 1].
 
     `ContractEnv(env, config)` takes the configured contract; keyword arguments replace its fields, so that a script
-    may write `ContractEnv(env, keys=["drive_state", "rays"], frames="latest")`. Discrete actions pass unchanged.
+    may write `ContractEnv(env, keys=["drive_state", "rays"], frames="latest")`. Discrete actions count from 0, as both
+    learners do, whatever number the env's begin with.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], config: ObsContractConfig = CUSTOM, **changes: Any) -> None:
@@ -120,9 +121,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         self.observation_space = space
         self._low, self._high = space.low, space.high
         self._tolerance = _tolerance(space)
-        self._rescales = self.contract.action.kind == "box"
-        if isinstance(env.action_space, Box):
-            self._set_action_map(env.action_space)
+        self._set_action_map(env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
         """The first observation, (size,), checked against the declared bounds; raises ContractError."""
@@ -135,9 +134,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
 
     def step(self, action: Any) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
         """One step; raises ContractError on a non-finite observation or reward, or a wrong shape."""
-        if self._rescales:
-            action = self._to_env(action)
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        observation, reward, terminated, truncated, info = self.env.step(self._to_env(action))
         if not math.isfinite(reward):
             raise ContractError(f"reward is {reward}; the env must return a finite number")
         return self._flatten(observation), reward, terminated, truncated, info
@@ -154,14 +151,20 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
             raise self._complaint(vector, int(finite.argmin()))
         return vector
 
-    def _set_action_map(self, space: Box) -> None:
+    def _set_action_map(self, space: Space[Any]) -> None:
+        if not isinstance(space, Box):
+            self._first = int(self.contract.action.low[0])
+            self.action_space = Discrete(self.contract.action.size)
+            return
         self._action_low, self._action_high = space.low, space.high
         # Halved before they are added, as high - low overflows where the bounds are float32's largest numbers.
         self._centre = (space.low / 2 + space.high / 2).astype(np.float32)
         self._half_range = (space.high / 2 - space.low / 2).astype(np.float32)
         self.action_space = Box(-1.0, 1.0, space.shape, np.float32)
 
-    def _to_env(self, action: Any) -> NDArray[Any]:
+    def _to_env(self, action: Any) -> Any:
+        if self.contract.action.kind == "discrete":
+            return action + self._first
         scaled = self._centre + self._half_range * np.asarray(action, np.float32)
         clipped: NDArray[Any] = np.minimum(np.maximum(scaled, self._action_low), self._action_high)
         return clipped.astype(self._action_low.dtype, copy=False)

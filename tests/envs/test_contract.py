@@ -134,6 +134,16 @@ def test_the_hash_is_stable_and_ignores_the_name() -> None:
     assert int(renamed.hash, 16) >= 0
 
 
+@pytest.mark.parametrize(
+    ("action_space", "digest"),
+    [(ACCELERATIONS, "7b79fcca293cf8dc"), (Discrete(3), "6106536590f6022c")],
+    ids=["Box", "Discrete"],
+)
+def test_the_hash_of_a_checkpoint_stays_what_it_was(action_space: Space[Any], digest: str) -> None:
+    config = ObsContractConfig("test", ["drive_state"])
+    assert build_contract(ROBOT_OBSERVATION, action_space, config).hash == digest
+
+
 def observation(**changes: Any) -> Dict:
     state: dict[str, Any] = {"low": -1.0, "high": 1.0, "shape": (3, 5), "dtype": np.float32} | changes
     return Dict({"drive_state": Box(**state), "rays": Box(0.0, 1.0, (3, 272), np.float32)})
@@ -329,9 +339,13 @@ def test_the_env_receives_its_own_dtype() -> None:
     assert space.contains(received)
 
 
-def test_discrete_actions_pass_unchanged() -> None:
-    assert wrapped(StackedEnv(Discrete(3))).action_space == Discrete(3)
-    assert sent(Discrete(3), 2) == 2
+@pytest.mark.parametrize("start", [0, 1, -1])
+def test_discrete_actions_are_counted_from_0(start: int) -> None:
+    space = Discrete(3, start=start)
+    assert wrapped(StackedEnv(space)).action_space == Discrete(3)
+    received = [sent(space, action) for action in np.arange(3)]
+    assert received == [start, start + 1, start + 2]
+    assert all(space.contains(action) for action in received)
 
 
 # A broken env

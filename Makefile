@@ -21,6 +21,8 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/env_rate.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/acting_rate.py --steps 160 --repeats 3
+	$(BIN)/python benchmarks/update_time.py --repeats 5
 
 # torch first and by itself: where pip is offered a CPU build of it, the rest of the install then keeps that
 $(STAMP): pyproject.toml constraints.txt

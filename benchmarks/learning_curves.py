@@ -5,7 +5,7 @@
 
 Each run is `python -m dreamer_exp experiment=PRESET algo.learner=LEARNER run.seed=SEED`, pinned to CPU cores of its
 own (on a CPU as many runs at once as there are cores, on a GPU all), stopped after the minutes given; its policy is
-evaluated on 20 fixed seeds every 1,000 env steps. One learning_TASK.csv and .png a task: a row an evaluation, the
+evaluated on 20 fixed seeds every 2,000 env steps. One learning_TASK.csv and .png a task: a row an evaluation, the
 command and the hardware in the first lines.
 """
 
@@ -54,7 +54,7 @@ class Job:
         return [
             sys.executable, "-m", "dreamer_exp", f"experiment={PRESETS[self.task]}", f"algo.learner={self.learner}",
             f"run.seed={self.seed}", f"hardware={device}", "hardware.num_env_runners=0",
-            f"hardware.num_cpus={len(cores)}", "evaluation.episodes=20", "evaluation.every_env_steps=1000",
+            f"hardware.num_cpus={len(cores)}", "evaluation.episodes=20", "evaluation.every_env_steps=2000",
             "run.train_iterations=1000000", "run.log_level=WARNING",
             "tracking=none", f"hydra.run.dir={self.directory}", *OF_LEARNER[self.learner], *overrides,
         ]  # fmt: skip

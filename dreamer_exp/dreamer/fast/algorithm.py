@@ -52,7 +52,7 @@ class FastDreamerV3(LoopedDreamerV3):
         last_sampled = self._take_in(*(self._sampling.result() if self._sampling else self._request_fragment()))
         while not self._can_learn():
             last_sampled = self._sample_fragment()
-        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
+        self._push_weights()
         self._sampling = self._sampler.submit(self._request_fragment)
         self.last_iteration.sample_s = time.perf_counter() - started
         self._update(last_sampled)
@@ -82,6 +82,16 @@ class FastDreamerV3(LoopedDreamerV3):
         self._settle()
         self._sampler.shutdown()
         super().cleanup()
+
+    def _push_weights(self) -> None:
+        """Sends the env runners the learner's weights, once they have taken in all that they were sent before.
+
+        Mends a trap of RLlib 2.60: it sends nothing, without a word, to a runner with another `set_state` in flight;
+        it ends each iteration with one, and `timeout_seconds=0`, its default, goes on before that has arrived.
+        """
+        self.env_runner_group.sync_weights(
+            from_worker_or_learner_group=self.learner_group, timeout_seconds=None, inference_only=True
+        )
 
     def _settle(self) -> None:
         if self._sampling is not None:

@@ -3,7 +3,9 @@
 What its loop does as RLlib's learner does is tested in tests/dreamer/test_algorithm.py.
 """
 
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODUL
 
 from dreamer_exp.dreamer.build import build_algorithm
 from dreamer_exp.dreamer.fast.algorithm import FastDreamerV3
+from dreamer_exp.dreamer.fast.env_runner import FastEnvRunner
 from dreamer_exp.dreamer.fast.learner import FastLearner
 from dreamer_exp.runs.names import LEARNER_METRICS
 from tests.experiments import nano
@@ -112,6 +115,27 @@ def test_two_runs_with_two_env_runners_are_equal() -> None:
 def test_overlapped_runs_repeat_themselves() -> None:
     overlapped = (*TWO_RUNNERS, "hardware.overlap_sampling=always")
     assert equal(after(3, *overlapped), after(3, *overlapped))
+
+
+class SlowToListen(FastEnvRunner):
+    """Takes its time over whatever state it is sent, so that the next one finds it busy."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        time.sleep(0.3)
+        super().set_state(state)
+
+
+def test_no_env_runner_misses_its_weights_because_it_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamer_exp.dreamer.build.FastEnvRunner", SlowToListen)
+    algorithm = build(*TWO_RUNNERS, "hardware.overlap_sampling=always")
+    algorithm.train()
+    learned = weights(algorithm)
+    algorithm.train()  # sends these weights, then learns
+    assert not equal(learned, weights(algorithm))
+    acting = algorithm.env_runner_group.foreach_env_runner(lambda r: r.module.get_state(), local_env_runner=False)
+    assert len(acting) == 2
+    assert all(equal(runner, {name: learned[name] for name in runner}) for runner in acting)
+    algorithm.stop()
 
 
 def test_overlapped_sampling_uses_older_weights() -> None:

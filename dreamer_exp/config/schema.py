@@ -177,7 +177,8 @@ class AlgoConfig:
     )
     model_size: str = key(
         "XS",
-        "fast: the published sizes (1M to 200M), XS (4.3M) and nano; rllib: nano to XL",
+        "fast: the published sizes (1M to 200M), XS (4.3M) and nano, and S, M, L, XL for 12M, 25M, 50M, 200M; "
+        "rllib: nano to XL",
         choices=tuple(dict.fromkeys((*FAST_SIZES, *RLLIB_SIZES))),
     )
     network: NetworkConfig = field(default_factory=NetworkConfig)

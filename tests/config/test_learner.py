@@ -46,6 +46,11 @@ def test_rllibs_learner_takes_its_own_sizes_and_has_no_network_of_ours(name: str
     assert (algo.model_size, algo.network) == (name, None)
 
 
+@pytest.mark.parametrize(("name", "published"), [("S", "12M"), ("M", "25M"), ("L", "50M"), ("XL", "200M")])
+def test_rllibs_names_stand_for_published_sizes(name: str, published: str) -> None:
+    assert loaded(FAST, f"algo.model_size={name}").algo.network == SIZES[published]
+
+
 @pytest.mark.parametrize(
     ("name", "deter", "hidden", "classes"),
     [
@@ -104,7 +109,7 @@ def test_any_numbers_given_win_over_any_size(name: str, given_numbers: dict[str,
     ("words", "line"),
     [
         (("algo.model_size=12M",), "algo.model_size='12M' is none of algo.learner=rllib's sizes: nano, micro, mini, "),
-        ((FAST, "algo.model_size=S"), "algo.model_size='S' is none of algo.learner=fast's sizes: nano, XS, 1M, "),
+        ((FAST, "algo.model_size=XXS"), "algo.model_size='XXS' is none of algo.learner=fast's sizes: nano, XS, 1M, "),
     ],
 )
 def test_a_size_of_the_other_learner_is_answered_with_this_ones_and_a_way_out(words: tuple[str], line: str) -> None:

@@ -161,7 +161,7 @@ def test_there_are_words_for_every_type_of_the_schema() -> None:
         (("run.checkpoint_every=0",), "run.checkpoint_every=0 is out of range: it has to be at least 1."),
         (("algo.training_ratio=-1",), "algo.training_ratio=-1.0 is out of range: it has to be more than 0."),
         (("algo.gamma=nan",), "algo.gamma=nan is out of range: it has to be finite and more than 0 and at most 1."),
-        (("algo.model_size=XXL",), "algo.model_size='XXL' is not one of: nano, XS, 1M, 12M, 25M, 50M, 100M, 200M, mic"),
+        (("algo.model_size=XXL",), "algo.model_size='XXL' is not one of: nano, XS, 1M, 12M, 25M, 50M, 100M, 200M, S, "),
         (("algo.model_size=12M",), "algo.model_size='12M' is none of algo.learner=rllib's sizes: nano, micro, mini, "),
         (("algo.learner=fats",), "algo.learner='fats' is not one of: fast, rllib. Did you mean 'fast'?"),
         (("algo.learner=fast", "algo.precision=tf32"), "algo.precision=tf32 needs a learner on a GPU: use hardware="),

@@ -9,6 +9,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # nano networks: two threads woul
 os.environ["WANDB_MODE"] = "offline"  # whatever the machine's own settings are, no test reaches a network
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Baselines are kept for the session, and not among the user's; matplotlib's list of fonts is the user's."""
+    import matplotlib as mpl
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", mpl.get_cachedir())
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_local() -> Iterator[None]:
     from dreamer_exp.dreamer.cluster import ray_session

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 SUCCESS, TIMEOUT = "success", "timeout"
 COLLISIONS = ("pedestrian_collision", "wall_collision", "robot_collision")
 
@@ -31,18 +33,36 @@ class EpisodeResult:
         """Whether any kind of collision ended the episode."""
         return self.outcome in COLLISIONS
 
+    @property
+    def spl(self) -> float | None:
+        """Success weighted by path length: S l / max(p, l) (Anderson et al. 2018, arXiv 1807.06757, section 4).
+
+        l is the route's length from start to goal along its waypoints (the paper's is the shortest path's), p the
+        length of the path driven. None where the environment doesn't tell them.
+        """
+        if self.outcome is None or self.path_length is None or self.route_length is None:
+            return None
+        if self.outcome != SUCCESS:
+            return 0.0
+        return 1.0 if self.path_length <= self.route_length else self.route_length / self.path_length
+
 
 def result_of(info: Mapping[str, Any], episode_return: float, length: int) -> EpisodeResult:
     """The result told by the last step's info (the names are crowd_nav's), its return and its length in steps."""
+
+    def told(name: str) -> Any:
+        value = info.get(name)
+        return value.item() if isinstance(value, np.generic) else value  # a vector environment's infos are numpy's
+
     return EpisodeResult(
         episode_return=episode_return,
         length=length,
-        outcome=info.get("outcome"),
-        scenario=info.get("scenario"),
-        seed=info.get("seed"),
-        path_length=info.get("path_length"),
-        route_length=info.get("route_length"),
-        time_s=info.get("time_s"),
-        min_clearance=info.get("min_clearance"),
-        near_misses=info.get("near_misses"),
+        outcome=told("outcome"),
+        scenario=told("scenario"),
+        seed=told("seed"),
+        path_length=told("path_length"),
+        route_length=told("route_length"),
+        time_s=told("time_s"),
+        min_clearance=told("min_clearance"),
+        near_misses=told("near_misses"),
     )

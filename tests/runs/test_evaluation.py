@@ -1,7 +1,11 @@
 """Episodes on fixed seeds."""
 
+import random
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from dreamer_exp.envs.episode import EpisodeResult
@@ -14,6 +18,22 @@ from dreamer_exp.runs.evaluation import (
     wilson_interval,
 )
 from tests.experiments import nano, nano_gym
+from tests.runs import odd_envs  # noqa: F401  # registers Careless
+
+
+class Noisy:
+    """Acts as torch's generator says."""
+
+    def __init__(self, num_envs: int, seed: int) -> None:
+        self.num_envs = num_envs
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        return torch.rand(self.num_envs, 2).numpy()
+
+
+def global_streams() -> tuple[Any, ...]:
+    numbers = str(np.random.get_state())  # noqa: NPY002
+    return random.getstate(), numbers, torch.get_rng_state().tolist()
 
 
 class Still:
@@ -56,6 +76,33 @@ def test_the_random_baseline_acts_in_discrete_tasks_too() -> None:
     assert len(evaluate_baseline(nano_gym("CartPole-v1"), "random")) == 2
 
 
+def test_an_evaluation_leaves_trainings_random_streams_as_they_were() -> None:
+    before = global_streams()
+    evaluate_policy(nano_gym("Careless-v0"), Noisy)
+    evaluate_baseline(nano_gym("Careless-v0"), "random")
+    assert global_streams() == before
+
+
+def test_random_streams_are_left_as_they_were_by_an_evaluation_that_fails() -> None:
+    before = global_streams()
+    with pytest.raises(Stopped):
+        evaluate_policy(nano_gym("Careless-v0"), Noisy, should_stop=iter([False, False, True]).__next__)
+    assert global_streams() == before
+
+
+def test_what_draws_from_trainings_random_streams_is_judged_the_same_all_the_same() -> None:
+    first = evaluate_policy(nano_gym("Careless-v0"), Noisy)
+    random.random(), np.random.rand(), torch.rand(())  # noqa: NPY002
+    assert evaluate_policy(nano_gym("Careless-v0"), Noisy) == first
+
+
+def test_a_watch_sees_every_episode_from_its_reset_to_its_last_step() -> None:
+    seen: list[int] = []
+    asked = nano("evaluation.episodes=2", "evaluation.seed=7")
+    lengths = [result.length for result in evaluate_policy(asked, Still, watch=lambda seed, env: seen.append(seed))]
+    assert [seen.count(seed) for seed in (7, 8)] == [length + 1 for length in lengths]
+
+
 def test_an_evaluation_can_be_stopped() -> None:
     with pytest.raises(Stopped):
         evaluate_policy(nano(), Still, should_stop=lambda: True)
@@ -72,9 +119,35 @@ def test_a_row_tells_rates_interval_and_every_episode() -> None:
     ]
 
 
-def test_a_task_without_outcomes_has_no_rates() -> None:
+def test_each_rate_has_its_interval() -> None:
+    outcomes = ("success", "pedestrian_collision", "wall_collision", "robot_collision", "timeout")
+    row = evaluation_row("p", 0, 0, [EpisodeResult(0.0, 1, outcome=outcome) for outcome in outcomes], [1, 2, 3, 4, 5])
+    assert all(row[f"{kind}_interval_95"] == wilson_interval(1, 5) for kind in outcomes)
+    assert row["collision_interval_95"] == wilson_interval(3, 5)
+
+
+def test_spl_weighs_successes_by_their_paths_and_time_is_that_of_successes_alone() -> None:
+    results = [
+        EpisodeResult(0.0, 1, outcome="success", path_length=20.0, route_length=10.0, time_s=8.0),
+        EpisodeResult(0.0, 1, outcome="success", path_length=10.0, route_length=10.0, time_s=4.0),
+        EpisodeResult(0.0, 1, outcome="timeout", path_length=10.0, route_length=10.0, time_s=40.0),
+    ]
+    row = evaluation_row("dreamerv3", 0, 0, results, seeds=[1, 2, 3])
+    assert (row["spl"], row["time_to_goal_s_mean"]) == ((0.5 + 1.0 + 0.0) / 3, 6.0)
+
+
+def test_clearance_is_over_episodes_with_pedestrians() -> None:
+    results = [EpisodeResult(0.0, 1, outcome="success", min_clearance=metres) for metres in (0.5, None, 1.5)]
+    row = evaluation_row("dreamerv3", 0, 0, results, seeds=[1, 2, 3])
+    assert (row["min_clearance_m_mean"], row["min_clearance_m_min"]) == (1.0, 0.5)
+
+
+def test_what_a_task_does_not_tell_is_null() -> None:
     row = evaluation_row("random", 0, 0, [EpisodeResult(5.0, 10)], seeds=[7])
-    assert (row["success_rate"], row["success_interval_95"], row["return_mean"]) == (None, None, 5.0)
+    untold = [name for name, value in row.items() if value is None]
+    assert row["return_mean"] == 5.0
+    assert {"success_rate", "success_interval_95", "timeout_interval_95", "spl"} < set(untold)
+    assert {"time_to_goal_s_mean", "min_clearance_m_mean", "min_clearance_m_min"} < set(untold)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What a run came to: run_summary.json, the closing table and report/learning_curve.png."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -48,9 +48,9 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
     return summary
 
 
-def score(row: dict[str, Any]) -> tuple[float, float]:
-    """What `best` is the best of: an evaluation's success rate, then its mean return."""
-    return row["success_rate"] or 0.0, row["return_mean"] or 0.0
+def score(row: dict[str, Any]) -> tuple[float, float, float]:
+    """What `best` is the best of: an evaluation's success rate, then SPL, then mean return; 0 where it has none."""
+    return row["success_rate"] or 0.0, row.get("spl") or 0.0, row["return_mean"] or 0.0
 
 
 def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
@@ -67,27 +67,65 @@ def closing_table(summary: dict[str, Any]) -> Table | None:
     return evaluation_table(named) if named else None
 
 
+class Column(NamedTuple):
+    """One figure of an evaluation in the table."""
+
+    heading: str
+    key: str
+    spec: str
+
+
+SUCCESS_RATE = Column("success", "success_rate", "")
+COLUMNS = (
+    SUCCESS_RATE,
+    Column("SPL", "spl", ".2f"),
+    Column("ped.", "pedestrian_collision_rate", ".0%"),
+    Column("wall", "wall_collision_rate", ".0%"),
+    Column("rob.", "robot_collision_rate", ".0%"),
+    Column("t/o", "timeout_rate", ".0%"),
+    Column("time", "time_to_goal_s_mean", ".1f"),
+    Column("gap", "min_clearance_m_mean", ".2f"),
+    Column("return", "return_mean", ".2f"),
+    Column("steps", "length_mean", ".0f"),
+)
+CAPTION = """\
+success: with its 95 % interval; SPL: weighted by path length
+ped., wall: collisions; t/o: timeouts; time: s to the goal
+gap: least metres to a pedestrian, mean of the episodes"""
+
+
 def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
     """Evaluations of the same episodes, one a line, each under its name."""
+    columns = columns_of([row for _, row in named])
     table = Table(
         title=f"{named[0][1]['episodes']} episodes on fixed seeds",
-        caption="success (95 % interval); ped., wall: collisions",
+        caption=CAPTION if SUCCESS_RATE in columns else None,
         box=box.SIMPLE_HEAD,
         show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    for heading in ("policy", "success", "ped.", "wall", "timeout", "return", "steps"):
-        table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
+    table.add_column("policy", no_wrap=True)
+    for column in columns:
+        table.add_column(column.heading, justify="right", no_wrap=True)
     for name, row in named:
-        table.add_row(
-            name,
-            rate_with_interval(row),
-            number(row["pedestrian_collision_rate"], ".0%"),
-            number(row["wall_collision_rate"], ".0%"),
-            number(row["timeout_rate"], ".0%"),
-            number(row["return_mean"], ".2f"),
-            number(row["length_mean"], ".0f"),
-        )
+        table.add_row(name, *[cell(row, column) for column in columns])
     return table
+
+
+def columns_of(rows: list[dict[str, Any]]) -> list[Column]:
+    """Those that some row fills; collisions of robots where there were any, and steps where no outcomes are told."""
+    filled = [column for column in COLUMNS if any(row.get(column.key) is not None for row in rows)]
+    told = SUCCESS_RATE in filled
+    left_out = {"steps"} if told else set()
+    if not any(row["robot_collision_rate"] for row in rows):
+        left_out.add("rob.")
+    return [column for column in filled if column.heading not in left_out]
+
+
+def cell(row: dict[str, Any], column: Column) -> str:
+    """The figure as text; a dash where there is none."""
+    return rate_with_interval(row) if column is SUCCESS_RATE else number(row.get(column.key), column.spec)
 
 
 def rate_with_interval(row: dict[str, Any]) -> str:
@@ -105,7 +143,7 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
         console.print(table)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
     lines += [f"Upload: wandb sync {folder}" for folder in root.glob("wandb/offline-run-*")]
-    lines += [f"Next: python -m dreamer_exp.evaluate {root} evaluation.episodes=100"]
+    lines += [f"Next: python -m dreamer_exp.evaluate {root} episodes=100 video=3"]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
 

@@ -59,6 +59,24 @@ def test_the_best_evaluation_is_the_one_with_most_success(run: RunDirectory) -> 
     assert report.summarise(run, STATUS, "f")["best"]["env_steps"] == 544
 
 
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({"success_rate": 0.6, "spl": 0.1, "return_mean": 0.0}, {"success_rate": 0.5, "spl": 0.5, "return_mean": 9.0}),
+        ({"success_rate": 0.5, "spl": 0.5, "return_mean": 0.0}, {"success_rate": 0.5, "spl": 0.4, "return_mean": 9.0}),
+        ({"success_rate": 0.5, "spl": 0.5, "return_mean": 9.0}, {"success_rate": 0.5, "spl": 0.5, "return_mean": 8.0}),
+        (
+            {"success_rate": None, "spl": None, "return_mean": -1},
+            {"success_rate": None, "spl": None, "return_mean": -2},
+        ),
+        ({"success_rate": 0.5, "return_mean": 9.0}, {"success_rate": 0.5, "return_mean": 8.0}),
+    ],
+    ids=["success", "then SPL", "then return", "a task without outcomes", "a row of an older version"],
+)
+def test_best_goes_by_success_then_spl_then_return(better: dict[str, float], worse: dict[str, float]) -> None:
+    assert report.score(better) > report.score(worse)
+
+
 @pytest.mark.parametrize("width", [80, 100])
 def test_the_closing_table_is_whole_at_the_usual_widths(run: RunDirectory, width: int) -> None:
     text = shown(report.summarise(run, STATUS, "f"), width)
@@ -66,6 +84,34 @@ def test_the_closing_table_is_whole_at_the_usual_widths(run: RunDirectory, width
     assert "after 544 steps" in text
     assert "50% (9-91)" in text
     assert "…" not in text
+
+
+def table_of(*results: EpisodeResult, width: int = 100) -> str:
+    row = evaluation_row("dreamerv3", 0, 0, list(results), list(range(len(results))))
+    console = Console(width=width, record=True, force_terminal=False)
+    console.print(report.evaluation_table([("dreamerv3", row)]))
+    return console.export_text()
+
+
+def test_the_table_tells_every_kind_of_figure_in_100_columns() -> None:
+    driven = {"path_length": 20.0, "route_length": 10.0, "time_s": 12.5, "min_clearance": 0.75}
+    ends = ("success", "pedestrian_collision", "wall_collision", "robot_collision", "timeout")
+    text = table_of(*[EpisodeResult(-1234.5, 2000, outcome=outcome, **driven) for outcome in ends])
+    assert "…" not in text
+    figures = ["20%", "(4-62)", "0.10", "20%", "20%", "20%", "20%", "12.5", "0.75", "-1234.50"]
+    (line,) = [line.split() for line in text.splitlines() if line.startswith("dreamerv3")]
+    assert line == ["dreamerv3", *figures]
+
+
+def test_collisions_with_robots_have_a_column_where_there_were_any() -> None:
+    assert "rob." not in table_of(REACHED)
+    assert "rob." in table_of(EpisodeResult(0.0, 1, outcome="robot_collision"))
+
+
+def test_a_task_without_outcomes_is_told_by_return_and_steps_alone() -> None:
+    (heading, _, line) = table_of(EpisodeResult(123.0, 200)).splitlines()[-3:]
+    assert heading.split() == ["policy", "return", "steps"]
+    assert line.split() == ["dreamerv3", "123.00", "200"]
 
 
 def test_the_learning_curve_is_drawn(run: RunDirectory) -> None:

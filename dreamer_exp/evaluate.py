@@ -1,10 +1,11 @@
-"""`python -m dreamer_exp.evaluate RUN [env=...] [KEY=VALUE ...]`: a trained policy on fixed seeds, in any environment
-that keeps its observation contract: trained in crowd_nav, judged in Robot SF, and the other way round."""
+"""`python -m dreamer_exp.evaluate RUN [episodes=N] [env=...] [video=N] [out=DIR] [KEY=VALUE ...]`: a trained policy on
+fixed seeds, in any environment that keeps its observation contract: trained in crowd_nav, judged in Robot SF."""
 
 import json
 import sys
+import tempfile
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import hydra
@@ -16,21 +17,48 @@ from dreamer_exp.__main__ import report
 from dreamer_exp.config import compose, load
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import probe
-from dreamer_exp.runs.directory import write_json
 from dreamer_exp.runs.logs import quiet
 from dreamer_exp.runs.provenance import now_utc
 
 ANY_NUMBER = 1_000_000
 USAGE = """\
-python -m dreamer_exp.evaluate RUN [env=OPTION] [KEY=VALUE ...]
+python -m dreamer_exp.evaluate RUN [episodes=N] [env=OPTION] [video=N] [out=DIR] [KEY=VALUE ...]
 
-RUN is a run's directory (its best checkpoint, else its latest) or one checkpoint. The run's own overrides hold, and
-those given here win: env=robot_sf, evaluation.episodes=100, evaluation.seed=7, evaluation.baselines=[orca].
+RUN is a run's directory (its best checkpoint, else its latest) or one checkpoint. Into RUN/report, or into DIR, go the
+figures of every episode (JSON) and the paths driven (PNG); with video=N also N episodes as GIFs, failures first.
+The run's own overrides hold, and those given here win: env=robot_sf, episodes=100 (short for evaluation.episodes=100),
+evaluation.seed=7, evaluation.baselines=[orca].
 A checkpoint is read with pickle, which runs what the file says: evaluate only what you trust.
 """
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command line, read."""
+
+    path: Path
+    overrides: list[str]
+    video: int = 0  # episodes to film
+    out: Path | None = None  # where the files go; None: the run's report/
+
+
+def read_words(words: list[str]) -> Asked:
+    """The command line's words.
+
+    Raises:
+        UserError: no run is named, or video is no whole number.
+    """
+    if "=" in words[0] and not Path(words[0]).exists():
+        raise UserError(f"{words[0]}: name the run first: python -m dreamer_exp.evaluate outputs/<run> {words[0]}")
+    own = {name: value for name, _, value in (word.partition("=") for word in words[1:]) if name in ("video", "out")}
+    rest = [word for word in words[1:] if not word.startswith(("video=", "out="))]
+    overrides = [f"evaluation.{word}" if word.startswith("episodes=") else word for word in rest]
+    video = own.get("video", "0")
+    if not (video.isascii() and video.isdigit()):
+        raise UserError(f"video={video}: it takes a whole number of episodes to film, 0 or more.")
+    return Asked(Path(words[0]), overrides, int(video), Path(own["out"]) if own.get("out") else None)
 
 
 def recompose(run: Path, overrides: list[str]) -> Experiment:
@@ -61,35 +89,53 @@ def _compose(overrides: list[str]) -> Experiment:
     return load.load_experiment(config, replace(probe(), cpus=ANY_NUMBER, gpus=ANY_NUMBER))
 
 
-def evaluate(path: Path, overrides: list[str], console: Console) -> Path:
-    """Evaluates, prints the table and returns the JSON file that it wrote into the run's report/.
+def evaluate(asked: Asked, console: Console) -> None:
+    """Evaluates, prints the table, and writes the JSON, the picture and the films.
 
     Raises:
-        UserError: no checkpoint there, or the environment doesn't keep the policy's contract.
+        UserError: no checkpoint there, nowhere to write, or the environment doesn't keep the policy's contract.
     """
     from dreamer_exp.dreamer.policy import load_module, make_policy
-    from dreamer_exp.runs import checkpoints, evaluation
-    from dreamer_exp.runs.report import LEARNER, evaluation_table
+    from dreamer_exp.runs import checkpoints
+    from dreamer_exp.runs.judgement import Judge
 
     quiet("WARNING")  # after the imports, in which RLlib sets its own level
-    checkpoint = checkpoints.resolve(path)
+    checkpoint = checkpoints.resolve(asked.path.resolve())
     run = checkpoint.parents[1]
-    experiment = recompose(run, overrides)
+    experiment = recompose(run, asked.overrides)
+    refuse_nothing_to_do(experiment)
     require(experiment.env)
     trained = json.loads((checkpoint / checkpoints.MANIFEST).read_text(encoding="utf-8"))
     check_contract(experiment, trained["contract_hash"])
+    folder = writable(asked.out or run / "report")
     module = load_module(checkpoint / checkpoints.RLLIB)
-    results = evaluation.evaluate_policy(experiment, lambda n, seed: make_policy(module, n, seed))
-    seeds = evaluation.evaluation_seeds(experiment)
-    rows = [evaluation.evaluation_row(LEARNER, trained["env_steps"], trained["updates"], results, seeds)]
-    for name in split_applicable(experiment.evaluation.baselines, experiment.env)[0]:
-        rows.append(evaluation.evaluation_row(name, 0, 0, evaluation.evaluate_baseline(experiment, name), seeds))
-    console.print(f"{run.name}, checkpoint {checkpoint.name}, in {experiment.env.name}", soft_wrap=True, markup=False)
-    console.print(evaluation_table([(row["policy"], row) for row in rows]))
-    written = run / "report" / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}.json"
+    judge = Judge(
+        experiment,
+        lambda num_envs, seed: make_policy(module, num_envs, seed),
+        f"{run.name}, checkpoint {checkpoint.name}, in {experiment.env.name}",
+        folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}",
+        console,
+    )
     judged = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}
-    write_json(written, {"checkpoint": checkpoint.name, "experiment": judged, "evaluations": rows})
-    return written
+    about = {"run": run.name, "checkpoint": checkpoint.name, "experiment": judged}
+    judge.judge(about, trained["env_steps"], trained["updates"], asked.video)
+
+
+def refuse_nothing_to_do(experiment: Experiment) -> None:
+    """Raises UserError where the run's own words ask for no episodes, and those given here don't either."""
+    if not experiment.evaluation.episodes:
+        raise UserError("evaluation.episodes=0: this run was never evaluated; say how many, as episodes=100.")
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made if it isn't there; raises UserError where nothing can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror}); name another folder with out=DIR.") from error
+    return folder
 
 
 def check_contract(experiment: Experiment, trained: str) -> None:
@@ -108,14 +154,16 @@ def main() -> None:
     if not words or {"--help", "-h"} & set(words):
         print(USAGE)
         return
-    console = Console(highlight=False)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # RLlib's and Gymnasium's at import (see __main__)
-            written = evaluate(Path(words[0]), words[1:], console)
+            evaluate(read_words(words), Console(highlight=False))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        sys.exit(f"dreamer_exp: {error}")
     except Exception as error:  # noqa: BLE001  # the last frame of the program: told in one line, never swallowed
         sys.exit(report(error))
-    console.print(f"Written: {written}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

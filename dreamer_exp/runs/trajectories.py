@@ -1,0 +1,173 @@
+"""Where the robot drove in each episode of an evaluation, and the picture of it: paths over their maps."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
+from dreamer_exp.envs.scene import Scene, position_of, scene_of
+
+MOST_PANELS = 12
+COLUMNS = 4
+# Okabe and Ito's colour-blind-safe palette, and the mark at a path's end
+STYLES = {
+    SUCCESS: ("#009E73", "o"),
+    "pedestrian_collision": ("#D55E00", "X"),
+    "wall_collision": ("#0072B2", "s"),
+    "robot_collision": ("#CC79A7", "P"),
+    TIMEOUT: ("#E69F00", "D"),
+}
+
+
+@dataclass
+class Track:
+    """One episode: what it was driven in, and the robot's positions (x, y) in metres, step by step."""
+
+    scene: Scene
+    points: list[tuple[float, float]]
+
+
+class Tracks:
+    """A `Watch` of an evaluation that keeps every episode's track, where the environment has a map."""
+
+    def __init__(self) -> None:
+        self.by_seed: dict[int, Track] = {}
+
+    def __call__(self, seed: int, env: gymnasium.Env[Any, Any]) -> None:
+        """Notes where the robot is; the first call of a seed begins its track."""
+        position = position_of(env)
+        if position is None:
+            return
+        if seed not in self.by_seed:
+            scene = scene_of(env)
+            assert scene is not None
+            self.by_seed[seed] = Track(scene, [])
+        self.by_seed[seed].points.append(position)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A map, and the episodes that were driven in it."""
+
+    scenario: str
+    scene: Scene
+    episodes: list[tuple[int, Track, EpisodeResult]]  # seed first
+
+    @property
+    def failed(self) -> bool:
+        """Whether an episode in it didn't succeed."""
+        return any(result.outcome != SUCCESS for _, _, result in self.episodes)
+
+
+def draw_trajectories(path: Path, title: str, tracks: Tracks, seeds: list[int], results: list[EpisodeResult]) -> None:
+    """Writes the picture: a panel a map, at most MOST_PANELS, scenarios in turn and failures first.
+
+    Args:
+        path: the PNG.
+        title: its first line.
+        tracks: those of all the seeds.
+        seeds: of the episodes, in the order of `results`.
+        results: how they ended, hence their colours.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    panels = panels_of(tracks, seeds, results)
+    shown = choose(panels)
+    columns = min(COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    size = max(6.5, 3.1 * columns + 0.6), 3.2 * rows + 1.0  # inches; room for the title of a run with a long name
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis, panel in zip(axes.flat, shown, strict=False):
+        _draw_panel(axis, panel)
+    for axis in axes.flat[len(shown) :]:
+        axis.axis("off")
+    figure.suptitle(f"{title}\n{shown_of(panels, shown)}", fontsize=10)
+    _add_legend(figure, results)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def panels_of(tracks: Tracks, seeds: Iterable[int], results: Iterable[EpisodeResult]) -> list[Panel]:
+    """The episodes by scenario and map: those of a fixed map share a panel, a map drawn anew has one of its own."""
+    panels: dict[tuple[str, bytes], Panel] = {}
+    for seed, result in zip(seeds, results, strict=True):
+        track, scenario = tracks.by_seed[seed], result.scenario or ""
+        key = scenario, track.scene.walls.tobytes()
+        panel = panels.setdefault(key, Panel(scenario, track.scene, []))
+        panel.episodes.append((seed, track, result))
+    return list(panels.values())
+
+
+def choose(panels: list[Panel]) -> list[Panel]:
+    """At most MOST_PANELS: one of each scenario in turn, those with failures first; sorted by scenario."""
+    by_scenario: dict[str, list[Panel]] = {}
+    for panel in sorted(panels, key=lambda panel: not panel.failed):
+        by_scenario.setdefault(panel.scenario, []).append(panel)
+    in_turn = [panel for panel in chain(*zip_longest(*by_scenario.values())) if panel is not None]
+    return sorted(in_turn[:MOST_PANELS], key=lambda panel: panel.scenario)
+
+
+def shown_of(panels: list[Panel], shown: list[Panel]) -> str:
+    """How many episodes are in the picture, by which choice, and how many are not."""
+    everything, drawn = (sum(len(panel.episodes) for panel in some) for some in (panels, shown))
+    if drawn == everything:
+        return f"{episodes(everything)}, in metres"
+    left_out = f"{everything - drawn} left out"
+    return f"{drawn} of {everything} episodes, in metres: scenarios in turn, failures first; {left_out}"
+
+
+def episodes(count: int) -> str:
+    """How many, in words."""
+    return "1 episode" if count == 1 else f"{count} episodes"
+
+
+def _draw_panel(axis: Any, panel: Panel) -> None:
+    from matplotlib.collections import LineCollection
+
+    axis.add_collection(LineCollection(list(panel.scene.walls.reshape(-1, 2, 2)), colors="#2C3038", linewidths=1.5))
+    for _, track, result in panel.episodes:
+        colour, mark = STYLES[str(result.outcome)]
+        points = np.array(track.points)
+        planned = np.vstack([points[:1], track.scene.route])
+        axis.plot(*planned.T, color="#999999", linestyle=":", linewidth=1)
+        axis.plot(*points.T, color=colour, linewidth=1.4, alpha=0.85)
+        axis.plot(*points[0], "o", markerfacecolor="white", markeredgecolor="black", markersize=6)
+        axis.plot(*track.scene.route[-1], "*", color="black", markersize=9)
+        axis.plot(*points[-1], mark, color=colour, markeredgecolor="white", markersize=7)
+    axis.spines[:].set_visible(False)
+    axis.set_aspect("equal")
+    axis.margins(0.04)
+    axis.tick_params(labelsize=7)
+    axis.set_title(caption(panel), fontsize=8)
+
+
+def caption(panel: Panel) -> str:
+    """The scenario, and which episode or how many."""
+    (seed, _, result), *others = panel.episodes
+    outcome = str(result.outcome).replace("_", " ")
+    return f"{panel.scenario}\n" + (episodes(len(others) + 1) if others else f"seed {seed}: {outcome}")
+
+
+def _add_legend(figure: Any, results: list[EpisodeResult]) -> None:
+    """Under the picture: start, goal, route, and each outcome with the number of all its episodes."""
+    from matplotlib.lines import Line2D
+
+    keys = [
+        Line2D([], [], marker="o", color="none", markerfacecolor="white", markeredgecolor="black", label="start"),
+        Line2D([], [], marker="*", color="none", markerfacecolor="black", markeredgecolor="black", label="goal"),
+        Line2D([], [], color="#999999", linestyle=":", label="route"),
+    ]
+    for outcome, (colour, mark) in STYLES.items():
+        if number := sum(result.outcome == outcome for result in results):
+            label = f"{outcome.replace('_', ' ')}: {number}"
+            keys.append(Line2D([], [], color=colour, marker=mark, markeredgecolor="white", label=label))
+    figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=8, frameon=False)

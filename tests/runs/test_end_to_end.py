@@ -125,6 +125,7 @@ def test_the_policy_is_evaluated_before_and_after_beside_the_baselines(three_ite
     assert [(row["policy"], row["env_steps"]) for row in rows] == [
         ("random", 0),
         ("straight_to_goal", 0),
+        ("orca", 0),
         ("dreamerv3", 0),
         ("dreamerv3", 64),
     ]
@@ -225,6 +226,18 @@ def test_a_run_that_moved_evaluates_to_the_figures_it_ended_with(three_iteration
     (written,) = moved.glob("report/evaluation_crowd_nav_*.json")
     last = read_rows(RunDirectory(moved).evaluation)[-1]
     assert read_json(written)["evaluations"][0]["outcomes"] == last["outcomes"]
+
+
+def test_an_evaluation_can_write_elsewhere_and_leave_the_run_as_it_was(three_iterations: Any, tmp_path: Path) -> None:
+    root = three_iterations[1].root
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    done = evaluate(str(root), "episodes=3", "video=1", f"out={tmp_path}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    written = sorted(path.name.partition("+0000")[2] for path in tmp_path.iterdir())
+    assert written[:2] == [".json", "_paths.png"]
+    assert [name.startswith("_seed100000") and name.endswith(".gif") for name in written[2:]] == [True]
+    assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 80
 
 
 def test_a_policy_is_refused_by_an_environment_with_another_contract(three_iterations: Any) -> None:

@@ -116,7 +116,7 @@ def test_a_dry_run_prints_the_whole_experiment_with_nothing_auto_left(dry: Ended
 
 def test_a_dry_run_on_a_gpu_says_what_auto_became_and_imports_no_torch(tmp_path: Path) -> None:
     # no nvidia-smi on the PATH: the GPU is taken from the variable, and its memory isn't known
-    words = ("dry_run=true", "algo.learner=fast", "hardware=cuda")
+    words = ("dry_run=true", "hardware=cuda")
     ended = start(tmp_path, *words, python=("-X", "importtime"), CUDA_VISIBLE_DEVICES="0", PATH="")
     experiment = yaml.safe_load(ended.out[: ended.out.index("\n\n")])
 
@@ -161,7 +161,7 @@ def test_help_marks_the_default_options(help_page: Ended, option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["algo.learner=fast", f"fast: {' '.join(FAST_SIZES)}", f"rllib: {' '.join(RLLIB_SIZES)}"]
+    "line", ["algo.learner=rllib", f"fast: {' '.join(FAST_SIZES)}", f"rllib: {' '.join(RLLIB_SIZES)}"]
 )
 def test_help_names_both_learners_and_their_sizes(help_page: Ended, line: str) -> None:
     assert line in help_page.out

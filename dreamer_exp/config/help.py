@@ -24,7 +24,7 @@ The overrides people use:
     run.seed=N                     every random stream
     run.log_level=WARNING          DEBUG, INFO, WARNING or ERROR
     algo.training_ratio=N          replayed steps per env step
-    algo.learner=fast              fast (DreamerV3 as published) or rllib (RLlib's stock learner)
+    algo.learner=rllib             RLlib's stock learner, instead of fast: DreamerV3 as published
     algo.model_size=S              fast: {fast}
                                    rllib: {rllib}
     algo.horizon_H=N               imagined steps
@@ -35,7 +35,7 @@ The overrides people use:
 Examples:
     python -m dreamer_exp experiment=quickstart
     python -m dreamer_exp hardware=apple_silicon algo.horizon_H=15
-    python -m dreamer_exp algo.learner=fast algo.model_size=12M hardware=cuda
+    python -m dreamer_exp algo.model_size=12M hardware=cuda
     python -m dreamer_exp env=gym env.id=CartPole-v1 obs_contract=vector
     python -m dreamer_exp -m algo.training_ratio=32,64 run.seed=1,2,3
     python -m dreamer_exp --config-dir my_conf experiment=mine   your own folder of groups joins the search path

@@ -173,7 +173,7 @@ class AlgoConfig:
 
     name: str = key("dreamerv3", "the algorithm", choices=("dreamerv3",))
     learner: str = key(
-        "rllib", "who computes the updates: DreamerV3 as published, or RLlib's stock learner", choices=("fast", "rllib")
+        "fast", "who computes the updates: DreamerV3 as published, or RLlib's stock learner", choices=("fast", "rllib")
     )
     model_size: str = key(
         "XS",

@@ -150,7 +150,7 @@ def test_an_actor_without_its_critic_is_refused() -> None:
 
 def test_learners_that_do_not_divide_the_batch_are_refused() -> None:
     with pytest.raises(UserError, match=r"^hardware\.num_learners=3 has to divide algo\.batch_size_B=16\.$"):
-        loaded("hardware.num_learners=3")
+        loaded("algo.learner=rllib", "hardware.num_learners=3")
 
 
 # Values against the machine
@@ -161,7 +161,11 @@ def test_learners_that_do_not_divide_the_batch_are_refused() -> None:
     [
         (("hardware=cuda",), 0, "hardware.num_gpus_per_learner=1 asks for 1 GPU(s), and this machine shows 0"),
         (("hardware.num_gpus_per_learner=2",), 1, "hardware.num_gpus_per_learner=2 asks for 2 GPU(s)"),
-        (("hardware=cuda", "hardware.num_learners=2"), 1, "hardware.num_gpus_per_learner=1 asks for 2 GPU(s)"),
+        (
+            ("algo.learner=rllib", "hardware=cuda", "hardware.num_learners=2"),
+            1,
+            "hardware.num_gpus_per_learner=1 asks for 2 GPU(s)",
+        ),
     ],
 )
 def test_absent_gpus_are_refused_with_where_that_was_read(words: tuple[str, ...], gpus: int, line: str) -> None:

@@ -17,7 +17,7 @@ from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES, SIZES, NetworkSize
 from dreamer_exp.hardware import Machine
 from tests.experiments import machine
 
-FAST = "algo.learner=fast"
+RLLIB = "algo.learner=rllib"
 CPUS = machine(cpus=64)
 GPU = machine(cpus=64, gpus=1)
 HELP = {key.path: key.declared.metadata["help"] for key in schema_keys()}
@@ -36,19 +36,19 @@ def refusal(*words: str, on: Machine = CPUS) -> str:
 
 @pytest.mark.parametrize("name", FAST_SIZES)
 def test_a_size_becomes_its_numbers(name: str) -> None:
-    assert loaded(FAST, f"algo.model_size={name}").algo.network == SIZES[name]
+    assert loaded(f"algo.model_size={name}").algo.network == SIZES[name]
 
 
 @pytest.mark.parametrize("name", RLLIB_SIZES)
 def test_rllibs_learner_takes_its_own_sizes_and_has_no_network_of_ours(name: str) -> None:
-    algo = loaded(f"algo.model_size={name}").algo
+    algo = loaded(RLLIB, f"algo.model_size={name}").algo
 
     assert (algo.model_size, algo.network) == (name, None)
 
 
 @pytest.mark.parametrize(("name", "published"), [("S", "12M"), ("M", "25M"), ("L", "50M"), ("XL", "200M")])
 def test_rllibs_names_stand_for_published_sizes(name: str, published: str) -> None:
-    assert loaded(FAST, f"algo.model_size={name}").algo.network == SIZES[published]
+    assert loaded(f"algo.model_size={name}").algo.network == SIZES[published]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_published_sizes_are_those_of_the_published_code(name: str, deter: i
 def test_every_size_passes_the_checks_of_its_own_keys(name: str) -> None:
     written = [f"algo.network.{field.name}={getattr(SIZES[name], field.name)}" for field in fields(NetworkSize)]
 
-    assert loaded(FAST, *written).algo.network == SIZES[name]
+    assert loaded(*written).algo.network == SIZES[name]
 
 
 def test_the_latent_is_all_classes_of_all_categoricals_and_heads_see_deter_too() -> None:
@@ -91,16 +91,16 @@ def test_every_number_of_a_size_has_a_key_of_its_name_and_the_other_way_round() 
 
 @pytest.mark.parametrize("word", ["algo.network.deter=1024", "algo.network={deter: 1024}"])
 def test_one_number_is_given_and_the_rest_stay_the_sizes(word: str) -> None:
-    assert loaded(FAST, word).algo.network == replace(SIZES["XS"], deter=1024)
+    assert loaded(word).algo.network == replace(SIZES["XS"], deter=1024)
 
 
 def test_auto_written_out_is_the_sizes_number() -> None:
-    assert loaded(FAST, "algo.network.deter=auto").algo.network == SIZES["XS"]
+    assert loaded("algo.network.deter=auto").algo.network == SIZES["XS"]
 
 
 @given(st.sampled_from(FAST_SIZES), st.dictionaries(st.sampled_from(["hidden", "units", "stoch"]), st.integers(1, 99)))
 def test_any_numbers_given_win_over_any_size(name: str, given_numbers: dict[str, int]) -> None:
-    config = AlgoConfig(learner="fast", model_size=name, network=NetworkConfig(**given_numbers))
+    config = AlgoConfig(model_size=name, network=NetworkConfig(**given_numbers))
 
     assert resolve_algo(config, on_gpu=False).network == replace(SIZES[name], **given_numbers)
 
@@ -108,15 +108,15 @@ def test_any_numbers_given_win_over_any_size(name: str, given_numbers: dict[str,
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("algo.model_size=12M",), "algo.model_size='12M' is none of algo.learner=rllib's sizes: nano, micro, mini, "),
-        ((FAST, "algo.model_size=XXS"), "algo.model_size='XXS' is none of algo.learner=fast's sizes: nano, XS, 1M, "),
+        ((RLLIB, "algo.model_size=12M"), "algo.model_size='12M' is none of algo.learner=rllib's sizes: nano, micro, "),
+        (("algo.model_size=XXS",), "algo.model_size='XXS' is none of algo.learner=fast's sizes: nano, XS, 1M, "),
     ],
 )
 def test_a_size_of_the_other_learner_is_answered_with_this_ones_and_a_way_out(words: tuple[str], line: str) -> None:
     told = refusal(*words)
 
     assert told.startswith(line)
-    assert told.endswith("; take one of these, or algo.learner=" + ("rllib." if FAST in words else "fast."))
+    assert told.endswith("; take one of these, or algo.learner=" + ("fast." if RLLIB in words else "rllib."))
 
 
 # Learning rates
@@ -169,12 +169,12 @@ def computing(*words: str, on: Machine) -> tuple[str, str, str, bool]:
 @pytest.mark.parametrize(
     ("words", "on", "becomes"),
     [
-        ((FAST,), CPUS, ("eager", "float32", "cpu", False)),
-        ((FAST,), GPU, ("graph", "tf32", "auto", True)),
-        ((FAST, "hardware=cpu"), GPU, ("eager", "float32", "cpu", False)),
-        ((FAST, "hardware.num_env_runners=0"), GPU, ("graph", "tf32", "auto", False)),
         ((), CPUS, ("eager", "float32", "cpu", False)),
-        ((), GPU, ("eager", "float32", "cpu", False)),
+        ((), GPU, ("graph", "tf32", "auto", True)),
+        (("hardware=cpu",), GPU, ("eager", "float32", "cpu", False)),
+        (("hardware.num_env_runners=0",), GPU, ("graph", "tf32", "auto", False)),
+        ((RLLIB,), CPUS, ("eager", "float32", "cpu", False)),
+        ((RLLIB,), GPU, ("eager", "float32", "cpu", False)),
     ],
     ids=["fast", "fast on a GPU", "fast beside a GPU", "fast without runners", "rllib", "rllib on a GPU"],
 )
@@ -197,13 +197,13 @@ def test_auto_becomes_what_learner_and_machine_allow(
     ],
 )
 def test_a_word_that_is_given_wins_over_auto(word: str, becomes: tuple[str, str, str, bool]) -> None:
-    assert computing(FAST, word, on=GPU) == becomes
+    assert computing(word, on=GPU) == becomes
 
 
 def test_bfloat16_and_overlapped_sampling_work_on_a_cpu_too_where_they_are_asked_for() -> None:
     words = ("algo.precision=bfloat16", "hardware.overlap_sampling=always")
 
-    assert computing(FAST, *words, on=CPUS) == ("eager", "bfloat16", "cpu", True)
+    assert computing(*words, on=CPUS) == ("eager", "bfloat16", "cpu", True)
 
 
 @pytest.mark.parametrize("name", ["kernels", "precision"])
@@ -218,7 +218,7 @@ def test_help_and_comment_tell_what_auto_is_on_a_gpu(name: str) -> None:
 @pytest.mark.parametrize(("name", "word"), [("kernels", "graph"), ("precision", "tf32"), ("replay_device", "cuda")])
 @pytest.mark.parametrize("on", [CPUS, GPU], ids=["without a GPU", "beside one"])
 def test_what_needs_a_gpu_is_refused_without_one(name: str, word: str, on: Machine) -> None:
-    told = refusal(FAST, "hardware=cpu", f"algo.{name}={word}", on=on)
+    told = refusal("hardware=cpu", f"algo.{name}={word}", on=on)
 
     assert told == f"algo.{name}={word} needs a learner on a GPU: use hardware=cuda, or leave it at auto."
 
@@ -254,7 +254,9 @@ def test_a_key_that_the_learner_would_ignore_is_refused(learner: str, owner: str
 
 @pytest.mark.parametrize("name", [field.name for field in fields(NetworkSize)])
 def test_a_number_of_the_network_is_refused_under_rllibs_learner(name: str) -> None:
-    assert refusal(f"algo.network.{name}=3").startswith(f"algo.network.{name}=3 is read by algo.learner=fast alone")
+    told = refusal(RLLIB, f"algo.network.{name}=3")
+
+    assert told.startswith(f"algo.network.{name}=3 is read by algo.learner=fast alone")
 
 
 @pytest.mark.parametrize(("learner", "name"), [("fast", "precision"), ("rllib", "adaptive_grad_clip")])
@@ -277,7 +279,7 @@ def test_fused_kernels_are_refused_with_what_there_is(learner: str) -> None:
 
 
 def test_overlapped_sampling_is_refused_under_rllibs_learner() -> None:
-    told = refusal("hardware.overlap_sampling=always")
+    told = refusal(RLLIB, "hardware.overlap_sampling=always")
 
     assert told == "hardware.overlap_sampling=always: algo.learner=rllib samples and learns in turn; use never."
 
@@ -286,23 +288,23 @@ def test_overlapped_sampling_is_refused_under_rllibs_learner() -> None:
 
 
 def test_the_fast_learner_is_one_process() -> None:
-    told = refusal(FAST, "hardware.num_learners=2")
+    told = refusal("hardware.num_learners=2")
 
     assert told.startswith("hardware.num_learners=2: algo.learner=fast learns in one process; use 0")
 
 
 def test_the_fast_learner_may_have_a_process_of_its_own() -> None:
-    assert loaded(FAST, "hardware.num_learners=1").hardware.num_learners == 1
+    assert loaded("hardware.num_learners=1").hardware.num_learners == 1
 
 
 @pytest.mark.parametrize(("blocks", "deter"), [(7, 512), (1024, 512), (8, 500)])
 def test_blocks_that_do_not_divide_the_recurrent_units_are_refused(blocks: int, deter: int) -> None:
-    told = refusal(FAST, f"algo.network.blocks={blocks}", f"algo.network.deter={deter}")
+    told = refusal(f"algo.network.blocks={blocks}", f"algo.network.deter={deter}")
 
     assert told == f"algo.network.blocks={blocks} has to divide algo.network.deter={deter}."
 
 
-CAPACITY = (FAST, "hardware.num_env_runners=4", "hardware.num_envs_per_env_runner=8", "algo.batch_length_T=32")
+CAPACITY = ("hardware.num_env_runners=4", "hardware.num_envs_per_env_runner=8", "algo.batch_length_T=32")
 
 
 def test_a_replay_without_room_for_a_window_of_each_environment_is_refused_with_the_least_there_is() -> None:
@@ -317,6 +319,6 @@ def test_a_replay_with_room_for_just_one_window_of_each_environment_is_taken() -
 
 
 def test_nothing_but_the_replays_place_is_left_auto_on_a_gpu() -> None:
-    algo = loaded(FAST, on=GPU).algo
+    algo = loaded(on=GPU).algo
 
     assert [field.name for field in fields(Algo) if getattr(algo, field.name) == "auto"] == ["replay_device"]

@@ -21,6 +21,10 @@ def learner() -> str:
     return "rllib"
 
 
+def rllib(*overrides: str) -> LoopedDreamerV3:
+    return build_algorithm(nano("algo.learner=rllib", *overrides))
+
+
 def weights(algorithm: LoopedDreamerV3) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in algorithm.env_runner.module.state_dict().items()}
 
@@ -83,7 +87,7 @@ def test_a_timeout_is_truncated_for_the_world_model(trained: LoopedDreamerV3) ->
 def test_the_same_seed_gives_the_same_weights() -> None:
     found = []
     for _ in range(2):
-        algorithm = build_algorithm(nano())
+        algorithm = rllib()
         for _ in range(2):
             algorithm.train()
         found.append(weights(algorithm))
@@ -94,7 +98,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_another_seed_gives_other_episodes() -> None:
     first_observations = []
     for seed in (1, 2):
-        algorithm = build_algorithm(nano(f"run.seed={seed}"))
+        algorithm = rllib(f"run.seed={seed}")
         algorithm.train()
         first_observations.append(algorithm.replay_buffer.episodes[0].observations[0])
         algorithm.stop()
@@ -103,7 +107,7 @@ def test_another_seed_gives_other_episodes() -> None:
 
 def first_observations(*overrides: str) -> list[bytes]:
     """The first observation of each environment's first episode."""
-    algorithm = build_algorithm(nano("hardware.num_cpus=2", *overrides))
+    algorithm = rllib("hardware.num_cpus=2", *overrides)
     algorithm.train()
     starts = [episode.observations[0].tobytes() for episode in algorithm.replay_buffer.episodes]
     algorithm.stop()
@@ -129,7 +133,7 @@ def test_discrete_actions_train_too(learner: str, loss: str) -> None:
 
 
 def test_the_figures_of_an_iteration_are_means_over_its_updates() -> None:
-    algorithm = build_algorithm(nano("algo.training_ratio=16"))
+    algorithm = rllib("algo.training_ratio=16")
     losses = []
     update_once = algorithm._update_once
 
@@ -148,7 +152,7 @@ def test_the_figures_of_an_iteration_are_means_over_its_updates() -> None:
 def test_a_checkpoint_loads_back_with_equal_weights(trained: LoopedDreamerV3, tmp_path: object) -> None:
     trained.save_to_path(str(tmp_path))
     before = weights(trained)
-    fresh = build_algorithm(nano("run.seed=9"))
+    fresh = rllib("run.seed=9")
     assert not all(torch.equal(before[name], weights(fresh)[name]) for name in before)
     fresh.restore_from_path(str(tmp_path))
     assert all(torch.equal(before[name], weights(fresh)[name]) for name in before)

@@ -23,24 +23,36 @@ ODD_VALUES = (
     "algo.gae_lambda=0.8",
     "algo.entropy_scale=1e-2",
     "algo.return_normalization_decay=0.5",
-    "algo.intrinsic_rewards_scale=0.7",
     "algo.train_actor=false",
     "algo.train_critic=false",
     "algo.world_model_lr=1e-2",
     "algo.actor_lr=2e-2",
     "algo.critic_lr=3e-2",
-    "algo.world_model_grad_clip_by_global_norm=1",
-    "algo.actor_grad_clip_by_global_norm=2",
-    "algo.critic_grad_clip_by_global_norm=3",
     "algo.symlog_obs=false",
     "algo.replay_capacity=1234",
     "hardware.rollout_fragment_length=5",
     "hardware.num_envs_per_env_runner=3",
 )
+OF_FAST = (
+    "algo.learner=fast",
+    "algo.network.units=48",
+    "algo.precision=bfloat16",
+    "algo.lr_warmup=5",
+    "algo.adaptive_grad_clip=0.2",
+    "hardware.overlap_sampling=always",
+)
+OF_RLLIB = (
+    "algo.learner=rllib",
+    "algo.intrinsic_rewards_scale=0.7",
+    "algo.world_model_grad_clip_by_global_norm=1",
+    "algo.actor_grad_clip_by_global_norm=2",
+    "algo.critic_grad_clip_by_global_norm=3",
+)
 
 
-def test_every_value_arrives_where_rllib_reads_it() -> None:
-    odd = nano(*ODD_VALUES)
+@pytest.mark.parametrize("of_learner", [OF_FAST, OF_RLLIB], ids=["fast", "rllib"])
+def test_every_value_arrives_where_rllib_reads_it(of_learner: tuple[str, ...]) -> None:
+    odd = nano(*ODD_VALUES, *of_learner)
     check_arrival(odd, build_config(odd))
 
 
@@ -79,6 +91,6 @@ def test_a_gpu_that_torch_cannot_use_is_a_users_mistake() -> None:
 
 
 def test_the_replay_has_the_capacity_asked_for() -> None:
-    algorithm = build_algorithm(nano("algo.replay_capacity=321"))
+    algorithm = build_algorithm(nano("algo.learner=rllib", "algo.replay_capacity=321"))
     assert algorithm.replay_buffer.capacity == 321
     algorithm.stop()

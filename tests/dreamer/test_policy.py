@@ -1,4 +1,4 @@
-"""The policy by itself: deterministic, batched, and without a trace in training's random streams."""
+"""The policy of RLlib's network by itself: deterministic, batched, and without a trace in training's random streams."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ OBSERVATIONS = np.random.default_rng(0).random((4, 3, 831), np.float32)  # T=4 s
 
 @pytest.fixture(scope="module")
 def algorithm(ray_local: None) -> Iterator[LoopedDreamerV3]:
-    built = build_algorithm(nano())
+    built = build_algorithm(nano("algo.learner=rllib"))
     yield built
     built.stop()
 

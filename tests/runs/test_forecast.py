@@ -34,8 +34,8 @@ def with_gpu(gpu_gibibytes: float, memory_gibibytes: int = 16) -> Machine:
     )
 
 
-def fast(*words: str, on: Machine | None = None) -> Experiment:
-    return experiment("algo.learner=fast", *words, on=on)
+def rllib(on: Machine | None = None) -> Experiment:
+    return experiment("algo.learner=rllib", on=on)
 
 
 def contract(of: Experiment) -> ObservationContract:
@@ -43,7 +43,7 @@ def contract(of: Experiment) -> ObservationContract:
 
 
 GPU = with_gpu(80)
-ON_GPU = fast(on=GPU)  # its replay_device is "auto"
+ON_GPU = experiment(on=GPU)  # its replay_device is "auto"
 CONTRACT = contract(ON_GPU)
 STEP = forecast(ON_GPU, CONTRACT).bytes_per_step
 
@@ -79,7 +79,7 @@ def test_what_is_told_of_the_fast_learner_is_what_it_builds(
     told: Callable[[Experiment, ObservationContract], int],
     built: Callable[[ObservationContract, NetworkSize], int],
 ) -> None:
-    asked = fast(*words, f"algo.model_size={size}")
+    asked = experiment(*words, f"algo.model_size={size}")
     seen, network = contract(asked), asked.algo.network
     assert network is not None
 
@@ -87,12 +87,12 @@ def test_what_is_told_of_the_fast_learner_is_what_it_builds(
 
 
 def test_the_parameters_of_rllibs_network_are_left_out() -> None:
-    assert parameters(experiment(), CONTRACT) is None
+    assert parameters(rllib(), CONTRACT) is None
 
 
 @pytest.mark.parametrize("size", [name for name in FAST_SIZES if name[:-1].isdigit()])
 def test_a_published_size_has_about_as_many_parameters_as_its_name_says(size: str) -> None:
-    asked = fast(f"algo.model_size={size}")
+    asked = experiment(f"algo.model_size={size}")
     count = parameters(asked, contract(asked))
 
     assert count is not None
@@ -138,7 +138,7 @@ def test_auto_is_the_host_where_the_gpus_memory_is_not_known() -> None:
 
 def test_auto_is_the_host_where_the_learner_is_elsewhere_in_a_cluster() -> None:
     words = ("hardware=ray_cluster", "hardware.num_learners=1", "hardware.num_gpus_per_learner=1")
-    asked = fast(*words, on=GPU)
+    asked = experiment(*words, on=GPU)
 
     assert asked.algo.replay_device == "auto"
     assert place_replay(asked, CONTRACT, GPU).algo.replay_device == "cpu"
@@ -153,7 +153,7 @@ def test_a_place_that_is_given_stays(device: str, gpu_gibibytes: int) -> None:
 
 
 def test_rllibs_replay_is_on_the_host() -> None:
-    asked = experiment(on=GPU)
+    asked = rllib(on=GPU)
 
     assert place_replay(asked, CONTRACT, GPU) == asked
     assert replay_room(asked, GPU) == 16 * GIB
@@ -198,7 +198,7 @@ def test_a_replay_on_the_host_takes_nothing_of_the_gpus_memory() -> None:
 
 def test_a_replay_beside_a_learner_elsewhere_is_not_measured_by_this_machine() -> None:
     words = ("hardware=ray_cluster", "hardware.num_learners=1", "hardware.num_gpus_per_learner=0")
-    check_memory(fast(*words, on=GPU), CONTRACT, replace(GPU, memory_available_bytes=1))
+    check_memory(experiment(*words, on=GPU), CONTRACT, replace(GPU, memory_available_bytes=1))
 
 
 def test_a_replay_that_leaves_its_gpu_little_is_warned_of() -> None:
@@ -233,7 +233,7 @@ def test_the_plan_says_how_the_fast_learner_computes_and_how_large_it_is() -> No
 
 
 def test_the_plan_says_of_rllibs_learner_what_there_is_to_say() -> None:
-    assert plan(experiment(), machine())["learner"] == "CPU, rllib learner, size XS"
+    assert plan(rllib(), machine())["learner"] == "CPU, rllib learner, size XS"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_the_plan_says_where_the_replay_lies_and_what_it_takes(device: str, begi
     ("word", "told"), [("always", "while the learner learns"), ("never", "in turn with the learner")]
 )
 def test_the_plan_says_whether_sampling_overlaps(word: str, told: str) -> None:
-    assert plan(fast(f"hardware.overlap_sampling={word}"), machine())["sampling"].endswith(told)
+    assert plan(experiment(f"hardware.overlap_sampling={word}"), machine())["sampling"].endswith(told)
 
 
 @pytest.mark.parametrize(
@@ -265,5 +265,5 @@ def test_the_plan_says_the_gpus_memory_where_it_is_known(gpu: Machine, told: str
 
 
 def test_the_introducing_line_has_kernels_and_precision_of_the_fast_learner_alone() -> None:
-    assert computing(fast()) == " (kernels eager, precision float32)"
-    assert computing(experiment()) == ""
+    assert computing(experiment()) == " (kernels eager, precision float32)"
+    assert computing(rllib()) == ""

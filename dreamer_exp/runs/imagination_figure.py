@@ -1,0 +1,102 @@
+"""The figure of the world-model check: lidar at a few steps, and error against horizon."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SHOWN = (0, 1, 5, 10, 15)  # steps of the polar plots
+# Okabe and Ito's colour-blind-safe palette
+SIMULATOR, MODEL, STILL, HORIZON = "#000000", "#0072B2", "#E69F00", "#009E73"
+
+
+def draw(
+    curves: Mapping[str, Any], units: Mapping[str, str], rays: Mapping[str, NDArray[np.float32]] | None, path: Path
+) -> None:
+    """Writes the PNG.
+
+    Args:
+        curves: as `draw_imagination` returns them.
+        units: of the observation's quantities, by name.
+        rays: "simulator" and "imagined" (H+1, R) in metres, ray 0 behind, counter-clockwise; or None.
+        path: where to.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    units = {**units, "reward": "per step", "continue": "probability"}
+    figure = plt.figure(figsize=(3.4 * max(len(SHOWN), len(units)) * 0.9, 7.4 if rays else 4.2), layout="constrained")
+    rows = figure.subfigures(2 if rays else 1, 1, height_ratios=[1.05, 1] if rays else None, squeeze=False)[:, 0]
+    if rays:
+        _draw_rays(rows[0], rays)
+    _draw_errors(rows[-1], curves, units)
+    figure.suptitle(title(curves), fontsize=11)
+    figure.savefig(path, format="png", dpi=110)
+    plt.close(figure)
+
+
+def title(curves: Mapping[str, Any]) -> str:
+    """What was imagined, and how far the model is ahead of "nothing changes" on the first quantity."""
+    name, errors = next(iter(curves["errors"].items()))
+    ahead, starts = curves["steps"][-1], curves["starts"][0]
+    return (
+        f"{ahead} steps imagined with the real actions, after {curves['context_at_least']} or more real steps, from "
+        f"{starts} start points\n"
+        f"{name}: better than 'nothing changes' {steps_in_words(errors['better_at'])}; "
+        f"horizon_H = {curves['horizon_H']}"
+    )
+
+
+def steps_in_words(steps: list[int]) -> str:
+    """[3, 4, 5, 9] as `at steps 3-5, 9`, and none as `at no step`."""
+    if not steps:
+        return "at no step"
+    breaks = [i + 1 for i, (step, after) in enumerate(pairwise(steps)) if after != step + 1]
+    runs = [steps[i:j] for i, j in pairwise([0, *breaks, len(steps)])]
+    told = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"at step{'s' if len(steps) > 1 else ''} {told}"
+
+
+def _draw_rays(figure: Any, rays: Mapping[str, NDArray[np.float32]]) -> None:
+    """One polar plot a step; the robot is in the middle and looks up."""
+    steps = [step for step in SHOWN if step < len(rays["simulator"])]
+    number = rays["simulator"].shape[1]
+    angles = np.linspace(-np.pi, np.pi, number + 1)
+    axes = figure.subplots(1, len(steps), subplot_kw={"projection": "polar", "theta_offset": np.pi / 2})
+    furthest = float(np.nanmax(rays["simulator"]))
+    for axis, step in zip(axes, steps, strict=True):
+        for name, colour in (("simulator", SIMULATOR), ("imagined", MODEL)):
+            ranges = rays[name][step]
+            axis.plot(angles, np.append(ranges, ranges[0]), color=colour, linewidth=1.2, label=name)
+        axis.set_title("last seen step" if step == 0 else f"step {step}", fontsize=10)
+        axis.set_ylim(0, 1.1 * furthest)
+        axis.set_xticklabels([])
+        axis.tick_params(labelsize=7)
+    axes[0].legend(fontsize=8, loc="upper left", bbox_to_anchor=(-0.25, 1.2))
+    figure.supxlabel("lidar at the start point of median error: ranges in m, heading up", fontsize=9)
+
+
+def _draw_errors(figure: Any, curves: Mapping[str, Any], units: Mapping[str, str]) -> None:
+    axes = figure.subplots(1, len(units))
+    for axis, (name, unit) in zip(axes, units.items(), strict=True):
+        errors = curves["errors"][name]
+        axis.plot(curves["steps"], _known(errors["model"]), color=MODEL, marker=".", label="model")
+        still = _known(errors["nothing_changes"])
+        axis.plot(curves["steps"], still, color=STILL, linestyle="--", label="nothing changes")
+        axis.axvline(curves["horizon_H"], color=HORIZON, linestyle=":", label=f"horizon_H = {curves['horizon_H']}")
+        axis.set_title(f"{name}: better {steps_in_words(errors['better_at'])}", fontsize=9)
+        axis.set_ylabel(f"mean absolute error ({unit})", fontsize=9)
+        axis.set_xticks(range(0, len(curves["steps"]), 5))
+        axis.set_xlabel("imagined steps", fontsize=9)
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize=8)
+
+
+def _known(values: list[float | None]) -> list[float]:
+    return [np.nan if value is None else value for value in values]

@@ -1,5 +1,6 @@
 """RLlib's DreamerV3 algorithm with its loop mended; the learner, the networks and the losses are RLlib's own."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,18 +15,16 @@ from ray.rllib.env import INPUT_ENV_SINGLE_SPACES
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.policy.sample_batch import SampleBatch
-from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 from ray.rllib.utils.numpy import one_hot
 
 from dreamer_exp.dreamer.episodes import finished
+from dreamer_exp.dreamer.nonfinite import NonFiniteLoss as NonFiniteLoss  # noqa: PLC0414  # runs takes it from here
+from dreamer_exp.dreamer.nonfinite import NonFiniteUpdate, figures_of, is_nonfinite
 from dreamer_exp.dreamer.replay import SeededEpisodeReplay
 from dreamer_exp.envs.episode import EpisodeResult
 
 Fragment = tuple[list[SingleAgentEpisode], list[Any]]  # episode chunks, and the env runners' metrics
-
-
-class NonFiniteLoss(RuntimeError):
-    """A loss or a gradient norm is NaN or infinite: training has diverged."""
 
 
 @dataclass
@@ -142,9 +141,18 @@ class LoopedDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
             results: list[Any] = self.learner_group.update(
                 batch=SampleBatch(sample).as_multi_agent(), timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: sampled}
             )
-        except AssertionError as error:
-            if str(error):
+        except (AssertionError, ValueError) as error:
+            if not is_nonfinite(error):
                 raise
-            # trap 2 of RLlib 2.60: a NaN in the world model surfaces as `assert allclose(L_dyn, L_rep)`, wordless
-            raise NonFiniteLoss("the world model's dynamics loss is not finite, or far too large") from error
+            raise self._diverged({}, sample, untouched=True) from error
+        figures = figures_of(results)
+        if not all(map(math.isfinite, figures.values())):
+            raise self._diverged(figures, sample, untouched=False)
         return results
+
+    def _diverged(self, figures: dict[str, float], sample: dict[str, Any], untouched: bool) -> NonFiniteUpdate:
+        if not self.learner_group.is_local:  # RLlib 2.60 gives up a remote learner whose update raised
+            for learner in range(len(self.learner_group)):
+                self.learner_group._worker_manager.set_actor_state(learner, healthy=True)
+        number = self.learner_group.get_state()["learner"][WEIGHTS_SEQ_NO]
+        return NonFiniteUpdate(number, figures, sample, {}, untouched)

@@ -1,14 +1,12 @@
 """The graph rung: a whole update captured once in a CUDA graph, then replayed with one launch."""
 
-from dataclasses import fields
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from dreamer_exp.dreamer.fast.losses import Batch
 from dreamer_exp.dreamer.fast.rssm import State
 from dreamer_exp.dreamer.fast.update import Update
+from dreamer_exp.dreamer.fast.watch import batch_of, tensors
 
 EAGER_CALLS = 3  # real updates before the capture: they make the optimiser's state and the libraries' handles
 
@@ -34,7 +32,7 @@ class GraphedUpdate:
         if self._graph is None:
             self._capture(batch)
         assert self._graph is not None
-        torch._foreach_copy_(self._inputs, tensors(batch))
+        torch._foreach_copy_(self._inputs, list(tensors(batch).values()))
         self._graph.replay()
         return self._outputs
 
@@ -48,25 +46,11 @@ class GraphedUpdate:
         return outputs
 
     def _capture(self, batch: Batch) -> None:
-        copies: Any = {declared.name: _copy(getattr(batch, declared.name)) for declared in fields(Batch)}
-        held = Batch(**copies)
-        self._inputs = tensors(held)
+        held = {name: tensor.clone() for name, tensor in tensors(batch).items()}
+        self._inputs = list(held.values())
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._update.generator)
         torch.cuda.synchronize(self._update.device)
         with torch.cuda.graph(graph, stream=self._stream):
-            self._outputs = self._update(held)
+            self._outputs = self._update(batch_of(held))
         self._graph = graph
-
-
-def tensors(batch: Batch) -> list[Tensor]:
-    """Every tensor of a batch, in the order of its fields."""
-    found: list[Tensor] = []
-    for declared in fields(Batch):
-        value = getattr(batch, declared.name)
-        found += list(value) if isinstance(value, State) else [value]
-    return found
-
-
-def _copy(value: Tensor | State) -> Tensor | State:
-    return State(*(part.clone() for part in value)) if isinstance(value, State) else value.clone()

@@ -40,6 +40,7 @@ class LaProp(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "capturable": True})
         self.beta1, self.beta2, self.eps, self.clip, self.warmup = beta1, beta2, eps, clip, warmup
         self.norms: dict[str, Tensor] = {}
+        self._measured: list[Tensor] = []  # every gradient's norm, until the next step
 
     def allocate(self) -> None:
         """Makes the state of every parameter that has none yet; "step" is one tensor () that all share."""
@@ -64,17 +65,26 @@ class LaProp(torch.optim.Optimizer):
             self.state[parameter] = mine
 
     @torch.no_grad()
+    def measure(self) -> None:
+        """Fills `norms` ahead of the step, which then clips by them: no gradient may change in between."""
+        groups = [[p.grad for p in group["params"] if p.grad is not None] for group in self.param_groups]
+        gradients = [gradient for group in groups for gradient in group]
+        self._measured = list(torch._foreach_norm(gradients)) if gradients else []
+        self._note_norms(groups, self._measured)
+
+    @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closures here
         """One update of every parameter that has a gradient; `closure` is not supported."""
+        if not self._measured:
+            self.measure()
         groups = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
         parameters = [parameter for group in groups for parameter in group]
         if not parameters:
             return
         self.allocate()
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        norms = list(torch._foreach_norm(gradients))
-        self._note_norms(groups, norms)
-        factors = _clipping_factors(parameters, norms, self.clip)
+        factors = _clipping_factors(parameters, self._measured, self.clip)
+        self._measured = []
         rates, square_correction = self._schedule(self.state[parameters[0]]["step"], parameters[0].dtype)
         lrs = [group["lr"] for group, members in zip(self.param_groups, groups, strict=True) for _ in members]
         for piece in _pieces(parameters):

@@ -19,6 +19,8 @@ from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.dreamer.fast.replay import LatentReplay
 from dreamer_exp.dreamer.fast.rssm import State
 from dreamer_exp.dreamer.fast.update import Update
+from dreamer_exp.dreamer.fast.watch import FirstBroken, arrays
+from dreamer_exp.dreamer.nonfinite import NonFiniteUpdate
 
 PARTS = {  # parameter group: its modules
     "world_model": ("encoder", "rssm", "decoder", "reward", "cont"),
@@ -58,7 +60,7 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         )
         self.returns = ReturnRange(torch.zeros((), device=device), torch.zeros((), device=device))
         self.generator = torch.Generator(device).manual_seed(noise_seed(config.seed))
-        self._update_once = self._make_update()
+        self.update_once = self._make_update()
         self._reward_before: dict[int, float] = {}
 
     @property
@@ -96,21 +98,48 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         """Whether a batch can be drawn."""
         return self.replay.ready(self.config.batch_size_B, self.config.batch_length_T)
 
-    def learn(self, updates: int) -> tuple[dict[str, float], float]:
-        """Makes this many updates; the means of their figures, and the seconds that they took."""
+    def learn(self, updates: int) -> tuple[dict[str, float], float] | NonFiniteUpdate:
+        """Makes this many updates; the means of their figures, and the seconds that they took.
+
+        Or the first update with a figure that isn't finite, for the caller to raise: RLlib 2.60 gives up a remote
+        learner whose call raises. On a CPU it was the last one and changed nothing; on a GPU it is found when all have
+        been made, and has spoiled weights, latents and the updates after it.
+        """
         started = time.perf_counter()
-        sums: dict[str, Tensor] = {}
+        on_cpu, watch, sums = (
+            self._device.type == "cpu",
+            FirstBroken(self._device),
+            torch.zeros((), device=self._device),
+        )
         for _ in range(updates):
+            before = self.own_state() if on_cpu else {}
             batch, places = self.replay.sample(self.config.batch_size_B, self.config.batch_length_T)
-            figures, states = self._update_once(batch)
+            named, states = self.update_once(batch)
+            figures = torch.stack(list(named.values()))
+            watch.look(figures, batch)
+            if on_cpu and watch.first >= 0:
+                break
             self.replay.write_back(places, states)
-            if sums:
-                torch._foreach_add_(list(sums.values()), list(figures.values()))
-            else:
-                sums = {name: figure.clone() for name, figure in figures.items()}
-        values = torch.stack(list(sums.values())).tolist()  # the one wait for the device
-        means = {name: value / updates for name, value in zip(sums, values, strict=True)}
+            sums = sums + figures
+        *totals, first = torch.cat([sums.expand(len(named)), watch.first[None]]).tolist()  # the one wait for a GPU
+        if first >= 0:
+            return self._diverged(list(named), watch, 0 if on_cpu else updates - int(first), before)
+        means = {name: total / updates for name, total in zip(named, totals, strict=True)}
         return means, time.perf_counter() - started
+
+    @property
+    def updates_made(self) -> int:
+        """Steps of the optimiser, over all checkpoints; on a GPU asking waits."""
+        state = self.get_optimizer().state.values()
+        return int(next(iter(state))["step"]) if state else 0
+
+    def _diverged(self, names: list[str], watch: FirstBroken, since: int, before: dict[str, Any]) -> NonFiniteUpdate:
+        """What to return, `since` steps of the optimiser later; `before` is what the update depended on, if known."""
+        values, batch = watch.kept()
+        if before:
+            self.set_own_state(before)
+        figures = dict(zip(names, values, strict=True))
+        return NonFiniteUpdate(self.updates_made - since + 1, figures, arrays(batch), before, untouched=bool(before))
 
     def compute_loss_for_module(self, **kwargs: Any) -> Any:
         """RLlib's own path into an update, which this learner doesn't take."""
@@ -120,21 +149,29 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         """RLlib's state, with the return range and the noise generator."""
         state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(OWN_STATE, components, not_components):
-            state[OWN_STATE] = {
-                "return_low": float(self.returns.low),
-                "return_high": float(self.returns.high),
-                "noise": self.generator.get_state().numpy(),
-            }
+            state[OWN_STATE] = self.own_state()
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes a state; a captured update is captured anew."""
         super().set_state(state)
         if OWN_STATE in state:
-            self.returns.low.fill_(state[OWN_STATE]["return_low"])
-            self.returns.high.fill_(state[OWN_STATE]["return_high"])
-            self.generator.set_state(torch.as_tensor(state[OWN_STATE]["noise"]))
-        self._update_once = self._make_update()
+            self.set_own_state(state[OWN_STATE])
+        self.update_once = self._make_update()
+
+    def own_state(self) -> dict[str, Any]:
+        """What an update depends on beside weights, optimiser and replay: the return range and the noise generator."""
+        return {
+            "return_low": float(self.returns.low),
+            "return_high": float(self.returns.high),
+            "noise": self.generator.get_state().numpy(),
+        }
+
+    def set_own_state(self, state: dict[str, Any]) -> None:
+        """Takes up what `own_state` gave."""
+        self.returns.low.fill_(float(state["return_low"]))
+        self.returns.high.fill_(float(state["return_high"]))
+        self.generator.set_state(torch.as_tensor(state["noise"]))
 
     def _make_update(self) -> Callable[[Batch], tuple[dict[str, Tensor], State]]:
         config = self.config

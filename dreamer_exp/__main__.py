@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from dreamer_exp import resume
 from dreamer_exp.config import compose, help, load, mistakes
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.make import contract_of, require
@@ -48,12 +49,30 @@ def compose_and_run(config: DictConfig) -> float | None:
         # here, as it imports ray and torch, which a dry run must not; RLlib makes a CartPole when it is imported, and
         # Gymnasium warns of its dtypes
         warnings.simplefilter("ignore")
-        from dreamer_exp.runs.train import RunFailed, train
+        from dreamer_exp.runs.record import RunFailed
+        from dreamer_exp.runs.train import train
 
     try:
         return train(experiment, contract, machine, output)
     except (UserError, RunFailed) as error:
         return fail(error)
+
+
+def go_on(words: list[str]) -> None:
+    """`resume=...`: composes nothing new, and makes no directory."""
+    run, is_dry = resume.prepare(words)
+    if is_dry:
+        dry_run.show(run.experiment, run.contract, run.machine)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        from dreamer_exp.runs.record import RunFailed
+        from dreamer_exp.runs.train import train
+    try:
+        train(run.experiment, run.contract, run.machine, run.root, run.changed)
+    except RunFailed as failed:
+        print(f"dreamer_exp: {failed}", file=sys.stderr)
+        sys.exit(1)
 
 
 def forget(output: Path) -> None:
@@ -105,7 +124,10 @@ def main() -> None:
     HydraConfig.instance().cfg = None  # of an earlier call in this process
     os.environ[FULL_ERROR] = "1"  # so that Hydra raises its errors to us, and doesn't print and exit
     try:
-        compose_and_run()
+        if resume.asked_for(sys.argv[1:]):
+            go_on(sys.argv[1:])
+        else:
+            compose_and_run()
     except KeyboardInterrupt:  # before the run listens to signals, or after
         sys.exit(130)
     except Exception as error:  # noqa: BLE001  # the last frame of the program: told in one line, never swallowed

@@ -30,7 +30,6 @@ RUN is a run's directory (its best checkpoint, else its latest) or one checkpoin
 figures of every episode (JSON) and the paths driven (PNG); with video=N also N episodes as GIFs, failures first.
 The run's own overrides hold, and those given here win: env=robot_sf, episodes=100 (short for evaluation.episodes=100),
 evaluation.seed=7, evaluation.baselines=[orca].
-A checkpoint is read with pickle, which runs what the file says: evaluate only what you trust.
 """
 
 
@@ -95,7 +94,8 @@ def evaluate(asked: Asked, console: Console) -> None:
     Raises:
         UserError: no checkpoint there, nowhere to write, or the environment doesn't keep the policy's contract.
     """
-    from dreamer_exp.dreamer.policy import load_module, make_policy
+    from dreamer_exp.dreamer.policy import make_policy
+    from dreamer_exp.dreamer.policy_file import load_policy
     from dreamer_exp.runs import checkpoints
     from dreamer_exp.runs.judgement import Judge
 
@@ -108,7 +108,7 @@ def evaluate(asked: Asked, console: Console) -> None:
     trained = json.loads((checkpoint / checkpoints.MANIFEST).read_text(encoding="utf-8"))
     check_contract(experiment, trained["contract_hash"])
     folder = writable(asked.out or run / "report")
-    module = load_module(checkpoint / checkpoints.RLLIB)
+    module = load_policy(checkpoint)
     judge = Judge(
         experiment,
         lambda num_envs, seed: make_policy(module, num_envs, seed),

@@ -2,9 +2,12 @@
 
 import re
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
@@ -34,6 +37,20 @@ def prepare() -> None:
         store.store(group=group, name=name, node=open_node(node), provider="dreamer_exp")
     OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("override_summary", override_summary, replace=True)
+
+
+def compose_words(overrides: Sequence[str]) -> DictConfig:
+    """The config of these overrides, outside of a job: no directory is made."""
+    prepare()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config: DictConfig = hydra.compose("config", list(overrides))
+        return config
+
+
+def own_overrides(run: Path) -> list[str]:
+    """The words that a run was started with; none where its .hydra/ is gone."""
+    kept = run / ".hydra" / "overrides.yaml"
+    return list(yaml.safe_load(kept.read_text(encoding="utf-8")) or []) if kept.exists() else []
 
 
 def open_node(dataclass_type: type) -> DictConfig:

@@ -280,3 +280,5 @@ class ExperimentConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     run: RunConfig = field(default_factory=RunConfig)
     dry_run: bool = key(False, "print what would happen, and stop")
+    resume: str | None = key(None, "a run's directory, to go on there from its newest whole checkpoint")
+    trust: bool = key(False, "with resume: read the pickles in another user's directory, which can run anything")

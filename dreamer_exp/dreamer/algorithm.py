@@ -4,6 +4,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -18,6 +20,8 @@ from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 from ray.rllib.utils.numpy import one_hot
 
+from dreamer_exp.dreamer import replay_file
+from dreamer_exp.dreamer.env_runner import CandidEnvRunner
 from dreamer_exp.dreamer.episodes import finished
 from dreamer_exp.dreamer.nonfinite import NonFiniteLoss as NonFiniteLoss  # noqa: PLC0414  # runs takes it from here
 from dreamer_exp.dreamer.nonfinite import NonFiniteUpdate, figures_of, is_nonfinite
@@ -83,6 +87,31 @@ class LoopedDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         """The network as the last update left it, in the main process."""
         module: RLModule = self.env_runner.module
         return module
+
+    def begin_anew(self, number: int) -> int:
+        """Cuts all episodes under way; the next ones begin from seeds of this number. How many had steps."""
+        return sum(self.env_runner_group.foreach_env_runner(partial(CandidEnvRunner.begin_anew, number=number)))
+
+    def save_replay(self, folder: Path) -> None:
+        """Writes the replay and its generator into a new folder."""
+
+        replay_file.save(self.replay_buffer, folder)
+
+    def load_replay(self, folder: Path) -> None:
+        """Takes up a saved replay."""
+
+        replay_file.load(self.replay_buffer, folder)
+
+    def reseed_replay(self, number: int) -> None:
+        """Draws from a stream of this number from now on: the batches to come are other ones."""
+        self.replay_buffer.reseed(self.config.seed, number)
+
+    def on_learner(self, call: Callable[[Any], Any]) -> Any:
+        """The result of a call on the first learner, wherever it is."""
+        result = next(iter(self.learner_group.foreach_learner(call))).get()
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def _can_learn(self) -> bool:
         return bool(self.replay_steps >= self.config.batch_size_B * self.config.batch_length_T)

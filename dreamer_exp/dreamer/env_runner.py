@@ -4,15 +4,26 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 
-def env_seed(run_seed: int, worker_index: int, env_index: int) -> int:
-    """The seed of an environment's first reset: another one for each run seed, env runner and place in it.
+def env_seed(run_seed: int, worker_index: int, env_index: int, number: int = 0) -> int:
+    """The seed of an environment's first reset: another one for each run seed, env runner, place in it, and `number`
+    of env steps at the checkpoint after which it begins anew.
 
     (numpy's SeedSequence, so that neighbouring numbers share nothing; the replay's stream has spawn key 1.)
     """
-    sequence = np.random.SeedSequence(run_seed, spawn_key=(2, worker_index, env_index))
+    return _seed(run_seed, (2, worker_index, env_index), number)
+
+
+def policy_seed(run_seed: int, worker_index: int, number: int = 0) -> int:
+    """The seed of an env runner's policy noise, in the same way (environments have spawn key 2, the replay 1)."""
+    return _seed(run_seed, (3, worker_index), number)
+
+
+def _seed(run_seed: int, stream: tuple[int, ...], number: int) -> int:
+    sequence = np.random.SeedSequence(run_seed, spawn_key=(*stream, number) if number else stream)
     return int(sequence.generate_state(1)[0] >> 1)
 
 
@@ -25,13 +36,31 @@ class CandidEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
     episodes.
     """
 
+    _number = 0  # env steps at the last checkpoint
+    _needs_initial_reset: bool
+
+    def begin_anew(self, number: int) -> int:
+        """Gives up the episodes under way: the next sample() begins new ones, from seeds of this number.
+
+        So an environment's state need not be in a checkpoint. Returns how many episodes had steps.
+        """
+        cut = 0 if self._needs_initial_reset else self._under_way()
+        self._number, self._needs_initial_reset = number, True
+        self.module.is_stateful()  # RLlib's stock module draws a latent when it is first asked: now, not after a resume
+        if self.worker_index:  # a process of its own; the main process's generators are the learner's, and saved
+            torch.manual_seed(policy_seed(self.config.seed, self.worker_index, number))
+        return cut
+
+    def _under_way(self) -> int:
+        return sum(episode is not None and episode.t > 0 for episode in self._ongoing_episodes)
+
     def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Runs the function here; its error goes back to the driver through Ray."""
         return func(self, *args, **kwargs)
 
     def _try_env_reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         if seed is not None:
-            seeds = [env_seed(self.config.seed, self.worker_index or 0, i) for i in range(self.num_envs)]
+            seeds = [env_seed(self.config.seed, self.worker_index or 0, i, self._number) for i in range(self.num_envs)]
             return super()._try_env_reset(seed=seeds, options=options)
         return super()._try_env_reset(seed=None, options=options)
 

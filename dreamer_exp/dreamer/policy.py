@@ -1,6 +1,5 @@
 """The trained policy by itself: deterministic, batched, without RLlib's connectors."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,6 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 
 from dreamer_exp.dreamer.fast.module import FastModule
 from dreamer_exp.dreamer.fast.policy import FastPolicy
-
-MODULE = "learner_group/learner/rl_module/default_policy"  # where an RLlib checkpoint holds the network
 
 
 class DreamerPolicy:
@@ -57,14 +54,6 @@ def make_policy(module: RLModule, num_envs: int, seed: int) -> DreamerPolicy | F
     if isinstance(module, FastModule):
         return FastPolicy(module.agent, num_envs, seed)
     return DreamerPolicy(module, num_envs, seed)
-
-
-def load_module(rllib_checkpoint: Path) -> RLModule:
-    """The network of an RLlib checkpoint, without Ray, an algorithm or an environment.
-
-    RLlib's files are pickles: loading one runs what it says, so load only checkpoints that you trust.
-    """
-    return RLModule.from_checkpoint(str((rllib_checkpoint / MODULE).resolve()))
 
 
 def _seeded_state(seed: int) -> torch.Tensor:

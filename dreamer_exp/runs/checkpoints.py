@@ -2,20 +2,29 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
+from dreamer_exp.dreamer.state import save_state
 from dreamer_exp.runs.directory import write_json, write_text
 from dreamer_exp.runs.provenance import now_utc
 
-RLLIB = "rllib"  # RLlib's own checkpoint, inside ours
+PROGRESS = "progress.json"  # counters and window of the run at this step
 MANIFEST = "manifest.json"
 LATEST, BEST = "latest", "best"
+
+log = logging.getLogger(__name__)
+
+
+class BrokenCheckpoint(Exception):
+    """A checkpoint isn't what its manifest says: names the file."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +34,28 @@ class CheckpointStore:
     root: Path
     keep: int
 
-    def save(self, algorithm: LoopedDreamerV3, counters: dict[str, int], contract_hash: str) -> Path:
+    def save(self, algorithm: LoopedDreamerV3, progress: dict[str, Any], contract_hash: str) -> Path:
         """Writes a checkpoint and points `latest` at it; older ones beyond `keep` go, `best` stays.
 
         A write that fails leaves the earlier checkpoints and `latest` as they were.
+
+        Args:
+            algorithm: whose env runners have begun anew.
+            progress: JSON values; `env_steps`, `updates` and `iteration` are told in the manifest too.
+            contract_hash: of the observations that the policy takes.
         """
-        name = f"{counters['env_steps']:09d}"
+        name = f"{progress['env_steps']:09d}"
+        about = {key: progress[key] for key in ("iteration", "env_steps", "updates")} | {"contract_hash": contract_hash}
         beside = self.root / f".{name}.{os.getpid()}.tmp"
-        shutil.rmtree(beside, ignore_errors=True)
+        self._drop_remains()
         try:
-            algorithm.save_to_path(str((beside / RLLIB).resolve()))  # RLlib wants an absolute path
-            write_json(beside / "counters.json", counters)
-            write_json(beside / MANIFEST, manifest(beside, counters, contract_hash))
+            save_state(algorithm, beside, about)
+            write_json(beside / PROGRESS, progress)
+            write_json(beside / MANIFEST, manifest(beside, about))
             _sync(beside)
             shutil.rmtree(self.root / name, ignore_errors=True)
             os.replace(beside, self.root / name)
+            _sync_folder(self.root)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         write_text(self.root / LATEST, name + "\n")
@@ -61,11 +77,28 @@ class CheckpointStore:
             return []
         return sorted(path for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
+    def newest_whole(self) -> Path | None:
+        """The newest checkpoint that is what its manifest says; a line in the log for each one passed over."""
+        for checkpoint in reversed(self.all()):
+            try:
+                verify(checkpoint)
+            except BrokenCheckpoint as broken:
+                log.warning("checkpoint %s passed over: %s", checkpoint.name, broken)
+            else:
+                return checkpoint
+        return None
+
     def _drop_old(self) -> None:
         best = self.named(BEST)
         for old in self.all()[: -self.keep]:
             if old != best:
                 shutil.rmtree(old)
+
+    def _drop_remains(self) -> None:
+        """Half-written checkpoints of a process that was killed."""
+        for remains in self.root.glob(".*.tmp"):
+            if remains.is_dir():
+                shutil.rmtree(remains, ignore_errors=True)
 
 
 def resolve(path: Path) -> Path:
@@ -79,26 +112,43 @@ def resolve(path: Path) -> Path:
     if found is None or not (found / MANIFEST).exists():
         raise UserError(f"{path}: neither a run's directory with a checkpoint nor a checkpoint; name outputs/<run>.")
     try:
-        files = json.loads((found / MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{found / MANIFEST}: not a whole manifest; name another checkpoint.") from error
-    for name, entry in files.items():
-        if not (found / name).exists() or sha256(found / name) != entry["sha256"]:
-            raise UserError(f"{found / name}: missing or not what the manifest says; name another checkpoint.")
+        verify(found)
+    except BrokenCheckpoint as broken:
+        raise UserError(f"{broken}; name another checkpoint.") from broken
     return found
 
 
-def manifest(folder: Path, counters: dict[str, int], contract_hash: str) -> dict[str, Any]:
+def read_manifest(checkpoint: Path) -> dict[str, Any]:
+    """The manifest's tree; raises BrokenCheckpoint where there is no whole one."""
+    try:
+        tree: dict[str, Any] = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        tree["files"], tree["env_steps"], tree["contract_hash"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenCheckpoint(f"{checkpoint / MANIFEST}: missing or not a whole manifest") from error
+    return tree
+
+
+def verify(checkpoint: Path) -> dict[str, Any]:
+    """Holds every file against the manifest, and returns that; raises BrokenCheckpoint."""
+    tree = read_manifest(checkpoint)
+    for name, entry in tree["files"].items():
+        if not (checkpoint / name).is_file() or sha256(checkpoint / name) != entry["sha256"]:
+            raise BrokenCheckpoint(f"{checkpoint / name}: missing or not what the manifest says")
+    unknown = {path.relative_to(checkpoint).as_posix() for path in _files(checkpoint)} - set(tree["files"])
+    if unknown:
+        raise BrokenCheckpoint(f"{checkpoint / min(unknown)}: not in the manifest")
+    return tree
+
+
+def manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint is, with the sha256 and size of each of its files."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     return {
-        "format": 1,
+        "format": 2,
         "written_utc": now_utc(),
-        **counters,
-        "contract_hash": contract_hash,
+        **about,
         "files": {
             path.relative_to(folder).as_posix(): {"sha256": sha256(path), "bytes": path.stat().st_size}
-            for path in files
+            for path in sorted(_files(folder))
         },
     }
 
@@ -109,8 +159,24 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+
+
 def _sync(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
+        else:
+            _sync_folder(path)
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that its names are on the disk too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,9 +1,12 @@
 """One run's directory: the names of its files, and how they are written so that a failure harms nothing."""
 
+import errno
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +85,13 @@ def write_json(path: Path, tree: Any) -> None:
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Appends one JSON line and flushes it; the row is written in one call, so that rows are never mixed."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row, allow_nan=False) + "\n")
+    """Appends one JSON line, whole or not at all: what a full disk cut off is taken away again."""
+    text = (json.dumps(row, allow_nan=False) + "\n").encode()
+    with open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        if file.write(text) != len(text):  # the next row would follow half a line
+            file.truncate(before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -92,6 +99,22 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def cut_rows(path: Path, keep: Callable[[dict[str, Any]], bool]) -> int:
+    """Keeps the first rows of a .jsonl file, up to the first that is broken or not to be kept; how many lines went."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    kept = list(takewhile(lambda line: line.endswith("\n") and _keeps(keep, line), lines))
+    if len(kept) < len(lines):
+        write_text(path, "".join(kept))
+    return len(lines) - len(kept)
+
+
+def _keeps(keep: Callable[[dict[str, Any]], bool], line: str) -> bool:
+    try:
+        return keep(json.loads(line))
+    except (ValueError, KeyError, TypeError):  # the end of a process that was killed while it wrote
+        return False
 
 
 def remove_traces(root: Path) -> None:

@@ -1,8 +1,6 @@
 """One metrics row an iteration, and how it is filled (the names: names.py)."""
 
 import math
-import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,27 +8,8 @@ import psutil
 
 from dreamer_exp.dreamer.algorithm import Iteration
 from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
-from dreamer_exp.runs.names import LEARNER_METRICS, WINDOW
-
-
-class Counters:
-    """Running totals of a run, and the window of the last finished episodes."""
-
-    def __init__(self) -> None:
-        self.iterations = 0
-        self.env_steps = 0
-        self.updates = 0
-        self.episodes = 0
-        self.window: deque[EpisodeResult] = deque(maxlen=WINDOW)
-        self.started = time.perf_counter()
-
-    def add(self, iteration: Iteration) -> None:
-        """Counts one iteration in."""
-        self.iterations += 1
-        self.env_steps += iteration.env_steps
-        self.updates += iteration.updates
-        self.episodes += len(iteration.episodes)
-        self.window.extend(iteration.episodes)
+from dreamer_exp.runs.counters import Counters
+from dreamer_exp.runs.names import LEARNER_METRICS
 
 
 def make_row(
@@ -58,6 +37,7 @@ def make_row(
         "updates": counters.updates,
         "episodes": len(iteration.episodes),
         "episodes_total": counters.episodes,
+        "episodes_cut_total": counters.episodes_cut,
         "episode_return_mean": mean(episode.episode_return for episode in iteration.episodes),
         "episode_length_mean": mean(episode.length for episode in iteration.episodes),
         **window_figures(counters.window),
@@ -67,7 +47,7 @@ def make_row(
         "replay/bytes": replay["bytes"],
         "time/sample_s": iteration.sample_s,
         "time/update_s": iteration.update_s,
-        "time/total_s": time.perf_counter() - counters.started,
+        "time/total_s": counters.seconds,
         "rate/env_steps_per_s": iteration.env_steps / total_s if total_s else None,
         "rate/updates_per_s": iteration.updates / iteration.update_s if iteration.update_s else None,
         "memory/rss_bytes": psutil.Process().memory_info().rss,

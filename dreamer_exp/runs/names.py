@@ -41,6 +41,7 @@ ROW = (
     "updates",
     "episodes",
     "episodes_total",
+    "episodes_cut_total",
     "episode_return_mean",
     "episode_length_mean",
     "episode_return_window",

@@ -7,20 +7,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dreamer_exp.runs.directory import RunDirectory, read_rows, write_json
+from dreamer_exp.runs.directory import RunDirectory, read_rows
 from dreamer_exp.runs.progress import number
 
 LEARNER = "dreamerv3"  # the policy's name in evaluation.jsonl
 
 
 def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str) -> dict[str, Any]:
-    """Reads the run's own rows back and writes run_summary.json; returns what it wrote."""
+    """The tree of run_summary.json, from the run's own rows."""
     rows, evaluations = read_rows(directory.result), read_rows(directory.evaluation)
     mine = [without_outcomes(row) for row in evaluations if row["policy"] == LEARNER]
     last = rows[-1] if rows else {}
     trained = [row for row in mine if row["env_steps"]]
     after = trained[-1] if trained else {}
-    summary = {
+    return {
         "run": directory.root.name,
         "fingerprint": fingerprint,
         **status,
@@ -44,8 +44,6 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
             )
         },
     }
-    write_json(directory.summary, summary)
-    return summary
 
 
 def score(row: dict[str, Any]) -> tuple[float, float, float]:

@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM: the first asks the loop to finish its update and close; the second stops at once."""
+"""Ctrl-C, SIGTERM and SIGUSR1 (a SLURM job's warning): the first asks the loop to finish its update and close; the
+second stops at once."""
 
 import os
 import signal
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
@@ -24,7 +25,8 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """128 plus the signal's number, as shells report it: 130 for Ctrl-C, 143 for SIGTERM."""
+        """128 plus the signal's number, as shells report it: 130 for Ctrl-C, 143 for SIGTERM, 138 for
+        SIGUSR1."""
         return 128 + (self.signal or 0)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
@@ -36,14 +38,14 @@ class StopRequest:
         self._first()
 
     def listen(self) -> None:
-        """Takes both signals over; to be called again after ray.init, which takes SIGTERM for itself."""
+        """Takes the signals over; to be called again after ray.init, which takes SIGTERM for itself."""
         for number in SIGNALS:
             signal.signal(number, self.receive)
 
 
 @contextmanager
 def stop_on_signals(first: Callable[[], None], at_once: Callable[[], None]) -> Iterator[StopRequest]:
-    """Catches both signals within the block; `first` is called when one comes, `at_once` when a second one does, just
+    """Catches the signals within the block; `first` is called when one comes, `at_once` when a second one does, just
     before the process ends."""
     request = StopRequest(first, at_once)
     before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in SIGNALS}

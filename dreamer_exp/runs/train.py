@@ -1,17 +1,12 @@
 """One run from beginning to end: build, evaluate, iterate, evaluate, and leave every file whatever happens."""
 
 import logging
-import os
 import signal
-import socket
-import time
-import traceback
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3, NonFiniteLoss
 from dreamer_exp.dreamer.build import build_algorithm, learner_devices
@@ -20,57 +15,82 @@ from dreamer_exp.dreamer.policy import make_policy
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs import provenance, report
+from dreamer_exp.runs import provenance, report, resumption
 from dreamer_exp.runs.checkpoints import CheckpointStore
-from dreamer_exp.runs.directory import RunDirectory, append_row, write_json, write_text
+from dreamer_exp.runs.counters import Counters
+from dreamer_exp.runs.directory import RunDirectory, write_json, write_text
 from dreamer_exp.runs.dry_run import computing, warnings
 from dreamer_exp.runs.evaluation import Stopped, evaluate_baseline, evaluate_policy, evaluation_row, evaluation_seeds
 from dreamer_exp.runs.forecast import forecast
 from dreamer_exp.runs.logs import quiet
-from dreamer_exp.runs.metrics import Counters, blank_nonfinite, make_row
+from dreamer_exp.runs.metrics import blank_nonfinite, make_row
 from dreamer_exp.runs.progress import Progress
+from dreamer_exp.runs.record import Attempts, Record, reason
+from dreamer_exp.runs.resumption import Kept
 from dreamer_exp.runs.stopping import StopRequest, stop_on_signals
-from dreamer_exp.runs.tracking import NoTracker, Tracker, make_tracker
-
-STATUS_EVERY_S = 2.0
+from dreamer_exp.runs.tracking import make_tracker
 
 log = logging.getLogger(__name__)
 
-
-class RunFailed(Exception):
-    """The run failed, is recorded as failed, and its traceback lies in its error.txt."""
+Changes = dict[str, tuple[object, object]]  # key: value before, after
 
 
-def train(experiment: Experiment, contract: ObservationContract, machine: Machine, root: Path) -> float | None:
+class Diverged(Exception):
+    """Losses became non-finite twice, the second time with other batches from the last good checkpoint on."""
+
+
+def train(
+    experiment: Experiment,
+    contract: ObservationContract,
+    machine: Machine,
+    root: Path,
+    resumed: Changes | None = None,
+) -> float | None:
     """Runs the experiment in this directory and returns its objective (`run.objective`, from the summary's `final`).
 
+    Args:
+        experiment: what to run.
+        contract: of its observations and actions.
+        machine: this one.
+        root: the run's directory.
+        resumed: not None: goes on with the run in that directory; the keys that have changed since.
+
     Raises:
-        SystemExit: a signal ended it: 130 or 143, after a checkpoint.
+        SystemExit: a signal ended it: 128 plus its number, after a checkpoint.
         UserError: the run cannot begin.
         RunFailed: anything else. In each case status.json, run_summary.json and all rows are there.
     """
-    return Run(experiment, contract, machine, RunDirectory(root.resolve())).live()
+    return Run(experiment, contract, machine, RunDirectory(root.resolve()), resumed).live()
 
 
 class Run:
     """The state of one run between its iterations."""
 
     def __init__(
-        self, experiment: Experiment, contract: ObservationContract, machine: Machine, directory: RunDirectory
+        self,
+        experiment: Experiment,
+        contract: ObservationContract,
+        machine: Machine,
+        directory: RunDirectory,
+        resumed: Changes | None,
     ) -> None:
         self.experiment, self.contract, self.machine, self.directory = experiment, contract, machine, directory
         self.counters = Counters()
         self.checkpoints = CheckpointStore(directory.checkpoints, experiment.run.keep_checkpoints)
-        self.tracker: Tracker = NoTracker()
+        self.kept: Kept | None = None
+        if resumed is not None:
+            self.kept = resumption.newest(self.checkpoints, contract.hash, experiment.run.train_iterations)
+        self.changed = resumed or {}
         self.console = Console(highlight=False)
         self.shown = logging.getLevelName(experiment.run.log_level) <= logging.INFO
         self.progress = Progress(self.console, experiment.run.train_iterations, self.shown)
         self.provenance = {**provenance.collect(machine), "contract": contract.to_dict()}
-        self.started = self.provenance["started_utc"]
-        self.best: tuple[float, float] | None = None
+        self.record = Record(directory, experiment, self.counters, self.provenance["started_utc"])
+        self.write_checkpoint = Attempts("a checkpoint")
+        self.best: tuple[float, ...] | None = None
         self.last_checkpoint: Path | None = None
         self.last_evaluation = 0  # env steps
-        self.last_status = 0.0  # monotonic seconds
+        self.recovered = False
 
     def live(self) -> float | None:
         """The whole life: begin, work, and an end in every case."""
@@ -79,7 +99,9 @@ class Run:
             summary = self.work_and_end(stop)
         if stop():
             kept = f"checkpoint at {self.counters.env_steps:,} steps" if self.last_checkpoint else "nothing trained yet"
-            self.console.print(f"Interrupted: {kept}. Run: {self.directory.root}", soft_wrap=True, markup=False)
+            lines = [f"Interrupted: {kept}. Run: {self.directory.root}"]
+            lines += [f"Go on: python -m dreamer_exp resume={self.directory.root}"] if self.last_checkpoint else []
+            self.console.print("\n".join(lines), soft_wrap=True, markup=False)
             raise SystemExit(stop.exit_code)
         if self.shown:
             report.show_end(self.console, summary, self.directory.root)
@@ -90,7 +112,7 @@ class Run:
         state, error = "failed", None
         try:
             self.begin()
-            self.tracker = make_tracker(self.experiment, self.directory.root)
+            self.record.tracker = make_tracker(self.experiment, self.directory.root)
             with ray_session(self.experiment), self.progress:
                 stop.listen()
                 self.work(stop)
@@ -99,10 +121,10 @@ class Run:
             stop.signal, state = stop.signal or signal.SIGTERM, "interrupted"
         except BaseException as caught:
             error = reason(caught)
-            raise self.failure(caught) from caught
+            raise self.record.failure(caught) from caught
         finally:
             stop.listen()
-            summary = self.end(state, error)
+            summary = self.record.end(state, error)
         return summary
 
     def say_stopping(self) -> None:
@@ -111,26 +133,45 @@ class Run:
 
     def end_at_once(self) -> None:
         """A second signal: only the state is written, and the terminal given back."""
-        write_json(self.directory.status, self.status("interrupted"))
+        write_json(self.directory.status, self.record.status("interrupted"))
         self.console.show_cursor(True)
 
     def begin(self) -> None:
         """Writes what is known before anything is built."""
+        if self.kept:
+            dropped = resumption.cut_back(self.directory, self.kept)
+            self.go_back_to(self.kept)
+            self.provenance = resumption.note(self.directory, self.kept, dropped, self.changed, self.provenance)
+            self.record.started_utc = self.provenance["started_utc"]
+            self.directory.error.unlink(missing_ok=True)  # of an end that is none any more
+            self.say_resumed(self.kept, dropped)
+        else:
+            write_json(self.directory.provenance, self.provenance)
         write_text(self.directory.experiment, self.experiment.to_yaml())
-        write_json(self.directory.provenance, self.provenance)
-        write_json(self.directory.status, self.status("running"))
+        self.record.running()
         for line in warnings(self.experiment, forecast(self.experiment, self.contract), self.machine):
             log.warning("%s", line)
+
+    def go_back_to(self, kept: Kept) -> None:
+        """Counters, best and last evaluation as they were at the checkpoint."""
+        self.counters.take_up(kept.progress)
+        self.last_checkpoint = kept.checkpoint
+        rows = resumption.evaluated(self.directory, kept)
+        self.best = max((report.score(row) for row in rows if row["env_steps"]), default=None)
+        self.last_evaluation = max((row["env_steps"] for row in rows), default=0)
 
     def work(self, stop: StopRequest) -> None:
         """Everything between the first and the last file."""
         self.progress.say("starting Ray, building the model")
         algorithm = build_algorithm(self.experiment)
         algorithm.should_stop = stop
+        if self.kept:
+            resumption.take_up(algorithm, self.kept)
         self.introduce(algorithm)
         try:
-            self.evaluate_baselines(stop)
-            self.evaluate(algorithm, stop)
+            if not self.kept:
+                self.evaluate_baselines(stop)
+                self.evaluate(algorithm, stop)
             while self.counters.iterations < self.experiment.run.train_iterations and not stop():
                 self.iterate(algorithm, stop)
             self.evaluate(algorithm, stop)
@@ -152,6 +193,13 @@ class Run:
             f"{self.contract.size} floats observed"
         )
 
+    def say_resumed(self, kept: Kept, dropped: int) -> None:
+        """From where the run goes on, and with which changes."""
+        again = f"; {dropped} later rows dropped, their steps are done again" if dropped else ""
+        self.say_line(f"{self.directory.root.name}: goes on from checkpoint {kept.checkpoint.name}{again}")
+        for key, (before, after) in self.changed.items():
+            self.say_line(f"  {key}: {before} -> {after}")
+
     def say_line(self, text: str) -> None:
         """A line that stays."""
         if self.shown:
@@ -159,21 +207,43 @@ class Run:
 
     def iterate(self, algorithm: LoopedDreamerV3, stop: StopRequest) -> None:
         """One iteration, its row, and what falls due after it."""
-        result = algorithm.train()
-        self.counters.add(algorithm.last_iteration)
-        row = self.row(algorithm, result)
-        broken = blank_nonfinite(row)
-        append_row(self.directory.result, row)
-        self.tracker.log(row, self.counters.env_steps)
-        self.progress.show(row)
-        if broken:
-            raise NonFiniteLoss(f"not finite after {self.counters.updates} updates: {', '.join(broken)}")
-        self.refresh_status()
+        try:
+            result = algorithm.train()
+            self.counters.add(algorithm.last_iteration)
+            row = self.row(algorithm, result)
+            self.take_down(row)
+        except NonFiniteLoss as found:
+            self.recover(algorithm, found)
+            return
         if self.counters.iterations % self.experiment.run.checkpoint_every == 0:
             self.checkpoint(algorithm)
         every = self.experiment.evaluation.every_env_steps
         if every and self.counters.env_steps // every > self.last_evaluation // every:
             self.evaluate(algorithm, stop)
+
+    def take_down(self, row: dict[str, Any]) -> None:
+        """Writes and shows a row; raises NonFiniteLoss for one with a figure that is none."""
+        broken = blank_nonfinite(row)
+        self.record.row(row)
+        self.progress.show(row)
+        if broken:
+            raise NonFiniteLoss(f"not finite after {self.counters.updates} updates: {', '.join(broken)}")
+
+    def recover(self, algorithm: LoopedDreamerV3, found: NonFiniteLoss) -> None:
+        """Back to the last good checkpoint, once, with other batches from there on.
+
+        Raises:
+            Diverged: it happened before, or there is no checkpoint.
+        """
+        kept = resumption.newest_or_none(self.checkpoints)
+        if self.recovered or kept is None:
+            raise Diverged(f"{found}{'' if kept else '; there was no checkpoint to go back to'}") from found
+        self.recovered = True
+        log.warning("%s; back to checkpoint %s, once, with other batches", found, kept.checkpoint.name)
+        resumption.cut_back(self.directory, kept)
+        self.go_back_to(kept)
+        resumption.take_up(algorithm, kept)
+        algorithm.reseed_replay(1)
 
     def row(self, algorithm: LoopedDreamerV3, result: dict[str, Any]) -> dict[str, Any]:
         """The metrics row of the iteration just done."""
@@ -196,7 +266,8 @@ class Run:
         score = report.score(row)
         if steps and (self.best is None or score > self.best):
             self.best = score
-            self.checkpoints.mark_best(self.checkpoint(algorithm))
+            if (checkpoint := self.checkpoint(algorithm)) is not None:
+                self.checkpoints.mark_best(checkpoint)
 
     def evaluate_baselines(self, stop: StopRequest) -> None:
         """The baselines once, on the same seeds."""
@@ -209,83 +280,30 @@ class Run:
             self.record_evaluation(name, evaluate_baseline(self.experiment, name, stop))
 
     def record_evaluation(self, policy: str, results: list[Any]) -> dict[str, Any]:
-        """Appends the evaluation's row; the learner's figures go to the tracker too."""
+        """The evaluation's row, recorded."""
         seeds = evaluation_seeds(self.experiment)
         row = evaluation_row(policy, self.counters.env_steps, self.counters.updates, results, seeds)
-        append_row(self.directory.evaluation, row)
-        figures = report.without_outcomes(row)
-        self.tracker.log(
-            {f"evaluation/{policy}/{name}": value for name, value in figures.items()}, self.counters.env_steps
-        )
+        self.record.evaluation(row)
         return row
 
-    def checkpoint(self, algorithm: LoopedDreamerV3) -> Path:
-        """Writes a checkpoint, unless there is one of this very step."""
+    def checkpoint(self, algorithm: LoopedDreamerV3) -> Path | None:
+        """Writes a checkpoint, unless there is one of this very step; None where the disk didn't take it.
+
+        Episodes under way are cut, so that a resumed run goes on exactly as this one does.
+        """
         name = f"{self.counters.env_steps:09d}"
         if self.last_checkpoint is None or self.last_checkpoint.name != name:
-            totals = {
-                "iteration": self.counters.iterations,
-                "env_steps": self.counters.env_steps,
-                "updates": self.counters.updates,
-                "episodes": self.counters.episodes,
-            }
-            self.last_checkpoint = self.checkpoints.save(algorithm, totals, self.contract.hash)
+            self.counters.episodes_cut += algorithm.begin_anew(self.counters.env_steps)
+            progress = {**self.counters.to_dict(), "updates_owed": algorithm.updates_owed}
+            if not self.write_checkpoint(lambda: self.save(algorithm, progress)):
+                return None
         return self.last_checkpoint
 
-    def status(self, state: str, error: BaseException | None = None) -> dict[str, Any]:
-        """The tree of status.json."""
-        return {
-            "state": state,
-            "started_utc": self.started,
-            "updated_utc": provenance.now_utc(),
-            "wall_time_s": round(time.perf_counter() - self.counters.started, 3),
-            "iteration": self.counters.iterations,
-            "env_steps": self.counters.env_steps,
-            "updates": self.counters.updates,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "error": {"type": type(error).__name__, "message": first_line(error)} if error else None,
-        }
-
-    def refresh_status(self) -> None:
-        """Rewrites status.json, at most every few seconds."""
-        if time.monotonic() - self.last_status >= STATUS_EVERY_S:
-            write_json(self.directory.status, self.status("running"))
-            self.last_status = time.monotonic()
-
-    def failure(self, caught: BaseException) -> BaseException:
-        """What to raise for what was caught: a user's mistake as it is, the rest as RunFailed, its traceback kept."""
-        if isinstance(caught, UserError) or not isinstance(caught, Exception):
-            return caught
-        write_text(self.directory.error, "".join(traceback.format_exception(caught)))
-        told = reason(caught)
-        return RunFailed(f"{type(told).__name__}: {first_line(told)} (traceback: {self.directory.error})")
-
-    def end(self, state: str, error: BaseException | None) -> dict[str, Any]:
-        """Writes the summary and the last status, closes the tracker, draws the figure."""
-        status = self.status(state, error)
-        summary = report.summarise(self.directory, status, self.experiment.fingerprint())
-        write_json(self.directory.status, status)
-        final = {name: value for name, value in summary["final"].items() if isinstance(value, (int, float))}
-        self.tracker.finish({"state": state, **final}, failed=state == "failed")
-        try:
-            report.draw_learning_curve(self.directory)
-        except (OSError, ValueError) as problem:  # a figure is no reason to lose a run; its figures are in the rows
-            log.warning("report/learning_curve.png could not be drawn: %s", problem)
-        return summary
+    def save(self, algorithm: LoopedDreamerV3, progress: dict[str, Any]) -> None:
+        """One try at a checkpoint; raises OSError."""
+        self.last_checkpoint = self.checkpoints.save(algorithm, progress, self.contract.hash)
 
     def objective(self, summary: dict[str, Any]) -> float | None:
         """The figure that a sweeper optimises."""
         value = summary["final"].get(self.experiment.run.objective)
         return float(value) if value is not None else None
-
-
-def reason(caught: BaseException) -> BaseException:
-    """The error itself, where Ray brought it from another process (RayTaskError.cause)."""
-    cause = getattr(caught, "cause", None)
-    return cause if isinstance(cause, BaseException) else caught
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return next(iter(str(error).strip().splitlines()), "without a message")

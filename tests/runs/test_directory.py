@@ -2,11 +2,13 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from dreamer_exp.runs.directory import append_row, read_rows, remove_traces, write_json, write_text
+from dreamer_exp.runs.directory import append_row, cut_rows, read_rows, remove_traces, write_json, write_text
 
 
 def test_a_written_file_reads_back(tmp_path: Path) -> None:
@@ -56,3 +58,33 @@ def test_a_directory_with_anything_else_in_it_stays(tmp_path: Path) -> None:
     (tmp_path / "run" / "notes.txt").write_text("mine")
     remove_traces(tmp_path / "run")
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("end", ["", '{"env_st', '{"env_steps": 5', "[]\n", "\x00\x00"])
+def test_rows_are_cut_back_to_the_last_that_is_whole_and_wanted(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "result.jsonl"
+    for step in (1, 2, 3):
+        append_row(path, {"env_steps": step})
+    path.write_text(path.read_text() + end)
+    assert cut_rows(path, lambda row: row["env_steps"] <= 2) == 1 + bool(end)
+    assert read_rows(path) == [{"env_steps": 1}, {"env_steps": 2}]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from dreamer_exp.runs.directory import append_row
+path = Path(sys.argv[1])
+append_row(path, {"env_steps": 1})
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5,) * 2)
+try:
+    append_row(path, {"env_steps": 2})
+except OSError:
+    sys.exit(7)
+"""
+
+
+def test_a_row_that_the_disk_takes_in_part_is_taken_away_again(tmp_path: Path) -> None:
+    path = tmp_path / "result.jsonl"
+    assert subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], check=False).returncode == 7
+    assert path.read_text() == '{"env_steps": 1}\n'

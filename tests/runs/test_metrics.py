@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dreamer_exp.dreamer.algorithm import Iteration
 from dreamer_exp.envs.episode import EpisodeResult
-from dreamer_exp.runs.metrics import Counters, blank_nonfinite, make_row, window_figures
+from dreamer_exp.runs.counters import Counters
+from dreamer_exp.runs.metrics import blank_nonfinite, make_row, window_figures
 from dreamer_exp.runs.names import LEARNER_METRICS, ROW, WINDOW
 
 # the architecture's list: renaming one breaks compare, W&B boards and users' scripts

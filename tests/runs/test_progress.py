@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from dreamer_exp.dreamer.algorithm import Iteration
-from dreamer_exp.runs.metrics import Counters, make_row
+from dreamer_exp.runs.counters import Counters
+from dreamer_exp.runs.metrics import make_row
 from dreamer_exp.runs.progress import Progress, clock, describe
 
 

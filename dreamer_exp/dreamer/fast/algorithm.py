@@ -3,9 +3,9 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -15,6 +15,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
 from dreamer_exp.dreamer.algorithm import Fragment, Iteration, LoopedDreamerV3
+from dreamer_exp.dreamer.fast import replay_file
 from dreamer_exp.dreamer.fast.config import FastDreamerV3Config
 from dreamer_exp.dreamer.fast.learner import FastLearner
 
@@ -77,6 +78,25 @@ class FastDreamerV3(LoopedDreamerV3):
         path: str = super().save_to_path(*args, **kwargs)
         return path
 
+    def begin_anew(self, number: int) -> int:
+        """Also throws away what was sampled ahead, with the episodes that it is part of."""
+        if self._sampling is not None:
+            self._sampling.result()
+            self._sampling = None
+        return super().begin_anew(number)
+
+    def save_replay(self, folder: Path) -> None:
+        """From the learner, which holds it."""
+        self.on_learner(partial(_save_replay, folder=folder))
+
+    def load_replay(self, folder: Path) -> None:
+        """Into the learner."""
+        self._steps_held = self.on_learner(partial(_load_replay, folder=folder))
+
+    def reseed_replay(self, number: int) -> None:
+        """On the learner."""
+        self.on_learner(partial(_reseed_replay, number=number))
+
     def cleanup(self) -> None:
         """Lets the sampling in the background end, then RLlib's parts."""
         self._settle()
@@ -98,11 +118,11 @@ class FastDreamerV3(LoopedDreamerV3):
             wait([self._sampling])
 
     def _can_learn(self) -> bool:
-        return super()._can_learn() and self._on_learner(FastLearner.ready)
+        return super()._can_learn() and self.on_learner(FastLearner.ready)
 
     def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
         in_order = sorted(chunks, key=lambda chunk: chunk.custom_data["stream"])  # not that of the fastest env runner
-        self._steps_held = self._on_learner(partial(FastLearner.remember, chunks=in_order))
+        self._steps_held = self.on_learner(partial(FastLearner.remember, chunks=in_order))
 
     def _update(self, env_steps: int) -> None:
         """The updates owed, and the means of their figures under RLlib's learner results."""
@@ -114,15 +134,20 @@ class FastDreamerV3(LoopedDreamerV3):
 
     def _learn(self, at_most: int) -> int:
         updates = min(at_most, max(1, int(BETWEEN_STOPS_S / self._update_s)))
-        means, seconds = self._on_learner(partial(FastLearner.learn, updates=updates))
+        sums, seconds = self.on_learner(partial(FastLearner.learn, updates=updates))
         self._update_s = seconds / updates
-        for name, value in means.items():
-            self._sums[name] += value * updates
+        self._sums.update(sums)  # a Counter adds
         return updates
 
-    def _on_learner(self, call: Callable[[FastLearner], Any]) -> Any:
-        """The result of a call on the one learner, wherever it is."""
-        (result,) = [found.get() for found in self.learner_group.foreach_learner(call)]
-        if isinstance(result, Exception):
-            raise result
-        return result
+
+def _save_replay(learner: FastLearner, folder: Path) -> None:
+    replay_file.save(learner.replay, folder)
+
+
+def _load_replay(learner: FastLearner, folder: Path) -> int:
+    replay_file.load(learner.replay, folder)
+    return len(learner.replay)
+
+
+def _reseed_replay(learner: FastLearner, number: int) -> None:
+    learner.replay.reseed(learner.config.seed, number)

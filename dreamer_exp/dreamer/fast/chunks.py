@@ -70,6 +70,11 @@ class Track:
         return chunk
 
     @property
+    def length(self) -> int:
+        """Steps of the episode so far."""
+        return self._length
+
+    @property
     def seconds(self) -> float:
         """Since the episode began."""
         return time.perf_counter() - self._began

@@ -8,15 +8,9 @@ from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.tune.registry import ENV_CREATOR, _global_registry
 
-from dreamer_exp.dreamer.env_runner import CandidEnvRunner, env_seed
+from dreamer_exp.dreamer.env_runner import CandidEnvRunner, env_seed, policy_seed
 from dreamer_exp.dreamer.fast.chunks import Track, result
 from dreamer_exp.dreamer.fast.policy import FastPolicy
-
-
-def policy_seed(run_seed: int, worker_index: int) -> int:
-    """The seed of an env runner's policy noise (environments have spawn key 2, the replay 1)."""
-    sequence = np.random.SeedSequence(run_seed, spawn_key=(3, worker_index))
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 class FastEnvRunner(CandidEnvRunner):
@@ -80,12 +74,16 @@ class FastEnvRunner(CandidEnvRunner):
         seeds: list[int | None] = [None] * self.num_envs
         if self._needs_initial_reset:
             worker = self.worker_index or 0
-            seeds = [env_seed(self.config.seed, worker, i) for i in range(self.num_envs)]
-            self._policy = FastPolicy(self.module.agent, self.num_envs, policy_seed(self.config.seed, worker))
+            seeds = [env_seed(self.config.seed, worker, i, self._number) for i in range(self.num_envs)]
+            noise = policy_seed(self.config.seed, worker, self._number)
+            self._policy = FastPolicy(self.module.agent, self.num_envs, noise)
             self._set_out(worker)
         for i, seed in enumerate(seeds):
             self._reset(i, seed)
         self._needs_initial_reset = False
+
+    def _under_way(self) -> int:
+        return sum(track.length > 0 for track in self._tracks)
 
     def _set_out(self, worker: int) -> None:
         assert self.env is not None

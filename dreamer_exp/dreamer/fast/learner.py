@@ -99,8 +99,9 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         return self.replay.ready(self.config.batch_size_B, self.config.batch_length_T)
 
     def learn(self, updates: int) -> tuple[dict[str, float], float] | NonFiniteUpdate:
-        """Makes this many updates; the means of their figures, and the seconds that they took.
+        """Makes this many updates; the sums of their figures, and the seconds that they took.
 
+        In float64, so that it doesn't show how many calls an iteration's updates were dealt out to.
         Or the first update with a figure that isn't finite, for the caller to raise: RLlib 2.60 gives up a remote
         learner whose call raises. On a CPU it was the last one and changed nothing; on a GPU it is found when all have
         been made, and has spoiled weights, latents and the updates after it.
@@ -124,8 +125,7 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         *totals, first = torch.cat([sums.expand(len(named)), watch.first[None]]).tolist()  # the one wait for a GPU
         if first >= 0:
             return self._diverged(list(named), watch, 0 if on_cpu else updates - int(first), before)
-        means = {name: total / updates for name, total in zip(named, totals, strict=True)}
-        return means, time.perf_counter() - started
+        return dict(zip(named, totals, strict=True)), time.perf_counter() - started
 
     @property
     def updates_made(self) -> int:

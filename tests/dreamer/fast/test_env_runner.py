@@ -9,8 +9,9 @@ from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from dreamer_exp.dreamer.build import build_config
+from dreamer_exp.dreamer.env_runner import policy_seed
 from dreamer_exp.dreamer.fast.chunks import Steps, result, steps_of
-from dreamer_exp.dreamer.fast.env_runner import FastEnvRunner, policy_seed
+from dreamer_exp.dreamer.fast.env_runner import FastEnvRunner
 from dreamer_exp.dreamer.fast.policy import FastPolicy
 from tests.experiments import nano, nano_gym
 

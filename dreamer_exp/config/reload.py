@@ -1,0 +1,91 @@
+"""experiment.yaml -> the composed config that it came from: what a resumed run goes on with, under new overrides."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from dreamer_exp.config import compose, schema
+from dreamer_exp.config.checks import OF_FAST, OF_RLLIB
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.experiment import Experiment
+
+GROUPS = ("run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation")
+OF_THIS_COMMAND = ("resume", "trust", "dry_run", "hydra")  # that no run keeps
+ENVS: dict[str, type] = {node().name: node for node in (schema.CrowdNavConfig, schema.RobotSFConfig, schema.GymConfig)}
+# keys without which the kept weights would be those of another network
+SHAPES = ("algo.learner", "algo.model_size", "algo.network", "algo.symlog_obs")
+
+
+def reload(file: Path, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The config of an experiment.yaml, with those keys replaced that the overrides name.
+
+    Args:
+        file: a run's experiment.yaml.
+        composed: this command's config, which holds the overrides' values, checked and typed.
+        overrides: as typed: `run.train_iterations=400`, `hardware=cpu`.
+
+    Raises:
+        UserError: no such file, one that is no experiment, or an override that only a new run can take.
+    """
+    tree = _read(file)
+    config = compose.open_node(schema.ExperimentConfig)
+    config.env = compose.open_node(ENVS[tree["env"]["name"]])
+    merged = OmegaConf.merge(config, _composed(tree))
+    assert isinstance(merged, DictConfig)
+    for word in overrides:
+        name = word.lstrip("+").partition("=")[0].partition("@")[0]
+        if name.partition(".")[0] in OF_THIS_COMMAND:
+            continue
+        if word.startswith("~") or name == "experiment":
+            raise UserError(f"resume: {word} composes a new run; give the keys that shall change, as algo.gamma=0.99.")
+        OmegaConf.update(merged, name, OmegaConf.select(composed, name), force_add=False)
+    return merged
+
+
+def changes(file: Path, after: Experiment) -> dict[str, tuple[Any, Any]]:
+    """Keys whose values differ from those of an experiment.yaml: its value, and the new one."""
+    tree = _read(file)
+    old, new = _leaves({group: tree[group] for group in GROUPS}), _leaves(after.to_dict())
+    return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+
+
+def refuse_other_network(changed: Mapping[str, tuple[Any, Any]]) -> None:
+    """Raises UserError where a change would make another network than the one kept."""
+    for key, (before, after) in changed.items():
+        if any(key == shape or key.startswith(f"{shape}.") for shape in SHAPES):
+            raise UserError(
+                f"resume: {key}={after!r} makes another network than the run's, which has {before!r}: leave it, or "
+                "begin a new run."
+            )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"resume: {file} cannot be read ({error}); name a run's directory, outputs/<run>.") from error
+    if not isinstance(tree, dict) or any(group not in tree for group in GROUPS) or tree["env"]["name"] not in ENVS:
+        raise UserError(f"resume: {file} is no experiment.yaml of this version; name a run's directory, outputs/<run>.")
+    return tree
+
+
+def _composed(tree: dict[str, Any]) -> dict[str, Any]:
+    """The resolved tree in the schema's words: what was "auto" is the number that it became."""
+    kept: dict[str, Any] = {group: dict(tree[group]) for group in GROUPS}
+    foreign = ("network", *OF_FAST) if kept["algo"]["learner"] == "rllib" else OF_RLLIB
+    kept["algo"] = {name: value for name, value in kept["algo"].items() if name not in foreign}
+    kept["hardware"]["overlap_sampling"] = "always" if kept["hardware"]["overlap_sampling"] else "never"
+    return kept
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= _leaves(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found

@@ -1,0 +1,38 @@
+"""status.json: what state a run is in, and whether its process still lives."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.runs.directory import RunDirectory
+
+
+def refuse_running(root: Path) -> None:
+    """Raises UserError where the run's process is still at work: two would write over each other."""
+    told = read_status(root)
+    if told.get("state") == "running" and _alive(told):
+        raise UserError(f"resume={root}: that run is at work, as process {told['pid']}; stop it first.")
+
+
+def read_status(root: Path) -> dict[str, Any]:
+    """The tree of status.json; empty where there is no whole one."""
+    try:
+        tree = json.loads(RunDirectory(root).status.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
+def _alive(told: dict[str, Any]) -> bool:
+    """Whether this host's process of that number is a Python that isn't this one (numbers are used again)."""
+    if told.get("host") != socket.gethostname() or told.get("pid") == os.getpid():
+        return False
+    try:
+        return "python" in psutil.Process(told["pid"]).name().lower()
+    except psutil.Error:
+        return False

@@ -121,7 +121,7 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             if on_cpu and watch.first >= 0:
                 break
             self.replay.write_back(places, states)
-            sums = sums + figures
+            sums = sums + figures.double()
         *totals, first = torch.cat([sums.expand(len(named)), watch.first[None]]).tolist()  # the one wait for a GPU
         if first >= 0:
             return self._diverged(list(named), watch, 0 if on_cpu else updates - int(first), before)

@@ -7,6 +7,7 @@ where is_first says so.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,6 +55,15 @@ class Windows:
         self.added = np.zeros(num_streams, np.int64)  # steps so far
         self.fresh_from = np.zeros(num_streams, np.int64)  # step that the next fresh window begins with
         self.generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+
+    def draws(self) -> dict[str, Any]:
+        """What the next draws depend on beside the steps; JSON can carry it."""
+        return {"fresh_from": self.fresh_from.tolist(), "generator": self.generator.bit_generator.state}
+
+    def set_draws(self, draws: dict[str, Any]) -> None:
+        """Goes back, or on, to there."""
+        self.fresh_from = np.array(draws["fresh_from"], np.int64)
+        self.generator.bit_generator.state = draws["generator"]
 
     def counts(self, steps: int) -> Ints:
         """How many windows of T+1 steps each stream holds."""
@@ -147,6 +157,7 @@ class LatentReplay:
         self._side = torch.cuda.Stream(self.target) if self._to_gpu else None
         self._ahead = self._to_gpu if ahead is None else ahead
         self._next: tuple[Tensor, Transfer] | None = None  # the batch that was drawn early
+        self._before_next: dict[str, Any] = {}  # the windows' draws before it
         self._returning: tuple[Tensor, Transfer] | None = None  # latents on their way back
 
     def __len__(self) -> int:
@@ -178,7 +189,7 @@ class LatentReplay:
         numbers = np.arange(added[stream] - len(steps), added[stream])[kept]
         places = stream * ring + numbers % ring
         if self._next is not None and np.isin(self._next[0].numpy(force=True), places).any():
-            self._next = None  # rare: steps of it are being overwritten; its other windows lose their fresh use
+            self._undraw()  # rare: steps of it are being overwritten
         # an episode that was given up ends where the next one begins, as in the published replay
         if added[stream] > len(steps) > 0 and steps.is_first[0]:
             self._rings["flags"][before, IS_LAST].fill_(1)
@@ -187,6 +198,11 @@ class LatentReplay:
         index = send(places, self.device)
         for name, field in self._rings.items():
             field.index_copy_(0, index, send((flags if name == "flags" else getattr(steps, name))[kept], self.device))
+
+    def reseed(self, seed: int, number: int) -> None:
+        """Draws from a stream of its own for this number from now on."""
+        self._undraw()
+        self._windows.generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, number)))
 
     def sample(self, batch_size_B: int, batch_length_T: int) -> tuple[Batch, Tensor]:
         """A batch on the target, and its places (B, T) for `write_back`; never waits for a GPU.
@@ -197,6 +213,7 @@ class LatentReplay:
         if self._next is None or self._next[0].shape != (batch_size_B, batch_length_T):
             self._next = self._draw(batch_size_B, batch_length_T)
         places, tensors = self._next
+        self._before_next = self._windows.draws()
         self._next = self._draw(batch_size_B, batch_length_T) if self._ahead else None
         return self._batch(tensors.on_stream(), batch_size_B), places
 
@@ -221,6 +238,12 @@ class LatentReplay:
             for name, latent in (latents.on_host() if self.device.type == "cpu" else latents.on_stream()).items():
                 self._rings[name].index_copy_(0, places, latent)
             self._returning = None
+
+    def _undraw(self) -> None:
+        """Gives a batch that was drawn early back: its windows wait again, the generator repeats its numbers."""
+        if self._next is not None:
+            self._windows.set_draws(self._before_next)
+            self._next = None
 
     def _draw(self, rows: int, steps: int) -> tuple[Tensor, Transfer]:
         """Places (B, T) of the next batch, and its fields (N, ...), the flat and compact ones of the rings."""

@@ -156,6 +156,16 @@ def test_another_seed_draws_others() -> None:
     assert not torch.equal(filled(90, seed=4).sample(8, 5)[1], filled(90, seed=5).sample(8, 5)[1])
 
 
+def test_a_reseeded_replay_draws_others_and_the_same_again_for_the_same_number() -> None:
+    drawn = []
+    for number in (1, 1, 2):
+        replay = filled(90, seed=4, ahead=True)
+        replay.reseed(4, number)
+        drawn.append(replay.sample(8, 5)[1])
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
 def test_fresh_windows_come_first_the_oldest_before_the_others_and_once() -> None:
     replay = make(capacity=200, num_streams=2)
     for stream in (0, 1):

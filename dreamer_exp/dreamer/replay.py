@@ -21,6 +21,10 @@ class SeededEpisodeReplay(EpisodeReplayBuffer):  # type: ignore[misc]  # RLlib i
         # a stream of its own, so that it doesn't repeat the numbers of an env seeded with the same number
         self.rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
 
+    def reseed(self, seed: int, number: int) -> None:
+        """Draws from a stream of its own for this number from now on."""
+        self.rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, number)))
+
 
 def slim(episode: SingleAgentEpisode) -> None:
     """Takes infos and model outputs out of an episode chunk that is about to travel to the replay, in place.

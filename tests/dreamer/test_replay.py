@@ -75,3 +75,13 @@ def test_the_same_seed_samples_the_same_batches() -> None:
 
 def test_another_seed_samples_other_batches() -> None:
     assert not np.array_equal(filled(seed=3, episodes=3).sample()["obs"], filled(seed=4, episodes=3).sample()["obs"])
+
+
+def test_a_reseeded_replay_samples_other_batches_and_the_same_again_for_the_same_number() -> None:
+    drawn = []
+    for number in (1, 1, 2):
+        replay = filled(seed=3, episodes=3)
+        replay.reseed(3, number)
+        drawn.append(replay.sample()["obs"])
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])

@@ -55,6 +55,12 @@ class EnvConfig:
 
     name: str = key(MISSING, "which environment")
     max_steps: int = key(400, "steps after which an episode is truncated (a timeout)", low=1)
+    max_faults: int = key(
+        10,
+        "observations or rewards, not finite or out of bounds, that each training environment may give: they end their "
+        "episode; one more stops the run",
+        low=0,
+    )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,12 @@ CUSTOM = ObsContractConfig(name="custom")
 
 
 class ContractError(Exception):
-    """An env broke its own spaces: names the entry, the index, the value and the bounds."""
+    """An env broke its own spaces, or gave a reward that is no finite number."""
+
+
+class Fault(ContractError):
+    """By a single number, so that the next episode may well be a good one: names the entry, the index, the value and
+    the bounds."""
 
 
 @dataclass(frozen=True)
@@ -120,23 +125,19 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         space = flat_space(env.observation_space, config)
         self.observation_space = space
         self._low, self._high = space.low, space.high
-        self._tolerance = _tolerance(space)
+        self._least, self._greatest = _tolerated(space)
         self._set_action_map(env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
-        """The first observation, (size,), checked against the declared bounds; raises ContractError."""
+        """The first observation, (size,), checked as in `step`."""
         observation, info = self.env.reset(seed=seed, options=options)
-        vector = self._flatten(observation)
-        outside = (vector < self._low - self._tolerance) | (vector > self._high + self._tolerance)
-        if outside.any():
-            raise self._complaint(vector, int(outside.argmax()))
-        return vector, info
+        return self._flatten(observation), info
 
     def step(self, action: Any) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
-        """One step; raises ContractError on a non-finite observation or reward, or a wrong shape."""
+        """One step; raises Fault on a number that isn't finite or is out of bounds, ContractError on a wrong shape."""
         observation, reward, terminated, truncated, info = self.env.step(self._to_env(action))
         if not math.isfinite(reward):
-            raise ContractError(f"reward is {reward}; the env must return a finite number")
+            raise Fault(f"reward is {reward}; the env must return a finite number")
         return self._flatten(observation), reward, terminated, truncated, info
 
     def _flatten(self, observation: Any) -> Vector:
@@ -146,9 +147,9 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
             value = _numeric(entries, entry.key, raw_shape)
             frames = value if raw_shape == entry.shape else value[-1]
             vector[entry.start : entry.stop] = frames.reshape(-1)
-        finite = np.isfinite(vector)
-        if not finite.all():
-            raise self._complaint(vector, int(finite.argmin()))
+        inside = (vector >= self._least) & (vector <= self._greatest)  # NaN is neither
+        if not inside.all():
+            raise self._complaint(vector, int(inside.argmin()))
         return vector
 
     def _set_action_map(self, space: Space[Any]) -> None:
@@ -169,14 +170,14 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         clipped: NDArray[Any] = np.minimum(np.maximum(scaled, self._action_low), self._action_high)
         return clipped.astype(self._action_low.dtype, copy=False)
 
-    def _complaint(self, vector: Vector, position: int) -> ContractError:
+    def _complaint(self, vector: Vector, position: int) -> Fault:
         at = next(i for i, entry in enumerate(self.contract.entries) if position < entry.stop)
         entry, raw_shape = self.contract.entries[at], self._raw_shapes[at]
         index = [int(i) for i in np.unravel_index(position - entry.start, entry.shape)]
         if raw_shape != entry.shape:
             index = [-1, *index]
         low, high = self._low[position], self._high[position]
-        return ContractError(f"{entry.key}{index} is {vector[position]}; it must be finite and in [{low}, {high}]")
+        return Fault(f"{entry.key}{index} is {vector[position]}; it must be finite and in [{low}, {high}]")
 
 
 def flat_space(observation_space: Space[Any], config: ObsContractConfig) -> Box:
@@ -187,10 +188,12 @@ def flat_space(observation_space: Space[Any], config: ObsContractConfig) -> Box:
     return Box(low, high, dtype=np.float32)
 
 
-def _tolerance(space: Box) -> NDArray[np.float64]:
-    """How far outside its bounds each element of a reset's observation may lie."""
-    span = space.high.astype(np.float64) - space.low
-    return np.where(np.isfinite(span), BOUNDS_TOLERANCE * span, BOUNDS_TOLERANCE)
+def _tolerated(space: Box) -> tuple[Vector, Vector]:
+    """The least and the greatest value of each element, (size,): its bounds with a little room, and always finite."""
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    room = np.where(np.isfinite(high - low), BOUNDS_TOLERANCE * (high - low), BOUNDS_TOLERANCE)
+    largest = np.finfo(np.float32).max
+    return (low - room).clip(-largest).astype(np.float32), (high + room).clip(max=largest).astype(np.float32)
 
 
 def _selected_boxes(space: Space[Any], config: ObsContractConfig) -> dict[str, Box]:

@@ -1,12 +1,13 @@
 """How an episode ended, in the same words for every environment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 SUCCESS, TIMEOUT = "success", "timeout"
+FAULT = "fault"  # ended by an observation or a reward that broke the contract (boundary.py): in no rate and no mean
 COLLISIONS = ("pedestrian_collision", "wall_collision", "robot_collision")
 
 
@@ -27,6 +28,8 @@ class EpisodeResult:
     time_s: float | None = None
     min_clearance: float | None = None
     near_misses: int | None = None
+    faults: int = 0  # broken observations and rewards since the environment's last episode, those at resets included
+    fault: str | None = None  # the last of them, in words
 
     @property
     def collided(self) -> bool:
@@ -65,4 +68,11 @@ def result_of(info: Mapping[str, Any], episode_return: float, length: int) -> Ep
         time_s=told("time_s"),
         min_clearance=told("min_clearance"),
         near_misses=told("near_misses"),
+        faults=told("faults") or 0,
+        fault=told("fault") or None,
     )
+
+
+def whole(episodes: Iterable[EpisodeResult]) -> list[EpisodeResult]:
+    """Those that no fault cut off."""
+    return [episode for episode in episodes if episode.outcome != FAULT]

@@ -6,6 +6,7 @@ import gymnasium
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import CrowdNavConfig, EnvConfig, GymConfig, ObsContractConfig, RobotSFConfig
+from dreamer_exp.envs.boundary import Boundary
 from dreamer_exp.envs.contract import ContractEnv, ObservationContract, build_contract
 
 RawEnv = gymnasium.Env[Any, Any]
@@ -18,6 +19,15 @@ def make_env(env: EnvConfig, contract: ObsContractConfig) -> ContractEnv:
         UserError: the environment cannot be made, or does not fit the contract.
     """
     return ContractEnv(make_raw_env(env), contract)
+
+
+def make_training_env(env: EnvConfig, contract: ObsContractConfig) -> Boundary:
+    """The same for an env runner: up to `env.max_faults` broken observations and rewards end their episode alone.
+
+    Raises:
+        UserError: as `make_env`.
+    """
+    return Boundary(make_env(env, contract), env.max_faults)
 
 
 def make_raw_env(env: EnvConfig, render_mode: str | None = None) -> RawEnv:

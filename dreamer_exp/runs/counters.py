@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dreamer_exp.dreamer.algorithm import Iteration
-from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.envs.episode import EpisodeResult, whole
 from dreamer_exp.runs.names import WINDOW
 
 
@@ -17,8 +17,9 @@ class Counters:
         self.iterations = 0
         self.env_steps = 0
         self.updates = 0
-        self.episodes = 0  # that ended by themselves
+        self.episodes = 0  # that ended by themselves, and by no fault
         self.episodes_cut = 0  # that were under way at a checkpoint: in no rate and no mean
+        self.faults = 0  # of the environments
         self.window: deque[EpisodeResult] = deque(maxlen=WINDOW)
         self._began = time.perf_counter()
 
@@ -32,8 +33,10 @@ class Counters:
         self.iterations += 1
         self.env_steps += iteration.env_steps
         self.updates += iteration.updates
-        self.episodes += len(iteration.episodes)
-        self.window.extend(iteration.episodes)
+        self.faults += sum(episode.faults for episode in iteration.episodes)
+        ended = whole(iteration.episodes)
+        self.episodes += len(ended)
+        self.window.extend(ended)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, for a checkpoint."""
@@ -43,6 +46,7 @@ class Counters:
             "updates": self.updates,
             "episodes": self.episodes,
             "episodes_cut": self.episodes_cut,
+            "faults": self.faults,
             "seconds": self.seconds,
             "window": [asdict(episode) for episode in self.window],
         }
@@ -50,6 +54,6 @@ class Counters:
     def take_up(self, kept: dict[str, Any]) -> None:
         """Goes on from a checkpoint's."""
         self.iterations, self.env_steps, self.updates = kept["iteration"], kept["env_steps"], kept["updates"]
-        self.episodes, self.episodes_cut = kept["episodes"], kept["episodes_cut"]
+        self.episodes, self.episodes_cut, self.faults = kept["episodes"], kept["episodes_cut"], kept["faults"]
         self.window = deque((EpisodeResult(**episode) for episode in kept["window"]), maxlen=WINDOW)
         self._began = time.perf_counter() - kept["seconds"]

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 
 from dreamer_exp.dreamer.algorithm import Iteration
-from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
+from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult, whole
 from dreamer_exp.runs.counters import Counters
 from dreamer_exp.runs.names import LEARNER_METRICS
 
@@ -30,16 +30,18 @@ def make_row(
         steps_per_update: batch_size_B x batch_length_T.
         replay: `steps` and `bytes` in the replay.
     """
+    ended = whole(iteration.episodes)
     total_s = iteration.sample_s + iteration.update_s
     return {
         "iteration": counters.iterations,
         "env_steps": counters.env_steps,
         "updates": counters.updates,
-        "episodes": len(iteration.episodes),
+        "episodes": len(ended),
         "episodes_total": counters.episodes,
         "episodes_cut_total": counters.episodes_cut,
-        "episode_return_mean": mean(episode.episode_return for episode in iteration.episodes),
-        "episode_length_mean": mean(episode.length for episode in iteration.episodes),
+        "env_faults": counters.faults,
+        "episode_return_mean": mean(episode.episode_return for episode in ended),
+        "episode_length_mean": mean(episode.length for episode in ended),
         **window_figures(counters.window),
         "training_ratio_actual": counters.updates * steps_per_update / counters.env_steps,
         **{name: _learner_value(learner, keys, iteration.updates) for name, keys in LEARNER_METRICS.items()},

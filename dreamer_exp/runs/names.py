@@ -42,6 +42,7 @@ ROW = (
     "episodes",
     "episodes_total",
     "episodes_cut_total",
+    "env_faults",
     "episode_return_mean",
     "episode_length_mean",
     "episode_return_window",

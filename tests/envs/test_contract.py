@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import ObsContractConfig
-from dreamer_exp.envs.contract import ContractEnv, ContractError, ObservationContract, build_contract
+from dreamer_exp.envs.contract import ContractEnv, ContractError, Fault, ObservationContract, build_contract
 
 
 def float32(*values: float) -> NDArray[np.float32]:
@@ -386,13 +386,36 @@ def test_reset_tolerates_rounding_at_a_bound() -> None:
     wrapped(inner).reset(seed=0)
 
 
-@pytest.mark.parametrize("replacements", [{"goal": None}, {"goal": np.zeros(2)}, {"state": state_with(np.nan)}])
-def test_step_refuses_missing_misshapen_and_non_finite_observations(replacements: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("replacements", "error"),
+    [
+        ({"goal": None}, ContractError),
+        ({"goal": np.zeros(2)}, ContractError),
+        ({"state": state_with(np.nan)}, Fault),
+        ({"state": state_with(-np.inf)}, Fault),
+        ({"state": state_with(10.5)}, Fault),
+        ({"goal": np.array([-0.5])}, Fault),
+    ],
+)
+def test_step_refuses_what_reset_refuses(replacements: dict[str, Any], error: type[ContractError]) -> None:
+    """And tells a single bad number, after which the next episode may be a good one, from all else."""
     inner = StackedEnv()
     env = wrapped(inner)
     env.reset(seed=0)
     inner.replacements = replacements
-    with pytest.raises(ContractError):
+    with pytest.raises(ContractError) as caught:
+        env.step(np.zeros(2, np.float32))
+    assert type(caught.value) is error
+
+
+def test_an_infinite_bound_takes_any_finite_number_and_no_other() -> None:
+    inner = StackedEnv()
+    inner.observation_space = Dict({"state": Box(-np.inf, np.inf, (3, 2), np.float32)})
+    env = ContractEnv(inner, keys=["state"])
+    inner.replacements = {"state": state_with(3e38), "goal": None}
+    env.reset(seed=0)
+    inner.replacements = {"state": state_with(np.inf), "goal": None}
+    with pytest.raises(Fault, match="is inf"):
         env.step(np.zeros(2, np.float32))
 
 

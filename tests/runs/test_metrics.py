@@ -81,6 +81,15 @@ def test_the_window_holds_the_last_hundred_episodes() -> None:
     assert window_figures(counters.window)["episode_return_window"] == pytest.approx(99.5)
 
 
+def test_an_episode_cut_off_by_a_fault_is_counted_as_a_fault_and_in_nothing_else() -> None:
+    faulty = EpisodeResult(9.0, 3, outcome="fault", faults=2, fault="reward is nan")
+    whole = EpisodeResult(1.0, 5, outcome="success")
+    row = row_of(Iteration(env_steps=16, episodes=[faulty, whole]))
+    assert (row["env_faults"], row["episodes"], row["episodes_total"]) == (2, 1, 1)
+    assert (row["episode_return_mean"], row["episode_length_mean"], row["episode_return_window"]) == (1.0, 5.0, 1.0)
+    assert row["success_rate_window"] == 1.0
+
+
 def test_rates_count_each_outcome_once() -> None:
     outcomes = ("success", "pedestrian_collision", "wall_collision", "timeout")
     figures = window_figures(EpisodeResult(0.0, 1, outcome=outcome) for outcome in outcomes)

@@ -149,7 +149,8 @@ class LoopGather:
         self.rows: list[Tensor] = []
         self.keep: list[Tensor] = []
         if torch.is_grad_enabled():
-            addend = _CollectGather.apply(addend, weight, self)  # type: ignore[no-untyped-call]  # torch's
+            # the lists, not self: that would hold what it is held by, where Python's collector doesn't see it
+            addend = _CollectGather.apply(addend, weight, self.rows, self.keep)  # type: ignore[no-untyped-call]  # torch's
         self.addends = addend.unbind(0)
 
     def first(self) -> Tensor:
@@ -179,14 +180,13 @@ class _Gather(torch.autograd.Function):
 
 class _CollectGather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, addend: Tensor, weight: Tensor, layer: LoopGather) -> Tensor:
-        ctx.layer, ctx.width = layer, weight.shape[0]
+    def forward(ctx: Any, addend: Tensor, weight: Tensor, rows: list[Tensor], keep: list[Tensor]) -> Tensor:
+        ctx.rows, ctx.keep, ctx.width = rows, keep, weight.shape[0]
         return addend.view_as(addend)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        layer = ctx.layer
-        if not layer.rows:
-            return gradient, None, None
-        kept = (gradient[1:] * torch.stack(layer.keep)).flatten(0, 1)
-        return gradient, Transposed(torch.cat(layer.rows), ctx.width).gather_sum(kept), None
+        if not ctx.rows:
+            return gradient, None, None, None
+        kept = (gradient[1:] * torch.stack(ctx.keep)).flatten(0, 1)
+        return gradient, Transposed(torch.cat(ctx.rows), ctx.width).gather_sum(kept), None, None

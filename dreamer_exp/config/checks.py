@@ -8,6 +8,7 @@ from typing import Any
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.memory import parse_bytes
 from dreamer_exp.config.schema import AUTO, AlgoConfig, ExperimentConfig
 from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 from dreamer_exp.hardware import Machine
@@ -47,7 +48,10 @@ def _check_value(path: str, value: Any, declared: Field[Any]) -> None:
     if allowed["choices"] is not None:
         for word in value if isinstance(value, list) else [value]:
             _check_word(path, word, allowed["choices"])
-    if declared.type in NUMBERS and isinstance(value, str) and value != AUTO:
+    if allowed["memory"] and isinstance(value, str):
+        if parse_bytes(value) is None:
+            raise UserError(f"{path}={value!r} is neither a whole number nor memory: write it as 8 GiB or 500 MB.")
+    elif declared.type in NUMBERS and isinstance(value, str) and value != AUTO:
         raise UserError(f"{path}={value!r} is neither a {NUMBERS[declared.type]} nor {AUTO!r}.")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _check_bounds(path, value, allowed["low"], allowed["high"], allowed["above"])
@@ -126,12 +130,8 @@ def check_together(experiment: Experiment, machine: Machine) -> None:
         UserError: naming the first key that does not go with the others, and what would.
     """
     algo, hardware = experiment.algo, experiment.hardware
-    steps_a_batch = algo.batch_size_B * algo.batch_length_T
-    if algo.replay_capacity < steps_a_batch:
-        raise UserError(
-            f"algo.replay_capacity={algo.replay_capacity} is less than one batch: it has to be at least "
-            f"algo.batch_size_B x algo.batch_length_T = {steps_a_batch}."
-        )
+    if not isinstance(algo.replay_capacity, str):
+        check_capacity(experiment)
     if algo.train_actor and not algo.train_critic:
         raise UserError("algo.train_critic=False with algo.train_actor=True: an actor needs its critic; set both.")
     if algo.learner == "fast":
@@ -144,6 +144,27 @@ def check_together(experiment: Experiment, machine: Machine) -> None:
         )
     if hardware.ray_address is None:
         _check_machine(experiment, machine)
+
+
+def check_capacity(experiment: Experiment) -> None:
+    """Checks the replay's capacity, in steps, against what is drawn from it.
+
+    Raises:
+        UserError: naming the least that would do.
+    """
+    algo, num_envs = experiment.algo, experiment.hardware.num_envs
+    steps_a_batch = algo.batch_size_B * algo.batch_length_T
+    if algo.replay_capacity < steps_a_batch:
+        raise UserError(
+            f"algo.replay_capacity={algo.replay_capacity} is less than one batch: it has to be at least "
+            f"algo.batch_size_B x algo.batch_length_T = {steps_a_batch}."
+        )
+    a_stream = num_envs * (algo.batch_length_T + 1)
+    if algo.learner == "fast" and algo.replay_capacity < a_stream:
+        raise UserError(
+            f"algo.replay_capacity={algo.replay_capacity} is too small: each of the {num_envs} environments "
+            f"needs algo.batch_length_T + 1 = {algo.batch_length_T + 1} steps; at least {a_stream:,}."
+        )
 
 
 def _check_fast(experiment: Experiment) -> None:
@@ -161,12 +182,6 @@ def _check_fast(experiment: Experiment) -> None:
     for name, value in (("kernels", "graph"), ("precision", "tf32"), ("replay_device", "cuda")):
         if getattr(algo, name) == value and not on_gpu:
             raise UserError(f"algo.{name}={value} needs a learner on a GPU: use hardware=cuda, or leave it at auto.")
-    a_stream = hardware.num_envs * (algo.batch_length_T + 1)
-    if algo.replay_capacity < a_stream:
-        raise UserError(
-            f"algo.replay_capacity={algo.replay_capacity} is too small: each of the {hardware.num_envs} environments "
-            f"needs algo.batch_length_T + 1 = {algo.batch_length_T + 1} steps; at least {a_stream:,}."
-        )
 
 
 def _check_machine(experiment: Experiment, machine: Machine) -> None:

@@ -29,13 +29,15 @@ UNSHAPING = {
 class Algo(AlgoConfig):
     """AlgoConfig with every "auto" replaced; `network` is None for RLlib's learner, which has sizes of its own.
 
-    `replay_device` alone stays "auto" until the observation's size is known (runs/forecast.py).
+    Two values wait until the observation's size is known (runs/forecast.py): an "auto" of `replay_device`, and a
+    `replay_capacity` in bytes.
     """
 
     network: NetworkSize | None = None  # type: ignore[assignment]
     world_model_lr: float = 4e-5
     actor_lr: float = 4e-5
     critic_lr: float = 4e-5
+    replay_capacity: int = 1_000_000
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import Any, get_args
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -28,6 +28,11 @@ TAKES: dict[Any, str] = {
     dict[str, float]: "names with numbers, {a: 1.0}",
     dict[str, Any]: "names with values, {a: 1}",
 }
+
+
+def takes(declared: Field[Any]) -> str:
+    """What a key takes, in words; nothing for what has no words."""
+    return "a whole number or memory, as 8 GiB" if declared.metadata.get("memory") else TAKES.get(declared.type, "")
 
 
 def retell(error: Exception) -> UserError:
@@ -55,16 +60,21 @@ def _wrong_type(link: OmegaConfBaseException) -> str | None:
     """The line for a value of another type than the schema declares."""
     if not isinstance(link, ValidationError):
         return None
-    if is_dataclass(link.object_type):
-        kind = next((declared.type for declared in fields(link.object_type) if declared.name == link.key), None)
-    else:  # a value in a mapping, as env.scenario_weights.open
-        kind = next(iter(get_args(link.ref_type)[1:]), None)
-    if isinstance(kind, type) and is_dataclass(kind):
-        takes = f"keys of its own: {', '.join(declared.name for declared in fields(kind))}"
-    else:
-        takes = TAKES.get(kind, "")
+    wanted = _wanted(link)
     value = "null" if link.value is None else repr(link.value)
-    return f"{link.full_key}={value} is of the wrong type: it takes {takes}." if takes else None
+    return f"{link.full_key}={value} is of the wrong type: it takes {wanted}." if wanted else None
+
+
+def _wanted(link: ValidationError) -> str:
+    """What the schema wants where the value is."""
+    if not is_dataclass(link.object_type):  # a value in a mapping, as env.scenario_weights.open
+        return TAKES.get(next(iter(get_args(link.ref_type)[1:]), None), "")
+    declared = next((each for each in fields(link.object_type) if each.name == link.key), None)
+    if declared is None:
+        return ""
+    if isinstance(declared.type, type) and is_dataclass(declared.type):
+        return f"keys of its own: {', '.join(each.name for each in fields(declared.type))}"
+    return takes(declared)
 
 
 def _line_of_hydra(error: Exception) -> str:

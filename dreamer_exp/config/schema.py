@@ -2,7 +2,7 @@
 
 A field's `help` is what the README's table and `--help` print; `low`/`high` are inclusive bounds and `above` an
 exclusive one (checked in checks.py); `choices` are the words allowed. Fields typed `int | str` or `int | float | str`
-take the word "auto", which load.py replaces by a number.
+take the word "auto", which load.py replaces by a number; one of `memory` takes an amount of it instead (memory.py).
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,10 @@ def key(
     high: float | None = None,
     above: float | None = None,
     choices: Sequence[str] | None = None,
+    memory: bool = False,
 ) -> Any:
     """A dataclass field that carries its documentation and its allowed values."""
-    metadata = {"help": help, "low": low, "high": high, "above": above, "choices": choices}
+    metadata = {"help": help, "low": low, "high": high, "above": above, "choices": choices, "memory": memory}
     if isinstance(default, (list, dict)):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -219,7 +220,9 @@ class AlgoConfig:
     actor_grad_clip_by_global_norm: float = key(100.0, "rllib: gradient norm of the actor", above=0)
     critic_grad_clip_by_global_norm: float = key(100.0, "rllib: gradient norm of the critic", above=0)
     symlog_obs: bool = key(True, "symlog the observations (vector observations always should)")
-    replay_capacity: int = key(1_000_000, "env steps in the replay buffer", low=1)
+    replay_capacity: int | str = key(
+        1_000_000, "env steps in the replay buffer, or the memory for them", low=1, memory=True
+    )
     replay_device: str = key(
         AUTO,
         "fast: where the replay lies; auto: on the learner's GPU where the full replay takes less than half of its "

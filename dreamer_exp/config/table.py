@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dreamer_exp.config.compose import NODES, config_dir, prepare
 from dreamer_exp.config.help import options
-from dreamer_exp.config.mistakes import PRESET, TAKES
+from dreamer_exp.config.mistakes import PRESET, takes
 from dreamer_exp.config.schema import ExperimentConfig
 
 BEGIN, END = "<!-- keys: begin -->", "<!-- keys: end -->"
@@ -92,7 +92,7 @@ def _allowed(declared: Field[Any]) -> str:
         words = " ".join(f"`{word}`" for word in allowed["choices"])
         return f"list of {words}" if declared.type == list[str] else words
     low, above, high = (_bound(allowed[side]) for side in ("low", "above", "high"))
-    kind, *auto = TAKES[declared.type].removeprefix("a ").split(" or ")
+    kind, *auto = takes(declared).removeprefix("a ").split(" or ")
     bounds = [
         *([f"{low} to {high}"] if low and high else [f"{low} or more"] if low else []),
         *([f"more than {above}"] if above else []),

@@ -52,6 +52,7 @@ def plan_table(experiment: Experiment, contract: ObservationContract, machine: M
         f"{hardware.rollout_fragment_length} steps = {hardware.env_steps_per_iteration:,} env steps an iteration, "
         + ("while the learner learns" if hardware.overlap_sampling else "in turn with the learner"),
         "replay": replay_text(experiment, forecast(experiment, contract), machine),
+        "memory": memory_text(experiment, forecast(experiment, contract), machine),
         "to come": f"{iterations:,} iterations, {iterations * hardware.env_steps_per_iteration:,} env steps, "
         f"about {experiment.planned_updates():,} updates of {algo.batch_size_B} x {algo.batch_length_T} steps",
     }
@@ -92,6 +93,15 @@ def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) ->
     )
 
 
+def memory_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:
+    """What the run takes of the host at its fullest, and of how much."""
+    on_host = experiment.algo.replay_device != "cuda"
+    total = expected.beside_bytes + (expected.replay_bytes if on_host else 0)
+    parts = f"{gibibytes(expected.beside_bytes)} for processes and network"
+    parts += f", {gibibytes(expected.replay_bytes)} for the replay" if on_host else ""
+    return f"about {gibibytes(total)} of this machine's {gibibytes(machine.memory_available_bytes)} free: {parts}"
+
+
 def millions(count: int) -> str:
     """A number of parameters as text: 4.3M."""
     return f"{count / 1e6:.0f}M" if count >= 10**7 else f"{count / 1e6:.1f}M" if count >= 10**5 else f"{count:,}"
@@ -106,9 +116,11 @@ def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> li
             f"hardware.num_cpus={hardware.num_cpus}, but this machine has {machine.cpus} usable CPUs: "
             f"{hardware.num_env_runners} env runners will share them."
         )
-    room = replay_room(experiment, machine)
+    room, on_gpu = replay_room(experiment, machine), experiment.algo.replay_device == "cuda"
+    if room is not None and not on_gpu:
+        room -= expected.beside_bytes
     if room is not None and expected.replay_bytes > 0.8 * room:
-        there = "all that the GPU has" if experiment.algo.replay_device == "cuda" else "free"
+        there = "all that the GPU has" if on_gpu else "left for it"
         found.append(
             f"algo.replay_capacity={experiment.algo.replay_capacity}: the replay will hold "
             f"{gibibytes(expected.replay_bytes)}, and {gibibytes(room)} are {there}; "

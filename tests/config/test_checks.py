@@ -103,7 +103,9 @@ def test_the_baselines_allowed_are_those_there_are() -> None:
     assert set(declared.choices or ()) == set(BASELINES)
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key.takes == (int | str)], ids=str)
+@pytest.mark.parametrize(
+    "key", [key for key in KEYS if key.takes == (int | str) and not key.declared.metadata["memory"]], ids=str
+)
 def test_a_number_that_may_be_auto_takes_no_other_word(key: Key) -> None:
     with pytest.raises(UserError, match=rf"^{key.path}='many' is neither a whole number nor 'auto'\.$"):
         check(key, "many")
@@ -113,6 +115,19 @@ def test_a_number_that_may_be_auto_takes_no_other_word(key: Key) -> None:
 def test_a_learning_rate_takes_no_other_word_than_auto(key: Key) -> None:
     with pytest.raises(UserError, match=rf"^{key.path}='fast' is neither a number nor 'auto'\.$"):
         check(key, "fast")
+
+
+@pytest.mark.parametrize("amount", ["8 GiB", "500 MB", "2e9 B", "64GB", "1.5 GiB"])
+def test_the_replays_capacity_takes_memory(amount: str) -> None:
+    assert loaded(f"algo.replay_capacity={amount}").algo.replay_capacity == amount  # steps, once a step's size is known
+
+
+@pytest.mark.parametrize("word", ["many", "auto", "8 GiX", "GiB", "-1 GiB", "'8'"])
+def test_the_replays_capacity_takes_no_other_word(word: str) -> None:
+    with pytest.raises(
+        UserError, match=r"^algo\.replay_capacity='.*' is neither a whole number nor memory: write it as"
+    ):
+        loaded(f"algo.replay_capacity={word}")
 
 
 @pytest.mark.parametrize("path", ["env.name", "obs_contract.name", "hardware.name", "evaluation.name"])

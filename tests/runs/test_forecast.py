@@ -14,11 +14,21 @@ from dreamer_exp.config.sizes import FAST_SIZES, NetworkSize
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.replay import LatentReplay
+from dreamer_exp.dreamer.policy_file import build
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.hardware import Machine
 from dreamer_exp.runs.dry_run import computing, millions, plan_table, warnings
-from dreamer_exp.runs.forecast import check_memory, forecast, parameters, place_replay, replay_room
+from dreamer_exp.runs.forecast import (
+    RLLIB_WEIGHTS,
+    RUNNER_BYTES,
+    check_memory,
+    forecast,
+    gibibytes,
+    parameters,
+    place_replay,
+    replay_room,
+)
 from tests.experiments import experiment, machine
 
 GIB = 2**30
@@ -189,7 +199,71 @@ def test_a_replay_that_its_gpu_holds_or_may_hold_is_taken(gpu_bytes: int) -> Non
 
 
 def test_a_replay_on_the_gpu_takes_nothing_of_the_hosts_memory() -> None:
-    check_memory(holding(10**6, "cuda"), CONTRACT, replace(GPU, memory_available_bytes=1))
+    asked = holding(10**6, "cuda")
+    beside = forecast(asked, CONTRACT).beside_bytes
+    check_memory(asked, CONTRACT, replace(GPU, memory_available_bytes=beside))
+    with pytest.raises(UserError, match=r"^hardware\.num_env_runners=4: .* without the replay, .*fewer env runners"):
+        check_memory(asked, CONTRACT, replace(GPU, memory_available_bytes=beside - 1))
+
+
+def test_a_replay_on_the_host_has_what_the_processes_leave() -> None:
+    asked = replace(holding(10**6, "cpu"), run=replace(ON_GPU.run, train_iterations=10**6))
+    beside = forecast(asked, CONTRACT).beside_bytes
+    check_memory(asked, CONTRACT, replace(GPU, memory_available_bytes=beside + 10**6 * STEP))
+    with pytest.raises(UserError) as refused:
+        check_memory(asked, CONTRACT, replace(GPU, memory_available_bytes=beside + 10**6 * STEP - 1))
+    line = str(refused.value)
+    assert line.startswith("algo.replay_capacity=1000000: 831 floats a step make 4 GB (4.1 GiB) at the 1,000,000 steps")
+    assert line.endswith(
+        f"4.1 GiB are left for it ({gibibytes(beside + 10**6 * STEP)} free, test); at most 999,999 steps fit."
+    )
+
+
+def test_each_env_runner_takes_a_process_and_a_network_that_acts() -> None:
+    one, two = (forecast(experiment(f"hardware.num_env_runners={n}", on=GPU), CONTRACT).beside_bytes for n in (1, 2))
+    assert RUNNER_BYTES < two - one < RUNNER_BYTES + 4 * (parameters(ON_GPU, CONTRACT) or 0)
+
+
+def test_a_learner_on_the_cpu_takes_the_hosts_memory_for_itself() -> None:
+    on_cpu, on_gpu = (
+        experiment("hardware.num_gpus_per_learner=0", on=GPU),
+        experiment("hardware.num_gpus_per_learner=1", on=GPU),
+    )
+    network = 4 * 4 * (parameters(ON_GPU, CONTRACT) or 0)
+    assert forecast(on_cpu, CONTRACT).beside_bytes - forecast(on_gpu, CONTRACT).beside_bytes > network
+
+
+@pytest.mark.parametrize("size", ["nano", "XXS", "XS"])
+@pytest.mark.parametrize("observed", [4, 831])
+def test_the_weights_of_rllibs_networks_are_known_to_a_twentieth(size: str, observed: int) -> None:
+    network = {"model_size": size, "batch_length_T": 32}
+    told = {"learner": "rllib", "network": network, "observation_size": observed, "symlog_obs": True}
+    built = build({**told, "action": {"kind": "box", "size": 2}})
+    fixed, per_float = RLLIB_WEIGHTS[size]
+    assert fixed + per_float * observed == pytest.approx(sum(each.numel() for each in built.parameters()), rel=0.05)
+
+
+# A capacity in bytes
+
+
+@pytest.mark.parametrize("words", [("algo.learner=fast",), ("algo.learner=rllib",)], ids=["fast", "rllib"])
+def test_a_capacity_in_bytes_becomes_the_steps_that_they_hold(words: tuple[str, ...]) -> None:
+    asked = experiment(*words, "algo.replay_capacity=1 GiB")
+    placed = place_replay(asked, CONTRACT, machine())
+    step = forecast(placed, CONTRACT).bytes_per_step
+    assert placed.algo.replay_capacity == GIB // step
+    assert "GiB" not in placed.to_yaml()
+
+
+def test_bytes_that_hold_less_than_a_batch_are_refused_with_the_steps_they_hold() -> None:
+    with pytest.raises(UserError, match=r"^algo\.replay_capacity='1 MB' holds 227 steps: .* at least .* = 512"):
+        place_replay(experiment("algo.replay_capacity=1 MB"), CONTRACT, machine())
+
+
+def test_bytes_are_placed_by_what_they_are() -> None:
+    asked = experiment("algo.replay_capacity=30 GiB", on=GPU)
+    assert place_replay(asked, CONTRACT, GPU).algo.replay_device == "cuda"
+    assert place_replay(asked, CONTRACT, with_gpu(59)).algo.replay_device == "cpu"
 
 
 def test_a_replay_on_the_host_takes_nothing_of_the_gpus_memory() -> None:

@@ -196,6 +196,11 @@ def _nvidia_smi(environ: Mapping[str, str]) -> str | None:
 # Memory
 
 
+def memory_available(root: Path = Path("/")) -> int:
+    """Bytes that are free now, under the machine's and the cgroups' limits."""
+    return _memory(root)[1][0]
+
+
 def _memory(root: Path) -> tuple[tuple[int, str], tuple[int, str]]:
     """Total and available bytes, each with its source: the tightest of the machine and its cgroups."""
     meminfo = dict(re.findall(r"^(\w+):\s+(\d+) kB$", _read(root / "proc/meminfo"), re.MULTILINE))

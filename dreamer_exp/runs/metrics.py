@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import psutil
-
 from dreamer_exp.dreamer.algorithm import Iteration
 from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult, whole
 from dreamer_exp.runs.counters import Counters
+from dreamer_exp.runs.memory import rss, workers_rss
 from dreamer_exp.runs.names import LEARNER_METRICS
 
 
@@ -52,7 +51,8 @@ def make_row(
         "time/total_s": counters.seconds,
         "rate/env_steps_per_s": iteration.env_steps / total_s if total_s else None,
         "rate/updates_per_s": iteration.updates / iteration.update_s if iteration.update_s else None,
-        "memory/rss_bytes": psutil.Process().memory_info().rss,
+        "memory/rss_bytes": rss(),
+        "memory/env_runners_rss_bytes": workers_rss(),
         "memory/gpu_bytes": gpu_bytes(),
     }
 

@@ -59,6 +59,7 @@ ROW = (
     "rate/env_steps_per_s",
     "rate/updates_per_s",
     "memory/rss_bytes",
+    "memory/env_runners_rss_bytes",
     "memory/gpu_bytes",
 )
 

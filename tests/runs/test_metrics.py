@@ -18,7 +18,8 @@ PROMISED = """env_steps updates episodes episode_return_mean episode_return_wind
 success_rate_window collision_rate_window timeout_rate_window training_ratio_actual loss/world_model loss/decoder
 loss/reward loss/continue loss/dynamics loss/representation loss/actor loss/critic actor_entropy grad_norm/world_model
 grad_norm/actor grad_norm/critic replay/steps replay/bytes time/sample_s time/update_s time/total_s
-rate/env_steps_per_s rate/updates_per_s memory/rss_bytes memory/gpu_bytes""".split()  # noqa: SIM905  # a list literal of 31 lines reads worse
+rate/env_steps_per_s rate/updates_per_s memory/rss_bytes memory/env_runners_rss_bytes
+memory/gpu_bytes""".split()  # noqa: SIM905  # a list literal of 32 lines reads worse
 
 # what each learner reports
 FAST, RLLIB = ({key: 1.5 for key in keys if key} for keys in zip(*LEARNER_METRICS.values(), strict=True))

@@ -124,7 +124,7 @@ def test_env_runners_are_counted_apart_and_take_about_what_is_forecast() -> None
 @pytest.mark.usefixtures("ray_local")
 def test_memory_does_not_grow_once_the_replay_is_full() -> None:
     words = ("algo.replay_capacity=2000", "algo.training_ratio=0.25", "env.max_steps=500")
-    asked = nano_gym("CartPole-v1", *words, "hardware.num_envs_per_env_runner=8")
+    asked = nano_gym("CartPole-v1", *words, "hardware.num_envs_per_env_runner=8", "hardware.num_cpus=1")
     algorithm = build_algorithm(asked)
     taken = {}
     steps = 0

@@ -107,11 +107,8 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         been made, and has spoiled weights, latents and the updates after it.
         """
         started = time.perf_counter()
-        on_cpu, watch, sums = (
-            self._device.type == "cpu",
-            FirstBroken(self._device),
-            torch.zeros((), device=self._device),
-        )
+        on_cpu, sums = self._device.type == "cpu", torch.zeros((), device=self._device)
+        watch = FirstBroken(self._device, latch=not on_cpu)
         for _ in range(updates):
             before = self.own_state() if on_cpu else {}
             batch, places = self.replay.sample(self.config.batch_size_B, self.config.batch_length_T)

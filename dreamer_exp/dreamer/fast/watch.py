@@ -18,11 +18,15 @@ CARRY = "carry_"  # before the names of its parts
 class FirstBroken:
     """Looks at each update of a call, and keeps the figures and the batch of the first one that is broken.
 
-    On a GPU nothing waits: a latch, and `where` by it. `first` () is the number of the broken update in the call, from
-    0, or -1; reading it waits for the device.
+    `first` () is the number of the broken update in the call, from 0, or -1; reading it waits for the device.
+
+    Args:
+        device: of the updates.
+        latch: nothing waits for the device, which copies each batch for that; without, on a CPU, nothing is copied.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, latch: bool) -> None:
+        self._latch = latch
         self.first = torch.full((), -1.0, device=device)
         self._looks = 0
         self._held: list[Tensor] = []
@@ -32,9 +36,9 @@ class FirstBroken:
         seen = [figures, *tensors(batch).values()]
         newly = ~figures.isfinite().all() & (self.first < 0)
         self.first = torch.where(newly, float(self._looks), self.first)
-        if not self._held or (newly.device.type == "cpu" and newly):
+        if not self._held or (not self._latch and newly):
             self._held = seen
-        elif newly.device.type != "cpu":
+        elif self._latch:
             self._held = [torch.where(newly, new, old) for new, old in zip(seen, self._held, strict=True)]
         self._looks += 1
 

@@ -24,10 +24,12 @@ def batch(seed: int) -> Batch:
     )
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+@pytest.mark.parametrize(
+    ("device", "latch"), [("cpu", False), ("cpu", True), pytest.param("cuda", True, marks=needs_gpu)]
+)
 @pytest.mark.parametrize("broken", [0, 1, 3])
-def test_of_a_calls_updates_the_first_broken_one_is_kept(device: str, broken: int) -> None:
-    watch = FirstBroken(torch.device(device))
+def test_of_a_calls_updates_the_first_broken_one_is_kept(device: str, latch: bool, broken: int) -> None:
+    watch = FirstBroken(torch.device(device), latch=latch)
     for seed in range(5):
         figure = 1.0 if seed < broken else float("inf") if seed == broken else float("nan")
         watch.look(torch.tensor([0.0, figure], device=device), on(device, batch(seed)))
@@ -42,7 +44,7 @@ def on(device: str, batch: Batch) -> Batch:
 
 
 def test_a_call_without_a_broken_update_has_none() -> None:
-    watch = FirstBroken(torch.device("cpu"))
+    watch = FirstBroken(torch.device("cpu"), latch=True)
     watch.look(torch.tensor([1.0]), batch(0))
     assert float(watch.first) == -1.0
 

@@ -82,6 +82,7 @@ def run(learner: str, tmp_path_factory: pytest.TempPathFactory, ray_local: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root))
         asked = experiment(*words)
+        (root / "experiment.yaml").write_text(asked.to_yaml())
         algorithm = build_algorithm(asked)
         with pytest.raises(NonFiniteUpdate) as raised:
             train_and_break(algorithm)

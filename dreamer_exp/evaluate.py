@@ -8,13 +8,11 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import hydra
-import yaml
 from omegaconf import DictConfig
 from rich.console import Console
 
 from dreamer_exp.__main__ import report
-from dreamer_exp.config import compose, load
+from dreamer_exp.config import compose, load, reload
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of, require
@@ -64,26 +62,18 @@ def recompose(run: Path, overrides: list[str]) -> Experiment:
     """The run's experiment under further overrides.
 
     Raises:
-        UserError: the run's overrides cannot be read, or the new ones cannot work.
+        UserError: there is no experiment.yaml, or the overrides cannot work.
     """
-    kept = run / ".hydra" / "overrides.yaml"
-    if not kept.exists():
-        raise UserError(
-            f"{run}: no .hydra/overrides.yaml, so its experiment cannot be composed; name a run's directory."
-        )
-    own = yaml.safe_load(kept.read_text(encoding="utf-8"))
+    file = run / "experiment.yaml"
     if not any(word.startswith("env=") for word in overrides):
-        return _compose([*own, *overrides])
+        return _load(reload.reload(file, overrides)[0])
     # another environment: the keys that the run set for its own one mean nothing to it
     there = [word for word in overrides if word.lstrip("+").startswith(("env=", "env."))]
     rest = [word for word in overrides if word not in there]
-    return replace(_compose([*own, *rest]), env=_compose(there).env)
+    return replace(_load(reload.reload(file, rest)[0]), env=_load(compose.compose_words(there)).env)
 
 
-def _compose(overrides: list[str]) -> Experiment:
-    compose.prepare()
-    with hydra.initialize_config_dir(str(compose.config_dir()), version_base="1.3"):
-        config: DictConfig = hydra.compose("config", overrides)
+def _load(config: DictConfig) -> Experiment:
     # a policy is judged wherever its checkpoint is: what the run asked of its machine isn't asked of this one
     return load.load_experiment(config, replace(probe(), cpus=ANY_NUMBER, gpus=ANY_NUMBER))
 

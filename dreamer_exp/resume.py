@@ -4,14 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamer_exp.config import compose, load, reload
+from dreamer_exp.config import load, reload
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import Machine, probe
 from dreamer_exp.runs import names
-from dreamer_exp.runs.forecast import check_memory
+from dreamer_exp.runs.forecast import check_memory, place_replay
 from dreamer_exp.runs.status import refuse_running
 
 KEY = "resume="
@@ -44,14 +44,15 @@ def prepare(words: list[str]) -> tuple[Resumed, bool]:
     root = Path(next(word for word in words if word.startswith(KEY)).removeprefix(KEY)).resolve()
     if not (root / "experiment.yaml").exists():
         raise UserError(f"resume={root}: no experiment.yaml there; name a run's directory, outputs/<run>.")
-    composed = compose.compose_words([*compose.own_overrides(root), *words])
+    config, composed = reload.reload(root / "experiment.yaml", words)
     refuse_foreign(root, composed.trust)
     refuse_running(root)
     machine = probe()
-    experiment = load.load_experiment(reload.reload(root / "experiment.yaml", composed, words), machine)
+    experiment = load.load_experiment(config, machine)
+    contract = contract_of(experiment.env, experiment.obs_contract)
+    experiment = place_replay(experiment, contract, machine)
     changed = reload.changes(root / "experiment.yaml", experiment)
     reload.refuse_other_network(changed)
-    contract = contract_of(experiment.env, experiment.obs_contract)
     names.check_objective(experiment.run.objective, experiment.algo.learner)
     check_memory(experiment, contract, machine)
     require(experiment.env)

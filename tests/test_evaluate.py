@@ -9,13 +9,14 @@ from dreamer_exp.config.schema import CrowdNavConfig, RobotSFConfig
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.evaluate import Asked, check_contract, read_words, recompose, refuse_nothing_to_do, writable
 from dreamer_exp.runs.checkpoints import resolve
+from tests.experiments import experiment
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A quickstart's directory, as far as recomposing reads it; its preset sets env.scenario, which Robot SF lacks."""
-    (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra" / "overrides.yaml").write_text("- experiment=quickstart\n- env.lidar_noise=false\n")
+    composed = experiment("experiment=quickstart", "env.lidar_noise=false")
+    (tmp_path / "experiment.yaml").write_text(composed.to_yaml())
     return tmp_path
 
 
@@ -57,15 +58,15 @@ def test_a_run_that_was_never_evaluated_is_asked_for_episodes(run: Path) -> None
 
 
 def test_the_runs_own_words_hold(run: Path) -> None:
-    experiment = recompose(run, [])
-    assert isinstance(experiment.env, CrowdNavConfig)
-    assert (experiment.env.scenario, experiment.env.lidar_noise) == ("open", False)
+    found = recompose(run, [])
+    assert isinstance(found.env, CrowdNavConfig)
+    assert (found.env.scenario, found.env.lidar_noise) == ("open", False)
 
 
 def test_words_given_here_win(run: Path) -> None:
-    experiment = recompose(run, ["env.scenario=dense", "evaluation.episodes=7"])
-    assert isinstance(experiment.env, CrowdNavConfig)
-    assert (experiment.env.scenario, experiment.env.lidar_noise, experiment.evaluation.episodes) == ("dense", False, 7)
+    found = recompose(run, ["env.scenario=dense", "evaluation.episodes=7"])
+    assert isinstance(found.env, CrowdNavConfig)
+    assert (found.env.scenario, found.env.lidar_noise, found.evaluation.episodes) == ("dense", False, 7)
 
 
 def test_what_the_run_asked_of_its_machine_is_not_asked_of_this_one(run: Path) -> None:
@@ -74,15 +75,15 @@ def test_what_the_run_asked_of_its_machine_is_not_asked_of_this_one(run: Path) -
 
 
 def test_another_environment_takes_the_contract_and_none_of_the_old_ones_keys(run: Path) -> None:
-    experiment = recompose(run, ["env=robot_sf", "env.max_steps=300", "evaluation.episodes=7"])
-    assert isinstance(experiment.env, RobotSFConfig)
-    assert (experiment.env.max_steps, experiment.evaluation.episodes) == (300, 7)
+    found = recompose(run, ["env=robot_sf", "env.max_steps=300", "evaluation.episodes=7"])
+    assert isinstance(found.env, RobotSFConfig)
+    assert (found.env.max_steps, found.evaluation.episodes) == (300, 7)
     own = recompose(run, [])
-    check_contract(experiment, contract_of(own.env, own.obs_contract).hash)
+    check_contract(found, contract_of(own.env, own.obs_contract).hash)
 
 
-def test_a_directory_without_the_runs_words_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no \.hydra/overrides\.yaml"):
+def test_a_directory_without_an_experiment_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"experiment\.yaml cannot be read"):
         recompose(tmp_path, [])
 
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import hydra
-import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
@@ -45,12 +44,6 @@ def compose_words(overrides: Sequence[str]) -> DictConfig:
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         config: DictConfig = hydra.compose("config", list(overrides))
         return config
-
-
-def own_overrides(run: Path) -> list[str]:
-    """The words that a run was started with; none where its .hydra/ is gone."""
-    kept = run / ".hydra" / "overrides.yaml"
-    return list(yaml.safe_load(kept.read_text(encoding="utf-8")) or []) if kept.exists() else []
 
 
 def open_node(dataclass_type: type) -> DictConfig:

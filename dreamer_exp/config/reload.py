@@ -19,18 +19,18 @@ ENVS: dict[str, type] = {node().name: node for node in (schema.CrowdNavConfig, s
 SHAPES = ("algo.learner", "algo.model_size", "algo.network", "algo.symlog_obs")
 
 
-def reload(file: Path, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The config of an experiment.yaml, with those keys replaced that the overrides name.
+def reload(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
+    """The config of an experiment.yaml, with those keys replaced that the overrides name; and these composed alone.
 
     Args:
         file: a run's experiment.yaml.
-        composed: this command's config, which holds the overrides' values, checked and typed.
         overrides: as typed: `run.train_iterations=400`, `hardware=cpu`.
 
     Raises:
         UserError: no such file, one that is no experiment, or an override that only a new run can take.
     """
     tree = _read(file)
+    composed = compose.compose_words([f"env={tree['env']['name']}", *overrides])
     config = compose.open_node(schema.ExperimentConfig)
     config.env = compose.open_node(ENVS[tree["env"]["name"]])
     merged = OmegaConf.merge(config, _composed(tree))
@@ -40,9 +40,9 @@ def reload(file: Path, composed: DictConfig, overrides: Sequence[str]) -> DictCo
         if name.partition(".")[0] in OF_THIS_COMMAND:
             continue
         if word.startswith("~") or name == "experiment":
-            raise UserError(f"resume: {word} composes a new run; give the keys that shall change, as algo.gamma=0.99.")
+            raise UserError(f"{word} composes a new run; give the keys that shall change, as algo.gamma=0.99.")
         OmegaConf.update(merged, name, OmegaConf.select(composed, name), force_add=False)
-    return merged
+    return merged, composed
 
 
 def changes(file: Path, after: Experiment) -> dict[str, tuple[Any, Any]]:
@@ -66,9 +66,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"resume: {file} cannot be read ({error}); name a run's directory, outputs/<run>.") from error
+        raise UserError(f"{file} cannot be read ({error}); name a run's directory, outputs/<run>.") from error
     if not isinstance(tree, dict) or any(group not in tree for group in GROUPS) or tree["env"]["name"] not in ENVS:
-        raise UserError(f"resume: {file} is no experiment.yaml of this version; name a run's directory, outputs/<run>.")
+        raise UserError(f"{file} is no experiment.yaml of this version; name a run's directory, outputs/<run>.")
     return tree
 
 

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from dreamer_exp.dreamer.state import save_state
 from dreamer_exp.runs.directory import write_json, write_text
 from dreamer_exp.runs.provenance import now_utc
 
+POLICY = ("policy.json", "policy.safetensors")
 PROGRESS = "progress.json"  # counters and window of the run at this step
 MANIFEST = "manifest.json"
 LATEST, BEST = "latest", "best"
@@ -105,14 +106,14 @@ def resolve(path: Path) -> Path:
     """The checkpoint that a path means: a checkpoint's folder itself, or a run's best, else latest one.
 
     Raises:
-        UserError: there is none, or one of its files is not what its manifest says.
+        UserError: there is none, or its policy is not what its manifest says.
     """
     store = CheckpointStore(path / "checkpoints", keep=1)
     found = path if (path / MANIFEST).exists() else store.named(BEST) or store.named(LATEST)
     if found is None or not (found / MANIFEST).exists():
         raise UserError(f"{path}: neither a run's directory with a checkpoint nor a checkpoint; name outputs/<run>.")
     try:
-        verify(found)
+        verify(found, POLICY)
     except BrokenCheckpoint as broken:
         raise UserError(f"{broken}; name another checkpoint.") from broken
     return found
@@ -128,12 +129,15 @@ def read_manifest(checkpoint: Path) -> dict[str, Any]:
     return tree
 
 
-def verify(checkpoint: Path) -> dict[str, Any]:
-    """Holds every file against the manifest, and returns that; raises BrokenCheckpoint."""
+def verify(checkpoint: Path, only: Sequence[str] | None = None) -> dict[str, Any]:
+    """Holds every file, or only these, against the manifest, and returns that; raises BrokenCheckpoint."""
     tree = read_manifest(checkpoint)
-    for name, entry in tree["files"].items():
+    for name in only or tree["files"]:
+        entry = tree["files"].get(name, {"sha256": None})
         if not (checkpoint / name).is_file() or sha256(checkpoint / name) != entry["sha256"]:
             raise BrokenCheckpoint(f"{checkpoint / name}: missing or not what the manifest says")
+    if only:
+        return tree
     unknown = {path.relative_to(checkpoint).as_posix() for path in _files(checkpoint)} - set(tree["files"])
     if unknown:
         raise BrokenCheckpoint(f"{checkpoint / min(unknown)}: not in the manifest")

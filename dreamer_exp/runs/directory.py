@@ -30,6 +30,11 @@ class RunDirectory:
         return self.root / "provenance.json"
 
     @property
+    def patch(self) -> Path:
+        """The uncommitted changes of the checkout that ran it."""
+        return self.root / "uncommitted.patch"
+
+    @property
     def status(self) -> Path:
         """State of the run, replaced atomically."""
         return self.root / "status.json"
@@ -58,6 +63,11 @@ class RunDirectory:
     def report(self) -> Path:
         """Figures of this run."""
         return self.root / "report"
+
+    @property
+    def imagination(self) -> Path:
+        """The world model's check."""
+        return self.report / "imagination.png"
 
     @property
     def error(self) -> Path:

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp import __version__
+from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.hardware import Machine
+from dreamer_exp.runs.directory import write_text
 
+PATCH_BYTES = 2**20  # of uncommitted changes that are kept
+PACKAGE = Path(__file__).resolve().parents[1]
 PACKAGES = ("ray", "torch", "gymnasium", "numpy", "hydra-core", "omegaconf", "navground", "wandb", "robot-sf")
 
 
@@ -22,7 +26,8 @@ def collect(machine: Machine) -> dict[str, Any]:
         "started_utc": now_utc(),
         "command_line": sys.argv,
         "dreamer_exp": __version__,
-        "git": git_state(Path(__file__).resolve().parent),
+        "git": git_state(PACKAGE),
+        "robot_sf_git": git_state(robot_sf) if (robot_sf := package.folder()) else None,
         "python": platform.python_version(),
         "packages": {name: package_version(name) for name in PACKAGES},
         "machine": asdict(machine),
@@ -46,14 +51,26 @@ def package_version(name: str) -> str | None:
 def git_state(folder: Path) -> dict[str, Any] | None:
     """Commit, whether tracked files differ from it, and the hash of the difference; None outside a checkout."""
     commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None or _git(folder, "ls-files", "--error-unmatch", __file__) is None:
+    if commit is None or _git(folder, "ls-files", "--error-unmatch", str(folder / "__init__.py")) is None:
         return None  # no checkout, or one that the package merely lies in (an environment inside a project's folder)
-    diff = _git(folder, "diff", "HEAD") or ""
+    diff = difference(folder)
     return {
         "commit": commit.strip(),
         "dirty": bool(diff),
         "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
     }
+
+
+def difference(folder: Path) -> str:
+    """What `git diff HEAD` tells about a folder's checkout."""
+    return _git(folder, "diff", "--binary", "HEAD") or ""
+
+
+def save_difference(path: Path, folder: Path = PACKAGE) -> None:
+    """Writes the uncommitted changes of a package's checkout, if there are any, and not too many to keep."""
+    text = difference(folder) if git_state(folder) else ""
+    if 0 < len(text.encode()) <= PATCH_BYTES:
+        write_text(path, text)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -8,21 +8,26 @@ from typing import Any
 from rich.console import Console
 
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.dreamer.algorithm import LoopedDreamerV3, NonFiniteLoss
+from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
 from dreamer_exp.dreamer.build import build_algorithm, learner_devices
 from dreamer_exp.dreamer.cluster import ray_session
+from dreamer_exp.dreamer.nonfinite import NonFiniteLoss, NonFiniteUpdate
 from dreamer_exp.dreamer.policy import make_policy
+from dreamer_exp.dreamer.policy_file import load_policy
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.hardware import Machine
 from dreamer_exp.runs import provenance, report, resumption
 from dreamer_exp.runs.checkpoints import CheckpointStore
 from dreamer_exp.runs.counters import Counters
+from dreamer_exp.runs.diagnostics import write_diagnostics
 from dreamer_exp.runs.directory import RunDirectory, write_json, write_text
 from dreamer_exp.runs.dry_run import computing, warnings
 from dreamer_exp.runs.evaluation import Stopped, evaluate_baseline, evaluate_policy, evaluation_row, evaluation_seeds
 from dreamer_exp.runs.forecast import forecast
+from dreamer_exp.runs.imagination import draw_imagination
 from dreamer_exp.runs.logs import quiet
+from dreamer_exp.runs.memory import MemoryWatch
 from dreamer_exp.runs.metrics import blank_nonfinite, make_row
 from dreamer_exp.runs.progress import Progress
 from dreamer_exp.runs.record import Attempts, Record, reason
@@ -86,6 +91,7 @@ class Run:
         self.progress = Progress(self.console, experiment.run.train_iterations, self.shown)
         self.provenance = {**provenance.collect(machine), "contract": contract.to_dict()}
         self.record = Record(directory, experiment, self.counters, self.provenance["started_utc"])
+        self.memory = MemoryWatch(experiment, contract)
         self.write_checkpoint = Attempts("a checkpoint")
         self.best: tuple[float, ...] | None = None
         self.last_checkpoint: Path | None = None
@@ -147,6 +153,7 @@ class Run:
             self.say_resumed(self.kept, dropped)
         else:
             write_json(self.directory.provenance, self.provenance)
+            provenance.save_difference(self.directory.patch)
         write_text(self.directory.experiment, self.experiment.to_yaml())
         self.record.running()
         for line in warnings(self.experiment, forecast(self.experiment, self.contract), self.machine):
@@ -180,6 +187,19 @@ class Run:
         if self.counters.iterations:
             self.checkpoint(algorithm)
         algorithm.stop()
+        self.imagine(stop)
+
+    def imagine(self, stop: StopRequest) -> None:
+        """What the trained world model foresees, drawn beside what then happened."""
+        if self.last_checkpoint is None or not self.experiment.evaluation.episodes or stop():
+            return
+        self.progress.say("imagining")
+        try:
+            draw_imagination(load_policy(self.last_checkpoint), self.experiment, self.directory.imagination, stop)
+        except Stopped:
+            pass  # a figure that the signal cut short
+        except OSError as problem:
+            log.warning("report/imagination.png could not be drawn: %s", problem)
 
     def introduce(self, algorithm: LoopedDreamerV3) -> None:
         """Says where the run is, and on what its learner really sits."""
@@ -210,6 +230,9 @@ class Run:
         try:
             result = algorithm.train()
             self.counters.add(algorithm.last_iteration)
+            for episode in algorithm.last_iteration.episodes:
+                if episode.fault:
+                    log.warning("environment: %s", episode.fault)
             row = self.row(algorithm, result)
             self.take_down(row)
         except NonFiniteLoss as found:
@@ -226,6 +249,8 @@ class Run:
         broken = blank_nonfinite(row)
         self.record.row(row)
         self.progress.show(row)
+        if line := self.memory.look(row):
+            log.warning("%s", line)
         if broken:
             raise NonFiniteLoss(f"not finite after {self.counters.updates} updates: {', '.join(broken)}")
 
@@ -236,6 +261,7 @@ class Run:
             Diverged: it happened before, or there is no checkpoint.
         """
         kept = resumption.newest_or_none(self.checkpoints)
+        self.diagnose(algorithm, found, kept)
         if self.recovered or kept is None:
             raise Diverged(f"{found}{'' if kept else '; there was no checkpoint to go back to'}") from found
         self.recovered = True
@@ -244,6 +270,19 @@ class Run:
         self.go_back_to(kept)
         resumption.take_up(algorithm, kept)
         algorithm.reseed_replay(1)
+
+    def diagnose(self, algorithm: LoopedDreamerV3, found: NonFiniteLoss, kept: Kept | None) -> None:
+        """Keeps what the broken update is understood by, as far as the learner knows it."""
+        told = reason(found)
+        if not isinstance(told, NonFiniteUpdate):
+            return
+        try:
+            checkpoint = kept.checkpoint if kept else None
+            folder = write_diagnostics(self.directory.root, told, algorithm, self.contract, checkpoint)
+        except OSError as problem:
+            log.warning("diagnostics/ could not be written: %s", problem)
+        else:
+            log.warning("what it is understood by lies in %s", folder)
 
     def row(self, algorithm: LoopedDreamerV3, result: dict[str, Any]) -> dict[str, Any]:
         """The metrics row of the iteration just done."""

@@ -23,7 +23,6 @@ from ray.rllib.utils.numpy import one_hot
 from dreamer_exp.dreamer import replay_file
 from dreamer_exp.dreamer.env_runner import CandidEnvRunner
 from dreamer_exp.dreamer.episodes import finished
-from dreamer_exp.dreamer.nonfinite import NonFiniteLoss as NonFiniteLoss  # noqa: PLC0414  # runs takes it from here
 from dreamer_exp.dreamer.nonfinite import NonFiniteUpdate, figures_of, is_nonfinite
 from dreamer_exp.dreamer.replay import SeededEpisodeReplay
 from dreamer_exp.envs.episode import EpisodeResult

@@ -249,7 +249,7 @@ def test_a_policy_is_refused_by_an_environment_with_another_contract(three_itera
 
 def test_a_checkpoint_that_was_changed_is_not_loaded(three_iterations: Any, tmp_path: Path) -> None:
     shutil.copytree(three_iterations[1].root, tmp_path / "run")
-    for state in (tmp_path / "run" / "checkpoints").glob("*/rllib/algorithm_state.pkl"):
+    for state in (tmp_path / "run" / "checkpoints").glob("*/policy.safetensors"):
         state.write_bytes(b"changed")
     done = evaluate(str(tmp_path / "run"))
     assert done.returncode == 2
@@ -319,7 +319,8 @@ def test_a_failure_is_told_in_one_line_and_recorded(tmp_path: Path, learner: str
         cwd=tmp_path, env=environment(PYTHONPATH=path), capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1, done.stderr
+    told = [line for line in done.stderr.splitlines() if "environment: " not in line]  # each fault is told as it comes
+    assert len(told) == 1, done.stderr
     directory = only_run(tmp_path)
     assert read_json(directory.status)["state"] == "failed"
     assert "reward is nan" in read_json(directory.summary)["error"]["message"]

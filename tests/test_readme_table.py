@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ def test_every_row_has_four_cells_and_each_of_them_says_something() -> None:
 
 
 @pytest.mark.parametrize(
-    "group", [declared.name for declared in fields(ExperimentConfig) if declared.name != "dry_run"]
+    "group", [declared.name for declared in fields(ExperimentConfig) if is_dataclass(declared.type)]
 )
 def test_every_group_is_listed_with_its_options(group: str) -> None:
     (line,) = [line for line in TABLE.splitlines() if line.startswith(f"**`{group}`**")]

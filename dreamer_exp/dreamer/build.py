@@ -17,7 +17,7 @@ from dreamer_exp.dreamer.episodes import EpisodeCallback
 from dreamer_exp.dreamer.fast.algorithm import FastDreamerV3
 from dreamer_exp.dreamer.fast.config import FastDreamerV3Config
 from dreamer_exp.dreamer.fast.env_runner import FastEnvRunner
-from dreamer_exp.envs.make import make_training_env
+from dreamer_exp.envs.make import make_guarded_env
 
 ENV_NAME = "dreamer_exp"
 # keys that aren't RLlib's: they name an option, or are consumed before (learner) or outside (Ray) of its config
@@ -50,7 +50,7 @@ def build_algorithm(experiment: Experiment) -> LoopedDreamerV3:
 def build_config(experiment: Experiment) -> DreamerV3Config:
     """RLlib's config of the experiment."""
     algo, hardware = experiment.algo, experiment.hardware
-    register_env(ENV_NAME, lambda _: make_training_env(experiment.env, experiment.obs_contract))
+    register_env(ENV_NAME, lambda _: make_guarded_env(experiment.env, experiment.obs_contract))
     fast = algo.learner == "fast"
     config = FastDreamerV3Config(FastDreamerV3) if fast else DreamerV3Config(LoopedDreamerV3)
     config.environment(ENV_NAME)

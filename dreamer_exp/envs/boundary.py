@@ -1,4 +1,4 @@
-"""Where training meets the environment: a fault ends the episode, is counted, and past a limit stops the run."""
+"""Where a run meets the environment: a fault ends the episode, is counted, and past a limit stops the run."""
 
 from typing import Any, SupportsFloat
 

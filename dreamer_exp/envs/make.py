@@ -12,22 +12,22 @@ from dreamer_exp.envs.contract import ContractEnv, ObservationContract, build_co
 RawEnv = gymnasium.Env[Any, Any]
 
 
-def make_env(env: EnvConfig, contract: ObsContractConfig) -> ContractEnv:
+def make_env(env: EnvConfig, contract: ObsContractConfig, render_mode: str | None = None) -> ContractEnv:
     """The environment that the policy sees: one float32 vector in, actions in [-1, 1] or Discrete out.
 
     Raises:
         UserError: the environment cannot be made, or does not fit the contract.
     """
-    return ContractEnv(make_raw_env(env), contract)
+    return ContractEnv(make_raw_env(env, render_mode), contract)
 
 
-def make_training_env(env: EnvConfig, contract: ObsContractConfig) -> Boundary:
-    """The same for an env runner: up to `env.max_faults` broken observations and rewards end their episode alone.
+def make_guarded_env(env: EnvConfig, contract: ObsContractConfig, render_mode: str | None = None) -> Boundary:
+    """The same for a run: up to `env.max_faults` broken observations and rewards end their episode alone.
 
     Raises:
         UserError: as `make_env`.
     """
-    return Boundary(make_env(env, contract), env.max_faults)
+    return Boundary(make_env(env, contract, render_mode), env.max_faults)
 
 
 def make_raw_env(env: EnvConfig, render_mode: str | None = None) -> RawEnv:

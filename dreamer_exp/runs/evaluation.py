@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import make_baseline
-from dreamer_exp.envs.contract import ContractEnv
-from dreamer_exp.envs.episode import COLLISIONS, SUCCESS, TIMEOUT, EpisodeResult, result_of
-from dreamer_exp.envs.make import evaluation_options, make_raw_env
+from dreamer_exp.envs.episode import COLLISIONS, FAULT, SUCCESS, TIMEOUT, EpisodeResult, result_of
+from dreamer_exp.envs.make import evaluation_options, make_guarded_env, make_raw_env
 from dreamer_exp.runs import baseline_cache
 from dreamer_exp.runs.metrics import mean
 
@@ -100,7 +99,7 @@ def run_batch(
 ) -> list[EpisodeResult]:
     """The episodes of these seeds side by side, each in an env of its own; raises Stopped when told to."""
     with lent_random_streams(seeds[0]):
-        envs = [ContractEnv(make_raw_env(experiment.env, render_mode), experiment.obs_contract) for _ in seeds]
+        envs = [make_guarded_env(experiment.env, experiment.obs_contract, render_mode) for _ in seeds]
         policy = make_policy(len(seeds), seeds[0])
         observations = np.stack(
             [begin_episode(experiment, env, seed)[0] for env, seed in zip(envs, seeds, strict=True)]
@@ -154,6 +153,8 @@ def _drive_baseline(experiment: Experiment, name: str, should_stop: Callable[[],
             if should_stop():
                 raise Stopped
             observation, reward, terminated, truncated, info = env.step(baseline.act(observation))
+            if not math.isfinite(reward):
+                reward, truncated, info = 0.0, True, {"outcome": FAULT}
             total, length, done = total + float(reward), length + 1, terminated or truncated
         results.append(result_of(info, total, length))
     env.close()
@@ -189,7 +190,8 @@ def evaluation_row(
     """One row of evaluation.jsonl: rates with their 95 % Wilson intervals, means, and every episode.
 
     What no episode tells is None: a Gymnasium task has no outcomes, hence no rates; `time_to_goal_s_mean` is over
-    successes; `min_clearance_m_*` over episodes with pedestrians.
+    successes; `min_clearance_m_*` over episodes with pedestrians. An episode that a fault of the environment cut off
+    (`faults` counts them) stays in the rates, as no success, so that they are over the same list every time.
     """
     clearances = [result.min_clearance for result in results if result.min_clearance is not None]
     return {
@@ -197,9 +199,10 @@ def evaluation_row(
         "env_steps": env_steps,
         "updates": updates,
         "episodes": len(results),
+        "faults": sum(result.outcome == FAULT for result in results),
         "return_mean": mean(result.episode_return for result in results),
         "length_mean": mean(result.length for result in results),
-        **_rates([result for result in results if result.outcome is not None]),
+        **_rates(results),
         "spl": mean(result.spl for result in results if result.spl is not None),
         "time_to_goal_s_mean": mean(r.time_s for r in results if r.outcome == SUCCESS and r.time_s is not None),
         "min_clearance_m_mean": mean(clearances),
@@ -208,8 +211,11 @@ def evaluation_row(
     }
 
 
-def _rates(told: list[EpisodeResult]) -> dict[str, Any]:
+def _rates(results: list[EpisodeResult]) -> dict[str, Any]:
     """How often each outcome was reached by episodes that have one, with intervals; `collision` is any kind of it."""
+    told = [result for result in results if result.outcome is not None]
+    if all(result.outcome == FAULT for result in told):
+        told = []  # a fault alone doesn't tell that the task has outcomes
     happened = {kind: [result.outcome == kind for result in told] for kind in (SUCCESS, *COLLISIONS, TIMEOUT)}
     happened["collision"] = [result.collided for result in told]
     row: dict[str, Any] = {}

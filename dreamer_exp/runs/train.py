@@ -230,9 +230,8 @@ class Run:
         try:
             result = algorithm.train()
             self.counters.add(algorithm.last_iteration)
-            for episode in algorithm.last_iteration.episodes:
-                if episode.fault:
-                    log.warning("environment: %s", episode.fault)
+            if faults := [episode.fault for episode in algorithm.last_iteration.episodes if episode.fault]:
+                log.warning("environment: %s%s", faults[-1], f" (the last of {len(faults)})" if faults[1:] else "")
             row = self.row(algorithm, result)
             self.take_down(row)
         except NonFiniteLoss as found:

@@ -12,7 +12,7 @@ from dreamer_exp.config.schema import GymConfig, ObsContractConfig
 from dreamer_exp.envs.boundary import Boundary
 from dreamer_exp.envs.contract import ContractEnv, ContractError, Fault
 from dreamer_exp.envs.episode import result_of, whole
-from dreamer_exp.envs.make import make_env, make_training_env
+from dreamer_exp.envs.make import make_env, make_guarded_env
 
 ACTION = np.zeros(1, np.float32)
 NAN, INF = float("nan"), float("inf")
@@ -144,10 +144,10 @@ def test_a_faulty_episode_counts_as_no_whole_one() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*(different from the unwrapped|For Box action|A Box observation space)")
 def test_it_passes_gymnasiums_checker() -> None:
-    check_env(make_training_env(GymConfig(), ObsContractConfig("vector")), skip_render_check=True)
+    check_env(make_guarded_env(GymConfig(), ObsContractConfig("vector")), skip_render_check=True)
 
 
 def test_it_stands_round_training_environments_alone() -> None:
     asked = GymConfig(), ObsContractConfig("vector")
-    assert isinstance(make_training_env(*asked), Boundary)
+    assert isinstance(make_guarded_env(*asked), Boundary)
     assert isinstance(make_env(*asked), ContractEnv)

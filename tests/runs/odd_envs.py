@@ -43,5 +43,17 @@ class Careless(Blind):
         return np.zeros(1, np.float32), drawn, False, False, {}
 
 
-for kind in (Blind, Mute, Careless):
+class Broken(Blind):
+    """Its third reward is none."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Vector, dict[str, Any]]:
+        self.steps = 0
+        return super().reset()
+
+    def step(self, action: Any) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        return np.zeros(1, np.float32), float("nan") if self.steps == 3 else 1.0, False, False, {}
+
+
+for kind in (Blind, Mute, Careless, Broken):
     gymnasium.register(f"{kind.__name__}-v0", kind)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from dreamer_exp.envs.contract import Fault
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.runs.evaluation import (
     Stopped,
@@ -103,6 +104,21 @@ def test_a_watch_sees_every_episode_from_its_reset_to_its_last_step() -> None:
     assert [seen.count(seed) for seed in (7, 8)] == [length + 1 for length in lengths]
 
 
+def test_a_fault_of_the_environment_ends_its_episode_alone() -> None:
+    results = evaluate_policy(nano_gym("Broken-v0"), Noisy)
+    assert [(result.outcome, result.episode_return, result.length) for result in results] == [("fault", 2.0, 3)] * 2
+
+
+def test_a_fault_ends_a_baselines_episode_alone() -> None:
+    results = evaluate_baseline(nano_gym("Broken-v0"), "random")
+    assert [(result.outcome, result.episode_return, result.length) for result in results] == [("fault", 2.0, 3)] * 2
+
+
+def test_a_fault_past_the_limit_fails_the_evaluation() -> None:
+    with pytest.raises(Fault, match="reward is nan"):
+        evaluate_policy(nano_gym("Broken-v0", "env.max_faults=0"), Noisy)
+
+
 def test_an_evaluation_can_be_stopped() -> None:
     with pytest.raises(Stopped):
         evaluate_policy(nano(), Still, should_stop=lambda: True)
@@ -140,6 +156,17 @@ def test_clearance_is_over_episodes_with_pedestrians() -> None:
     results = [EpisodeResult(0.0, 1, outcome="success", min_clearance=metres) for metres in (0.5, None, 1.5)]
     row = evaluation_row("dreamerv3", 0, 0, results, seeds=[1, 2, 3])
     assert (row["min_clearance_m_mean"], row["min_clearance_m_min"]) == (1.0, 0.5)
+
+
+def test_an_episode_cut_off_by_a_fault_is_no_success() -> None:
+    results = [EpisodeResult(5.0, 10, outcome="success"), EpisodeResult(1.0, 3, outcome="fault")]
+    row = evaluation_row("dreamerv3", 0, 0, results, seeds=[1, 2])
+    assert (row["success_rate"], row["timeout_rate"], row["faults"]) == (0.5, 0.0, 1)
+
+
+def test_a_fault_gives_no_rates_to_a_task_that_has_none() -> None:
+    results = [EpisodeResult(5.0, 10), EpisodeResult(1.0, 3, outcome="fault")]
+    assert evaluation_row("dreamerv3", 0, 0, results, seeds=[1, 2])["success_rate"] is None
 
 
 def test_what_a_task_does_not_tell_is_null() -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.end_to_end
 
 WORDS = (*NANO, "hardware.num_env_runners=0", "run.checkpoint_every=2", "tracking=none")
 TIMES = ("time/", "rate/", "memory/")
-KILLS = int(os.environ.get("DREAMER_EXP_KILLS", "3"))  # 20 was run by hand: README, "Resuming"
+KILLS = int(os.environ.get("DREAMER_EXP_KILLS", "3"))
 
 
 def start(*words: str) -> subprocess.Popen[str]:
@@ -194,7 +194,7 @@ def test_killed_at_random_moments_it_resumes_without_a_lost_or_a_doubled_row(tmp
         process = start(*words) if kill == 0 else start(f"resume={root}")
         before = len(CheckpointStore(root / "checkpoints", 1).all())
         newest = (root / "checkpoints" / "latest").read_text() if before else ""
-        wait_for_another_checkpoint(root, newest)
+        wait_for_another_checkpoint(process, root, newest)
         time.sleep(3 * moments.random())
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -216,8 +216,9 @@ def read_whole(path: Path) -> list[str]:
     return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
-def wait_for_another_checkpoint(root: Path, before: str) -> None:
+def wait_for_another_checkpoint(process: subprocess.Popen[str], root: Path, before: str) -> None:
     for _ in range(600):
+        assert process.poll() is None, process.communicate()
         latest = root / "checkpoints" / "latest"
         if latest.exists() and latest.read_text() != before:
             return

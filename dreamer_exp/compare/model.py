@@ -13,13 +13,14 @@ class Run:
 
     root: Path
     name: str  # relative to the folder that all compared runs share
-    state: str  # running | finished | failed | interrupted | dead (says running, its process is gone) | unknown
+    state: str  # running, finished, failed, interrupted, dead (says running, its process is gone), not started, unknown
     error: str | None  # "Type: first line", of a run that failed
     config: dict[str, Any]  # experiment.yaml, flattened: {"algo.horizon_H": 15, ...}
     provenance: dict[str, Any]  # provenance.json
     rows: dict[str, np.ndarray]  # result.jsonl by column, float64 [rows], NaN for null; always has "env_steps"
     evaluations: tuple[dict[str, Any], ...]  # evaluation.jsonl: the policy's and the baselines' rows
     faults: tuple[str, ...] = ()  # one line each: file, and what is wrong with it
+    columns: tuple[str, ...] = ()  # all that result.jsonl has; `rows` may hold a choice of them
 
 
 @dataclass(frozen=True)

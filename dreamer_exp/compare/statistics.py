@@ -9,7 +9,6 @@ from dreamer_exp.compare.model import Interval
 SEED = 0  # of the resampling: equal runs give equal intervals
 RESAMPLES = 2000
 PERCENTILES = (2.5, 97.5)  # of the resampled means: a 95 % interval
-AT_ONCE = 2_000_000  # numbers that one step of the resampling holds
 
 
 def interquartile_mean(values: np.ndarray) -> float:
@@ -37,39 +36,42 @@ def iqm_interval(values: np.ndarray, strata: Sequence[np.ndarray]) -> Interval:
 
 def iqm_band(values: np.ndarray, strata: Sequence[np.ndarray], resamples: int) -> tuple[np.ndarray, np.ndarray]:
     """Both ends of the bootstrap intervals of values [points, runs]: NaN where fewer than two runs have one."""
-    drawn = _draw(strata, values.shape[1], resamples)
+    means = resampled_iqm(values, _draw(strata, values.shape[1], resamples))
     ends = np.full((2, len(values)), np.nan)
-    step = max(1, AT_ONCE // max(1, drawn.size))
-    for first in range(0, len(values), step):
-        part = values[first : first + step]
-        ends[:, first : first + step] = np.nanpercentile(resampled_iqm(part, drawn), PERCENTILES, axis=1)
-    ends[:, np.count_nonzero(~np.isnan(values), axis=1) < 2] = np.nan
+    told = np.count_nonzero(~np.isnan(values), axis=1)
+    whole = told == values.shape[1]
+    some = ~whole & (told > 1)  # a resample may draw none of those that have a value
+    ends[:, whole] = np.percentile(means[whole], PERCENTILES, axis=1)
+    ends[:, some] = np.nanpercentile(means[some], PERCENTILES, axis=1)
+    ends[:, told < 2] = np.nan
     return ends[0], ends[1]
 
 
 def resampled_iqm(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Interquartile means [points, resamples] of values [points, runs], each run taken drawn [resamples, runs] times.
+    """Interquartile means [points, resamples] of values [points, runs], each run taken drawn [runs, resamples] times.
 
-    Each point's runs are sorted once; a resample then weighs them by how often it drew them, and the quarters at both
-    ends are cut off the weights. NaN where a resample drew none that has a value.
+    Each point's runs are sorted once. Going up from the lowest, a resample weighs them by how often it drew them, and
+    a quarter of its weight is cut off at each end. NaN where a resample drew no run that has a value.
     """
     order = np.argsort(values, axis=1)  # NaN last
     ordered = np.take_along_axis(values, order, axis=1)
-    drawn_ordered = np.moveaxis(drawn[:, order], 0, 1)  # [points, resamples, runs]
-    drawn_ordered = drawn_ordered * ~np.isnan(ordered)[:, None, :]
-    reached = np.cumsum(drawn_ordered, axis=2)
-    total = reached[:, :, -1:]
+    total = (~np.isnan(values)).astype(np.int32) @ drawn  # [points, resamples]
     cut = total // 4
-    inside = np.diff(np.clip(reached, cut, total - cut), axis=2, prepend=cut)
+    below, reached, sums = cut, np.zeros_like(total), np.zeros(total.shape)
+    for rank in range(values.shape[1]):
+        reached += drawn[order[:, rank]]
+        inside = np.clip(reached, cut, total - cut)
+        sums += (inside - below) * np.nan_to_num(ordered[:, rank, None])
+        below = inside
     with np.errstate(invalid="ignore"):
-        means: np.ndarray = np.einsum("prn,pn->pr", inside, np.nan_to_num(ordered)) / (total - 2 * cut)[:, :, 0]
-    return means
+        return sums / (total - 2 * cut)
 
 
 def _draw(strata: Sequence[np.ndarray], runs: int, resamples: int) -> np.ndarray:
-    """How often each resample takes each run [resamples, runs]."""
+    """How often each resample takes each run [runs, resamples]."""
     generator = np.random.default_rng(SEED)
-    drawn = np.zeros((resamples, runs), dtype=np.int32)
+    drawn = np.zeros((runs, resamples), dtype=np.int32)
     for stratum in strata:
-        drawn[:, stratum] = generator.multinomial(len(stratum), np.full(len(stratum), 1 / len(stratum)), resamples)
+        share = np.full(len(stratum), 1 / len(stratum))
+        drawn[stratum] = generator.multinomial(len(stratum), share, resamples).T
     return drawn

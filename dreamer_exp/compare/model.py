@@ -52,6 +52,27 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """Something that is not the same in all runs."""
+
+    kind: str  # config | code | hardware | status
+    key: str
+    values: tuple[tuple[str, int], ...]  # each value as a word, and how many runs have it
+    goes_with: str | None = None  # the first key of the same kind that tells the same runs apart
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two groups: which one is better, and whether the runs are enough to say so."""
+
+    better: str  # label of the group whose runs win more often
+    other: str
+    probability: Interval  # of improvement: that a run of `better` beats one of `other`, with its 95 % interval
+    decided: bool
+    more_seeds: int | None  # of each group, that would decide it if the probability stayed; None: over a hundred
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Everything that the table, the files, the figures and the page show."""
 
@@ -63,3 +84,9 @@ class Comparison:
     findings: tuple[str, ...] = ()  # in words: "A beats B (P = 0.97)"
     faults: tuple[str, ...] = ()  # of paths that hold no run, and of every run
     statistics: tuple[dict[str, Any], ...] = field(default=())  # one tree a group, in the order of `groups`, for JSON
+    differences: tuple[Difference, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    by: str | None = None  # the key whose value makes a group, where one was asked for
+    rest: tuple[str, ...] = ()  # with `by`: keys that differ within groups, over which the figures are taken together
+    threshold: float | None = None  # that `statistics` tells the time to
+    lower_is_better: bool = False

@@ -1,17 +1,12 @@
-"""A run's metric over env steps or seconds, and what its name tells: where it stands, and which way is better."""
+"""A run's metric over env steps or over seconds."""
 
 import numpy as np
 
+from dreamer_exp.compare.metric import EVALUATION, POLICY
 from dreamer_exp.compare.model import Run
 from dreamer_exp.compare.read import SECONDS, STEPS
 
-EVALUATION = "evaluation/"  # before the name of a figure that evaluation.jsonl has
-POLICY = "dreamerv3"  # whose evaluations count; the others' are baselines
 LABELS = {"env_steps": "env steps", "wall": "wall time [s]"}  # of the two axes
-LOWER_IS_BETTER = (
-    "loss/", "grad_norm/", "grad_max/", "time/", "time_", "memory/", "replay/bytes",
-    "collision", "pedestrian_collision", "wall_collision", "robot_collision", "timeout", "faults", "env_faults",
-)  # fmt: skip  # how names of such metrics begin
 
 Series = tuple[np.ndarray, np.ndarray]
 """x and y, float64 [points] each; x ascends, and nothing is NaN."""
@@ -28,17 +23,6 @@ def series(run: Run, metric: str, at: str) -> Series:
     told = ~(np.isnan(x) | np.isnan(values))
     order = np.argsort(x[told], kind="stable")
     return x[told][order], values[told][order]
-
-
-def after_training(run: Run, metric: str, at: str) -> Series:
-    """As `series`, without what was there before the first step: what final and best figures are taken from."""
-    x, values = series(run, metric, at)
-    return x[x > 0], values[x > 0]
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether of two values the smaller one is the better one: losses, times, memory, collisions."""
-    return metric.removeprefix(EVALUATION).startswith(LOWER_IS_BETTER)
 
 
 def _evaluations(run: Run, name: str) -> Series:

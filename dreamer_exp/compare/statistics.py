@@ -64,7 +64,8 @@ def resampled_iqm(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         sums += (inside - below) * np.nan_to_num(ordered[:, rank, None])
         below = inside
     with np.errstate(invalid="ignore"):
-        return sums / (total - 2 * cut)
+        sums /= total - 2 * cut
+    return sums
 
 
 def _draw(strata: Sequence[np.ndarray], runs: int, resamples: int) -> np.ndarray:

@@ -1,0 +1,71 @@
+"""What one run came to under a metric: its last and its best value, and when it first reached a level."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dreamer_exp.compare.metric import POLICY, lower_is_better
+from dreamer_exp.compare.model import Run
+from dreamer_exp.compare.read import SECONDS, STEPS
+from dreamer_exp.compare.series import series
+from dreamer_exp.envs.episode import SUCCESS
+
+FAR_ENOUGH = 0.5  # of the env steps of its group's furthest run: from there on a run counts
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run's figures. The metric's value before the first step is none of them."""
+
+    run: Run
+    final: float  # NaN: no value yet
+    best: float
+    env_steps: float  # that it did; 0 without rows
+    wall_s: float
+
+
+def outcome(run: Run, metric: str) -> Outcome:
+    """The run's figures under the metric; what is best is the least of a loss, and the most of a return."""
+    x, values = series(run, metric, STEPS)
+    values = values[x > 0]
+    best = np.min if lower_is_better(metric) else np.max
+    return Outcome(
+        run=run,
+        final=float(values[-1]) if len(values) else float("nan"),
+        best=float(best(values)) if len(values) else float("nan"),
+        env_steps=_last(run.rows[STEPS]),
+        wall_s=_last(run.rows[SECONDS]),
+    )
+
+
+def counted(outcomes: list[Outcome]) -> list[Outcome]:
+    """Those of a group that its figures are over: they have a value, and went at least half as far as the furthest.
+
+    A run that broke at its start, or began a minute ago, tells little of where its setting leads.
+    """
+    furthest = max((told.env_steps for told in outcomes), default=0.0)
+    return [told for told in outcomes if not np.isnan(told.final) and told.env_steps >= FAR_ENOUGH * furthest]
+
+
+def time_to(run: Run, metric: str, at: str, level: float) -> float:
+    """Env steps or seconds until the metric first was at the level or better; infinite where it never was."""
+    x, values = series(run, metric, at)
+    reached = x[values <= level if lower_is_better(metric) else values >= level]
+    return float(reached[0]) if len(reached) else float("inf")
+
+
+def successes(run: Run) -> tuple[int, int]:
+    """Successful episodes and all episodes of the last evaluation after training; (0, 0) where there is none.
+
+    An episode that broke off on a fault is no success, as in the evaluation's own rate (runs/evaluation.py).
+    """
+    rows = [row for row in run.evaluations if row["policy"] == POLICY and row[STEPS] > 0]
+    if not rows or rows[-1].get("success_rate") is None:
+        return 0, 0
+    counts = rows[-1].get("outcome_counts", {})
+    return counts.get(SUCCESS, 0), sum(counts.values())
+
+
+def _last(column: np.ndarray) -> float:
+    known = column[~np.isnan(column)]
+    return float(known[-1]) if len(known) else 0.0

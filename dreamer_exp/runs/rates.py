@@ -1,0 +1,13 @@
+"""How sure a rate is."""
+
+import math
+
+
+def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> list[float] | None:
+    """Wilson's score interval of a rate (E. B. Wilson, JASA 22:209, 1927, eq. 3); None without trials."""
+    if trials == 0:
+        return None
+    rate, shrink = successes / trials, 1 + z * z / trials
+    centre = (rate + z * z / (2 * trials)) / shrink
+    half = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials)) / shrink
+    return [max(0.0, centre - half), min(1.0, centre + half)]

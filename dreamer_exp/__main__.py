@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from dreamer_exp import resume
-from dreamer_exp.config import compose, help, load, mistakes
+from dreamer_exp.config import compose, help, load, mistakes, multirun
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import probe
 from dreamer_exp.runs import directory, dry_run, names
 from dreamer_exp.runs.forecast import check_memory, place_replay
+from dreamer_exp.sweeps import again
+from dreamer_exp.sweeps.job import JobFailed, run_job
+from dreamer_exp.sweeps.plan import make_plan, show_plan
+from dreamer_exp.sweeps.session import run_sweep
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 TRACEBACKS = os.environ.get(FULL_ERROR) == "1"  # asked for by the user, before main() sets it for its own end
@@ -27,9 +32,13 @@ TRACEBACKS = os.environ.get(FULL_ERROR) == "1"  # asked for by the user, before 
 
 @hydra.main(version_base="1.3", config_path=str(compose.config_dir()), config_name="config")  # type: ignore[untyped-decorator]
 def compose_and_run(config: DictConfig) -> float | None:
-    """One job: returns the run's objective, which a sweeper can optimise."""
-    output = Path(HydraConfig.get().runtime.output_dir)
+    """One run: returns its objective, which a sweeper can optimise. Under -m a job, in a process of its own."""
+    hydra_config = HydraConfig.get()
+    output = Path(hydra_config.runtime.output_dir)
+    if hydra_config.mode == RunMode.MULTIRUN:
+        return job(config, hydra_config)
     try:
+        multirun.refuse_without_flag(config)
         machine = probe()
         experiment = load.load_experiment(config, machine)
         contract = contract_of(experiment.env, experiment.obs_contract)
@@ -58,6 +67,17 @@ def compose_and_run(config: DictConfig) -> float | None:
         return fail(error)
 
 
+def job(config: DictConfig, hydra_config: HydraConf) -> float | None:
+    """A sweep's job, watched in its own process; its objective."""
+    output = Path(hydra_config.runtime.output_dir)
+    try:
+        return run_job(config, hydra_config.job.num, hydra_config.job.override_dirname, output)
+    except JobFailed:
+        if hydra_config.runtime.choices["hydra/sweeper"] != "basic":
+            raise  # a sweeper that looks for the best setting has to know
+        return None  # job.json has it; Hydra's own sweeper would print it amid the table, and begin no further batch
+
+
 def go_on(words: list[str]) -> None:
     """`resume=...`: composes nothing new, and makes no directory."""
     run, is_dry = resume.prepare(words)
@@ -69,7 +89,7 @@ def go_on(words: list[str]) -> None:
         from dreamer_exp.runs.record import RunFailed
         from dreamer_exp.runs.train import train
     try:
-        train(run.experiment, run.contract, run.machine, run.root, run.changed)
+        train(run.experiment, run.contract, run.machine, run.root, resumed=run.changed)
     except RunFailed as failed:
         print(f"dreamer_exp: {failed}", file=sys.stderr)
         sys.exit(1)
@@ -83,27 +103,31 @@ def forget(output: Path) -> None:
             directory.remove_if_empty(output.parent)
 
 
-class JobFailed(Exception):
-    """A job of a sweep failed, and has been told."""
+def sweep(words: list[str]) -> int:
+    """`-m ...`: many runs, one process for each; returns the exit code."""
+    machine = probe()
+    plan = make_plan(words, machine)
+    if plan.dry_run:
+        show_plan(plan)
+        return 0
+
+    def launch(decided: list[str]) -> None:
+        sys.argv[1:] = decided
+        compose_and_run()
+
+    return run_sweep(plan, machine, launch)
 
 
 def fail(error: Exception) -> NoReturn:
-    """Ends a single run with its exit code; in a sweep tells the job's fault, and lets Hydra go on with the others."""
-    job = HydraConfig.get()
-    if job.mode == RunMode.MULTIRUN:
-        report(error, f"job {job.job.num} ({job.job.override_dirname}): ")
-        raise JobFailed from error
+    """Ends a run with its exit code."""
     sys.exit(report(error))
 
 
-def report(error: Exception, where: str = "") -> int:
+def report(error: Exception) -> int:
     """Prints an error in one line (under HYDRA_FULL_ERROR=1 also its traceback); returns the exit code: a user's
     mistake 2, else 1."""
     if TRACEBACKS:
         traceback.print_exception(error)
-    if isinstance(error, JobFailed):
-        print("dreamer_exp: not every job of the sweep succeeded; the lines above say which failed.", file=sys.stderr)
-        return 1
     if isinstance(error, OSError) and not isinstance(error, mistakes.MISTAKES):
         print(
             f"dreamer_exp: the run's directory cannot be written ({error}); choose hydra.run.dir=...", file=sys.stderr
@@ -111,7 +135,7 @@ def report(error: Exception, where: str = "") -> int:
         return 1
     composing = not HydraConfig.initialized()  # Hydra raises bare ValueErrors too: algo=3, env=null
     mistake = composing or isinstance(error, (UserError, *mistakes.MISTAKES))
-    print(f"dreamer_exp: {where}{mistakes.retell(error) if mistake else error}", file=sys.stderr)
+    print(f"dreamer_exp: {mistakes.retell(error) if mistake else error}", file=sys.stderr)
     return 2 if mistake else 1
 
 
@@ -126,6 +150,8 @@ def main() -> None:
     try:
         if resume.asked_for(sys.argv[1:]):
             go_on(sys.argv[1:])
+        elif multirun.asked_for(words := again.words(sys.argv[1:])):
+            sys.exit(sweep(words))
         else:
             compose_and_run()
     except KeyboardInterrupt:  # before the run listens to signals, or after

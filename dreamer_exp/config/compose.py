@@ -30,12 +30,10 @@ def config_dir() -> Path:
 
 
 def prepare() -> None:
-    """Makes the schema and the resolvers known to Hydra; calling it again changes nothing."""
+    """Makes the schema known to Hydra; calling it again changes nothing."""
     store = ConfigStore.instance()
     for group, name, node in NODES:
         store.store(group=group, name=name, node=open_node(node), provider="dreamer_exp")
-    OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
-    OmegaConf.register_new_resolver("override_summary", override_summary, replace=True)
 
 
 def compose_words(overrides: Sequence[str]) -> DictConfig:
@@ -90,3 +88,9 @@ def override_summary(override_dirname: str) -> str:
     words = [word.rpartition("=")[0].rpartition(".")[2] + "=" + word.rpartition("=")[2]
              for word in override_dirname.split(",") if "=" in word]  # fmt: skip
     return re.sub(r"[^A-Za-z0-9=,._+-]", "-", ",".join(words))[:80].rstrip(",") or "defaults"
+
+
+# When this is imported, not in prepare(): a launcher's worker imports it as it unpickles the task, and composes the
+# job's config before any of our code is called. Hydra hands on its ConfigStore by itself.
+OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("override_summary", override_summary, replace=True)

@@ -23,6 +23,7 @@ TAKES: dict[Any, str] = {
     int | str: "a whole number or auto",
     int | float | str: "a number or auto",
     int | None: "a whole number or null",
+    float | None: "a number or null",
     str | None: "text or null",
     list[str]: "a list, [a,b]",
     dict[str, float]: "names with numbers, {a: 1.0}",

@@ -13,7 +13,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 
 GROUPS = ("run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation")
-OF_THIS_COMMAND = ("resume", "trust", "dry_run", "hydra")  # that no run keeps
+OF_THIS_COMMAND = ("resume", "trust", "dry_run", "sweep", "hydra")  # that no run keeps
 ENVS: dict[str, type] = {node().name: node for node in (schema.CrowdNavConfig, schema.RobotSFConfig, schema.GymConfig)}
 # keys without which the kept weights would be those of another network
 SHAPES = ("algo.learner", "algo.model_size", "algo.network", "algo.symlog_obs")

@@ -278,6 +278,18 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class SweepConfig:
+    """Many runs under -m: what ends one of them before its time, and going on with an earlier sweep."""
+
+    name: str = key("none", "name of the option")
+    resume: str | None = key(None, "a sweep's directory: finished jobs are kept, the others resumed or run again")
+    job_timeout: float | None = key(None, "seconds that a job may take; null: no limit", above=0)
+    job_memory: int | str | None = key(
+        None, "memory that a job's own processes may take, in bytes or as 8 GiB; null: no limit", low=1, memory=True
+    )
+
+
+@dataclass(frozen=True)
 class ExperimentConfig:
     """The whole tree as composed, "auto" still in it."""
 
@@ -288,6 +300,7 @@ class ExperimentConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     dry_run: bool = key(False, "print what would happen, and stop")
     resume: str | None = key(None, "a run's directory, to go on there from its newest whole checkpoint")
     trust: bool = key(False, "with resume: read the pickles in another user's directory, which can run anything")

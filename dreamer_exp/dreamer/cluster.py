@@ -1,4 +1,4 @@
-"""Ray for one run: a quiet local instance on loopback, or a cluster that runs already."""
+"""Ray for one run: a quiet local instance on loopback, or one that runs already."""
 
 import logging
 import os
@@ -13,6 +13,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 
 CONNECT_TIMEOUT_S = 3.0
+LOOPBACK = "127.0.0.1"
 
 # read by Ray when it starts
 QUIET = {
@@ -22,41 +23,57 @@ QUIET = {
 
 
 @contextmanager
-def ray_session(experiment: Experiment) -> Iterator[None]:
-    """Ray initialised for this experiment, and shut down at the end whatever happened.
+def ray_session(experiment: Experiment, shared: str | None = None) -> Iterator[None]:
+    """Ray initialised for this experiment, and left or shut down at the end whatever happened.
+
+    Args:
+        experiment: whose `hardware` says what is needed.
+        shared: address of a sweep's own Ray on this machine, where no hardware.ray_address is given.
 
     Raises:
         UserError: no cluster answers at hardware.ray_address, or it has too few CPUs.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    debugging = experiment.run.log_level == "DEBUG"
-    common = {"logging_level": logging.DEBUG if debugging else logging.CRITICAL, "log_to_driver": debugging}
-    if experiment.hardware.ray_address is not None:
-        _join(experiment.hardware, common)
+    hardware, debugging = experiment.hardware, experiment.run.log_level == "DEBUG"
+    if hardware.ray_address is not None:
+        _join(hardware, debugging)
+    elif shared is not None:
+        ray.init(address=shared, _node_ip_address=LOOPBACK, **_common(debugging))
     else:
-        _start(experiment.hardware, common)
+        start_local(hardware.num_cpus, hardware.num_gpus_per_learner * max(1, hardware.num_learners), debugging)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _start(hardware: Hardware, common: dict[str, Any]) -> None:
+def start_local(num_cpus: int, num_gpus: int, debugging: bool = False) -> str:
+    """Starts an instance of our own, on loopback, without a dashboard; returns its address."""
     ray.init(
         address="local",  # not what RAY_ADDRESS or an earlier `ray start` would lead to
-        num_cpus=hardware.num_cpus,
-        num_gpus=hardware.num_gpus_per_learner * max(1, hardware.num_learners),
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
         include_dashboard=False,
-        _node_ip_address="127.0.0.1",
-        **common,
+        _node_ip_address=LOOPBACK,
+        **_common(debugging),
     )
+    return str(ray.get_runtime_context().gcs_address)
 
 
-def _join(hardware: Hardware, common: dict[str, Any]) -> None:
+def stop_local() -> None:
+    """Stops it."""
+    ray.shutdown()
+
+
+def _common(debugging: bool) -> dict[str, Any]:
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    return {"logging_level": logging.DEBUG if debugging else logging.CRITICAL, "log_to_driver": debugging}
+
+
+def _join(hardware: Hardware, debugging: bool) -> None:
     try:
         _check_answers(str(hardware.ray_address))
-        ray.init(address=hardware.ray_address, **common)
+        ray.init(address=hardware.ray_address, **_common(debugging))
     except OSError as error:
         raise UserError(
             f"hardware.ray_address={hardware.ray_address!r}: no Ray cluster answers there ({error}); start one with "

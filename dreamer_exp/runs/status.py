@@ -15,7 +15,7 @@ from dreamer_exp.runs.directory import RunDirectory
 def refuse_running(root: Path) -> None:
     """Raises UserError where the run's process is still at work: two would write over each other."""
     told = read_status(root)
-    if told.get("state") == "running" and _alive(told):
+    if told.get("state") == "running" and is_alive(told):
         raise UserError(f"resume={root}: that run is at work, as process {told['pid']}; stop it first.")
 
 
@@ -28,7 +28,7 @@ def read_status(root: Path) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
-def _alive(told: dict[str, Any]) -> bool:
+def is_alive(told: dict[str, Any]) -> bool:
     """Whether this host's process of that number is a Python that isn't this one (numbers are used again)."""
     if told.get("host") != socket.gethostname() or told.get("pid") == os.getpid():
         return False

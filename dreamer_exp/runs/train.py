@@ -49,7 +49,9 @@ def train(
     contract: ObservationContract,
     machine: Machine,
     root: Path,
+    *,
     resumed: Changes | None = None,
+    shared_ray: str | None = None,
 ) -> float | None:
     """Runs the experiment in this directory and returns its objective (`run.objective`, from the summary's `final`).
 
@@ -59,13 +61,15 @@ def train(
         machine: this one.
         root: the run's directory.
         resumed: not None: goes on with the run in that directory; the keys that have changed since.
+        shared_ray: address of a sweep's own Ray on this machine.
 
     Raises:
         SystemExit: a signal ended it: 128 plus its number, after a checkpoint.
         UserError: the run cannot begin.
         RunFailed: anything else. In each case status.json, run_summary.json and all rows are there.
     """
-    return Run(experiment, contract, machine, RunDirectory(root.resolve()), resumed).live()
+    run = Run(experiment, contract, machine, RunDirectory(root.resolve()), resumed=resumed, shared_ray=shared_ray)
+    return run.live()
 
 
 class Run:
@@ -77,7 +81,9 @@ class Run:
         contract: ObservationContract,
         machine: Machine,
         directory: RunDirectory,
+        *,
         resumed: Changes | None,
+        shared_ray: str | None,
     ) -> None:
         self.experiment, self.contract, self.machine, self.directory = experiment, contract, machine, directory
         self.counters = Counters()
@@ -86,6 +92,7 @@ class Run:
         if resumed is not None:
             self.kept = resumption.newest(self.checkpoints, contract.hash, experiment.run.train_iterations)
         self.changed = resumed or {}
+        self.shared_ray = shared_ray
         self.console = Console(highlight=False)
         self.shown = logging.getLevelName(experiment.run.log_level) <= logging.INFO
         self.progress = Progress(self.console, experiment.run.train_iterations, self.shown)
@@ -119,7 +126,7 @@ class Run:
         try:
             self.begin()
             self.record.tracker = make_tracker(self.experiment, self.directory.root)
-            with ray_session(self.experiment), self.progress:
+            with ray_session(self.experiment, self.shared_ray), self.progress:
                 stop.listen()
                 self.work(stop)
             state = "interrupted" if stop() else "finished"

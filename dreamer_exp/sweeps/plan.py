@@ -1,0 +1,145 @@
+"""`-m ...` -> what the sweep will do: its jobs, how many of them side by side, and the words that tell Hydra so."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from dreamer_exp.config import load, multirun
+from dreamer_exp.config.checks import nearest
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.schema import AUTO
+from dreamer_exp.envs.make import contract_of, require
+from dreamer_exp.hardware import Machine
+from dreamer_exp.runs import names
+from dreamer_exp.runs.forecast import check_memory, forecast, place_replay
+from dreamer_exp.sweeps.records import SweepRecord
+from dreamer_exp.sweeps.slots import Need, count_slots, share
+
+HERE = ("joblib", "basic", "submitit_local")  # launchers whose jobs all run on this machine
+LAUNCHERS = (*HERE, "submitit_slurm", "ray")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep."""
+
+    name: str
+    experiment: Experiment
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep before it begins."""
+
+    root: Path
+    words: list[str]  # for Hydra: as typed, and what is decided here
+    jobs: list[Job]  # empty where the sweeper decides on the way what to try
+    launcher: str
+    slots: int | None  # None: the launcher finds each job a machine
+    dry_run: bool
+
+    @property
+    def needs_ray(self) -> bool:
+        """Whether the jobs share a local Ray: where they run on this machine, and any has no cluster to join."""
+        return self.slots is not None and (
+            not self.jobs or any(job.experiment.hardware.ray_address is None for job in self.jobs)
+        )
+
+    def record(self) -> SweepRecord:
+        """Its sweep.json."""
+        return SweepRecord.new(self.words, [job.name for job in self.jobs], self.slots)
+
+
+def make_plan(words: list[str], machine: Machine) -> Plan:
+    """The sweep that a command line asks for, each of its jobs checked.
+
+    Raises:
+        UserError: naming the job, for one that cannot work; nothing has begun then.
+    """
+    asked = multirun.parse(words)
+    refuse_unknown(asked.launcher)
+    slots = None
+    if asked.launcher in HERE:
+        configs = [config for _, config in asked.jobs] or [asked.common]
+        slots = _chosen(asked) or count_slots([_need(config, machine) for config in configs], machine)
+    part = share(machine, slots or 1)
+    jobs = [Job(name, _checked(name, config, part)) for name, config in asked.jobs]
+    decided = [f"hydra.launcher.n_jobs={slots}"] if asked.launcher == "joblib" else []
+    return Plan(asked.root, [*words, *asked.decided, *decided], jobs, asked.launcher, slots, bool(asked.common.dry_run))
+
+
+def refuse_unknown(launcher: str) -> None:
+    """Raises UserError for a launcher that this project knows nothing of."""
+    if launcher not in LAUNCHERS:
+        hint = nearest(launcher, LAUNCHERS)
+        raise UserError(f"hydra/launcher={launcher}: jobs are started by {', '.join(LAUNCHERS)}.{hint}")
+
+
+def _chosen(asked: multirun.Multirun) -> int | None:
+    """The number of jobs side by side that the user gave; None: find one."""
+    if asked.launcher == "basic":
+        return 1
+    if asked.launcher != "joblib":
+        return None
+    given = int(asked.n_jobs)
+    return given if given > 0 else None
+
+
+def load_job(config: DictConfig, machine: Machine) -> Experiment:
+    """A job's experiment, as a single run has it.
+
+    Raises:
+        UserError: one that cannot work.
+    """
+    experiment = load.load_experiment(config, machine)
+    contract = contract_of(experiment.env, experiment.obs_contract)
+    experiment = place_replay(experiment, contract, machine)
+    names.check_objective(experiment.run.objective, experiment.algo.learner)
+    check_memory(experiment, contract, machine)
+    return experiment
+
+
+def _checked(name: str, config: DictConfig, machine: Machine) -> Experiment:
+    try:
+        experiment = load_job(config, machine)
+        if not config.dry_run:
+            require(experiment.env)
+    except UserError as error:
+        raise UserError(f"{error} (the job {name})" if name else str(error)) from error
+    return experiment
+
+
+def _need(config: DictConfig, machine: Machine) -> Need:
+    """What a job takes: a CPU for its main process, and one for each env runner that is asked for by number.
+
+    Under "auto" a job takes what its slot gives it, so it asks for one CPU here.
+    """
+    hardware = config.hardware
+    runners = 0 if hardware.num_env_runners == AUTO else int(hardware.num_env_runners)
+    gpus = min(1, machine.gpus) if hardware.num_gpus_per_learner == AUTO else int(hardware.num_gpus_per_learner)
+    cpus = 1 + runners if hardware.num_cpus == AUTO else int(hardware.num_cpus)
+    experiment = load.load_experiment(config, share(machine, max(1, machine.cpus // cpus)))
+    contract = contract_of(experiment.env, experiment.obs_contract)
+    experiment = place_replay(experiment, contract, machine)
+    expected = forecast(experiment, contract)
+    on_host = expected.replay_bytes if experiment.algo.replay_device != "cuda" else 0
+    return Need(cpus, gpus * max(1, int(hardware.num_learners)), expected.beside_bytes + on_host)
+
+
+def show_plan(plan: Plan) -> None:
+    """What `dry_run=true` prints of a sweep."""
+    console = Console(highlight=False)
+    for num, job in enumerate(plan.jobs):
+        console.print(f"{num:>4}  {job.name}", soft_wrap=True, markup=False)
+    console.print(f"{headline(plan)}, into {plan.root}", soft_wrap=True, markup=False)
+    console.print("Dry run: nothing was started. One job by itself: leave out -m, and give one value of each key.")
+
+
+def headline(plan: Plan) -> str:
+    """How many jobs, and how many at a time."""
+    count = f"{len(plan.jobs)} jobs" if plan.jobs else "jobs as the sweeper chooses them"
+    together = "one at a time" if plan.slots == 1 else f"{plan.slots} at a time"
+    return f"{count}, {together if plan.slots else f'started by hydra/launcher={plan.launcher}'}"

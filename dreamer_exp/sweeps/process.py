@@ -1,0 +1,74 @@
+"""A job's own process: `python -m dreamer_exp.sweeps.process DIRECTORY [RAY_ADDRESS]`, which is as a single run."""
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+from dreamer_exp.config import load, reload
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.envs.make import contract_of, require
+from dreamer_exp.hardware import Machine, probe
+from dreamer_exp.runs.directory import RunDirectory
+from dreamer_exp.sweeps.records import REQUEST
+
+
+def main(root: Path, ray_address: str | None = None) -> int:
+    """Runs what REQUEST asks for in this directory, or goes on with it; the exit code: a user's mistake 2, else 1."""
+    end_with_the_watcher()
+    machine = probe()
+    try:
+        config, _ = reload.reload(root / REQUEST, [])
+        experiment = load.load_experiment(config, machine)
+        require(experiment.env)
+        return run(root, experiment, machine, ray_address)
+    except UserError as mistake:
+        print(f"dreamer_exp: {mistake}", file=sys.stderr)
+        return 2
+
+
+def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str | None) -> int:
+    """The run, from its newest whole checkpoint if there is one; raises UserError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in dreamer_exp.__main__: RLlib's and Gymnasium's, when they are imported
+        from dreamer_exp.runs.checkpoints import CheckpointStore
+        from dreamer_exp.runs.record import RunFailed
+        from dreamer_exp.runs.train import train
+    changed = None
+    if (root / "experiment.yaml").exists() and CheckpointStore(root / "checkpoints", 1).newest_whole() is not None:
+        changed = reload.changes(root / "experiment.yaml", experiment)
+        reload.refuse_other_network(changed)
+    else:
+        forget(root)
+    contract = contract_of(experiment.env, experiment.obs_contract)
+    try:
+        train(experiment, contract, machine, root, resumed=changed, shared_ray=ray_address)
+    except RunFailed as failed:
+        print(f"dreamer_exp: {failed}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def forget(root: Path) -> None:
+    """Takes away the rows of a try that left no checkpoint: the run begins again, and would follow them."""
+    directory = RunDirectory(root)
+    for path in (directory.result, directory.evaluation, directory.summary, directory.error):
+        path.unlink(missing_ok=True)
+
+
+def end_with_the_watcher() -> None:
+    """Ends this run, with a checkpoint, when the process that watches over it is gone: then standard input ends."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))

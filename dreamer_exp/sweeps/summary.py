@@ -1,0 +1,63 @@
+"""A sweep's end: sweep_summary.json and .csv, the table of its jobs, and each failure with where to read on."""
+
+import csv
+import io
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from dreamer_exp.runs.directory import write_json, write_text
+from dreamer_exp.runs.provenance import now_utc
+from dreamer_exp.sweeps.records import FAILED, FINISHED, LOG, SweepRecord
+from dreamer_exp.sweeps.table import counts, job_table, short
+from dreamer_exp.sweeps.view import JobView
+
+NAME = "sweep_summary"
+
+
+def write_summary(sweep: Path, record: SweepRecord, views: list[JobView]) -> None:
+    """Replaces sweep_summary.json and sweep_summary.csv; one row a job in both."""
+    rows = [_row(sweep, view) for view in views]
+    tree = {
+        "sweep": sweep.name,
+        "words": record.words,
+        "started_utc": record.started_utc,
+        "ended_utc": now_utc(),
+        "slots": record.slots,
+        "states": {view.state: sum(other.state == view.state for other in views) for view in views},
+        "jobs": rows,
+    }
+    write_json(sweep / f"{NAME}.json", tree)
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(rows[0]) if rows else ["num"], lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(sweep / f"{NAME}.csv", text.getvalue())
+
+
+def _row(sweep: Path, view: JobView) -> dict[str, Any]:
+    row = asdict(view)
+    del row["root"], row["seconds_left"]
+    return {**row, "directory": None if view.root is None else view.root.relative_to(sweep).as_posix()}
+
+
+def show_summary(console: Console, sweep: Path, views: list[JobView]) -> None:
+    """The table of all jobs, each failure's first line and log, and how to go on."""
+    console.print(job_table(views, over=True))
+    console.print(counts(views, None))
+    for view in views:
+        if view.state == FAILED:
+            _say(console, f"job {view.num} ({short(view.name)}) failed: {view.error}")
+            _say(console, f"  {view.root}/{LOG}")
+    _say(console, f"Sweep: {sweep}")
+    if any(view.state == FINISHED for view in views):
+        _say(console, f"Compare: python -m dreamer_exp.compare {sweep}")
+    if any(view.state != FINISHED for view in views):
+        _say(console, f"The others: python -m dreamer_exp sweep.resume={sweep}")
+
+
+def _say(console: Console, text: str) -> None:
+    """A line that isn't wrapped, so that a path in it can be copied."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)

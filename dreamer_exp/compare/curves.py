@@ -30,6 +30,6 @@ def curve(runs: Sequence[Run], metric: str, at: str, points: int = 200) -> Curve
         return Curve(*(np.array([]) for _ in range(4)))
     grid = np.linspace(min(x[0] for _, x, _ in told), max(x[-1] for _, x, _ in told), points)
     values = np.stack([np.interp(grid, x, y, left=np.nan, right=np.nan) for _, x, y in told], axis=1)
-    middle = resampled_iqm(values, np.ones((len(told), 1), dtype=np.int32))[:, 0]
+    middle = resampled_iqm(values, np.ones((len(told), 1), dtype=np.int16))[:, 0]
     low, high = iqm_band(values, strata([run for run, _, _ in told]), RESAMPLES)
     return Curve(grid, middle, low, high)

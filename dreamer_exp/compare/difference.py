@@ -48,7 +48,7 @@ def hardware(run: Run) -> dict[str, Any]:
 def word(value: Any) -> str:
     """A value as a user would type it."""
     if isinstance(value, float):
-        return f"{value:g}"
+        return short if float(short := f"{value:g}") == value else repr(value)
     if isinstance(value, (list, tuple)):
         return ",".join(map(word, value)) or "none"
     return {"True": "true", "False": "false", "None": "null"}.get(str(value), str(value))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dreamer_exp.compare.difference import code, word
 from dreamer_exp.compare.group import SEED, signature
 from dreamer_exp.compare.improvement import MOST_SEEDS
-from dreamer_exp.compare.model import Group, Interval, Pair
+from dreamer_exp.compare.model import Group, Pair
 from dreamer_exp.compare.outcome import Outcome
 
 SHOWN = 4  # names in a line
@@ -15,16 +15,17 @@ APART = 1.1  # ratio of env steps from which on two final values are of differen
 
 def verdict(pair: Pair, runs: tuple[int, int]) -> str:
     """One pair in words; `runs` of its better and its other group."""
-    told = f"(P = {pair.probability.estimate:.2f}, {_span(pair.probability)}, {runs[0]} and {runs[1]} runs)"
+    interval = f"[{pair.probability.low:.2f}, {pair.probability.high:.2f}]"
+    told = f"(P = {pair.probability.estimate:.2f} {interval}, n = {runs[0]} and {runs[1]})"
     if pair.decided:
         return f"{pair.better} beats {pair.other} {told}"
-    single = [label for label, count in zip((pair.better, pair.other), runs, strict=True) if count == 1]
-    why = f": a single run of {' and of '.join(single)} decides nothing" if single else ""
-    return f"{pair.better} against {pair.other}: not decided {told}{why}; {_more(pair.more_seeds)}"
+    return f"{pair.better} against {pair.other}: not decided {told}; {_more(pair.more_seeds)}"
 
 
 def cautions(groups: Sequence[Group], told: Sequence[list[Outcome]], differing: Sequence[str]) -> Iterator[str]:
     """What the figures leave out or mix, a line each."""
+    if sum(map(bool, told)) > 2:
+        yield f"Each verdict holds at 95 % by itself: of {sum(map(bool, told)) - 1}, some may be chance"
     tasks = [key for key in differing if key.startswith("env.")]
     if tasks:
         yield f"The groups differ in {_few(tasks)}: what looks better may be an easier task, or another scale"
@@ -63,11 +64,7 @@ def _median_steps(told: list[Outcome]) -> float:
     return sorted(one.env_steps for one in told)[len(told) // 2]
 
 
-def _span(interval: Interval) -> str:
-    return f"95 % interval {interval.low:.2f} to {interval.high:.2f}"
-
-
 def _more(seeds: int | None) -> str:
     if seeds is None:
-        return f"more than {MOST_SEEDS} more seeds of each would be needed, if it stays so"
-    return f"about {seeds} more {'seed' if seeds == 1 else 'seeds'} of each would, if it stays so"
+        return f"even {MOST_SEEDS} more seeds each would not do"
+    return f"about {seeds} more {'seed' if seeds == 1 else 'seeds'} each would"

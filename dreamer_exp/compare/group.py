@@ -104,7 +104,9 @@ def _telling(runs: Sequence[Run], differing: Sequence[str]) -> tuple[str, ...]:
     settings = len({signature(run) for run in runs})
     chosen: list[str] = []
     told = 1
-    for key in (*(key for key in differing if key in typed), NAME, *_most_telling_first(runs, differing)):
+    one_each = _parts(runs, [*differing, NAME]) == settings  # no setting was run under two names
+    named = (NAME,) if one_each else ()
+    for key in (*(key for key in differing if key in typed), *named, *_most_telling_first(runs, differing)):
         finer = _parts(runs, [*chosen, key])
         if told < finer:
             chosen.append(key)

@@ -8,7 +8,7 @@ from dreamer_exp.compare.model import Interval
 
 SEED = 0  # of the resampling: equal runs give equal intervals
 RESAMPLES = 2000
-PERCENTILES = (2.5, 97.5)  # of the resampled means: a 95 % interval
+ENDS = (0.025, 0.975)  # shares of the resampled means that lie below the ends of a 95 % interval
 
 
 def interquartile_mean(values: np.ndarray) -> float:
@@ -36,15 +36,12 @@ def iqm_interval(values: np.ndarray, strata: Sequence[np.ndarray]) -> Interval:
 
 def iqm_band(values: np.ndarray, strata: Sequence[np.ndarray], resamples: int) -> tuple[np.ndarray, np.ndarray]:
     """Both ends of the bootstrap intervals of values [points, runs]: NaN where fewer than two runs have one."""
-    means = resampled_iqm(values, _draw(strata, values.shape[1], resamples))
-    ends = np.full((2, len(values)), np.nan)
-    told = np.count_nonzero(~np.isnan(values), axis=1)
-    whole = told == values.shape[1]
-    some = ~whole & (told > 1)  # a resample may draw none of those that have a value
-    ends[:, whole] = np.percentile(means[whole], PERCENTILES, axis=1)
-    ends[:, some] = np.nanpercentile(means[some], PERCENTILES, axis=1)
-    ends[:, told < 2] = np.nan
-    return ends[0], ends[1]
+    means = np.sort(resampled_iqm(values, _draw(strata, values.shape[1], resamples)), axis=1)  # NaN last
+    last = np.count_nonzero(~np.isnan(means), axis=1) - 1
+    low, high = (_at(means, share * last) for share in ENDS)
+    few = np.count_nonzero(~np.isnan(values), axis=1) < 2
+    low[few] = high[few] = np.nan
+    return low, high
 
 
 def resampled_iqm(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -54,25 +51,35 @@ def resampled_iqm(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     a quarter of its weight is cut off at each end. NaN where a resample drew no run that has a value.
     """
     order = np.argsort(values, axis=1)  # NaN last
-    ordered = np.take_along_axis(values, order, axis=1)
-    total = (~np.isnan(values)).astype(np.int32) @ drawn  # [points, resamples]
+    ordered = np.nan_to_num(np.take_along_axis(values, order, axis=1))
+    total = ((~np.isnan(values)).astype(np.float32) @ drawn.astype(np.float32)).astype(drawn.dtype)
     cut = total // 4
+    top = total - cut
     below, reached, sums = cut, np.zeros_like(total), np.zeros(total.shape)
     for rank in range(values.shape[1]):
         reached += drawn[order[:, rank]]
-        inside = np.clip(reached, cut, total - cut)
-        sums += (inside - below) * np.nan_to_num(ordered[:, rank, None])
+        inside = np.minimum(np.maximum(reached, cut), top)
+        sums += (inside - below) * ordered[:, rank, None]
         below = inside
     with np.errstate(invalid="ignore"):
-        sums /= total - 2 * cut
+        sums /= top - cut
     return sums
 
 
 def _draw(strata: Sequence[np.ndarray], runs: int, resamples: int) -> np.ndarray:
     """How often each resample takes each run [runs, resamples]."""
     generator = np.random.default_rng(SEED)
-    drawn = np.zeros((runs, resamples), dtype=np.int32)
+    drawn = np.zeros((runs, resamples), dtype=np.int16)  # small, as every point of a curve goes over them
     for stratum in strata:
         share = np.full(len(stratum), 1 / len(stratum))
         drawn[stratum] = generator.multinomial(len(stratum), share, resamples).T
     return drawn
+
+
+def _at(ordered: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Each row's value at a position between two columns [rows]."""
+    row, below = np.arange(len(ordered)), position.astype(int)
+    above = np.minimum(below + 1, ordered.shape[1] - 1)
+    weight = position - below
+    between: np.ndarray = ordered[row, below] * (1 - weight) + np.where(weight > 0, ordered[row, above], 0.0) * weight
+    return between

@@ -1,12 +1,13 @@
 """One group's figures, as the tree that compare.json and the terminal's table show."""
 
+import math
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from dreamer_exp.compare.group import SEED, strata
-from dreamer_exp.compare.model import Group
+from dreamer_exp.compare.model import Comparison, Group
 from dreamer_exp.compare.outcome import Outcome, successes, time_to
 from dreamer_exp.compare.statistics import iqm_interval
 from dreamer_exp.runs.rates import wilson_interval
@@ -41,11 +42,21 @@ def summarise(group: Group, told: list[Outcome], metric: str, threshold: float) 
     }
 
 
+def ranked(comparison: Comparison) -> list[dict[str, Any]]:
+    """The groups' trees, best final value first, those without one last."""
+    sign = 1.0 if comparison.lower_is_better else -1.0
+    finals = [tree["final"]["iqm"] for tree in comparison.statistics]
+    order = sorted(range(len(finals)), key=lambda i: math.inf if math.isnan(finals[i]) else sign * finals[i])
+    return [comparison.statistics[i] for i in order]
+
+
 def _figures(told: list[Outcome], values: np.ndarray) -> dict[str, Any]:
     """Mean, and interquartile mean with its 95 % stratified bootstrap interval."""
     interval = iqm_interval(values, strata([one.run for one in told]))
     mean = float(np.mean(values)) if len(values) else float("nan")
-    return {"mean": mean, "iqm": interval.estimate, "low": interval.low, "high": interval.high}
+    return {
+        "mean": mean, "iqm": interval.estimate, "low": interval.low, "high": interval.high, "values": values.tolist(),
+    }  # fmt: skip
 
 
 def _success(told: list[Outcome]) -> dict[str, Any] | None:

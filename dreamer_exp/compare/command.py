@@ -1,0 +1,113 @@
+"""The command line of `python -m dreamer_exp.compare`: find, read, compare, show, write."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+
+from rich.console import Console
+
+from dreamer_exp.compare.comparison import Question, compare
+from dreamer_exp.compare.find import find, is_sweep
+from dreamer_exp.compare.metric import EVALUATION
+from dreamer_exp.compare.model import Comparison
+from dreamer_exp.compare.read import read_runs
+from dreamer_exp.compare.terminal import show
+from dreamer_exp.compare.write import write_files
+from dreamer_exp.config.errors import UserError
+
+WIDTH = 100  # columns, where what is printed goes into a file or a pipe
+ABOUT = """\
+Compares runs: what differs between them, which setting is better, and how sure that is.
+
+PATH is a run, a sweep or a folder of them (outputs, multirun), in any mix. Runs that are equal but for their seed form
+a group. The answer is printed, and goes as tables, figures and a page (compare.html) into --out: without it into the
+sweep's folder where one sweep is compared, else into outputs/compare_<time>.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Raises UserError."""
+        raise UserError(f"compare: {message}; see python -m dreamer_exp.compare --help")
+
+
+def parser() -> Parser:
+    """The words of the command."""
+    words = Parser("python -m dreamer_exp.compare", description=ABOUT, formatter_class=argparse.RawTextHelpFormatter)
+    words.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run, a sweep, or a folder of them")
+    words.add_argument("--by", metavar="KEY", help="group by this key's value alone, all other settings together")
+    words.add_argument(
+        "--metric", metavar="NAME", help="a column of result.jsonl, or evaluation/NAME; default: success"
+    )
+    words.add_argument("--at", choices=("env_steps", "wall"), default="env_steps", help="what curves run over")
+    words.add_argument("--threshold", metavar="VALUE", type=float, help="time to this level of the metric is told")
+    words.add_argument("--out", metavar="DIR", type=Path, help="where the files go")
+    return words
+
+
+def run(words: Sequence[str]) -> Path:
+    """Does what the command line asks; returns the folder written into.
+
+    Raises:
+        UserError: a mistake in the words, no run in any of the places, or nowhere to write.
+    """
+    asked = parser().parse_args(words)
+    found = find(asked.paths)
+    if not found.roots:
+        raise UserError(f"compare: no run found. {'; '.join(found.faults)}.")
+    Thread(target=import_module, args=("dreamer_exp.compare.figures",), daemon=True).start()  # while others read
+    runs = read_runs(found.named(), _columns(asked.metric))
+    comparison = compare(runs, Question(asked.metric, asked.at, asked.by, asked.threshold), found.faults)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    show(console, comparison)
+    folder = _folder(asked.out, asked.paths)
+    for path in _write(folder, comparison):
+        console.print(str(path), soft_wrap=True, markup=False)
+    return folder
+
+
+def main() -> None:
+    """The command line; a mistake is one line, and exit code 2."""
+    try:
+        run(sys.argv[1:])
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def _columns(metric: str | None) -> list[str]:
+    """Of result.jsonl: the metric, and what the page offers beside it."""
+    from dreamer_exp.compare.page_data import OFFERED
+
+    offered = [one.name for one in OFFERED if not one.name.startswith(EVALUATION)]
+    return [*offered, *([metric] if metric else [])]
+
+
+def _folder(out: Path | None, paths: Sequence[Path]) -> Path:
+    if out is not None:
+        return out
+    if len(paths) == 1 and is_sweep(paths[0]):
+        return paths[0]
+    return Path("outputs") / f"compare_{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+
+
+def _write(folder: Path, comparison: Comparison) -> list[Path]:
+    """All files; raises UserError where they cannot be written."""
+    from dreamer_exp.compare.figures import draw  # matplotlib, not needed for a mistake
+    from dreamer_exp.compare.page import write_page
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [*write_files(folder, comparison), *draw(folder, comparison)]
+        write_page(folder / "compare.html", comparison)
+    except OSError as error:
+        raise UserError(
+            f"compare: {error.filename or folder} cannot be written ({error.strerror}); use --out."
+        ) from error
+    return [*files, folder / "compare.html"]

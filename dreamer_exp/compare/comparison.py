@@ -14,7 +14,7 @@ from dreamer_exp.compare.improvement import Cells, probability, seeds_to_decide
 from dreamer_exp.compare.model import Comparison, Pair, Run
 from dreamer_exp.compare.outcome import Outcome, counted, outcome
 from dreamer_exp.compare.statistics import interquartile_mean
-from dreamer_exp.compare.summary import summarise
+from dreamer_exp.compare.summary import ranked, summarise
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ def compare(runs: Sequence[Run], question: Question, faults: Iterable[str] = ())
     outcomes = [counted([outcome(run, metric) for run in one.runs]) for one in grouping.groups]
     threshold = _threshold(outcomes) if question.threshold is None else question.threshold
     statistics = [summarise(one, told, metric, threshold) for one, told in zip(grouping.groups, outcomes, strict=True)]
-    pairs = _pairs(grouping, outcomes, metric)
+    lower = metrics.lower_is_better(metric)
+    places = [place for place in ranked(statistics, lower) if outcomes[place]]
+    pairs = _pairs(grouping, outcomes, places, lower)
+    verdicts = [verdict(pair) for pair in pairs[: max(0, len(places) - 1)]]  # the best group against each other one
     return Comparison(
         metric=metric,
         at=question.at,
         runs=tuple(runs),
         groups=grouping.groups,
         differing=grouping.differing,
-        findings=(
-            *_verdicts(grouping, outcomes, pairs, metric),
-            *cautions(grouping.groups, outcomes, grouping.differing),
-        ),
+        findings=(*verdicts, *cautions(grouping.groups, outcomes, grouping.differing)),
         faults=(*faults, *(f"{run.name}: {fault}" for run in runs for fault in run.faults)),
         statistics=tuple(statistics),
         differences=differences(runs, [*grouping.differing, *grouping.rest]),
@@ -61,7 +61,7 @@ def compare(runs: Sequence[Run], question: Question, faults: Iterable[str] = ())
         by=question.by,
         rest=grouping.rest,
         threshold=None if np.isnan(threshold) else threshold,
-        lower_is_better=metrics.lower_is_better(metric),
+        lower_is_better=lower,
     )
 
 
@@ -75,27 +75,27 @@ def _iqm(told: list[Outcome]) -> float:
     return interquartile_mean(np.array([one.final for one in told]))
 
 
-def _pairs(grouping: Grouping, outcomes: Sequence[list[Outcome]], metric: str) -> list[Pair]:
-    """Every two groups that have values."""
-    sign = -1.0 if metrics.lower_is_better(metric) else 1.0
-    told = [(one.label, runs) for one, runs in zip(grouping.groups, outcomes, strict=True) if runs]
+def _pairs(grouping: Grouping, outcomes: Sequence[list[Outcome]], places: Sequence[int], lower: bool) -> list[Pair]:
+    """Every two groups, in the order given."""
     return [
-        _pair(label_a, label_b, _cells(a, b, grouping.rest, sign))
-        for (label_a, a), (label_b, b) in combinations(told, 2)
+        _pair(
+            grouping.groups[a].label, grouping.groups[b].label, _cells(outcomes[a], outcomes[b], grouping.rest, lower)
+        )
+        for a, b in combinations(places, 2)
     ]
 
 
 def _pair(label_a: str, label_b: str, cells: Cells) -> Pair:
-    found = probability(cells)
-    if found.estimate < 0.5:
+    if probability(cells).estimate < 0.5:
         label_a, label_b, cells = label_b, label_a, [(b, a) for a, b in cells]
-        found = probability(cells)
     more = seeds_to_decide(cells)
-    return Pair(label_a, label_b, found, more == 0, more)
+    runs = sum(len(a) for a, _ in cells), sum(len(b) for _, b in cells)
+    return Pair(label_a, label_b, probability(cells), more == 0, more, runs)
 
 
-def _cells(a: list[Outcome], b: list[Outcome], rest: Sequence[str], sign: float) -> Cells:
+def _cells(a: list[Outcome], b: list[Outcome], rest: Sequence[str], lower: bool) -> Cells:
     """Both groups' values, higher is better, by their settings of the other keys; all together where none is shared."""
+    sign = -1.0 if lower else 1.0
     of_a, of_b = _by_rest(a, rest, sign), _by_rest(b, rest, sign)
     shared = [(of_a[cell], of_b[cell]) for cell in of_a if cell in of_b]
     return shared or [(np.concatenate([*of_a.values()]), np.concatenate([*of_b.values()]))]
@@ -106,14 +106,3 @@ def _by_rest(told: list[Outcome], rest: Sequence[str], sign: float) -> dict[tupl
     for one in told:
         found.setdefault(tuple(repr(value(one.run, key)) for key in rest), []).append(sign * one.final)
     return {cell: np.array(values) for cell, values in found.items()}
-
-
-def _verdicts(grouping: Grouping, outcomes: Sequence[list[Outcome]], pairs: Sequence[Pair], metric: str) -> list[str]:
-    """The best group against each other one, best first."""
-    told = {one.label: runs for one, runs in zip(grouping.groups, outcomes, strict=True) if runs}
-    if len(told) < 2:
-        return []
-    ranked = sorted(told, key=lambda label: _iqm(told[label]), reverse=not metrics.lower_is_better(metric))
-    found = {frozenset((pair.better, pair.other)): pair for pair in pairs}
-    against = [found[frozenset((ranked[0], label))] for label in ranked[1:]]
-    return [verdict(pair, (len(told[pair.better]), len(told[pair.other]))) for pair in against]

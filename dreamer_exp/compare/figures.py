@@ -2,8 +2,11 @@
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -11,65 +14,81 @@ from matplotlib.ticker import EngFormatter
 
 from dreamer_exp.compare.curves import curve
 from dreamer_exp.compare.metric import with_unit
-from dreamer_exp.compare.model import Comparison
+from dreamer_exp.compare.model import Comparison, Curve
 from dreamer_exp.compare.series import LABELS
 from dreamer_exp.compare.summary import ranked
 
-# Okabe and Ito's palette without its yellow, which white swallows; a second round of colours is dashed, a third dotted
+# Okabe and Ito's palette without its yellow, which white swallows
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-LINES = ("-", "--", ":", "-.")
+TOGETHER = len(COLOURS)  # groups that share a panel; more get one each
+ABREAST = 4  # panels
+ESTIMATE = "interquartile mean over runs, 95 % bootstrap interval"
 
 
 def draw(folder: Path, comparison: Comparison) -> list[Path]:
     """Draws both figures into a folder that is there; raises OSError."""
-    return [
-        _save(folder / "learning_curves.png", _curves(comparison)),
-        _save(folder / "bars.png", _bars(comparison)),
-    ]
+    curves = [curve(group.runs, comparison.metric, comparison.at) for group in comparison.groups]
+    figure = _together(comparison, curves) if len(curves) <= TOGETHER else _apart(comparison, curves)
+    return [_save(folder / "learning_curves.png", figure), _save(folder / "bars.png", _bars(comparison))]
 
 
-def _curves(comparison: Comparison) -> Figure:
+def _together(comparison: Comparison, curves: Sequence[Curve]) -> Figure:
     """A line a group over env steps or wall time, its interval as a band."""
-    longest = max((len(group.label) for group in comparison.groups), default=0)
-    columns = max(1, min(3, 120 // (longest + 12)))
-    rows = -(-len(comparison.groups) // columns)
-    figure = Figure(figsize=(9.0, 4.5 + 0.2 * rows), layout="constrained")
+    figure = Figure(figsize=(9.0, 4.5 + 0.2 * len(curves)), layout="constrained")
     axes = figure.subplots()
-    for position, group in enumerate(comparison.groups):
-        colour, line = COLOURS[position % len(COLOURS)], LINES[position // len(COLOURS) % len(LINES)]
-        found = curve(group.runs, comparison.metric, comparison.at)
-        label = f"{group.label} ({len(group.runs)})"
-        axes.plot(found.x, found.middle, color=colour, linestyle=line, linewidth=1.8, label=label)
+    for group, found, colour in zip(comparison.groups, curves, COLOURS, strict=False):
+        axes.plot(found.x, found.middle, color=colour, linewidth=1.8, label=f"{group.label} ({len(group.runs)})")
         axes.fill_between(found.x, found.low, found.high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel(LABELS[comparison.at])
-    axes.set_ylabel(_metric(comparison))
-    axes.set_title("interquartile mean over runs, 95 % bootstrap interval", fontsize=10)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_ylabel(_metric(comparison))
+    axes.set_title(ESTIMATE, fontsize=10)
     _tidy(axes)
-    if comparison.groups:
-        figure.legend(loc="outside lower center", ncols=columns, fontsize=8, frameon=False, title="group (runs)")
+    if curves:
+        figure.legend(loc="outside lower center", fontsize=8, frameon=False, title="group (runs)")
+    return figure
+
+
+def _apart(comparison: Comparison, curves: Sequence[Curve]) -> Figure:
+    """A panel a group, best first, all others in grey behind it: a dozen bands over each other tell nothing."""
+    places = ranked(comparison.statistics, comparison.lower_is_better)
+    rows = -(-len(curves) // ABREAST)
+    figure = Figure(figsize=(11.0, 1.2 + 2.0 * rows))
+    panels = figure.subplots(rows, ABREAST, sharex=True, sharey=True, squeeze=False).flat
+    gap = [[np.nan], [np.nan]]  # between two groups' lines
+    every = np.concatenate([part for found in curves for part in ([found.x, found.middle], gap)], axis=1)
+    for place, axes in zip(places, panels, strict=False):
+        axes.plot(*every, color="#BBBBBB", linewidth=0.6)
+        found, group = curves[place], comparison.groups[place]
+        axes.plot(found.x, found.middle, color=COLOURS[0], linewidth=1.8)
+        axes.fill_between(found.x, found.low, found.high, color=COLOURS[0], alpha=0.25, linewidth=0)
+        axes.set_title(fill(f"{group.label} ({len(group.runs)})", 40), fontsize=8)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        _tidy(axes)
+    for axes in list(panels)[len(curves) :]:
+        axes.set_axis_off()
+    figure.supxlabel(LABELS[comparison.at], fontsize=10)
+    figure.supylabel(_metric(comparison), fontsize=10)
+    figure.suptitle(f"{ESTIMATE}; group (runs), best first", fontsize=10)
+    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.6 / figure.get_figheight(), hspace=0.4, wspace=0.12)
     return figure
 
 
 def _bars(comparison: Comparison) -> Figure:
-    """A bar a group, best on top: its final value, the interval, and a dot each run."""
-    trees = ranked(comparison)
-    groups = {group.label: group for group in comparison.groups}
+    """A bar a group, best on top: its final value, the interval, and a dot a run."""
+    trees = [comparison.statistics[place] for place in ranked(comparison.statistics, comparison.lower_is_better)]
     figure = Figure(figsize=(9.0, 1.6 + 0.4 * max(1, len(trees))), layout="constrained")
     axes = figure.subplots()
-    for place, tree in enumerate(trees):
-        final = tree["final"]
+    for place, final in enumerate(tree["final"] for tree in trees):
         if math.isnan(final["iqm"]):
             continue
-        position = comparison.groups.index(groups[tree["label"]])
-        axes.barh(place, final["iqm"], height=0.62, color=COLOURS[position % len(COLOURS)], alpha=0.75)
-        if not math.isnan(final["low"]):
-            axes.plot([final["low"], final["high"]], [place, place], color="black", linewidth=1.6)
+        axes.barh(place, final["iqm"], height=0.62, color=COLOURS[0], alpha=0.5)
+        axes.plot([final["low"], final["high"]], [place, place], color="black", linewidth=1.6)
         axes.plot(final["values"], [place] * len(final["values"]), "o", markersize=4, color="white", mec="black")
-    axes.set_yticks(range(len(trees)), [f"{tree['label']} ({tree['counted']})" for tree in trees], fontsize=8)
+    axes.set_yticks(range(len(trees)), [fill(f"{tree['label']} ({tree['counted']})", 48) for tree in trees], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel(f"final {_metric(comparison)}")
-    axes.set_title("interquartile mean over runs, 95 % bootstrap interval; a dot a run", fontsize=10)
+    axes.set_title(f"{ESTIMATE}; a dot a run; group (runs that count)", fontsize=10)
     _tidy(axes)
     return figure
 
@@ -79,6 +98,7 @@ def _metric(comparison: Comparison) -> str:
 
 
 def _tidy(axes: Axes) -> None:
+    axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -89,7 +109,7 @@ def _save(path: Path, figure: Figure) -> Path:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         FigureCanvasAgg(figure)
-        figure.savefig(beside, format="png", dpi=130)
+        figure.savefig(beside, format="png", dpi=110)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

@@ -13,10 +13,10 @@ SHOWN = 4  # names in a line
 APART = 1.1  # ratio of env steps from which on two final values are of different ages
 
 
-def verdict(pair: Pair, runs: tuple[int, int]) -> str:
-    """One pair in words; `runs` of its better and its other group."""
+def verdict(pair: Pair) -> str:
+    """One pair in words."""
     interval = f"[{pair.probability.low:.2f}, {pair.probability.high:.2f}]"
-    told = f"(P = {pair.probability.estimate:.2f} {interval}, n = {runs[0]} and {runs[1]})"
+    told = f"(P = {pair.probability.estimate:.2f} {interval}, n = {pair.runs[0]} and {pair.runs[1]})"
     if pair.decided:
         return f"{pair.better} beats {pair.other} {told}"
     return f"{pair.better} against {pair.other}: not decided {told}; {_more(pair.more_seeds)}"

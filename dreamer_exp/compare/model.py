@@ -70,6 +70,7 @@ class Pair:
     probability: Interval  # of improvement: that a run of `better` beats one of `other`, with its 95 % interval
     decided: bool
     more_seeds: int | None  # of each group, that would decide it if the probability stayed; None: over a hundred
+    runs: tuple[int, int] = (0, 0)  # of `better` and of `other` that were set against each other
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dreamer_exp.compare.group import SEED, strata
-from dreamer_exp.compare.model import Comparison, Group
+from dreamer_exp.compare.model import Group
 from dreamer_exp.compare.outcome import Outcome, successes, time_to
 from dreamer_exp.compare.statistics import iqm_interval
 from dreamer_exp.runs.rates import wilson_interval
@@ -42,12 +43,11 @@ def summarise(group: Group, told: list[Outcome], metric: str, threshold: float) 
     }
 
 
-def ranked(comparison: Comparison) -> list[dict[str, Any]]:
-    """The groups' trees, best final value first, those without one last."""
-    sign = 1.0 if comparison.lower_is_better else -1.0
-    finals = [tree["final"]["iqm"] for tree in comparison.statistics]
-    order = sorted(range(len(finals)), key=lambda i: math.inf if math.isnan(finals[i]) else sign * finals[i])
-    return [comparison.statistics[i] for i in order]
+def ranked(trees: Sequence[dict[str, Any]], lower_is_better: bool) -> list[int]:
+    """Positions of the groups' trees, best final value first, those without one last."""
+    sign = 1.0 if lower_is_better else -1.0
+    finals = [tree["final"]["iqm"] for tree in trees]
+    return sorted(range(len(finals)), key=lambda place: (math.isnan(finals[place]), sign * finals[place], place))
 
 
 def _figures(told: list[Outcome], values: np.ndarray) -> dict[str, Any]:

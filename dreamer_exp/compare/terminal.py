@@ -73,7 +73,7 @@ def _value_table(comparison: Comparison) -> Table:
     successes = any(tree["success"] for tree in comparison.statistics)
     headings = ("n", "final: IQM [95 %]", "mean", "best: mean", *(("pooled success [95 %]",) if successes else ()))
     table = _table("group", *headings)
-    for tree in ranked(comparison):
+    for tree in _ranked(comparison):
         final, success = tree["final"], tree["success"]
         n = str(tree["counted"]) if tree["counted"] == tree["runs"] else f"{tree['counted']} of {tree['runs']}"
         figures = [n, f"{number(final['iqm'])} {_interval(final)}", number(final["mean"]), number(tree["best"]["mean"])]
@@ -87,12 +87,16 @@ def _time_table(comparison: Comparison) -> Table:
     table = _table(
         f"time to {number(level)}", "reached", "median steps to it", "time to it", "steps in all", "time in all"
     )
-    for tree in ranked(comparison):
+    for tree in _ranked(comparison):
         steps, wall = tree["threshold"]["env_steps"], tree["threshold"]["wall_s"]
         reached = f"{steps['reached']} of {steps['of']}"
         times = [_median(steps["median"], whole), _median(wall["median"], duration)]
         table.add_row(*map(Text, (tree["label"], reached, *times, whole(tree["env_steps"]), duration(tree["wall_s"]))))
     return table
+
+
+def _ranked(comparison: Comparison) -> list[dict[str, Any]]:
+    return [comparison.statistics[place] for place in ranked(comparison.statistics, comparison.lower_is_better)]
 
 
 def _table(first: str, *others: str) -> Table:

@@ -1,0 +1,71 @@
+"""A headless Chromium of Debian's packages, driven by selenium: what a page shows, says and loads."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+MISSING = "no chromium and chromedriver on the PATH (apt-get install chromium chromium-driver)"
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",  # root has none
+    "--disable-dev-shm-usage",  # containers give /dev/shm 64 MB
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--proxy-server=127.0.0.1:9",  # nobody listens there: what asks a network fails, and is logged
+)
+
+
+class Browser:
+    """One window."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, page: Path, width: int = 1280, height: int = 900) -> None:
+        """Opens a file in a window of this size; forgets what was logged before."""
+        self.driver.set_window_size(width, height)
+        for kind in ("performance", "browser"):
+            self.driver.get_log(kind)
+        self.driver.get(page.resolve().as_uri())
+
+    def evaluate(self, expression: str) -> Any:
+        """What a JavaScript expression is in the page."""
+        return self.driver.execute_script(f"return {expression}")
+
+    def all(self, selector: str) -> list[Any]:
+        """The elements that a CSS selector finds."""
+        return list(self.driver.find_elements("css selector", selector))
+
+    def complaints(self) -> list[str]:
+        """What the console holds since it was last asked: errors, warnings, refusals."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> list[str]:
+        """Every address that was asked for since this was last asked, the page's own among them."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return [params["request"]["url"] for params in sent]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser that is closed afterwards; selenium fetches no driver of its own."""
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = Chrome(options=options, service=Service(executable_path=str(DRIVER)))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()

@@ -1,0 +1,274 @@
+"""compare.html: what is in the file, and what a browser makes of it."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from dreamer_exp.compare.comparison import Question, compare
+from dreamer_exp.compare.model import Run
+from dreamer_exp.compare.page import write_page
+from dreamer_exp.compare.page_data import POINTS_IN_ALL, points_a_curve, thin
+from tests.compare.browser import BROWSER, DRIVER, MISSING, Browser, chromium
+
+HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>{{data}} %{x}"
+
+
+def run(root: Path, ratio: Any, seed: int, rows: int = 50) -> Run:
+    """A finished run whose return grows to `seed`, and of three evaluations."""
+    x = np.arange(1, rows + 1)
+    columns = {
+        "env_steps": 100.0 * x,
+        "time/total_s": 10.0 * x,
+        "episode_return_window": seed * x / rows,
+        "loss/world_model": 50.0 / x,
+    }
+    evaluations = [
+        {"policy": "dreamerv3", "env_steps": steps, "return_mean": seed + steps / 1000, "success_rate": steps / 5000}
+        for steps in (0, 2500, 5000)
+    ]
+    return Run(
+        root=root,
+        name=root.name,
+        state="finished",
+        error=None,
+        config={"algo.training_ratio": ratio, "run.seed": seed},
+        provenance={},
+        rows=columns,
+        evaluations=tuple(evaluations),
+        columns=tuple(columns),
+    )
+
+
+def page(folder: Path, *runs: Run) -> Path:
+    path = folder / "out" / "compare.html"
+    write_page(path, compare(runs, Question("episode_return_window")))
+    return path
+
+
+def four_runs(folder: Path) -> list[Run]:
+    return [run(folder / f"ratio_{ratio}_seed_{seed}", ratio, seed) for ratio in (32, 64) for seed in (1, 2)]
+
+
+def data_of(path: Path) -> dict[str, Any]:
+    """The page's data; NaN and infinity, which are no JSON, fail."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text(encoding="utf-8"))
+    assert found
+    tree: dict[str, Any] = json.loads(found[1], parse_constant=refuse)
+    return tree
+
+
+def floats(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype="<f4")
+
+
+# ---------------------------------------------------------------- the file
+
+
+def test_a_short_curve_is_in_the_page_as_it_is(tmp_path: Path) -> None:
+    told = run(tmp_path / "a", 32, 7)
+    curve = data_of(page(tmp_path, told))["runs"][0]["curves"]["episode_return_window"]
+    assert np.array_equal(floats(curve["env_steps"]), told.rows["env_steps"])
+    assert np.array_equal(floats(curve["wall"]), told.rows["time/total_s"])
+    assert np.allclose(floats(curve["y"]), told.rows["episode_return_window"])
+
+
+def test_what_is_no_number_is_left_out(tmp_path: Path) -> None:
+    broken = run(tmp_path / "a", 32, 7)
+    broken.rows["episode_return_window"][[3, 9]] = np.nan, 1e300  # more than float32 holds
+    y = floats(data_of(page(tmp_path, broken))["runs"][0]["curves"]["episode_return_window"]["y"])
+    assert len(y) == 49
+    assert np.isfinite(y).all()
+
+
+def test_thinning_keeps_the_extremes_and_the_ends() -> None:
+    y = np.sin(np.arange(10_007) / 50)
+    y[4321], y[8765] = 9.0, -9.0
+    kept = thin(y, 500)
+    assert {0, 4321, 8765, 10_006} <= set(kept.tolist())
+    assert len(kept) <= 502
+    assert (np.diff(kept) > 0).all()
+
+
+def test_a_thousand_runs_do_not_make_a_page_of_a_thousand_times_the_size() -> None:
+    assert points_a_curve(10) == 500
+    assert points_a_curve(12_000) * 12_000 <= POINTS_IN_ALL
+
+
+@pytest.mark.parametrize(("rows", "told"), [(50, False), (5000, True)])
+def test_the_page_says_when_curves_are_thinned(tmp_path: Path, rows: int, told: bool) -> None:
+    text = page(tmp_path, run(tmp_path / "a", 32, 1, rows)).read_text(encoding="utf-8")
+    assert ("are thinned to" in text) is told
+
+
+@pytest.mark.parametrize("name", ["plain", "with space & #hash", "100%", "ümlaut", "javascript:alert(1)", 'quote"s'])
+def test_links_lead_from_the_pages_folder_to_the_runs(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "runs" / name
+    root.mkdir(parents=True)
+    path = page(tmp_path, run(root, 32, 1))
+    html, _, _ = path.read_text(encoding="utf-8").partition('<script type="application/json"')
+    links = re.findall(r'<a href="([^"#]+)"', html)
+    assert len(links) == 2  # in the legend and in the table
+    assert {(path.parent / unquote(link)).resolve() for link in links} == {root.resolve()}
+    assert all(link.startswith("../runs/") for link in links)
+
+
+# ------------------------------------------------------------- in a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    pytest.importorskip("selenium", reason="selenium is not installed")
+    if not BROWSER or not DRIVER:
+        pytest.skip(MISSING)
+    with chromium() as window:
+        yield window
+
+
+def drawn(browser: Browser) -> list[str]:
+    """Names of the lines that are drawn, without intervals."""
+    names: list[str] = browser.evaluate("document.getElementById('plot').data.map(t => t.name).filter(n => n)")
+    assert browser.evaluate("document.querySelectorAll('#plot .scatterlayer .trace').length") >= len(names)
+    return names
+
+
+def title(browser: Browser, axis: str) -> str:
+    return str(browser.evaluate(f"document.getElementById('plot').layout.{axis}axis.title.text"))
+
+
+def test_it_loads_nothing_and_the_console_is_silent(tmp_path: Path, browser: Browser) -> None:
+    path = page(tmp_path, *four_runs(tmp_path))
+    browser.open(path)
+    assert len(drawn(browser)) == 6  # four runs, two groups
+    for control in ("#metric option:last-child", "input[value=wall]", "#none", "#all"):
+        browser.all(control)[0].click()
+    assert browser.requests() == [path.resolve().as_uri()]
+    assert browser.complaints() == []
+
+
+def test_a_run_is_toggled_by_its_box(tmp_path: Path, browser: Browser) -> None:
+    browser.open(page(tmp_path, *four_runs(tmp_path)))
+    before = drawn(browser)
+    browser.all(".legend summary")[0].click()
+    browser.all("input[data-run='1']")[0].click()
+    assert [name for name in before if name not in drawn(browser)] == ["ratio_32_seed_2"]
+    browser.all("input[data-run='1']")[0].click()
+    assert drawn(browser) == before
+
+
+def test_a_group_is_toggled_with_its_runs(tmp_path: Path, browser: Browser) -> None:
+    browser.open(page(tmp_path, *four_runs(tmp_path)))
+    browser.all("input[data-group='0']")[0].click()
+    assert drawn(browser) == ["ratio_64_seed_1", "ratio_64_seed_2", "training_ratio=64"]
+
+
+def test_a_box_is_toggled_by_keyboard(tmp_path: Path, browser: Browser) -> None:
+    browser.open(page(tmp_path, *four_runs(tmp_path)))
+    box = browser.all("input[data-group='1']")[0]
+    browser.all("#singles")[0].send_keys("\ue004", "\ue004", "\ue004")  # Tab: first group, its runs, second group
+    assert browser.evaluate("document.activeElement.dataset.group") == "1"
+    browser.driver.switch_to.active_element.send_keys(" ")
+    assert not box.is_selected()
+    assert "training_ratio=64" not in drawn(browser)
+
+
+def test_metric_and_axis_are_chosen(tmp_path: Path, browser: Browser) -> None:
+    browser.open(page(tmp_path, *four_runs(tmp_path)))
+    assert (title(browser, "x"), title(browser, "y")) == ("environment steps", "return, last 100 training episodes")
+    browser.all("#metric option")[1].click()
+    browser.all("input[value=wall]")[0].click()
+    assert (title(browser, "x"), title(browser, "y")) == ("wall time (min)", "success rate, evaluation")
+    assert browser.evaluate("Math.max(...document.getElementById('plot').data.at(-1).x)") == pytest.approx(500 / 60)
+
+
+def test_smoothing_is_the_mean_over_a_window(tmp_path: Path, browser: Browser) -> None:
+    zigzag = run(tmp_path / "a", 32, 1)
+    zigzag.rows["episode_return_window"][:] = np.resize([0.0, 1.0], 50)
+    browser.open(page(tmp_path, zigzag))
+    browser.evaluate(
+        "(s => { s.value = 12; s.dispatchEvent(new Event('input', {bubbles: true})); })"
+        "(document.getElementById('smoothing'))"
+    )
+    assert browser.all("#smoothed")[0].text == "mean over 600 steps"  # 12 % of 5,000: seven rows
+    y = browser.evaluate("document.getElementById('plot').data.find(t => t.name === 'a').y")
+    assert y[10] == pytest.approx(4 / 7)  # 1 0 1 [0] 1 0 1
+
+
+def test_text_of_runs_is_shown_and_never_run(tmp_path: Path, browser: Browser) -> None:
+    hostile = replace(
+        run(tmp_path / "a", HOSTILE, 1),
+        name=HOSTILE,
+        state="failed",
+        error=HOSTILE,
+        faults=(HOSTILE,),
+        columns=(HOSTILE,),
+        provenance={"git": {"commit": HOSTILE}, "machine": {"cpu_name": HOSTILE, "cpus": 1}},
+    )
+    hostile.rows[HOSTILE] = hostile.rows["loss/world_model"]
+    path = tmp_path / "compare.html"
+    others = four_runs(tmp_path)
+    write_page(path, compare([hostile, *others], Question(HOSTILE)))
+    browser.open(path)
+    assert HOSTILE in drawn(browser)
+    browser.evaluate(
+        "Plotly.Fx.hover('plot', [{curveNumber: document.getElementById('plot').data.length - 1, pointNumber: 5}])"
+    )
+    assert HOSTILE in browser.all("#plot .hoverlayer")[0].text
+    assert HOSTILE in browser.all("main")[0].text
+    assert browser.evaluate("window.hacked") is None
+    assert browser.evaluate("document.images.length") == 0
+    assert browser.complaints() == []
+
+
+def test_runs_that_have_nothing_yet_make_a_page_too(tmp_path: Path, browser: Browser) -> None:
+    rows = {"env_steps": np.array([]), "time/total_s": np.array([])}
+    empty = Run(tmp_path / "a", "a", "failed", "OSError: no space", {}, {}, rows, (), ("status.json: missing",))
+    path = tmp_path / "compare.html"
+    write_page(path, compare([empty], Question()))
+    browser.open(path)
+    browser.all("input[value=wall]")[0].click()
+    text = browser.all("main")[0].text
+    assert all(words in text for words in ("OSError: no space", "a: status.json: missing", "No run has a row yet."))
+    assert browser.complaints() == []
+
+
+def test_nothing_offers_to_send_the_data_away(tmp_path: Path, browser: Browser) -> None:
+    browser.open(page(tmp_path, *four_runs(tmp_path)))
+    buttons = browser.evaluate("[...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title)")
+    assert "Download plot as a PNG" in buttons
+    assert [name for name in buttons if re.search("share|cloud|send|edit", name, re.IGNORECASE)] == []
+
+
+def test_the_browser_is_told_to_load_nothing_whatever_a_script_asks(tmp_path: Path, browser: Browser) -> None:
+    browser.open(page(tmp_path, *four_runs(tmp_path)))
+    asked = "fetch('http://127.0.0.1:9/').then(() => 'loaded', () => 'refused')"
+    assert browser.evaluate(asked) == "refused"
+    assert any("Content Security Policy" in complaint for complaint in browser.complaints())
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_it_fits_the_window(tmp_path: Path, browser: Browser, width: int) -> None:
+    long = [run(tmp_path / f"{'a_rather_long_name_' * 4}{seed}", f"{'x' * 60}", seed) for seed in (1, 2)]
+    browser.open(page(tmp_path, *four_runs(tmp_path), *long), width)
+    assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert browser.evaluate("document.querySelector('#plot .main-svg').getBoundingClientRect().width") > width / 2
+
+
+def test_it_is_dark_where_the_user_asks_for_dark(tmp_path: Path, browser: Browser) -> None:
+    scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+    browser.open(page(tmp_path, *four_runs(tmp_path)))
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
+    assert browser.evaluate("document.getElementById('plot').layout.paper_bgcolor") == "#14171b"
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

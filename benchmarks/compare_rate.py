@@ -4,11 +4,12 @@
 
 The runs are written by a seeded generator into a temporary folder (1,000 runs of 2,000 rows take 3 GB): 12 settings,
 all columns that a run has, an evaluation every 100 rows. Then `python -m dreamer_exp.compare` is started on them once,
-and its wall time and the peak memory of it and its processes together are printed.
+and its wall time, its CPU time and the peak memory of it and its processes together are printed.
 """
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -33,20 +34,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--keep", type=Path, help="write the runs there, or take those of an earlier call")
     asked = parser.parse_args()
-    print(f"{'runs':>6} {'rows each':>10} {'MB read':>9} {'seconds':>8} {'peak MB':>8}")
+    print(f"{'runs':>6} {'rows each':>10} {'MB read':>9} {'seconds':>8} {'CPU s':>8} {'peak MB':>8}")
     for runs in asked.runs:
         with tempfile.TemporaryDirectory() as temporary:
             folder = (asked.keep or Path(temporary)) / f"{runs}_runs"
             if not folder.exists():
                 write_sweep(folder, runs, asked.rows)
             read = sum(path.stat().st_size for path in folder.glob("*/*.jsonl")) / 1e6
-            seconds, peak = measure(folder, Path(temporary) / "out")
-            print(f"{runs:6} {asked.rows:10} {read:9.0f} {seconds:8.2f} {peak:8.0f}", flush=True)
+            seconds, processor, peak = measure(folder, Path(temporary) / "out")
+            print(f"{runs:6} {asked.rows:10} {read:9.0f} {seconds:8.2f} {processor:8.2f} {peak:8.0f}", flush=True)
 
 
-def measure(folder: Path, out: Path) -> tuple[float, float]:
-    """Wall seconds of one command, and the most MB that its processes held together."""
-    start, peak = time.perf_counter(), 0.0
+def measure(folder: Path, out: Path) -> tuple[float, float, float]:
+    """Wall and CPU seconds of one command, and the most MB that its processes held together."""
+    start, before, peak = time.perf_counter(), processor_seconds(), 0.0
     command = [sys.executable, "-m", "dreamer_exp.compare", str(folder), "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         watched = psutil.Process(process.pid)
@@ -56,7 +57,13 @@ def measure(folder: Path, out: Path) -> tuple[float, float]:
     seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"the comparison failed with {process.returncode}")
-    return seconds, peak / 1e6
+    return seconds, processor_seconds() - before, peak / 1e6
+
+
+def processor_seconds() -> float:
+    """Of all processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def children(process: psutil.Process) -> list[psutil.Process]:

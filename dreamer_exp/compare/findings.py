@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dreamer_exp.compare.difference import code, word
-from dreamer_exp.compare.group import SEED, signature
+from dreamer_exp.compare.group import SEED, Grouping, signature
 from dreamer_exp.compare.improvement import MOST_SEEDS
 from dreamer_exp.compare.model import Group, Pair
 from dreamer_exp.compare.outcome import Outcome
@@ -22,22 +22,23 @@ def verdict(pair: Pair) -> str:
     return f"{pair.better} against {pair.other}: not decided {told}; {_more(pair.more_seeds)}"
 
 
-def cautions(groups: Sequence[Group], told: Sequence[list[Outcome]], differing: Sequence[str]) -> Iterator[str]:
-    """What the figures leave out or mix, a line each."""
-    if sum(map(bool, told)) > 2:
-        yield f"Each verdict holds at 95 % by itself: of {sum(map(bool, told)) - 1}, some may be chance"
-    tasks = [key for key in differing if key.startswith("env.")]
-    if tasks:
+def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]]) -> Iterator[str]:
+    """What the figures leave out or mix, a line each; `outcomes` of the runs that count, a list a group."""
+    told = [(group.label, counted) for group, counted in zip(grouping.groups, outcomes, strict=True) if counted]
+    if len(told) > 2:
+        yield f"Each verdict holds at 95 % by itself: of {len(told) - 1}, some may be chance"
+    if grouping.rest:
+        yield f"Taken together: {_few(grouping.rest)}; runs are paired within equal settings where there are any"
+    if tasks := [key for key in grouping.differing if key.startswith("env.")]:
         yield f"The groups differ in {_few(tasks)}: what looks better may be an easier task, or another scale"
-    alone = [group.label for group, counted in zip(groups, told, strict=True) if len(counted) == 1]
-    if alone:
+    if alone := [label for label, counted in told if len(counted) == 1]:
         yield f"A single run, so nothing is known of the spread: {_few(alone)}"
-    for group, counted in zip(groups, told, strict=True):
+    for group, counted in zip(grouping.groups, outcomes, strict=True):
         yield from _of_group(group, counted)
-    ages = {group.label: _median_steps(counted) for group, counted in zip(groups, told, strict=True) if counted}
-    if ages and max(ages.values()) > APART * min(ages.values()):
-        young, old = min(ages, key=ages.__getitem__), max(ages, key=ages.__getitem__)
-        yield f"Final values are of different ages: {ages[young]:,.0f} env steps ({young}) to {ages[old]:,.0f} ({old})"
+    ages = sorted((_median_steps(counted), label) for label, counted in told)
+    if ages and ages[-1][0] > APART * ages[0][0]:
+        (young, youngest), (old, oldest) = ages[0], ages[-1]
+        yield f"Final values are of different ages: {young:,.0f} env steps ({youngest}) to {old:,.0f} ({oldest})"
 
 
 def _of_group(group: Group, counted: list[Outcome]) -> Iterator[str]:

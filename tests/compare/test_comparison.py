@@ -1,0 +1,154 @@
+"""The comparison and its answer in words."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dreamer_exp.compare.comparison import Question, compare
+from dreamer_exp.compare.model import Comparison, Run
+from tests.compare.folders import made_run
+
+
+def runs_of(x: object, *finals: float, **config: object) -> list[Run]:
+    """Runs of one setting, a seed each."""
+    return [
+        made_run(f"x={x}, {seed}", values=[0.0, final], algo__x=x, run__seed=seed, **config)
+        for seed, final in enumerate(finals, 1)
+    ]
+
+
+def compared(*runs: Run, **question: object) -> Comparison:
+    return compare(runs, Question(**{"metric": "figure", **question}))  # type: ignore[arg-type]
+
+
+CLEAR = (*runs_of(1, 1.0, 2.0, 3.0, 4.0), *runs_of(2, 11.0, 12.0, 13.0, 14.0))
+
+
+def test_a_clear_difference_is_told_in_words() -> None:
+    found = compared(*CLEAR)
+    assert found.findings == ("x=2 beats x=1 (P = 1.00 [0.55, 1.00], n = 4 and 4)",)
+    (pair,) = found.pairs
+    assert (pair.better, pair.other, pair.decided, pair.more_seeds) == ("x=2", "x=1", True, 0)
+
+
+def test_what_is_not_decided_tells_how_many_seeds_would() -> None:
+    found = compared(*runs_of(1, 1.0, 2.0, 3.0), *runs_of(2, 11.0, 12.0, 13.0))
+    assert found.findings == (
+        "x=2 against x=1: not decided (P = 1.00 [0.45, 1.00], n = 3 and 3); about 1 more seed each would",
+    )
+
+
+def test_groups_that_are_alike_are_told_as_such() -> None:
+    found = compared(*runs_of(1, 1.0, 2.0), *runs_of(2, 1.0, 2.0))
+    assert "not decided (P = 0.50" in found.findings[0]
+    assert found.findings[0].endswith("even 100 more seeds each would not do")
+
+
+def test_of_a_loss_less_is_better() -> None:
+    runs = [replace(run, rows={**run.rows, "loss/actor": run.rows["figure"]}) for run in CLEAR]
+    found = compare([replace(run, columns=(*run.columns, "loss/actor")) for run in runs], Question("loss/actor"))
+    assert found.findings[0].startswith("x=1 beats x=2 (P = 1.00")
+    assert found.lower_is_better
+
+
+def test_a_single_run_is_called_one() -> None:
+    found = compared(*runs_of(1, 1.0), *runs_of(2, 11.0))
+    assert "not decided" in found.findings[0]
+    assert "about 3 more seeds each would" in found.findings[0]
+    assert "A single run, so nothing is known of the spread: x=1, x=2" in found.findings
+    assert np.isnan(found.statistics[0]["final"]["low"])
+
+
+def test_the_best_group_is_set_against_each_other_one() -> None:
+    found = compared(*CLEAR, *runs_of(3, 21.0, 22.0, 23.0, 24.0))
+    assert [line.split(" (")[0] for line in found.findings[:2]] == ["x=3 beats x=2", "x=3 beats x=1"]
+    assert "Each verdict holds at 95 % by itself: of 2, some may be chance" in found.findings
+    assert len(found.pairs) == 3
+
+
+def test_one_group_has_nothing_to_beat() -> None:
+    found = compared(*runs_of(1, 1.0, 2.0))
+    assert (found.findings, found.pairs) == ((), ())
+
+
+def test_a_run_that_broke_early_is_left_out_and_told() -> None:
+    early = replace(made_run("early", values=[99.0], algo__x=1, run__seed=9), state="failed")
+    long = [made_run(f"{seed}", values=[0.0] * 9 + [1.0], algo__x=1, run__seed=seed) for seed in (1, 2)]
+    found = compared(*long, early)
+    assert found.statistics[0]["final"]["values"] == [1.0, 1.0]
+    assert (found.statistics[0]["runs"], found.statistics[0]["counted"]) == (3, 2)
+    (line,) = found.findings
+    assert line.endswith("left out, without a value or not half as far as the furthest run: early (failed)")
+
+
+def test_a_group_without_a_value_is_told() -> None:
+    found = compared(*runs_of(1, 1.0, 2.0), replace(made_run("young", values=[], algo__x=2), state="running"))
+    assert found.findings == ("x=2: no run has a value yet: young (running)",)
+    assert found.threshold == 1.5
+
+
+def test_final_values_of_different_ages_are_told() -> None:
+    old = [made_run(f"{seed}", values=[1.0] * 9, algo__x=2, run__seed=seed) for seed in (1, 2)]
+    lines = compared(*runs_of(1, 1.0, 2.0), *old).findings
+    assert lines[-1] == "Final values are of different ages: 200 env steps (x=1) to 900 (x=2)"
+
+
+def test_groups_of_different_tasks_are_told() -> None:
+    lines = compared(*runs_of(1, 1.0, 2.0, env__id="a"), *runs_of(1, 1.0, 2.0, env__id="b")).findings
+    assert "The groups differ in env.id: what looks better may be an easier task, or another scale" in lines
+
+
+def test_a_seed_that_ran_twice_is_told() -> None:
+    lines = compared(*runs_of(1, 1.0, 2.0), *runs_of(1, 3.0)).findings
+    assert lines == ("test: not independent, as they share a seed: runs of seed 1",)
+
+
+def test_runs_of_one_group_from_two_commits_are_told() -> None:
+    runs = [
+        replace(run, provenance={"git": {"commit": commit * 40, "dirty": False}})
+        for run, commit in zip(runs_of(1, 1.0, 2.0), "ab", strict=True)
+    ]
+    assert compared(*runs).findings == ("test: its runs come from 2 states of the code: aaaaaaaaaa, bbbbbbbbbb",)
+
+
+def test_by_a_key_runs_are_paired_within_the_other_settings() -> None:
+    """batch=8 is the easier setting; within each batch, x=2 wins."""
+    easy = [*runs_of(1, 10.0, 11.0, algo__batch=8), *runs_of(2, 12.0, 13.0, algo__batch=8)]
+    hard = [*runs_of(1, 1.0, 2.0, algo__batch=16), *runs_of(2, 3.0, 4.0, algo__batch=16)]
+    found = compared(*easy, *hard, by="x")
+    assert [group.label for group in found.groups] == ["x=1", "x=2"]
+    assert (found.by, found.rest) == ("x", ("algo.batch",))
+    assert found.pairs[0].probability.estimate == 1
+    assert any(line.startswith("Taken together: algo.batch;") for line in found.findings)
+
+
+def test_by_a_key_without_a_shared_setting_all_are_paired() -> None:
+    found = compared(
+        *runs_of(1, 1.0, 2.0, algo__batch=8), *runs_of(2, 3.0, 1.5, algo__batch=16), *runs_of(2, 0.0), by="x"
+    )
+    assert found.pairs[0].runs == (2, 3)
+
+
+@pytest.mark.parametrize(("asked", "threshold"), [(None, 2.5), (7.0, 7.0)])
+def test_the_threshold_is_what_half_of_the_groups_reach_or_the_one_asked_for(
+    asked: float | None, threshold: float
+) -> None:
+    assert compared(*CLEAR, threshold=asked).threshold == threshold
+
+
+def test_faults_of_places_and_of_runs_are_kept() -> None:
+    run = replace(made_run("broken"), faults=("result.jsonl: missing",))
+    found = compare([run], Question("figure"), ["x: there is no such folder"])
+    assert found.faults == ("x: there is no such folder", "broken: result.jsonl: missing")
+
+
+def test_a_run_without_config_is_among_the_runs_but_in_no_group() -> None:
+    lost = replace(made_run("lost"), config={}, state="failed")
+    found = compared(*runs_of(1, 1.0, 2.0), lost)
+    assert lost in found.runs
+    assert len(found.groups[0].runs) == 2
+
+
+def test_equal_runs_give_an_equal_comparison() -> None:
+    assert compared(*CLEAR).statistics == compared(*CLEAR).statistics

@@ -1,0 +1,140 @@
+"""What one run came to, which runs count, and a group's figures."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dreamer_exp.compare.group import group
+from dreamer_exp.compare.model import Run
+from dreamer_exp.compare.outcome import Outcome, counted, outcome, successes, time_to
+from dreamer_exp.compare.summary import ranked, summarise
+from tests.compare.folders import evaluation, made_run
+
+
+def evaluated(*rows: dict[str, object], **config: object) -> Run:
+    return replace(made_run(values=[0.0, 0.0, 0.0], **config), evaluations=tuple(rows))
+
+
+def test_final_is_the_last_value_and_best_the_highest() -> None:
+    told = outcome(made_run(values=[1.0, 5.0, 3.0, np.nan]), "figure")
+    assert (told.final, told.best, told.env_steps, told.wall_s) == (3.0, 5.0, 400.0, 40.0)
+
+
+def test_the_best_loss_is_the_lowest() -> None:
+    run = made_run(values=[1.0])
+    run.rows["loss/actor"] = np.array([0.5])
+    run.rows["env_steps"] = np.array([100.0])
+    assert outcome(run, "loss/actor").best == 0.5
+    run = made_run(values=[1.0, 2.0, 3.0])
+    run.rows["loss/actor"] = np.array([3.0, 1.0, 2.0])
+    assert outcome(run, "loss/actor").best == 1.0
+
+
+def test_the_evaluation_before_training_is_neither_final_nor_best() -> None:
+    before = evaluation(0, 20)
+    assert math.isnan(outcome(evaluated(before), "evaluation/success_rate").final)
+    told = outcome(evaluated(before, evaluation(100, 5), evaluation(200, 2)), "evaluation/success_rate")
+    assert (told.final, told.best) == (0.1, 0.25)
+
+
+def test_a_run_without_rows_has_no_figures() -> None:
+    told = outcome(made_run(values=[]), "figure")
+    assert (told.env_steps, told.wall_s) == (0.0, 0.0)
+    assert math.isnan(told.final)
+    assert math.isnan(told.best)
+
+
+def test_a_run_counts_from_half_of_the_way_of_its_groups_furthest_on() -> None:
+    runs = [made_run(str(rows), values=[1.0] * rows) for rows in (10, 5, 4)]
+    lost = made_run("lost", values=[np.nan] * 10)
+    told = counted([outcome(run, "figure") for run in (*runs, lost)])
+    assert [one.run.name for one in told] == ["10", "5"]
+
+
+@pytest.mark.parametrize(("level", "steps", "seconds"), [(2.0, 200.0, 20.0), (1.0, 100.0, 10.0), (9.0, np.inf, np.inf)])
+def test_the_time_to_a_level_is_of_the_first_value_there(level: float, steps: float, seconds: float) -> None:
+    run = made_run(values=[1.0, 2.0, 1.0, 3.0])
+    assert time_to(run, "figure", "env_steps", level) == steps
+    assert time_to(run, "figure", "wall", level) == seconds
+
+
+def test_a_loss_reaches_a_level_from_above() -> None:
+    run = made_run(values=[3.0, 2.0, 1.0])
+    run.rows["loss/actor"] = run.rows["figure"]
+    assert time_to(run, "loss/actor", "env_steps", 2.5) == 200.0
+
+
+def with_counts(row: dict[str, object], **counts: int) -> dict[str, object]:
+    return {**row, "outcome_counts": counts}
+
+
+def test_successes_are_of_the_last_evaluation_after_training() -> None:
+    rows = [
+        with_counts(evaluation(steps, 0), success=won, timeout=20 - won) for steps, won in ((0, 9), (100, 3), (200, 4))
+    ]
+    assert successes(evaluated(*rows)) == (4, 20)
+    assert successes(evaluated(rows[0])) == (0, 0)
+
+
+def test_an_episode_that_a_fault_broke_off_is_no_success() -> None:
+    assert successes(evaluated(with_counts(evaluation(100, 0), success=3, fault=1))) == (3, 4)
+
+
+def test_a_task_without_outcomes_has_no_successes() -> None:
+    row = {**with_counts(evaluation(100, 0)), "success_rate": None}
+    assert successes(evaluated(row)) == (0, 0)
+
+
+def of_group(finals: list[float], threshold: float = 2.0) -> dict[str, object]:
+    runs = [made_run(str(number), values=[0.0, final], run__seed=number) for number, final in enumerate(finals)]
+    (one,) = group(runs).groups
+    return summarise(one, [outcome(run, "figure") for run in runs], "figure", threshold)
+
+
+def test_a_groups_figures() -> None:
+    told = of_group([1.0, 2.0, 3.0, 10.0])
+    final = told["final"]
+    assert (told["runs"], told["counted"], told["states"], told["seeds"]) == (4, 4, {"finished": 4}, [0, 1, 2, 3])
+    assert (final["mean"], final["iqm"], final["values"]) == (4.0, 2.5, [1.0, 2.0, 3.0, 10.0])  # type: ignore[index]
+    assert final["low"] < 2.5 < final["high"]  # type: ignore[index]
+    assert told["success"] is None
+
+
+def test_the_median_time_is_of_all_runs_and_censored_where_at_most_half_got_there() -> None:
+    assert of_group([1.0, 2.0, 3.0])["threshold"] == {
+        "value": 2.0,
+        "env_steps": {"median": 200.0, "reached": 2, "of": 3},
+        "wall_s": {"median": 20.0, "reached": 2, "of": 3},
+    }
+    half = of_group([1.0, 1.0, 3.0, 3.0])["threshold"]
+    assert half["env_steps"] == {"median": math.inf, "reached": 2, "of": 4}  # type: ignore[index]
+
+
+def test_successes_are_pooled_over_runs_with_wilsons_interval() -> None:
+    runs = [evaluated(with_counts(evaluation(100, 0), success=won, timeout=20 - won)) for won in (10, 16)]
+    (one,) = group(runs).groups
+    told = summarise(one, [outcome(run, "evaluation/success_rate") for run in runs], "evaluation/success_rate", 0.5)
+    success = told["success"]
+    assert (success["successes"], success["episodes"], success["rate"]) == (26, 40, 0.65)
+    assert (success["low"], success["high"]) == pytest.approx((0.4951, 0.7787), abs=1e-4)  # Wilson's, for 26 of 40
+
+
+def test_a_group_in_which_no_run_counts_has_no_figures() -> None:
+    (one,) = group([made_run(values=[])]).groups
+    told = summarise(one, [], "figure", math.nan)
+    assert math.isnan(told["final"]["iqm"])
+    assert (told["counted"], told["success"]) == (0, None)
+
+
+def test_groups_are_ranked_best_first_and_those_without_a_value_last() -> None:
+    trees = [{"final": {"iqm": value}} for value in (1.0, math.nan, 3.0)]
+    assert ranked(trees, lower_is_better=False) == [2, 0, 1]
+    assert ranked(trees, lower_is_better=True) == [0, 2, 1]
+
+
+def test_an_outcome_knows_its_run() -> None:
+    run = made_run()
+    assert isinstance(outcome(run, "figure"), Outcome)
+    assert outcome(run, "figure").run is run

@@ -1,0 +1,190 @@
+"""A run's directory -> Run, whatever is wrong with its files."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dreamer_exp.compare import read
+from dreamer_exp.compare.model import Run
+from dreamer_exp.compare.read import read_run, read_runs
+from dreamer_exp.runs.directory import append_row
+from tests.compare.folders import config, evaluation, row, write_rows, write_run
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "run", returns=[None, 2.0, 3.0])
+
+
+def test_a_whole_run_is_read_without_a_fault(root: Path) -> None:
+    run = read_run(root, "its name")
+    assert (run.root, run.name, run.state, run.error, run.faults) == (root, "its name", "finished", None, ())
+    assert run.config["algo.training_ratio"] == 32.0
+    assert "fingerprint" not in run.config
+    assert run.provenance["packages"] == {"torch": "2.13.0"}
+    np.testing.assert_array_equal(run.rows["env_steps"], [100.0, 200.0, 300.0])
+    np.testing.assert_array_equal(run.rows["episode_return_window"], [np.nan, 2.0, 3.0])
+
+
+def test_only_the_columns_asked_for_are_kept_and_all_names_are_told(root: Path) -> None:
+    run = read_run(root, "run", ["loss/world_model", "not there"])
+    assert list(run.rows) == ["env_steps", "time/total_s", "loss/world_model"]
+    assert run.columns == ("iteration", "env_steps", "episode_return_window", "loss/world_model", "time/total_s")
+
+
+def test_an_evaluations_episodes_become_counts(root: Path) -> None:
+    evaluations = read_run(root, "run").evaluations
+    assert "outcomes" not in evaluations[1]
+    assert evaluations[1]["outcome_counts"] == {"success": 5, "timeout": 15}
+
+
+def test_a_column_that_begins_later_is_read(root: Path) -> None:
+    append_row(root / "result.jsonl", {**row(4, 4.0), "new": 7})
+    np.testing.assert_array_equal(read_run(root, "run").rows["new"], [np.nan, np.nan, np.nan, 7.0])
+
+
+figures = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53) | st.none()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(figures, min_size=3, max_size=3), min_size=1, max_size=5))
+def test_rows_are_those_that_json_reads(tmp_path_factory: pytest.TempPathFactory, values: list[list[float]]) -> None:
+    root = tmp_path_factory.mktemp("rows")
+    (root / "status.json").write_text("{}")
+    for number, (one, two, three) in enumerate(values):
+        append_row(root / "result.jsonl", {"env_steps": number, "loss/ä": one, "b": two, "c": three})
+    expected = [json.loads(line) for line in (root / "result.jsonl").read_text().splitlines()]
+    for columns in (None, ("loss/ä", "b", "c")):
+        rows = read_run(root, "run", columns).rows
+        for name in ("env_steps", "loss/ä", "b", "c"):
+            told = np.array([np.nan if one[name] is None else float(one[name]) for one in expected])
+            np.testing.assert_array_equal(rows[name], told)
+
+
+def faults(root: Path) -> tuple[str, ...]:
+    return read_run(root, "run").faults
+
+
+def test_a_line_cut_off_by_the_end_of_a_process_is_told_and_left_out(root: Path) -> None:
+    with open(root / "result.jsonl", "a") as file:
+        file.write('{"env_steps": 400, "episode_ret')
+    assert len(read_run(root, "run").rows["env_steps"]) == 3
+    assert faults(root) == ("result.jsonl: the last line is cut off",)
+
+
+def test_a_whole_last_line_without_its_newline_counts(root: Path) -> None:
+    text = (root / "result.jsonl").read_text()
+    (root / "result.jsonl").write_text("no row\n" + text.rstrip("\n"))
+    assert len(read_run(root, "run").rows["env_steps"]) == 3
+    assert faults(root) == ("result.jsonl: line 1 is no row",)
+
+
+def test_lines_that_are_no_rows_are_counted(root: Path) -> None:
+    lines = ["3", "[1]", '{"a": 1}', '{"env_steps": "many"}', "\x00"]
+    (root / "result.jsonl").write_text("\n".join([json.dumps(row(1, 1.0)), *lines, json.dumps(row(2, 1.0))]) + "\n")
+    assert list(read_run(root, "run").rows["env_steps"]) == [100.0, 200.0]
+    assert faults(root) == ("result.jsonl: line 2 and 4 more is no row",)
+
+
+def test_a_figure_that_is_no_number_is_told_and_nan(root: Path) -> None:
+    write_rows(root / "result.jsonl", [{**row(1, 1.0), "loss/world_model": "low"}, row(2, 2.0)])
+    np.testing.assert_array_equal(read_run(root, "run").rows["loss/world_model"], [np.nan, 0.5])
+    np.testing.assert_array_equal(read_run(root, "run").rows["episode_return_window"], [1.0, 2.0])
+    assert faults(root) == ("result.jsonl: not always a number: loss/world_model",)
+
+
+@pytest.mark.parametrize("name", ["experiment.yaml", "provenance.json", "status.json", "result.jsonl"])
+def test_a_missing_file_is_told(root: Path, name: str) -> None:
+    (root / name).unlink()
+    assert faults(root) == (f"{name}: missing",)
+
+
+def test_a_run_without_evaluations_has_no_fault(root: Path) -> None:
+    (root / "evaluation.jsonl").unlink()
+    assert read_run(root, "run").evaluations == ()
+    assert faults(root) == ()
+
+
+@pytest.mark.parametrize(
+    "content", [b"[1, 2]", b"{", b"\xff\xfe\x00", b"a: [", b"- 1", b"!!python/object:os.system {}"]
+)
+@pytest.mark.parametrize("name", ["experiment.yaml", "provenance.json", "status.json"])
+def test_foreign_content_is_told(root: Path, name: str, content: bytes) -> None:
+    (root / name).write_bytes(content)
+    kind = name.rpartition(".")[2].upper()
+    assert faults(root) == (f"{name}: cannot be read as {kind}",)
+
+
+def test_a_folder_in_place_of_a_file_is_told(root: Path) -> None:
+    (root / "result.jsonl").unlink()
+    (root / "result.jsonl").mkdir()
+    assert faults(root) == ("result.jsonl: Is a directory",)
+
+
+def test_a_failed_runs_error_is_kept(tmp_path: Path) -> None:
+    error = {"type": "Diverged", "message": "not finite after 7 updates"}
+    run = read_run(write_run(tmp_path / "run", status={"state": "failed", "error": error}), "run")
+    assert (run.state, run.error) == ("failed", "Diverged: not finite after 7 updates")
+
+
+def of_process(tmp_path: Path, pid: object, host: str) -> str:
+    status = {"state": "running", "pid": pid, "host": host}
+    return read_run(write_run(tmp_path / f"{pid}_{host}", status=status), "run").state
+
+
+def test_a_run_whose_process_is_gone_is_dead(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert of_process(tmp_path, process.pid, socket.gethostname()) == "running"
+    assert of_process(tmp_path / "then", process.pid, socket.gethostname()) == "dead"
+
+
+def test_of_a_process_elsewhere_nothing_is_known(tmp_path: Path) -> None:
+    assert of_process(tmp_path, os.getpid(), "another-host") == "running"
+    assert of_process(tmp_path, "no number", socket.gethostname()) == "running"
+
+
+def test_a_status_without_a_state_is_unknown(tmp_path: Path) -> None:
+    assert read_run(write_run(tmp_path / "run", status={"state": 3}), "run").state == "unknown"
+
+
+def test_a_job_that_never_became_a_run_failed_with_its_last_words(tmp_path: Path) -> None:
+    (tmp_path / "console.log").write_text("starting\nUserError: algo.gamma=2 is out of range\n\n")
+    run = read_run(tmp_path, "7_gamma=2")
+    assert (run.state, run.error) == ("failed", "UserError: algo.gamma=2 is out of range")
+    assert run.faults == ("never became a run: no experiment.yaml",)
+    assert len(run.rows["env_steps"]) == 0
+
+
+def test_a_job_that_printed_nothing_is_not_started(tmp_path: Path) -> None:
+    (tmp_path / "console.log").write_text("")
+    assert read_run(tmp_path, "job").state == "not started"
+
+
+def test_many_runs_are_read_by_processes_as_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = [(write_run(tmp_path / str(i), config(seed=i), returns=[float(i)]), f"run {i}") for i in range(4)]
+    alone = read_runs(named)
+    monkeypatch.setattr(read, "MANY", 2)
+    together = read_runs(named)
+    assert [told(run) for run in together] == [told(run) for run in alone]
+    assert [run.name for run in together] == ["run 0", "run 1", "run 2", "run 3"]
+
+
+def told(run: Run) -> tuple[object, ...]:
+    return run.root, run.config, run.evaluations, {name: values.tolist() for name, values in run.rows.items()}
+
+
+def test_evaluations_of_other_shapes_are_left_out(root: Path) -> None:
+    good = evaluation(100, 3)
+    write_rows(root / "evaluation.jsonl", [{"env_steps": 1}, {**good, "policy": 3}, {**good, "outcomes": "none"}, good])
+    assert [one.get("outcome_counts") for one in read_run(root, "run").evaluations] == [
+        None,
+        {"success": 3, "timeout": 17},
+    ]

@@ -15,9 +15,9 @@ import yaml
 
 from dreamer_exp.runs.checkpoints import sha256
 from dreamer_exp.runs.directory import RunDirectory, read_rows
+from dreamer_exp.runs.wandb_file import history, records
 from tests.experiments import NANO
 from tests.runs.test_metrics import PROMISED
-from tests.runs.wandb_file import records
 
 pytestmark = pytest.mark.end_to_end
 
@@ -172,12 +172,7 @@ def test_the_wandb_file_holds_every_row_and_the_runs_labels(three_iterations: An
     found = list(records(file))
     (labels,) = [record.run for record in found if record.WhichOneof("record_type") == "run"]
     assert (list(labels.tags), labels.run_group, labels.job_type) == (["a", "b"], "g", "train")
-    histories = [
-        {item.nested_key[0] if item.nested_key else item.key: item.value_json for item in record.history.item}
-        for record in found
-        if record.WhichOneof("record_type") == "history"
-    ]
-    logged = [int(items["env_steps"]) for items in histories if "loss/world_model" in items]
+    logged = [int(row["env_steps"]) for row in history(file) if "loss/world_model" in row]
     assert logged == [row["env_steps"] for row in read_rows(three_iterations[1].result)]
     assert [record.WhichOneof("record_type") for record in found].count("exit") == 1
 

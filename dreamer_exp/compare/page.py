@@ -106,6 +106,6 @@ def _note(comparison: Comparison, tree: dict[str, Any]) -> str:
     if tree["thinned"]:
         words.append(
             f"Runs' curves of more than {tree['limit']} points are thinned to about as many, the lowest and the "
-            "highest of each stretch; compare.csv and result.jsonl have all."
+            "highest of each stretch; result.jsonl has them all."
         )
     return " ".join(words)

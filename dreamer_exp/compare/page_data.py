@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dreamer_exp.compare.curves import curve
-from dreamer_exp.compare.metric import EVALUATION, with_unit
+from dreamer_exp.compare.metric import with_unit
 from dreamer_exp.compare.model import Comparison, Group, Run
 from dreamer_exp.compare.series import series
 
@@ -46,9 +46,6 @@ OFFERED = (
     Metric("rate/env_steps_per_s", "env steps per second"),
     Metric("rate/updates_per_s", "updates per second"),
 )
-
-COLUMNS = tuple(metric.name for metric in OFFERED if not metric.name.startswith(EVALUATION))
-"""Of result.jsonl, that the page shows."""
 
 
 def tree(comparison: Comparison) -> dict[str, Any]:

@@ -25,6 +25,7 @@ TAKES: dict[Any, str] = {
     int | None: "a whole number or null",
     float | None: "a number or null",
     str | None: "text or null",
+    int | str | None: "a whole number, memory or null",
     list[str]: "a list, [a,b]",
     dict[str, float]: "names with numbers, {a: 1.0}",
     dict[str, Any]: "names with values, {a: 1}",
@@ -33,7 +34,9 @@ TAKES: dict[Any, str] = {
 
 def takes(declared: Field[Any]) -> str:
     """What a key takes, in words; nothing for what has no words."""
-    return "a whole number or memory, as 8 GiB" if declared.metadata.get("memory") else TAKES.get(declared.type, "")
+    if declared.metadata.get("memory"):
+        return f"a whole number or memory, as 8 GiB{', or null' if declared.default is None else ''}"
+    return TAKES.get(declared.type, "")
 
 
 def retell(error: Exception) -> UserError:

@@ -81,7 +81,7 @@ def swept(overrides: Sequence[Override]) -> list[str]:
     return [override.get_key_element() for override in overrides if override.is_sweep_override()]
 
 
-def quoted(path: Path) -> str:
+def quoted(path: Path | str) -> str:
     """A path as Hydra's grammar takes it, whatever characters are in it."""
     escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
@@ -98,7 +98,7 @@ def _overrides(words: Sequence[str]) -> Iterator[str]:
         elif word not in FLAGS:
             yield word
     if folders:
-        yield f"hydra.searchpath=[{','.join(quoted(Path(f'file://{Path(folder).absolute()}')) for folder in folders)}]"
+        yield f"hydra.searchpath=[{','.join(quoted(f'file://{Path(folder).absolute()}') for folder in folders)}]"
 
 
 def _jobs(master: DictConfig, overrides: list[Override]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import unchecked
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs.forecast import Forecast, forecast, gibibytes, parameters, replay_room
+from dreamer_exp.runs.forecast import Forecast, forecast, gibibytes, host_bytes, parameters, replay_room
 
 
 def show(experiment: Experiment, contract: ObservationContract, machine: Machine) -> None:
@@ -95,10 +95,9 @@ def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) ->
 
 def memory_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:
     """What the run takes of the host at its fullest, and of how much."""
-    on_host = experiment.algo.replay_device != "cuda"
-    total = expected.beside_bytes + (expected.replay_bytes if on_host else 0)
+    total = host_bytes(experiment, expected)
     parts = f"{gibibytes(expected.beside_bytes)} for processes and network"
-    parts += f", {gibibytes(expected.replay_bytes)} for the replay" if on_host else ""
+    parts += "" if total == expected.beside_bytes else f", {gibibytes(expected.replay_bytes)} for the replay"
     return f"about {gibibytes(total)} of this machine's {gibibytes(machine.memory_available_bytes)} free: {parts}"
 
 

@@ -52,6 +52,12 @@ def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
     return Forecast(bytes_per_step, steps, steps * bytes_per_step, _bytes_beside(experiment, contract))
 
 
+def host_bytes(experiment: Experiment, expected: Forecast) -> int:
+    """What the run takes of the host at its fullest."""
+    on_host = expected.replay_bytes if experiment.algo.replay_device != "cuda" else 0
+    return expected.beside_bytes + on_host
+
+
 def _bytes_per_step(experiment: Experiment, contract: ObservationContract) -> int:
     return _bytes_of_fast(experiment, contract) if experiment.algo.network else _bytes_of_rllib(contract)
 

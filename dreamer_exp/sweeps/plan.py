@@ -1,10 +1,13 @@
 """`-m ...` -> what the sweep will do: its jobs, how many of them side by side, and the words that tell Hydra so."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.table import Table
 
 from dreamer_exp.config import load, multirun
 from dreamer_exp.config.checks import nearest
@@ -14,8 +17,8 @@ from dreamer_exp.config.schema import AUTO
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import Machine
 from dreamer_exp.runs import names
-from dreamer_exp.runs.forecast import check_memory, forecast, place_replay
-from dreamer_exp.sweeps.records import SweepRecord
+from dreamer_exp.runs.forecast import check_memory, forecast, gibibytes, host_bytes, place_replay
+from dreamer_exp.sweeps.records import SweepRecord, short
 from dreamer_exp.sweeps.slots import Need, count_slots, share
 
 HERE = ("joblib", "basic", "submitit_local")  # launchers whose jobs all run on this machine
@@ -63,12 +66,14 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
     refuse_unknown(asked.launcher)
     slots = None
     if asked.launcher in HERE:
-        configs = [config for _, config in asked.jobs] or [asked.common]
-        slots = _chosen(asked) or count_slots([_need(config, machine) for config in configs], machine)
+        jobs = asked.jobs or [("", asked.common)]
+        slots = _chosen(asked) or count_slots([_need(name, config, machine) for name, config in jobs], machine)
     part = share(machine, slots or 1)
-    jobs = [Job(name, _checked(name, config, part)) for name, config in asked.jobs]
+    checked = [Job(name, _checked(name, config, part)) for name, config in asked.jobs]
     decided = [f"hydra.launcher.n_jobs={slots}"] if asked.launcher == "joblib" else []
-    return Plan(asked.root, [*words, *asked.decided, *decided], jobs, asked.launcher, slots, bool(asked.common.dry_run))
+    return Plan(
+        asked.root, [*words, *asked.decided, *decided], checked, asked.launcher, slots, bool(asked.common.dry_run)
+    )
 
 
 def refuse_unknown(launcher: str) -> None:
@@ -102,17 +107,24 @@ def load_job(config: DictConfig, machine: Machine) -> Experiment:
     return experiment
 
 
-def _checked(name: str, config: DictConfig, machine: Machine) -> Experiment:
+@contextmanager
+def _named(job: str) -> Iterator[None]:
+    """A mistake in a job's words names the job."""
     try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error} (the job {job})" if job else str(error)) from error
+
+
+def _checked(name: str, config: DictConfig, machine: Machine) -> Experiment:
+    with _named(name):
         experiment = load_job(config, machine)
         if not config.dry_run:
             require(experiment.env)
-    except UserError as error:
-        raise UserError(f"{error} (the job {name})" if name else str(error)) from error
     return experiment
 
 
-def _need(config: DictConfig, machine: Machine) -> Need:
+def _need(name: str, config: DictConfig, machine: Machine) -> Need:
     """What a job takes: a CPU for its main process, and one for each env runner that is asked for by number.
 
     Under "auto" a job takes what its slot gives it, so it asks for one CPU here.
@@ -121,21 +133,35 @@ def _need(config: DictConfig, machine: Machine) -> Need:
     runners = 0 if hardware.num_env_runners == AUTO else int(hardware.num_env_runners)
     gpus = min(1, machine.gpus) if hardware.num_gpus_per_learner == AUTO else int(hardware.num_gpus_per_learner)
     cpus = 1 + runners if hardware.num_cpus == AUTO else int(hardware.num_cpus)
-    experiment = load.load_experiment(config, share(machine, max(1, machine.cpus // cpus)))
-    contract = contract_of(experiment.env, experiment.obs_contract)
-    experiment = place_replay(experiment, contract, machine)
-    expected = forecast(experiment, contract)
-    on_host = expected.replay_bytes if experiment.algo.replay_device != "cuda" else 0
-    return Need(cpus, gpus * max(1, int(hardware.num_learners)), expected.beside_bytes + on_host)
+    with _named(name):
+        experiment = load.load_experiment(config, share(machine, max(1, machine.cpus // cpus)))
+        contract = contract_of(experiment.env, experiment.obs_contract)
+        experiment = place_replay(experiment, contract, machine)
+    taken = host_bytes(experiment, forecast(experiment, contract))
+    return Need(cpus, gpus * max(1, int(hardware.num_learners)), taken)
 
 
 def show_plan(plan: Plan) -> None:
     """What `dry_run=true` prints of a sweep."""
     console = Console(highlight=False)
+    table = Table(title="Jobs")
+    for heading in ("job", "overrides", "env runners", "env steps", "updates", "memory"):
+        table.add_column(heading, justify="left" if heading == "overrides" else "right", overflow="fold")
     for num, job in enumerate(plan.jobs):
-        console.print(f"{num:>4}  {job.name}", soft_wrap=True, markup=False)
+        asked = job.experiment
+        expected = forecast(asked, contract_of(asked.env, asked.obs_contract))
+        table.add_row(
+            str(num),
+            short(job.name),
+            str(asked.hardware.num_env_runners),
+            f"{asked.run.train_iterations * asked.hardware.env_steps_per_iteration:,}",
+            f"{asked.planned_updates():,}",
+            gibibytes(host_bytes(asked, expected)),
+        )
+    if plan.jobs:
+        console.print(table)
     console.print(f"{headline(plan)}, into {plan.root}", soft_wrap=True, markup=False)
-    console.print("Dry run: nothing was started. One job by itself: leave out -m, and give one value of each key.")
+    console.print("Dry run: nothing was started. All of one job: without -m, with one value of each key.")
 
 
 def headline(plan: Plan) -> str:

@@ -98,3 +98,8 @@ def job_directories(sweep: Path) -> Iterator[tuple[int, Path]]:
     """The number and directory of each job that has begun, in the order of the numbers."""
     found = [(path.name.partition("_")[0], path) for path in sweep.iterdir() if path.is_dir()] if sweep.is_dir() else []
     yield from sorted((int(num), path) for num, path in found if num.isdigit())
+
+
+def short(name: str) -> str:
+    """Overrides without the groups of their keys: training_ratio=32 seed=1."""
+    return " ".join(word.partition("=")[0].rpartition(".")[2] + "=" + word.partition("=")[2] for word in name.split())

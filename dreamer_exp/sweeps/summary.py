@@ -10,8 +10,8 @@ from rich.console import Console
 
 from dreamer_exp.runs.directory import write_json, write_text
 from dreamer_exp.runs.provenance import now_utc
-from dreamer_exp.sweeps.records import FAILED, FINISHED, LOG, SweepRecord
-from dreamer_exp.sweeps.table import counts, job_table, short
+from dreamer_exp.sweeps.records import FAILED, FINISHED, LOG, SweepRecord, short
+from dreamer_exp.sweeps.table import counts, job_table
 from dreamer_exp.sweeps.view import JobView
 
 NAME = "sweep_summary"

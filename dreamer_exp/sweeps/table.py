@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dreamer_exp.runs.progress import clock
-from dreamer_exp.sweeps.records import FAILED, FINISHED, INTERRUPTED, RUNNING, WAITING
+from dreamer_exp.sweeps.records import FAILED, FINISHED, INTERRUPTED, RUNNING, WAITING, short
 from dreamer_exp.sweeps.view import STATES, JobView
 
 EVERY_S = 1.0
@@ -84,11 +84,6 @@ def job_table(views: list[JobView], over: bool = False) -> Table:
             *(() if over else ("" if view.seconds_left is None else clock(view.seconds_left),)),
         )
     return table
-
-
-def short(name: str) -> str:
-    """Overrides without the groups of their keys: training_ratio=32 seed=1."""
-    return " ".join(word.partition("=")[0].rpartition(".")[2] + "=" + word.partition("=")[2] for word in name.split())
 
 
 def line(view: JobView) -> str:

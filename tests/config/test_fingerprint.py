@@ -25,7 +25,7 @@ OTHER: dict[Any, Any] = {  # another value of a type
 }
 TRACKING = [key.path for key in KEYS if key.path.startswith("tracking.")]
 UNSHAPED = [f"{group}.{name}" for group, names in UNSHAPING.items() for name in names]
-LEFT_OUT = (*UNSHAPED, "tracking.", "dry_run", "resume", "trust")
+LEFT_OUT = (*UNSHAPED, "tracking.", "sweep.", "dry_run", "resume", "trust")
 SHAPING = [key for key in KEYS if key.env == "crowd_nav" and not key.path.startswith(LEFT_OUT)]
 SHAPING = [key for key in SHAPING if key.path != "hardware.max_env_runners"]  # what auto was allowed is gone by then
 

@@ -1,0 +1,47 @@
+"""sweep.resume: the words of an earlier sweep once more."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.sweeps.again import words
+from dreamer_exp.sweeps.records import SweepRecord
+
+
+def test_other_command_lines_stay_as_they_are() -> None:
+    assert words(["-m", "run.seed=1,2"]) == ["-m", "run.seed=1,2"]
+
+
+def test_it_is_the_earlier_command_line_in_the_same_directory(tmp_path: Path) -> None:
+    SweepRecord.new(["-m", "run.seed=1,2"], ["run.seed=1", "run.seed=2"], 2).write(tmp_path)
+    assert words([f"sweep.resume={tmp_path}"]) == ["-m", "run.seed=1,2", f"hydra.sweep.dir='{tmp_path}'"]
+
+
+def test_further_words_come_after_the_earlier_ones_and_win(tmp_path: Path) -> None:
+    SweepRecord.new(["-m", "run.seed=1,2"], ["run.seed=1", "run.seed=2"], 2).write(tmp_path)
+    assert words(["-m", f"sweep.resume={tmp_path}", "run.train_iterations=9"])[2] == "run.train_iterations=9"
+
+
+def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no sweep .*name a folder of multirun/"):
+        words([f"sweep.resume={tmp_path}"])
+
+
+def test_a_sweep_that_is_at_work_is_refused(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    replace(SweepRecord.new(["-m"], ["run.seed=1"], 1), pid=process.pid).write(tmp_path)
+    try:
+        with pytest.raises(UserError, match=f"is at work, as process {process.pid}"):
+            words([f"sweep.resume={tmp_path}"])
+    finally:
+        process.communicate()
+
+
+def test_a_sweep_whose_sweeper_chose_the_jobs_is_refused(tmp_path: Path) -> None:
+    SweepRecord.new(["-m", "hydra/sweeper=optuna"], [], 1).write(tmp_path)
+    with pytest.raises(UserError, match="its sweeper chose its jobs on the way"):
+        words([f"sweep.resume={tmp_path}"])

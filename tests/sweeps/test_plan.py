@@ -1,0 +1,129 @@
+"""What a sweep will do, before it begins."""
+
+from pathlib import Path
+
+import pytest
+
+from dreamer_exp.config import multirun
+from dreamer_exp.config.compose import compose_words, config_dir
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.hardware import Machine
+from dreamer_exp.sweeps.plan import Plan, make_plan, refuse_unknown
+from tests.experiments import NANO, machine
+
+BIG = machine(cpus=8, memory_bytes=64 * 2**30)
+
+
+COMMON = [word for word in NANO if not word.startswith(("algo.training_ratio", "algo.batch", "algo.horizon"))]
+
+
+def plan(*words: str, on: Machine = BIG) -> Plan:
+    return make_plan(["-m", *COMMON, *words], on)
+
+
+def test_every_combination_is_a_job() -> None:
+    made = plan("algo.training_ratio=32,64", "run.seed=1,2,3")
+    assert [job.name for job in made.jobs][:2] == [
+        "algo.training_ratio=32 run.seed=1",
+        "algo.training_ratio=32 run.seed=2",
+    ]
+    assert [job.experiment.run.seed for job in made.jobs] == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_named_sweep_brings_its_own_values() -> None:
+    made = plan("sweep=training_ratio")
+    assert len(made.jobs) == 15
+    assert {job.experiment.algo.training_ratio for job in made.jobs} == {16, 32, 64, 128, 256}
+
+
+def test_a_word_on_the_command_line_wins_over_a_named_sweep() -> None:
+    assert {job.experiment.run.seed for job in plan("sweep=training_ratio", "run.seed=7").jobs} == {7}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (config_dir() / "sweep").glob("*.yaml") if path.stem != "none")
+)
+def test_every_named_sweep_can_be_planned(name: str) -> None:
+    assert len(make_plan(["-m", f"sweep={name}", "env.scenario=open"], BIG).jobs) >= 5
+
+
+def test_jobs_run_side_by_side_as_the_machine_allows() -> None:
+    made = plan("run.seed=1,2,3,4,5,6,7,8,9,10")
+    assert made.slots == 8
+    assert "hydra.launcher.n_jobs=8" in made.words
+
+
+def test_jobs_with_env_runners_need_more_cpus() -> None:
+    assert plan("run.seed=1,2,3,4", "hardware.num_env_runners=0,3").slots == 2
+
+
+def test_under_auto_a_job_resolves_to_its_slots_share() -> None:
+    jobs = plan("run.seed=1,2,3,4", "hardware=auto", on=machine(cpus=8, memory_bytes=64 * 2**30)).jobs
+    assert {job.experiment.hardware.num_cpus for job in jobs} == {2}
+
+
+def test_the_number_of_jobs_side_by_side_can_be_given() -> None:
+    assert plan("run.seed=1,2,3", "hydra.launcher.n_jobs=2").slots == 2
+
+
+def test_the_basic_launcher_runs_one_job_at_a_time() -> None:
+    assert plan("run.seed=1,2,3", "hydra/launcher=basic").slots == 1
+
+
+def test_another_launcher_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r"hydra/launcher=job_lib: .* Did you mean 'joblib'"):
+        refuse_unknown("job_lib")
+
+
+def test_a_job_that_cannot_work_is_named_before_any_begins() -> None:
+    with pytest.raises(UserError, match=r"algo\.horizon_H=0 is out of range.*\(the job algo\.horizon_H=0\)"):
+        plan("algo.horizon_H=3,0")
+
+
+def test_a_jobs_directory_is_named_after_what_sets_it_apart() -> None:
+    made = plan("run.seed=1,2", "algo.gamma=0.99")
+    (word,) = [word for word in made.words if "exclude_keys" in word]
+    assert "algo.gamma" in word
+    assert "run.seed" not in word
+
+
+def test_a_key_that_is_given_and_then_swept_stays_in_the_names() -> None:
+    made = plan("algo.training_ratio=4", "algo.training_ratio=32,64")
+    (word,) = [word for word in made.words if "exclude_keys" in word]
+    assert "training_ratio" not in word
+
+
+def test_two_sweeps_of_the_same_second_have_directories_of_their_own() -> None:
+    assert plan("run.seed=1,2").root != plan("run.seed=1,2").root
+
+
+def test_a_directory_with_any_characters_is_handed_to_hydra(tmp_path: Path) -> None:
+    odd = tmp_path / "it's, a=b (1)"
+    again = plan("run.seed=1,2", f"hydra.sweep.dir={multirun.quoted(odd)}")
+    assert again.root == odd
+    assert multirun.parse(again.words).root == odd
+
+
+def test_a_users_own_folder_of_groups_is_found(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nalgo: {gamma: 0.9}\n", encoding="utf-8")
+    made = make_plan(["-m", "--config-dir", str(tmp_path), "experiment=mine", *COMMON, "run.seed=1,2"], BIG)
+    assert {job.experiment.algo.gamma for job in made.jobs} == {0.9}
+
+
+def test_a_named_sweep_without_m_is_refused() -> None:
+    with pytest.raises(UserError, match="sweep=seeds runs many jobs: add -m"):
+        multirun.refuse_without_flag(compose_words(["sweep=seeds"]))
+
+
+@pytest.mark.parametrize(
+    ("words", "is_sweep"),
+    [
+        (["-m", "run.seed=1,2"], True),
+        (["--multirun", "--config-dir=x", "run.seed=1,2"], True),
+        (["-m", "--cfg", "job"], False),  # a question to Hydra
+        (["run.seed=1"], False),
+    ],
+)
+def test_what_begins_a_sweep(words: list[str], is_sweep: bool) -> None:
+    assert multirun.asked_for(words) is is_sweep

@@ -1,0 +1,135 @@
+"""Sweeps as users run them: real jobs, of which some crash."""
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dreamer_exp.runs.directory import read_rows
+from tests.sweeps.sweeping import WORDS, begin, only_sweep, read, run, states
+
+pytestmark = pytest.mark.end_to_end
+
+TWELVE = ("algo.training_ratio=2,4", "run.seed=1,2,3,4,5,6")
+TROUBLE = {"1": "signal", "4": "exception", "9": "memory"}
+OTHERS = sorted(set(range(12)) - {1, 4, 9})
+
+
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
+    """Twelve jobs, of which three come to grief in three ways."""
+    folder = tmp_path_factory.mktemp("twelve")
+    ended = run(folder, "-m", *WORDS, *TWELVE, "sweep.job_memory=1 GiB", TROUBLE=json.dumps(TROUBLE))
+    return only_sweep(folder), ended
+
+
+def test_a_crash_costs_one_job(twelve: Any) -> None:
+    sweep, (_, out, err) = twelve
+    assert {num: state for num, state in states(sweep).items() if state != "finished"} == {
+        1: "failed", 4: "failed", 9: "failed"
+    }, out + err  # fmt: skip
+    assert len(states(sweep)) == 12
+
+
+def test_the_exit_code_says_that_a_job_failed(twelve: Any) -> None:
+    assert twelve[1][0] == 1
+
+
+def test_each_failure_is_named_with_its_first_line_and_its_log(twelve: Any) -> None:
+    sweep, (_, out, _) = twelve
+    for num, name, error in (
+        (1, "training_ratio=2 seed=2", "killed by SIGSEGV"),
+        (4, "training_ratio=2 seed=5", "the wheels came off"),
+        (9, "training_ratio=4 seed=4", "sweep.job_memory=1.0 GiB"),
+    ):
+        (line,) = [line for line in out.splitlines() if line.startswith(f"job {num} ({name}) failed: ")]
+        assert error in line
+        assert f"{sweep}/{num}_{name.replace(' ', ',')}/console.log" in out
+
+
+def test_nothing_is_said_but_by_the_sweep(twelve: Any) -> None:
+    assert twelve[1][2] == ""
+
+
+def test_a_crashed_jobs_status_says_failed(twelve: Any) -> None:
+    status = read(next(twelve[0].glob("1_*")) / "status.json")
+    assert (status["state"], status["error"]["message"]) == ("failed", "killed by SIGSEGV")
+
+
+def test_each_job_has_a_log_of_its_own(twelve: Any) -> None:
+    logs = [path.read_text() for path in twelve[0].glob("*/console.log")]
+    assert len(logs) == 12
+    assert all("fast learner on cpu" in log for log in logs)
+
+
+def test_the_summary_is_there_as_a_table_too(twelve: Any) -> None:
+    lines = (twelve[0] / "sweep_summary.csv").read_text().splitlines()
+    assert lines[0].startswith("num,name,state,error,env_steps")
+    assert len(lines) == 13
+
+
+def test_no_process_of_the_sweep_is_left(twelve: Any) -> None:
+    sweep = str(twelve[0].parent)
+    assert [
+        p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if sweep in " ".join(p.info["cmdline"] or [])
+    ] == []
+
+
+def test_resuming_reruns_what_did_not_finish_and_only_that(twelve: Any) -> None:
+    sweep, _ = twelve
+    before = {num: (next(sweep.glob(f"{num}_*")) / "result.jsonl").stat().st_mtime_ns for num in OTHERS}
+    code, out, err = run(sweep.parents[1], f"sweep.resume={sweep}")
+    assert code == 0, out + err
+    assert set(states(sweep).values()) == {"finished"}
+    assert {num: (next(sweep.glob(f"{num}_*")) / "result.jsonl").stat().st_mtime_ns for num in OTHERS} == before
+    rows = [[row["iteration"] for row in read_rows(path)] for path in sweep.glob("*/result.jsonl")]
+    assert rows == [[1, 2, 3, 4, 5, 6]] * 12
+
+
+def test_ctrl_c_keeps_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
+    words = ("-m", *WORDS, "run.train_iterations=100000", "run.checkpoint_every=100000", "run.seed=1,2,3")
+    process = begin(tmp_path, *words)
+    wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/result.jsonl"))) == 2, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    sweep = only_sweep(tmp_path)
+    assert states(sweep) == {0: "interrupted", 1: "interrupted", 2: "waiting"}
+    assert len(list(sweep.glob("*/checkpoints/latest"))) == 2
+    assert f"sweep.resume={sweep}" in out
+
+
+def test_a_job_that_hangs_is_ended_by_its_time_limit(tmp_path: Path) -> None:
+    words = ("-m", *WORDS, "run.seed=1,2", "sweep.job_timeout=25", "hydra.launcher.n_jobs=2")
+    code, out, _ = run(tmp_path, *words, TROUBLE=json.dumps({"1": "hang"}))
+    assert code == 1
+    assert states(only_sweep(tmp_path)) == {0: "finished", 1: "failed"}
+    assert "job 1 (seed=2) failed: sweep.job_timeout=25" in out
+
+
+def test_a_sweep_whose_process_is_killed_leaves_nothing_running_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    process = begin(tmp_path, "-m", *WORDS, "run.seed=1,2", "run.train_iterations=100000")
+    wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/result.jsonl"))) == 2, process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    gone, alive = psutil.wait_procs(family, timeout=60)
+    assert gone
+    assert alive == []
+    code, out, err = run(
+        tmp_path, f"sweep.resume={only_sweep(tmp_path)}", "run.train_iterations=100001", "dry_run=true"
+    )
+    assert code == 0, err
+    assert "2 jobs" in out
+
+
+def wait_for(condition: Any, process: Any) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

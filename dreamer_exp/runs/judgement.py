@@ -19,7 +19,8 @@ from dreamer_exp.runs.evaluation import (
     evaluation_row,
     evaluation_seeds,
 )
-from dreamer_exp.runs.report import LEARNER, evaluation_table
+from dreamer_exp.runs.names import LEARNER
+from dreamer_exp.runs.report import evaluation_table
 from dreamer_exp.runs.trajectories import Tracks, draw_trajectories, episodes
 
 

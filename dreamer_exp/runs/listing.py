@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp.runs.directory import RunDirectory
-from dreamer_exp.runs.names import WINDOW
+from dreamer_exp.runs.names import LEARNER, WINDOW
 from dreamer_exp.runs.offline import Offline, offline_of
-from dreamer_exp.runs.report import LEARNER
 from dreamer_exp.runs.status import is_alive
 from dreamer_exp.runs.tail import last_row
 

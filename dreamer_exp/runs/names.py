@@ -3,6 +3,7 @@
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 
+LEARNER = "dreamerv3"  # the trained policy's name in evaluation.jsonl, beside the baselines
 WINDOW = 100  # finished episodes that the *_window figures look back on
 
 # our name: the fast learner's, and RLlib 2.60's; null in the row of the learner that has none

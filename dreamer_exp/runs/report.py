@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamer_exp.runs.directory import RunDirectory, read_rows
+from dreamer_exp.runs.names import LEARNER
 from dreamer_exp.runs.progress import number
-
-LEARNER = "dreamerv3"  # the policy's name in evaluation.jsonl
 
 
 def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str) -> dict[str, Any]:
@@ -140,7 +139,7 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
     if table is not None:
         console.print(table)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
-    lines += [f"Upload: wandb sync {folder}" for folder in root.glob("wandb/offline-run-*")]
+    lines += [f"Upload: python -m dreamer_exp.runs sync {root}"] if any(root.glob("wandb/offline-run-*")) else []
     lines += [f"Next: python -m dreamer_exp.evaluate {root} episodes=100 video=3"]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)

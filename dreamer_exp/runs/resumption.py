@@ -9,7 +9,7 @@ from typing import Any
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
 from dreamer_exp.dreamer.state import load_state
-from dreamer_exp.runs import provenance, report
+from dreamer_exp.runs import names, provenance
 from dreamer_exp.runs.checkpoints import PROGRESS, CheckpointStore, read_manifest
 from dreamer_exp.runs.directory import RunDirectory, cut_rows, read_rows, write_json
 
@@ -73,7 +73,7 @@ def take_up(algorithm: LoopedDreamerV3, kept: Kept) -> None:
 def evaluated(directory: RunDirectory, kept: Kept) -> list[dict[str, Any]]:
     """The learner's evaluations up to the checkpoint."""
     rows = read_rows(directory.evaluation)
-    return [row for row in rows if row["policy"] == report.LEARNER and row["env_steps"] <= kept.env_steps]
+    return [row for row in rows if row["policy"] == names.LEARNER and row["env_steps"] <= kept.env_steps]
 
 
 def note(

@@ -17,7 +17,7 @@ from dreamer_exp.dreamer.policy_file import load_policy
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs import provenance, report, resumption
+from dreamer_exp.runs import names, provenance, report, resumption
 from dreamer_exp.runs.checkpoints import CheckpointStore
 from dreamer_exp.runs.counters import Counters
 from dreamer_exp.runs.diagnostics import write_diagnostics
@@ -306,7 +306,7 @@ class Run:
         self.progress.say(f"evaluating the policy after {steps:,} steps")
         module = algorithm.module_to_evaluate()
         results = evaluate_policy(self.experiment, lambda n, seed: make_policy(module, n, seed), stop)
-        row = self.record_evaluation(report.LEARNER, results)
+        row = self.record_evaluation(names.LEARNER, results)
         self.last_evaluation = steps
         score = report.score(row)
         if steps and (self.best is None or score > self.best):

@@ -1,6 +1,8 @@
 """Where Ray runs."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -16,3 +18,18 @@ def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
     asked = nano("hardware=ray_cluster", f"hardware.ray_address=127.0.0.1:{port}")
     with pytest.raises(UserError, match=r"hardware\.ray_address=.*no Ray cluster answers there"), ray_session(asked):
         pass
+
+
+def test_a_local_ray_listens_on_loopback_alone() -> None:
+    code = """
+import psutil
+from dreamer_exp.dreamer import cluster
+cluster.start_local(1, 0)
+family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+found = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+print(*sorted(set(found)))
+cluster.stop_local()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert set(ended.stdout.split()) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert ended.stdout.split()

@@ -8,9 +8,11 @@ from pathlib import Path
 
 RUN_FILES = {"experiment.yaml", "status.json"}  # either makes a folder a run's
 JOB_FILES = {"job.json", "console.log", ".hydra"}  # what a sweep leaves in the folder of a job that never became a run
-SWEEP_FILES = {"sweep_summary.json", "multirun.yaml"}
+SWEEP_FILES = {"sweep.json", "sweep_summary.json", "multirun.yaml"}
 # what else lies between runs: a sweep's and Hydra's own files, logs, and what this command writes
-KNOWN = re.compile(r"sweep.*|multirun\.yaml|optimization_results\.yaml|.*\.log|compare.*|(learning_curves|bars)\.png")
+KNOWN = re.compile(
+    r"sweep.*|stop|multirun\.yaml|optimization_results\.yaml|.*\.log|compare.*|(learning_curves|bars)\.png"
+)
 DEPTH = 4  # folders below a PATH that are searched
 SHOWN = 5  # foreign names in a line
 

@@ -121,8 +121,10 @@ def _most_telling_first(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
 
 
 def _words(run: Run) -> list[str]:
-    line = run.provenance.get("command_line")
-    return [word for word in line if isinstance(word, str)] if isinstance(line, list) else []
+    """What was typed for it: a run's own command line, or what its sweep set."""
+    line, name = run.provenance.get("command_line"), run.job.get("name")
+    typed = [*(line if isinstance(line, list) else []), *(name.split() if isinstance(name, str) else [])]
+    return [text for text in typed if isinstance(text, str)]
 
 
 def _parts(runs: Sequence[Run], keys: Sequence[str]) -> int:

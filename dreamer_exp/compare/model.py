@@ -21,6 +21,7 @@ class Run:
     evaluations: tuple[dict[str, Any], ...]  # evaluation.jsonl: the policy's and the baselines' rows
     faults: tuple[str, ...] = ()  # one line each: file, and what is wrong with it
     columns: tuple[str, ...] = ()  # all that result.jsonl has; `rows` may hold a choice of them
+    job: dict[str, Any] = field(default_factory=dict)  # job.json, of a sweep's job
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dreamer_exp.compare.files import SECONDS, STEPS
 from dreamer_exp.compare.metric import POLICY, lower_is_better
 from dreamer_exp.compare.model import Run
-from dreamer_exp.compare.read import SECONDS, STEPS
 from dreamer_exp.compare.series import series
 
 SUCCESS = "success"  # an episode's outcome (envs/episode.py, which would bring gymnasium)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from dreamer_exp.compare.files import SECONDS, STEPS
 from dreamer_exp.compare.metric import EVALUATION, POLICY
 from dreamer_exp.compare.model import Run
-from dreamer_exp.compare.read import SECONDS, STEPS
 
 LABELS = {"env_steps": "env steps", "wall": "wall time [s]"}  # of the two axes
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp.compare.difference import word
+from dreamer_exp.compare.files import flatten
 from dreamer_exp.compare.group import SEED
 from dreamer_exp.compare.model import Comparison, Group, Run
 from dreamer_exp.compare.outcome import outcome, time_to
-from dreamer_exp.compare.read import flatten
 from dreamer_exp.runs.directory import write_json, write_text
 
 

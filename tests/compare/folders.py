@@ -34,7 +34,7 @@ def write_run(
 ) -> Path:
     """A run with a row for each return, 100 env steps and 10 s apart, and evaluations of 20 episodes from step 0 on."""
     root.mkdir(parents=True)
-    (root / "experiment.yaml").write_text(yaml.safe_dump(dict(tree or config())))
+    (root / "experiment.yaml").write_text(yaml.safe_dump(dict(tree or config()), sort_keys=False))
     (root / "provenance.json").write_text(json.dumps({"command_line": [], "git": GIT, "packages": {"torch": "2.13.0"}}))
     told = {"state": "finished", "pid": 1, "host": "elsewhere", "error": None, **(status or {})}
     (root / "status.json").write_text(json.dumps(told))

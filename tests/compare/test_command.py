@@ -23,10 +23,12 @@ def write_sweep(folder: Path) -> Path:
     """Two settings of four seeds, the second better; a run that broke, a job that never began, a file of nobody."""
     for number in range(8):
         ratio, seed = (32.0, 64.0)[number // 4], number % 4 + 1
-        tree, won = config(seed, training_ratio=ratio), (0, seed, 10 * (number // 4) + seed)
+        tree, won = config(seed, training_ratio=ratio, derived=-ratio), (0, seed, 10 * (number // 4) + seed)
         write_run(folder / f"{number}_ratio={ratio:g}", tree, [1.0, seed], won)
     error = {"type": "Diverged", "message": "not finite"}
-    broken = write_run(folder / "8_broken", config(5), [1.0], (0, 1), {"state": "failed", "error": error})
+    broken = write_run(
+        folder / "8_broken", config(5, derived=-32.0), [1.0], (0, 1), {"state": "failed", "error": error}
+    )
     with open(broken / "result.jsonl", "a") as file:
         file.write('{"env_st')
     (folder / "9_never").mkdir()
@@ -64,7 +66,8 @@ def test_the_answer_is_printed_within_a_hundred_columns(printed: str) -> None:
 
 
 def test_what_differs_comes_before_the_figures(printed: str) -> None:
-    assert re.search(r"algo.training_ratio +32 \(5\), 64 \(4\)", printed)
+    assert re.search(r"algo.training_ratio +32 \(5\), 64 \(4\) +and 1 that go with it", printed)
+    assert "algo.derived" not in printed
     assert 0 < printed.index("algo.training_ratio") < printed.index("IQM [95 %]") < printed.index("Findings")
 
 
@@ -83,7 +86,7 @@ def test_all_files_are_written_and_named(printed: str, out: Path) -> None:
 def test_compare_json_holds_everything(out: Path) -> None:
     tree = json.loads((out / "compare.json").read_text())
     assert (tree["metric"], tree["lower_is_better"], tree["differing"]) == (
-        "evaluation/success_rate", False, ["algo.training_ratio"],
+        "evaluation/success_rate", False, ["algo.training_ratio", "algo.derived"],
     )  # fmt: skip
     assert [group["label"] for group in tree["groups"]] == ["training_ratio=32", "training_ratio=64"]
     assert [run["run"] for run in tree["runs"]][-2:] == ["8_broken", "9_never"]
@@ -91,7 +94,7 @@ def test_compare_json_holds_everything(out: Path) -> None:
         "run": "0_ratio=32", "group": "training_ratio=32", "seed": 1, "state": "finished", "error": None,
         "env_steps": 200.0, "wall_s": 20.0, "final": 0.05, "best": 0.05,
         "env_steps_to_threshold": None, "wall_s_to_threshold": None,
-        "algo.training_ratio": 32.0, "folder": "",
+        "algo.training_ratio": 32.0, "algo.derived": -32.0, "folder": "",
     }  # fmt: skip
     assert tree["pairs"][0]["probability"]["estimate"] > 0.5
 
@@ -118,11 +121,11 @@ def test_many_groups_get_a_panel_each(tmp_path: Path) -> None:
         write_run(many / str(number), config(x=number))
         if number < 2:
             write_run(few / str(number), config(x=number))
-    heights = []
+    sizes = []
     for folder in (few, many):
         command.run([str(folder), "--out", str(folder / "out")])
-        heights.append(matplotlib.image.imread(folder / "out" / "learning_curves.png").shape[0])
-    assert heights[0] < 700 < heights[1]
+        sizes.append(matplotlib.image.imread(folder / "out" / "learning_curves.png").shape[:2])
+    assert sizes == [(539, 990), (792, 1210)]
 
 
 def test_one_sweep_is_answered_in_its_own_folder(sweep: Path) -> None:

@@ -45,6 +45,13 @@ def test_groups_that_are_alike_are_told_as_such() -> None:
     assert found.findings[0].endswith("even 100 more seeds each would not do")
 
 
+def test_the_group_that_wins_more_often_is_the_better_one_even_if_its_mean_is_lower() -> None:
+    """One run of x=1 makes its mean; two of three lose to every run of x=2."""
+    (pair,) = compared(*runs_of(1, 0.0, 0.0, 100.0), *runs_of(2, 1.0, 1.0, 1.0)).pairs
+    assert (pair.better, pair.other) == ("x=2", "x=1")
+    assert pair.probability.estimate == pytest.approx(2 / 3)
+
+
 def test_of_a_loss_less_is_better() -> None:
     runs = [replace(run, rows={**run.rows, "loss/actor": run.rows["figure"]}) for run in CLEAR]
     found = compare([replace(run, columns=(*run.columns, "loss/actor")) for run in runs], Question("loss/actor"))

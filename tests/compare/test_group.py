@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from dreamer_exp.compare.files import flatten
 from dreamer_exp.compare.group import group
 from dreamer_exp.compare.model import Run
-from dreamer_exp.compare.read import flatten
 from dreamer_exp.config.errors import UserError
 from tests.compare.folders import made_run
 from tests.experiments import nano
@@ -30,7 +30,11 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group() -> None:
 def test_groups_are_those_of_the_fingerprint() -> None:
     """What the fingerprint leaves out makes no group, nor does the seed; anything else does."""
     one = nano()
-    renamed = replace(one, run=replace(one.run, id="other", log_level="WARNING", keep_checkpoints=9))
+    renamed = replace(
+        one,
+        run=replace(one.run, id="other", log_level="WARNING", keep_checkpoints=9),
+        tracking=replace(one.tracking, tags=["mine"]),
+    )
     seeded = replace(one, run=replace(one.run, seed=7))
     longer = replace(one, run=replace(one.run, train_iterations=one.run.train_iterations + 1))
     runs = [replace(made_run(), config=flatten(each.to_dict())) for each in (one, renamed, seeded, longer)]
@@ -66,6 +70,12 @@ def test_keys_that_follow_from_another_are_left_out_of_a_label() -> None:
 def test_the_keys_that_were_typed_name_a_group_first() -> None:
     runs = [made_run(algo__size=size, algo__units=units) for size, units in (("S", 256), ("M", 512))]
     assert labels(*(typed(run, "algo.units=1") for run in runs)) == ["units=256", "units=512"]
+
+
+def test_what_a_sweep_set_names_a_group_too() -> None:
+    runs = [made_run(algo__size=size, algo__units=units) for size, units in (("S", 256), ("M", 512))]
+    swept = [replace(run, job={"name": "algo.units=1 run.seed=1"}) for run in runs]
+    assert labels(*swept) == ["units=256", "units=512"]
 
 
 def test_groups_of_other_names_are_called_by_them() -> None:

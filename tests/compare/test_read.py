@@ -155,17 +155,40 @@ def test_a_status_without_a_state_is_unknown(tmp_path: Path) -> None:
     assert read_run(write_run(tmp_path / "run", status={"state": 3}), "run").state == "unknown"
 
 
-def test_a_job_that_never_became_a_run_failed_with_its_last_words(tmp_path: Path) -> None:
-    (tmp_path / "console.log").write_text("starting\nUserError: algo.gamma=2 is out of range\n\n")
-    run = read_run(tmp_path, "7_gamma=2")
-    assert (run.state, run.error) == ("failed", "UserError: algo.gamma=2 is out of range")
+def test_of_a_run_that_was_killed_its_sweep_knows_why(tmp_path: Path) -> None:
+    status = {"state": "running", "pid": 2**22 + 1, "host": socket.gethostname()}
+    root = write_run(tmp_path / "0_x=1", status=status)
+    job = {"num": 0, "name": "algo.x=1", "state": "failed", "error": "killed by SIGKILL"}
+    (root / "job.json").write_text(json.dumps(job))
+    run = read_run(root, "0_x=1")
+    assert (run.state, run.error, run.job) == ("failed", "killed by SIGKILL", job)
+    (root / "job.json").write_text(json.dumps({**job, "state": "running", "error": None}))
+    assert read_run(root, "0_x=1").state == "dead"
+
+
+def never_begun(root: Path, job: dict[str, object], printed: str = "") -> Run:
+    (root / "job.json").write_text(json.dumps(job))
+    (root / "console.log").write_text(printed)
+    return read_run(root, "7_gamma=2")
+
+
+def test_a_job_that_never_became_a_run_failed_as_its_sweep_says(tmp_path: Path) -> None:
+    (tmp_path / "requested.yaml").write_text("fingerprint: x\nalgo:\n  gamma: 2\n")
+    run = never_begun(tmp_path, {"state": "failed", "error": "memory"}, "Traceback\n")
+    assert (run.state, run.error, run.config) == ("failed", "memory", {"algo.gamma": 2})
     assert run.faults == ("never became a run: no experiment.yaml",)
-    assert len(run.rows["env_steps"]) == 0
+    assert {name: len(column) for name, column in run.rows.items()} == {"env_steps": 0, "time/total_s": 0}
 
 
-def test_a_job_that_printed_nothing_is_not_started(tmp_path: Path) -> None:
-    (tmp_path / "console.log").write_text("")
-    assert read_run(tmp_path, "job").state == "not started"
+def test_without_its_sweeps_word_it_failed_with_its_own_last_words(tmp_path: Path) -> None:
+    run = never_begun(tmp_path, {}, "starting\nUserError: algo.gamma=2 is out of range\n\n")
+    assert (run.state, run.error) == ("failed", "UserError: algo.gamma=2 is out of range")
+
+
+@pytest.mark.parametrize("job", [{"state": "waiting"}, {}])
+def test_a_job_that_waits_or_printed_nothing_is_not_started(tmp_path: Path, job: dict[str, object]) -> None:
+    run = never_begun(tmp_path, job)
+    assert (run.state, run.error) == ("not started", None)
 
 
 def test_many_runs_are_read_by_processes_as_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

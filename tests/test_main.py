@@ -139,7 +139,7 @@ def test_a_sweeps_dry_run_shows_each_job(tmp_path: Path) -> None:
     ended = start(tmp_path, "-m", "algo.training_ratio=32,64", "dry_run=true")
 
     assert ended.code == 0
-    assert [f"algo.training_ratio={ratio} " in ended.out for ratio in (32, 64)] == [True, True]
+    assert [f"training_ratio={ratio} " in ended.out for ratio in (32, 64)] == [True, True]
 
 
 # Help and configs

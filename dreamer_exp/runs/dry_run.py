@@ -1,5 +1,8 @@
 """`dry_run=true`: the resolved experiment, what the policy sees, resources, memory and the work to come."""
 
+import shutil
+from pathlib import Path
+
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -53,6 +56,7 @@ def plan_table(experiment: Experiment, contract: ObservationContract, machine: M
         + ("while the learner learns" if hardware.overlap_sampling else "in turn with the learner"),
         "replay": replay_text(experiment, forecast(experiment, contract), machine),
         "memory": memory_text(experiment, forecast(experiment, contract), machine),
+        "disk": disk_text(forecast(experiment, contract)),
         "to come": f"{iterations:,} iterations, {iterations * hardware.env_steps_per_iteration:,} env steps, "
         f"about {experiment.planned_updates():,} updates of {algo.batch_size_B} x {algo.batch_length_T} steps",
     }
@@ -101,6 +105,20 @@ def memory_text(experiment: Experiment, expected: Forecast, machine: Machine) ->
     return f"about {gibibytes(total)} of this machine's {gibibytes(machine.memory_available_bytes)} free: {parts}"
 
 
+def disk_text(expected: Forecast) -> str:
+    """What the checkpoints take here, where outputs/ will lie."""
+    total = gibibytes(expected.checkpoints * expected.checkpoint_bytes)
+    return (
+        f"up to {total} of {gibibytes(disk_free())} free here: {expected.checkpoints} checkpoints of up to "
+        f"{gibibytes(expected.checkpoint_bytes)}, replay included"
+    )
+
+
+def disk_free() -> int:
+    """Bytes that are free where this process works."""
+    return shutil.disk_usage(Path.cwd()).free
+
+
 def millions(count: int) -> str:
     """A number of parameters as text: 4.3M."""
     return f"{count / 1e6:.0f}M" if count >= 10**7 else f"{count / 1e6:.1f}M" if count >= 10**5 else f"{count:,}"
@@ -124,5 +142,11 @@ def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> li
             f"algo.replay_capacity={experiment.algo.replay_capacity}: the replay will hold "
             f"{gibibytes(expected.replay_bytes)}, and {gibibytes(room)} are {there}; "
             f"{int(0.5 * room / expected.bytes_per_step):,} steps take half of that."
+        )
+    if expected.checkpoints * expected.checkpoint_bytes > disk_free():
+        found.append(
+            f"run.keep_checkpoints={experiment.run.keep_checkpoints}: {expected.checkpoints} checkpoints of up to "
+            f"{gibibytes(expected.checkpoint_bytes)} are on the disk at one time, and here {gibibytes(disk_free())} are "
+            "free; keep fewer, or take a smaller algo.replay_capacity."
         )
     return found

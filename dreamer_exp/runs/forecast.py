@@ -21,6 +21,7 @@ FLAGS = 3  # is_first, is_last and is_terminal, in the fast learner's replay
 MAIN_BYTES = 500 * 2**20  # the main process, without network and replay
 RAY_BYTES = 300 * 2**20  # the processes of a local Ray instance
 RUNNER_BYTES = 350 * 2**20  # an env runner's process, without its network: what it shares with no other
+MOMENTS = 3  # in a checkpoint: weights, and the optimiser's two moments of them
 WEIGHT_COPIES = 4  # weights, their gradients, two moments of the optimiser
 ACTIVATIONS = 5  # floats that an update holds on a CPU, over B x T x (H + 1) x (D + S*C + units)
 # trained and slow weights of RLlib's networks: without an observation, and more for each of its floats
@@ -32,13 +33,15 @@ RLLIB_WEIGHTS = {
 
 @dataclass(frozen=True)
 class Forecast:
-    """The replay at its fullest in this run: on a GPU, which is asked for all of it at once, at its capacity; and what
-    all processes of the run take of the host's memory beside it."""
+    """The replay at its fullest in this run: on a GPU, which is asked for all of it at once, at its capacity; what all
+    processes of the run take of the host's memory beside it; and its checkpoints on the disk at their largest."""
 
     bytes_per_step: int
     replay_steps: int
     replay_bytes: int
     beside_bytes: int
+    checkpoint_bytes: int
+    checkpoints: int  # that lie on the disk at one time
 
 
 def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
@@ -47,9 +50,18 @@ def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
     run_steps = experiment.run.train_iterations * experiment.hardware.env_steps_per_iteration
     first_batch = experiment.algo.batch_size_B * experiment.algo.batch_length_T
     steps = min(experiment.algo.replay_capacity, max(run_steps, first_batch))
+    weights, acting = _weight_bytes(experiment, contract)
+    checkpoint = steps * bytes_per_step + MOMENTS * weights + acting
     if experiment.algo.replay_device == "cuda":
         steps = experiment.algo.replay_capacity
-    return Forecast(bytes_per_step, steps, steps * bytes_per_step, _bytes_beside(experiment, contract))
+    return Forecast(
+        bytes_per_step,
+        steps,
+        steps * bytes_per_step,
+        _bytes_beside(experiment, contract),
+        checkpoint,
+        experiment.run.keep_checkpoints + 2,  # the best one, and the one that is being written
+    )
 
 
 def host_bytes(experiment: Experiment, expected: Forecast) -> int:

@@ -29,7 +29,7 @@ from dreamer_exp.runs.forecast import (
     place_replay,
     replay_room,
 )
-from tests.experiments import experiment, machine
+from tests.experiments import experiment, machine, nano
 
 GIB = 2**30
 BOX = ("env=crowd_nav",)
@@ -281,6 +281,16 @@ def test_a_replay_that_leaves_its_gpu_little_is_warned_of() -> None:
 
     assert line.startswith("algo.replay_capacity=1000000: the replay will hold 4.1 GiB, and ")
     assert line.endswith("are all that the GPU has; 550,000 steps take half of that.")
+
+
+def test_checkpoints_that_the_disk_cannot_hold_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = nano("run.train_iterations=100000", "run.keep_checkpoints=2")
+    expected = forecast(asked, CONTRACT)
+    monkeypatch.setattr("dreamer_exp.runs.dry_run.disk_free", lambda: 4 * expected.checkpoint_bytes)
+    assert warnings(asked, expected, machine()) == []
+    monkeypatch.setattr("dreamer_exp.runs.dry_run.disk_free", lambda: 4 * expected.checkpoint_bytes - 1)
+    (line,) = warnings(asked, expected, machine())
+    assert line.startswith("run.keep_checkpoints=2: 4 checkpoints of up to ")
 
 
 def test_a_replay_with_room_around_it_is_not_warned_of() -> None:

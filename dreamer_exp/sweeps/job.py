@@ -165,7 +165,7 @@ def _watch(process: "subprocess.Popen[bytes]", stop: Path, limits: Limits) -> st
 
 def _ask_to_end(process: "subprocess.Popen[bytes]", stop: Path) -> None:
     """A checkpoint, then the end; killed if that takes too long, or the sweep is to end at once."""
-    process.send_signal(signal.SIGINT)
+    process.terminate()  # not SIGINT, which a process that has this one's ignored signals would miss while it starts
     patience = time.monotonic() + GRACE_S
     while process.poll() is None and time.monotonic() < patience and not ends_at_once(stop):
         time.sleep(POLL_S)
@@ -196,8 +196,8 @@ def _judge(root: Path, job: JobRecord, code: int, told: str | None) -> JobRecord
     """How the job ended, by its exit code and by what it wrote."""
     if code == 0:
         return job.ended(FINISHED, None, 0)
-    if code in SIGNALS and told is None:
-        return job.ended(INTERRUPTED, f"interrupted by {SIGNALS[code].name}", code)
+    if told is None and (code in SIGNALS or (code == -signal.SIGTERM and (root.parent / STOP).exists())):
+        return job.ended(INTERRUPTED, f"interrupted by {SIGNALS.get(code, signal.SIGTERM).name}", code)
     error = told or _own_words(root) or _of_signal(code) or f"exit code {code}: {_last_line(root / LOG)}"
     _correct_status(root, error)
     return job.ended(FAILED, error, code)

@@ -68,7 +68,7 @@ def job_table(views: list[JobView], over: bool = False) -> Table:
     """One line a job; `over`: nothing is left to do."""
     table = Table(expand=False)
     table.add_column("job", justify="right")
-    table.add_column("overrides", overflow="fold")
+    table.add_column("overrides", no_wrap=not over, overflow="fold" if over else "ellipsis")  # live: a line a job
     table.add_column("state", no_wrap=True)
     for heading in ("env steps", "return", "success", "time", *(() if over else ("left",))):
         table.add_column(heading, justify="right", no_wrap=True)

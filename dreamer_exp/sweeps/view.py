@@ -12,6 +12,7 @@ from dreamer_exp.sweeps.records import (
     INTERRUPTED,
     RUNNING,
     WAITING,
+    JobRecord,
     job_directories,
     read_job,
     read_tree,
@@ -50,24 +51,24 @@ def look(sweep: Path, names: list[str], iterations: list[int]) -> list[JobView]:
     for num in sorted({*range(len(names)), *begun}):
         name = names[num] if num < len(names) else ""
         total = iterations[num] if num < len(iterations) else None
-        views.append(_view(num, begun[num], total) if num in begun else JobView(num, name, WAITING))
+        job = read_job(begun[num]) if num in begun else None
+        if job is None or job.state == WAITING:
+            views.append(JobView(num, job.name if job else name, WAITING, begun.get(num)))
+        else:
+            views.append(_view(job, begun[num], total))
     return views
 
 
-def _view(num: int, root: Path, total: int | None) -> JobView:
-    """A job with a directory."""
-    job, directory = read_job(root), RunDirectory(root)
-    if job is None:
-        return JobView(num, root.name.partition("_")[2], WAITING, root)
-    if job.state == WAITING:
-        return JobView(num, job.name, WAITING, root)
+def _view(job: JobRecord, root: Path, total: int | None) -> JobView:
+    """A job that has begun."""
+    directory = RunDirectory(root)
     status, summary = read_tree(directory.status), read_tree(directory.summary)
     if job.state == RUNNING and job.started_utc and not _since(status, job.started_utc):
         status = {}  # of an earlier try
     figures = summary.get("final") if job.state != RUNNING else None
     row = figures or last_row(directory.result, []) or {}
     return JobView(
-        num=num,
+        num=job.num,
         name=job.name,
         state=job.state,
         root=root,

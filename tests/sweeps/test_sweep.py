@@ -103,6 +103,16 @@ def test_ctrl_c_keeps_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert f"sweep.resume={sweep}" in out
 
 
+def test_ctrl_c_ends_a_job_that_is_just_starting(tmp_path: Path) -> None:
+    process = begin(tmp_path, "-m", *WORDS, "run.train_iterations=100000", "run.seed=1,2")
+    wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/requested.yaml"))) == 2, process)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    assert set(states(only_sweep(tmp_path)).values()) == {"interrupted"}
+
+
 def test_a_job_that_hangs_is_ended_by_its_time_limit(tmp_path: Path) -> None:
     words = ("-m", *WORDS, "run.seed=1,2", "sweep.job_timeout=25", "hydra.launcher.n_jobs=2")
     code, out, _ = run(tmp_path, *words, TROUBLE=json.dumps({"1": "hang"}))

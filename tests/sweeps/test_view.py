@@ -56,6 +56,11 @@ def test_jobs_that_a_sweeper_chose_are_seen_when_they_begin(tmp_path: Path) -> N
     assert [(view.num, view.name) for view in look(tmp_path, [], [])] == [(3, "run.seed=3")]
 
 
+def test_a_job_whose_directory_is_just_made_has_its_name_already(tmp_path: Path) -> None:
+    (tmp_path / "0_seed=0").mkdir()
+    assert [(view.name, view.state) for view in look(tmp_path, ["run.seed=0"], [10])] == [("run.seed=0", "waiting")]
+
+
 def test_a_broken_file_is_no_reason_to_see_nothing(tmp_path: Path) -> None:
     root = job(tmp_path, 0, "running", {})
     (root / "status.json").write_text('{"state": "run', encoding="utf-8")

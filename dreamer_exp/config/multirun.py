@@ -9,7 +9,7 @@ import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # the one place that says what its jobs will be
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
@@ -26,10 +26,16 @@ class Multirun:
 
     root: Path
     launcher: str
-    n_jobs: int  # of hydra/launcher=joblib; 0: not said
+    sweeper: str
+    hydra: DictConfig  # Hydra's own node: its launcher and sweeper with their settings
     common: DictConfig  # without what is swept
     jobs: list[tuple[str, DictConfig]]
+    samples: list[tuple[str, DictConfig]]  # where a sweeper chooses: each value that it may take, by itself
     decided: list[str]  # words for Hydra that follow from all of this
+
+    def says(self, key: str) -> bool:
+        """Whether the command line gives this key of Hydra's a value."""
+        return any(str(word).partition("=")[0].lstrip("+") == key for word in self.hydra.overrides.hydra)
 
 
 def asked_for(words: Sequence[str]) -> bool:
@@ -60,18 +66,23 @@ def parse(words: Sequence[str]) -> Multirun:
         params = [f"{key}={value}" for key, value in (master.hydra.sweeper.get("params") or {}).items()]
         parsed = parser.parse_overrides([*params, *map(str, master.hydra.overrides.task)])
         of_hydra = list(map(str, master.hydra.overrides.hydra))
-        composed = [
-            (_name(job, swept(parsed)), loader.load_configuration("config", [*of_hydra, *job], run_mode=RunMode.RUN))
-            for job in _jobs(master, parsed)
-        ]
+        sweeper = str(master.hydra.runtime.choices["hydra/sweeper"])
+
+        def compose_job(job: list[str]) -> tuple[str, DictConfig]:
+            config = loader.load_configuration("config", [*of_hydra, *job], run_mode=RunMode.RUN)
+            return _name(job, swept(parsed)), _without_hydra(config)
+
+        jobs = [compose_job(job) for job in _jobs(parsed)] if sweeper == "basic" else []
+        samples = [] if sweeper == "basic" else [compose_job(job) for job in _samples(parsed)]
     root = Path(master.hydra.sweep.dir).absolute()
-    launcher = str(master.hydra.runtime.choices["hydra/launcher"])
     return Multirun(
         root=root,
-        launcher=launcher,
-        n_jobs=int(master.hydra.launcher.get("n_jobs", 0)),
+        launcher=str(master.hydra.runtime.choices["hydra/launcher"]),
+        sweeper=sweeper,
+        hydra=master.hydra,
         common=_without_hydra(master),
-        jobs=[(name, _without_hydra(config)) for name, config in composed],
+        jobs=jobs,
+        samples=samples,
         decided=[f"hydra.sweep.dir={quoted(root)}", _left_out_of_names(parsed)],
     )
 
@@ -101,13 +112,30 @@ def _overrides(words: Sequence[str]) -> Iterator[str]:
         yield f"hydra.searchpath=[{','.join(quoted(f'file://{Path(folder).absolute()}') for folder in folders)}]"
 
 
-def _jobs(master: DictConfig, overrides: list[Override]) -> list[list[str]]:
-    """Every job's words, in the order of their numbers; none where another sweeper than Hydra's own chooses them."""
-    if master.hydra.runtime.choices["hydra/sweeper"] != "basic":
-        return []
+def _jobs(overrides: list[Override]) -> list[list[str]]:
+    """Every job's words, in the order of their numbers, as Hydra's own sweeper takes them."""
     jobs: list[list[str]]
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     return jobs
+
+
+def _samples(overrides: list[Override]) -> list[list[str]]:
+    """What all jobs share, by itself and with each value that some may have."""
+    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+    found = [fixed]
+    for override in overrides:
+        if override.is_sweep_override():
+            found += [[*fixed, f"{override.get_key_element()}={value}"] for value in _values(override)]
+    return found
+
+
+def _values(override: Override) -> list[str]:
+    """All that a swept key may be; of a range or an interval its ends."""
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [str(value.start), str(value.end)]
+    values = list(override.sweep_string_iterator())
+    return [values[0], values[-1]] if override.is_range_sweep() else values
 
 
 def _name(job: Sequence[str], keys: Sequence[str]) -> str:

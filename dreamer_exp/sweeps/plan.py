@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamer_exp.config import load, multirun
-from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
@@ -18,11 +17,17 @@ from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import Machine
 from dreamer_exp.runs import names
 from dreamer_exp.runs.forecast import check_memory, forecast, gibibytes, host_bytes, place_replay
+from dreamer_exp.sweeps.launchers import (
+    HERE,
+    given_slots,
+    launcher_words,
+    machine_elsewhere,
+    refuse_unknown,
+    require_plugins,
+)
 from dreamer_exp.sweeps.records import SweepRecord, short
+from dreamer_exp.sweeps.search import aim, search_words, trials_at_once
 from dreamer_exp.sweeps.slots import Need, count_slots, share
-
-HERE = ("joblib", "basic", "submitit_local")  # launchers whose jobs all run on this machine
-LAUNCHERS = (*HERE, "submitit_slurm", "ray")
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,10 @@ class Plan:
     root: Path
     words: list[str]  # for Hydra: as typed, and what is decided here
     jobs: list[Job]  # empty where the sweeper decides on the way what to try
+    told: str  # of them, in words
     launcher: str
     slots: int | None  # None: the launcher finds each job a machine
+    actors: int  # env runners and learners that the largest job asks Ray for
     dry_run: bool
 
     @property
@@ -62,35 +69,28 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
     Raises:
         UserError: naming the job, for one that cannot work; nothing has begun then.
     """
+    require_plugins(words)
     asked = multirun.parse(words)
     refuse_unknown(asked.launcher)
-    slots = None
+    tries, slots = asked.jobs or asked.samples, None
     if asked.launcher in HERE:
-        jobs = asked.jobs or [("", asked.common)]
-        slots = _chosen(asked) or count_slots([_need(name, config, machine) for name, config in jobs], machine)
-    part = share(machine, slots or 1)
-    checked = [Job(name, _checked(name, config, part)) for name, config in asked.jobs]
-    decided = [f"hydra.launcher.n_jobs={slots}"] if asked.launcher == "joblib" else []
+        needs = [_need(name, config, machine) for name, config in tries]
+        at_once = len(asked.jobs) or trials_at_once(asked)
+        slots = given_slots(asked) or min(at_once, count_slots(needs * at_once, machine))
+        part = share(machine, slots)
+    else:
+        part = machine_elsewhere(asked, machine)
+    checked = [Job(name, _checked(name, config, part)) for name, config in tries]
     return Plan(
-        asked.root, [*words, *asked.decided, *decided], checked, asked.launcher, slots, bool(asked.common.dry_run)
+        root=asked.root,
+        words=[*words, *asked.decided, *launcher_words(asked, slots, machine), *search_words(asked)],
+        jobs=checked if asked.jobs else [],
+        told=f"{len(checked)} jobs" if asked.jobs else aim(asked),
+        launcher=asked.launcher,
+        slots=slots,
+        actors=max(job.experiment.hardware.num_env_runners + job.experiment.hardware.num_learners for job in checked),
+        dry_run=bool(asked.common.dry_run),
     )
-
-
-def refuse_unknown(launcher: str) -> None:
-    """Raises UserError for a launcher that this project knows nothing of."""
-    if launcher not in LAUNCHERS:
-        hint = nearest(launcher, LAUNCHERS)
-        raise UserError(f"hydra/launcher={launcher}: jobs are started by {', '.join(LAUNCHERS)}.{hint}")
-
-
-def _chosen(asked: multirun.Multirun) -> int | None:
-    """The number of jobs side by side that the user gave; None: find one."""
-    if asked.launcher == "basic":
-        return 1
-    if asked.launcher != "joblib":
-        return None
-    given = int(asked.n_jobs)
-    return given if given > 0 else None
 
 
 def load_job(config: DictConfig, machine: Machine) -> Experiment:
@@ -166,6 +166,5 @@ def show_plan(plan: Plan) -> None:
 
 def headline(plan: Plan) -> str:
     """How many jobs, and how many at a time."""
-    count = f"{len(plan.jobs)} jobs" if plan.jobs else "jobs as the sweeper chooses them"
     together = "one at a time" if plan.slots == 1 else f"{plan.slots} at a time"
-    return f"{count}, {together if plan.slots else f'started by hydra/launcher={plan.launcher}'}"
+    return f"{plan.told}, {together if plan.slots else f'started by hydra/launcher={plan.launcher}'}"

@@ -1,25 +1,18 @@
-"""The command line of `python -m dreamer_exp.compare`: find, read, compare, show, write."""
+"""The command line of `python -m dreamer_exp.compare`."""
 
 import argparse
 import sys
 import time
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 
-from rich.console import Console
-
-from dreamer_exp.compare.comparison import Question, compare
+from dreamer_exp.compare.comparison import Question
 from dreamer_exp.compare.find import find, is_sweep
 from dreamer_exp.compare.metric import EVALUATION
-from dreamer_exp.compare.model import Comparison
+from dreamer_exp.compare.page_data import OFFERED
 from dreamer_exp.compare.read import read_runs
-from dreamer_exp.compare.terminal import show
-from dreamer_exp.compare.write import write_files
 from dreamer_exp.config.errors import UserError
 
-WIDTH = 100  # columns, where what is printed goes into a file or a pipe
 ABOUT = """\
 Compares runs: what differs between them, which setting is better, and how sure that is.
 
@@ -61,14 +54,12 @@ def run(words: Sequence[str]) -> Path:
     found = find(asked.paths)
     if not found.roots:
         raise UserError(f"compare: no run found. {'; '.join(found.faults)}.")
-    Thread(target=import_module, args=("dreamer_exp.compare.figures",), daemon=True).start()  # while others read
     runs = read_runs(found.named(), _columns(asked.metric))
-    comparison = compare(runs, Question(asked.metric, asked.at, asked.by, asked.threshold), found.faults)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    show(console, comparison)
+    from dreamer_exp.compare.answer import answer  # matplotlib, plotly: imported while other processes read
+
+    question = Question(asked.metric, asked.at, asked.by, asked.threshold)
     folder = _folder(asked.out, asked.paths)
-    for path in _write(folder, comparison):
-        console.print(str(path), soft_wrap=True, markup=False)
+    answer(list(runs), question, found.faults, folder)
     return folder
 
 
@@ -83,8 +74,6 @@ def main() -> None:
 
 def _columns(metric: str | None) -> list[str]:
     """Of result.jsonl: the metric, and what the page offers beside it."""
-    from dreamer_exp.compare.page_data import OFFERED
-
     offered = [one.name for one in OFFERED if not one.name.startswith(EVALUATION)]
     return [*offered, *([metric] if metric else [])]
 
@@ -95,19 +84,3 @@ def _folder(out: Path | None, paths: Sequence[Path]) -> Path:
     if len(paths) == 1 and is_sweep(paths[0]):
         return paths[0]
     return Path("outputs") / f"compare_{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-
-
-def _write(folder: Path, comparison: Comparison) -> list[Path]:
-    """All files; raises UserError where they cannot be written."""
-    from dreamer_exp.compare.figures import draw  # matplotlib, not needed for a mistake
-    from dreamer_exp.compare.page import write_page
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files = [*write_files(folder, comparison), *draw(folder, comparison)]
-        write_page(folder / "compare.html", comparison)
-    except OSError as error:
-        raise UserError(
-            f"compare: {error.filename or folder} cannot be written ({error.strerror}); use --out."
-        ) from error
-    return [*files, folder / "compare.html"]

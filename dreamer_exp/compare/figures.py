@@ -12,8 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from dreamer_exp.compare.curves import curve
-from dreamer_exp.compare.metric import with_unit
+from dreamer_exp.compare.metric import is_share, with_unit
 from dreamer_exp.compare.model import Comparison, Curve
 from dreamer_exp.compare.series import LABELS
 from dreamer_exp.compare.summary import ranked
@@ -25,9 +24,17 @@ ABREAST = 4  # panels
 ESTIMATE = "interquartile mean over runs, 95 % bootstrap interval"
 
 
-def draw(folder: Path, comparison: Comparison) -> list[Path]:
-    """Draws both figures into a folder that is there; raises OSError."""
-    curves = [curve(group.runs, comparison.metric, comparison.at) for group in comparison.groups]
+def draw(folder: Path, comparison: Comparison, curves: Sequence[Curve]) -> list[Path]:
+    """Draws both figures into a folder that is there.
+
+    Args:
+        folder: where to.
+        comparison: its metric and statistics; neither runs nor groups are looked at.
+        curves: one a group.
+
+    Raises:
+        OSError: a figure cannot be written.
+    """
     figure = _together(comparison, curves) if len(curves) <= TOGETHER else _apart(comparison, curves)
     return [_save(folder / "learning_curves.png", figure), _save(folder / "bars.png", _bars(comparison))]
 
@@ -36,14 +43,16 @@ def _together(comparison: Comparison, curves: Sequence[Curve]) -> Figure:
     """A line a group over env steps or wall time, its interval as a band."""
     figure = Figure(figsize=(9.0, 4.5 + 0.2 * len(curves)), layout="constrained")
     axes = figure.subplots()
-    for group, found, colour in zip(comparison.groups, curves, COLOURS, strict=False):
-        axes.plot(found.x, found.middle, color=colour, linewidth=1.8, label=f"{group.label} ({len(group.runs)})")
+    for tree, found, colour in zip(comparison.statistics, curves, COLOURS, strict=False):
+        axes.plot(found.x, found.middle, color=colour, linewidth=1.8, label=f"{tree['label']} ({tree['runs']})")
         axes.fill_between(found.x, found.low, found.high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel(LABELS[comparison.at])
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_ylabel(_metric(comparison))
     axes.set_title(ESTIMATE, fontsize=10)
     _tidy(axes)
+    if is_share(comparison.metric):
+        axes.set_ylim(-0.02, 1.02)
     if curves:
         figure.legend(loc="outside lower center", fontsize=8, frameon=False, title="group (runs)")
     return figure
@@ -54,18 +63,21 @@ def _apart(comparison: Comparison, curves: Sequence[Curve]) -> Figure:
     places = ranked(comparison.statistics, comparison.lower_is_better)
     rows = -(-len(curves) // ABREAST)
     figure = Figure(figsize=(11.0, 1.2 + 2.0 * rows))
-    panels = figure.subplots(rows, ABREAST, sharex=True, sharey=True, squeeze=False).flat
+    panels = figure.subplots(rows, ABREAST, sharex=True, sharey=True, squeeze=False).ravel()
     gap = [[np.nan], [np.nan]]  # between two groups' lines
     every = np.concatenate([part for found in curves for part in ([found.x, found.middle], gap)], axis=1)
     for place, axes in zip(places, panels, strict=False):
         axes.plot(*every, color="#BBBBBB", linewidth=0.6)
-        found, group = curves[place], comparison.groups[place]
+        found, tree = curves[place], comparison.statistics[place]
         axes.plot(found.x, found.middle, color=COLOURS[0], linewidth=1.8)
         axes.fill_between(found.x, found.low, found.high, color=COLOURS[0], alpha=0.25, linewidth=0)
-        axes.set_title(fill(f"{group.label} ({len(group.runs)})", 40), fontsize=8)
+        axes.set_title(fill(f"{tree['label']} ({tree['runs']})", 40), fontsize=8)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.locator_params(nbins=4)
         _tidy(axes)
-    for axes in list(panels)[len(curves) :]:
+    if is_share(comparison.metric):
+        axes.set_ylim(-0.02, 1.02)  # of all panels
+    for axes in panels[len(curves) :]:
         axes.set_axis_off()
     figure.supxlabel(LABELS[comparison.at], fontsize=10)
     figure.supylabel(_metric(comparison), fontsize=10)
@@ -86,7 +98,9 @@ def _bars(comparison: Comparison) -> Figure:
         axes.plot([final["low"], final["high"]], [place, place], color="black", linewidth=1.6)
         axes.plot(final["values"], [place] * len(final["values"]), "o", markersize=4, color="white", mec="black")
     axes.set_yticks(range(len(trees)), [fill(f"{tree['label']} ({tree['counted']})", 48) for tree in trees], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(trees) - 0.5, -0.5)
+    if is_share(comparison.metric):
+        axes.set_xlim(0.0, 1.02)
     axes.set_xlabel(f"final {_metric(comparison)}")
     axes.set_title(f"{ESTIMATE}; a dot a run; group (runs that count)", fontsize=10)
     _tidy(axes)

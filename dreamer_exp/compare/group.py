@@ -4,8 +4,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-
 from dreamer_exp.compare.difference import ABSENT, code, hardware, order, word
 from dreamer_exp.compare.model import Group, Run
 from dreamer_exp.config.checks import nearest
@@ -56,10 +54,9 @@ def signature(run: Run) -> str:
     return repr(sorted(setting(run).items()))
 
 
-def strata(runs: Sequence[Run]) -> list[np.ndarray]:
+def strata(runs: Sequence[Run]) -> tuple[tuple[int, ...], ...]:
     """Indices of the runs of each setting: what a stratified bootstrap resamples within."""
-    parts = split(range(len(runs)), lambda index: signature(runs[index]))
-    return [np.array(part) for part in parts]
+    return tuple(tuple(part) for part in split(range(len(runs)), lambda index: signature(runs[index])))
 
 
 def split(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:

@@ -16,6 +16,7 @@ LOWER_IS_BETTER = (
     "loss/", "grad_norm/", "grad_max/", "time/", "time_", "memory/", "replay/bytes", "collision_rate", "timeout_rate",
     "pedestrian_collision_rate", "wall_collision_rate", "robot_collision_rate", "faults", "env_faults",
 )  # fmt: skip  # how names of such metrics begin
+SHARES = ("_rate", "_rate_window", "spl")  # how names end of what lies between 0 and 1
 UNITS = (
     ("bytes", "bytes"), ("env_steps_per_s", "env steps/s"), ("_per_s", "1/s"), ("_s", "s"), ("_s_mean", "s"),
     ("_m_mean", "m"), ("_m_min", "m"), ("length_mean", "env steps"), ("entropy", "nats"),
@@ -42,6 +43,11 @@ def resolve(asked: str | None, runs: Sequence[Run]) -> str:
 def lower_is_better(metric: str) -> bool:
     """Whether of two values the smaller is the better one: losses, times, memory, collisions."""
     return metric.removeprefix(EVALUATION).startswith(LOWER_IS_BETTER)
+
+
+def is_share(metric: str) -> bool:
+    """Whether it lies between 0 and 1."""
+    return metric.endswith(SHARES)
 
 
 def with_unit(metric: str) -> str:

@@ -3,10 +3,9 @@
 import os
 import socket
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,16 @@ MANY = 60  # runs, from which on it pays to start processes
 MOST_PROCESSES = 8
 
 
-def read_runs(named: Sequence[tuple[Path, str]], columns: Collection[str] | None = None) -> list[Run]:
-    """The runs in these directories, each as `read_run` reads it; many are shared out among processes."""
+def read_runs(named: Sequence[tuple[Path, str]], columns: Collection[str] | None = None) -> Iterator[Run]:
+    """The runs in these directories, each as `read_run` reads it; many are read by processes, from this call on."""
     one = partial(_read_named, columns=columns)
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
     if len(named) < MANY or processes == 1:
-        return [one(pair) for pair in named]
-    # spawned: a fork would copy the threads that numpy's BLAS may have, and their locks
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        return list(pool.map(one, named, chunksize=8))
+        return map(one, named)
+    pool = ProcessPoolExecutor(processes)
+    runs = pool.map(one, named, chunksize=8)
+    pool.shutdown(wait=False)  # it ends when all are read
+    return runs
 
 
 def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> Run:
@@ -97,12 +97,12 @@ def _figures(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _state(status: dict[str, Any], job: dict[str, Any]) -> str:
-    """What status.json says; where its process is gone without a word, what its sweep says of it, or dead."""
-    state = _text(status.get("state")) or "unknown"
-    if state != "running" or not _is_gone(status):
-        return state
-    told = _text(job.get("state"))
-    return told if told and told != "running" else "dead"
+    """What status.json says, but failed where its sweep ended it, and dead where its process went without a word."""
+    state, told = _text(status.get("state")) or "unknown", _text(job.get("state"))
+    gone = state == "running" and _is_gone(status)
+    if told == "failed" and (gone or state == "interrupted"):
+        return told
+    return "dead" if gone else state
 
 
 def _is_gone(status: dict[str, Any]) -> bool:

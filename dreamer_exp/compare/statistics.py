@@ -1,6 +1,6 @@
 """Interquartile means with stratified bootstrap intervals, as Agarwal et al. 2021 (arXiv 2108.13264) advise."""
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -9,6 +9,10 @@ from dreamer_exp.compare.model import Interval
 SEED = 0  # of the resampling: equal runs give equal intervals
 RESAMPLES = 2000
 ENDS = (0.025, 0.975)  # shares of the resampled means that lie below the ends of a 95 % interval
+
+
+Strata = tuple[tuple[int, ...], ...]
+"""Indices of the runs of each stratum."""
 
 
 def interquartile_mean(values: np.ndarray) -> float:
@@ -20,12 +24,12 @@ def interquartile_mean(values: np.ndarray) -> float:
     return float(np.mean(np.sort(values)[cut : len(values) - cut])) if len(values) else float("nan")
 
 
-def iqm_interval(values: np.ndarray, strata: Sequence[np.ndarray]) -> Interval:
+def iqm_interval(values: np.ndarray, strata: Strata) -> Interval:
     """The interquartile mean [runs] with its 95 % stratified percentile bootstrap interval.
 
     Args:
         values: one a run.
-        strata: indices of the runs of each stratum; a resample draws as many of each as there are, with replacement.
+        strata: of which a resample draws as many runs as each has, with replacement.
 
     Returns:
         An interval of NaN for a single value, which tells nothing about its spread.
@@ -34,9 +38,9 @@ def iqm_interval(values: np.ndarray, strata: Sequence[np.ndarray]) -> Interval:
     return Interval(interquartile_mean(values), float(low[0]), float(high[0]))
 
 
-def iqm_band(values: np.ndarray, strata: Sequence[np.ndarray], resamples: int) -> tuple[np.ndarray, np.ndarray]:
+def iqm_band(values: np.ndarray, strata: Strata, resamples: int) -> tuple[np.ndarray, np.ndarray]:
     """Both ends of the bootstrap intervals of values [points, runs]: NaN where fewer than two runs have one."""
-    means = np.sort(resampled_iqm(values, _draw(strata, values.shape[1], resamples)), axis=1)  # NaN last
+    means = np.sort(resampled_iqm(values, _draw(strata, resamples)), axis=1)  # NaN last
     last = np.count_nonzero(~np.isnan(means), axis=1) - 1
     low, high = (_at(means, share * last) for share in ENDS)
     few = np.count_nonzero(~np.isnan(values), axis=1) < 2
@@ -66,13 +70,15 @@ def resampled_iqm(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _draw(strata: Sequence[np.ndarray], runs: int, resamples: int) -> np.ndarray:
+@lru_cache(maxsize=256)  # for each metric of a group the same
+def _draw(strata: Strata, resamples: int) -> np.ndarray:
     """How often each resample takes each run [runs, resamples]."""
     generator = np.random.default_rng(SEED)
-    drawn = np.zeros((runs, resamples), dtype=np.int16)  # small, as every point of a curve goes over them
+    drawn = np.zeros((sum(map(len, strata)), resamples), dtype=np.int16)  # small: every point of a curve goes over them
     for stratum in strata:
         share = np.full(len(stratum), 1 / len(stratum))
-        drawn[stratum] = generator.multinomial(len(stratum), share, resamples).T
+        drawn[list(stratum)] = generator.multinomial(len(stratum), share, resamples).T
+    drawn.flags.writeable = False
     return drawn
 
 

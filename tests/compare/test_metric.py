@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dreamer_exp.compare.metric import lower_is_better, resolve, with_unit
+from dreamer_exp.compare.metric import is_share, lower_is_better, resolve, with_unit
 from dreamer_exp.compare.model import Run
 from dreamer_exp.config.errors import UserError
 from tests.compare.folders import evaluation, made_run
@@ -96,3 +96,9 @@ def test_of_returns_successes_and_rates_more_is_better(metric: str) -> None:
 )
 def test_a_heading_has_the_unit(metric: str, heading: str) -> None:
     assert with_unit(metric) == heading
+
+
+def test_success_and_spl_lie_between_0_and_1_and_rates_per_second_do_not() -> None:
+    shares = ("evaluation/success_rate", "collision_rate_window", "evaluation/spl")
+    assert all(map(is_share, shares))
+    assert not any(map(is_share, ("rate/env_steps_per_s", "episode_return_window", "loss/actor")))

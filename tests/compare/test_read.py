@@ -166,6 +166,13 @@ def test_of_a_run_that_was_killed_its_sweep_knows_why(tmp_path: Path) -> None:
     assert read_run(root, "0_x=1").state == "dead"
 
 
+@pytest.mark.parametrize(("own", "told"), [("interrupted", "failed"), ("finished", "finished")])
+def test_a_run_that_its_sweep_ended_failed(tmp_path: Path, own: str, told: str) -> None:
+    root = write_run(tmp_path / "0_x=1", status={"state": own})
+    (root / "job.json").write_text(json.dumps({"state": "failed", "error": "sweep.job_timeout=60"}))
+    assert read_run(root, "0_x=1").state == told
+
+
 def never_begun(root: Path, job: dict[str, object], printed: str = "") -> Run:
     (root / "job.json").write_text(json.dumps(job))
     (root / "console.log").write_text(printed)
@@ -193,9 +200,9 @@ def test_a_job_that_waits_or_printed_nothing_is_not_started(tmp_path: Path, job:
 
 def test_many_runs_are_read_by_processes_as_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = [(write_run(tmp_path / str(i), config(seed=i), returns=[float(i)]), f"run {i}") for i in range(4)]
-    alone = read_runs(named)
+    alone = list(read_runs(named))
     monkeypatch.setattr(read, "MANY", 2)
-    together = read_runs(named)
+    together = list(read_runs(named))
     assert [told(run) for run in together] == [told(run) for run in alone]
     assert [run.name for run in together] == ["run 0", "run 1", "run 2", "run 3"]
 

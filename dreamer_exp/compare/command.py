@@ -36,7 +36,9 @@ def parser() -> Parser:
     words.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run, a sweep, or a folder of them")
     words.add_argument("--by", metavar="KEY", help="group by this key's value alone, all other settings together")
     words.add_argument(
-        "--metric", metavar="NAME", help="a column of result.jsonl, or evaluation/NAME; default: success"
+        "--metric",
+        metavar="NAME",
+        help="a column of result.jsonl, or evaluation/NAME; default: evaluation/success_rate",
     )
     words.add_argument("--at", choices=("env_steps", "wall"), default="env_steps", help="what curves run over")
     words.add_argument("--threshold", metavar="VALUE", type=float, help="time to this level of the metric is told")

@@ -98,7 +98,7 @@ def _bars(comparison: Comparison) -> Figure:
         axes.plot([final["low"], final["high"]], [place, place], color="black", linewidth=1.6)
         axes.plot(final["values"], [place] * len(final["values"]), "o", markersize=4, color="white", mec="black")
     axes.set_yticks(range(len(trees)), [fill(f"{tree['label']} ({tree['counted']})", 48) for tree in trees], fontsize=8)
-    axes.set_ylim(len(trees) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(trees)) - 0.5, -0.5)
     if is_share(comparison.metric):
         axes.set_xlim(0.0, 1.02)
     axes.set_xlabel(f"final {_metric(comparison)}")

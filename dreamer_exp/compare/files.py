@@ -22,18 +22,18 @@ class Reader:
     def __init__(self) -> None:
         self.faults: list[str] = []
 
-    def content(self, path: Path) -> bytes:
-        """What a file holds; nothing where it can't be read."""
+    def content(self, path: Path) -> bytes | None:
+        """What a file holds; None where it can't be read."""
         try:
             return path.read_bytes()
         except OSError as error:
             self.faults.append(f"{path.name}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
-            return b""
+            return None
 
     def tree(self, path: Path) -> dict[str, Any]:
         """The mapping that a JSON or YAML file holds; empty where it holds none."""
         content = self.content(path)
-        if not content:
+        if content is None:
             return {}
         try:
             tree = yaml.load(content, YamlLoader) if path.suffix == ".yaml" else orjson.loads(content)
@@ -47,7 +47,7 @@ class Reader:
     def rows(self, path: Path) -> Iterator[dict[str, Any]]:
         """The lines of a .jsonl file that are rows: mappings with a number of `env_steps`."""
         broken, number, line = [], 0, b"\n"
-        for number, line in enumerate(io.BytesIO(self.content(path)), 1):
+        for number, line in enumerate(io.BytesIO(self.content(path) or b""), 1):
             try:
                 row = orjson.loads(line)
                 row[STEPS] + 0.0

@@ -8,6 +8,7 @@ from dreamer_exp.compare.group import SEED, Grouping, signature
 from dreamer_exp.compare.improvement import MOST_SEEDS
 from dreamer_exp.compare.model import Group, Pair
 from dreamer_exp.compare.outcome import Outcome
+from dreamer_exp.compare.pairs import TASK
 
 SHOWN = 4  # names in a line
 APART = 1.1  # ratio of env steps from which on two final values are of different ages
@@ -22,14 +23,22 @@ def verdict(pair: Pair) -> str:
     return f"{pair.better} against {pair.other}: not decided {told}; {_more(pair.more_seeds)}"
 
 
-def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]]) -> Iterator[str]:
-    """What the figures leave out or mix, a line each; `outcomes` of the runs that count, a list a group."""
+def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], verdicts: int) -> Iterator[str]:
+    """What the figures leave out or mix, a line each.
+
+    Args:
+        grouping: the groups.
+        outcomes: of their runs that count, a list a group.
+        verdicts: how many there are.
+    """
     told = [(group.label, counted) for group, counted in zip(grouping.groups, outcomes, strict=True) if counted]
-    if len(told) > 2:
-        yield f"Each verdict holds at 95 % by itself: of {len(told) - 1}, some may be chance"
+    if verdicts > 1:
+        yield f"Each verdict holds at 95 % by itself: of {verdicts}, some may be chance"
     if grouping.rest:
         yield f"Taken together: {_few(grouping.rest)}; runs are paired within equal settings where there are any"
-    if tasks := [key for key in grouping.differing if key.startswith("env.")]:
+    if tasks := [key for key in grouping.differing if key in TASK]:
+        yield f"Groups of different tasks ({_few(tasks)}) are not set against each other"
+    elif tasks := [key for key in grouping.differing if key.startswith("env.")]:
         yield f"The groups differ in {_few(tasks)}: what looks better may be an easier task, or another scale"
     if alone := [label for label, counted in told if len(counted) == 1]:
         yield f"A single run, so nothing is known of the spread: {_few(alone)}"

@@ -45,9 +45,9 @@ def summarise(group: Group, told: list[Outcome], metric: str, threshold: float) 
 
 def ranked(trees: Sequence[dict[str, Any]], lower_is_better: bool) -> list[int]:
     """Positions of the groups' trees, best final value first, those without one last."""
-    sign = 1.0 if lower_is_better else -1.0
-    finals = [tree["final"]["iqm"] for tree in trees]
-    return sorted(range(len(finals)), key=lambda place: (math.isnan(finals[place]), sign * finals[place], place))
+    worst = math.inf if lower_is_better else -math.inf
+    finals = [worst if math.isnan(tree["final"]["iqm"]) else tree["final"]["iqm"] for tree in trees]
+    return sorted(range(len(finals)), key=finals.__getitem__, reverse=not lower_is_better)
 
 
 def _figures(told: list[Outcome], values: np.ndarray) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dreamer_exp.compare.model import Comparison, Difference, Run
 from dreamer_exp.compare.summary import ranked
 
 VALUES = 6  # of a key that are shown
-LINES = 15  # of a list that are shown; compare.json has all
+LINES = 30  # of a list that are shown; compare.json has all
 NOTHING = "-"
 GOOD = ("finished", "interrupted")  # states of runs that ended as they were told to
 

@@ -101,9 +101,21 @@ def test_final_values_of_different_ages_are_told() -> None:
     assert lines[-1] == "Final values are of different ages: 200 env steps (x=1) to 900 (x=2)"
 
 
-def test_groups_of_different_tasks_are_told() -> None:
-    lines = compared(*runs_of(1, 1.0, 2.0, env__id="a"), *runs_of(1, 1.0, 2.0, env__id="b")).findings
-    assert "The groups differ in env.id: what looks better may be an easier task, or another scale" in lines
+def test_groups_of_different_tasks_are_not_set_against_each_other() -> None:
+    poles = [*runs_of(1, 1.0, 2.0, 3.0, 4.0, env__id="pole"), *runs_of(2, 5.0, 6.0, 7.0, 8.0, env__id="pole")]
+    carts = [*runs_of(1, 100.0, 200.0, env__id="cart"), *runs_of(2, 300.0, 400.0, env__id="cart")]
+    found = compared(*poles, *carts)
+    assert [line.split(" (")[0] for line in found.findings[:2]] == [
+        "x=2 id=cart against x=1 id=cart: not decided",
+        "x=2 id=pole beats x=1 id=pole",
+    ]
+    assert len(found.pairs) == 2
+    assert "Groups of different tasks (env.id) are not set against each other" in found.findings
+
+
+def test_groups_of_another_reward_are_told() -> None:
+    lines = compared(*runs_of(1, 1.0, 2.0, env__reward=1), *runs_of(1, 1.0, 2.0, env__reward=2)).findings
+    assert "The groups differ in env.reward: what looks better may be an easier task, or another scale" in lines
 
 
 def test_a_seed_that_ran_twice_is_told() -> None:

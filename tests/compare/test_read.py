@@ -114,7 +114,7 @@ def test_a_run_without_evaluations_has_no_fault(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"[1, 2]", b"{", b"\xff\xfe\x00", b"a: [", b"- 1", b"!!python/object:os.system {}"]
+    "content", [b"", b"[1, 2]", b"{", b"\xff\xfe\x00", b"a: [", b"- 1", b"!!python/object:os.system {}"]
 )
 @pytest.mark.parametrize("name", ["experiment.yaml", "provenance.json", "status.json"])
 def test_foreign_content_is_told(root: Path, name: str, content: bytes) -> None:

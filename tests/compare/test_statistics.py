@@ -100,6 +100,11 @@ def test_past_its_end_a_run_counts_no_more() -> None:
     assert np.isnan(found.low).tolist() == [False, False, True]
 
 
+def test_a_curve_ends_where_less_than_half_of_its_runs_go_on() -> None:
+    runs = [made_run(values=[0.0, 0.0]), made_run(values=[2.0, 2.0]), made_run(values=[9.0, 9.0, 9.0])]
+    assert curve(runs, "figure", "env_steps", points=3).x.tolist() == [100.0, 200.0]
+
+
 def test_a_curve_of_one_run_has_no_interval() -> None:
     found = curve([made_run(values=[0.0, 1.0])], "figure", "env_steps", points=2)
     assert np.isnan(found.low).all()

@@ -1,0 +1,51 @@
+"""Groups -> pairs of them: which can be set against each other, by which of their runs, and who is better."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from dreamer_exp.compare.group import Grouping, split, value
+from dreamer_exp.compare.improvement import Cells, probability, seeds_to_decide
+from dreamer_exp.compare.model import Pair
+from dreamer_exp.compare.outcome import Outcome
+
+TASK = ("env.name", "env.id", "env.scenario")  # groups that differ in one of them have nothing to beat each other at
+
+
+def of_one_task(grouping: Grouping, places: Sequence[int]) -> list[list[int]]:
+    """The groups at these places, in their order, each with those of its task."""
+    settings = [group.settings for group in grouping.groups]
+    return split(places, lambda place: tuple(repr(settings[place].get(key)) for key in TASK))
+
+
+def pairs_of(grouping: Grouping, outcomes: Sequence[list[Outcome]], places: Sequence[int], lower: bool) -> list[Pair]:
+    """Every two of the groups at these places, those of the first one first; `lower` is better, or higher."""
+    labels = [group.label for group in grouping.groups]
+    return [
+        _pair(labels[a], labels[b], _cells(outcomes[a], outcomes[b], grouping.rest, lower))
+        for a, b in combinations(places, 2)
+    ]
+
+
+def _pair(label_a: str, label_b: str, cells: Cells) -> Pair:
+    if probability(cells).estimate < 0.5:
+        label_a, label_b, cells = label_b, label_a, [(b, a) for a, b in cells]
+    more = seeds_to_decide(cells)
+    runs = sum(len(a) for a, _ in cells), sum(len(b) for _, b in cells)
+    return Pair(label_a, label_b, probability(cells), more == 0, more, runs)
+
+
+def _cells(a: list[Outcome], b: list[Outcome], rest: Sequence[str], lower: bool) -> Cells:
+    """Both groups' values, higher is better, by their settings of the other keys; all together where none is shared."""
+    sign = -1.0 if lower else 1.0
+    of_a, of_b = _by_rest(a, rest, sign), _by_rest(b, rest, sign)
+    shared = [(of_a[cell], of_b[cell]) for cell in of_a if cell in of_b]
+    return shared or [(np.concatenate([*of_a.values()]), np.concatenate([*of_b.values()]))]
+
+
+def _by_rest(told: list[Outcome], rest: Sequence[str], sign: float) -> dict[tuple[str, ...], np.ndarray]:
+    found: dict[tuple[str, ...], list[float]] = {}
+    for one in told:
+        found.setdefault(tuple(repr(value(one.run, key)) for key in rest), []).append(sign * one.final)
+    return {cell: np.array(values) for cell, values in found.items()}

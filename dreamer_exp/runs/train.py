@@ -12,18 +12,17 @@ from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
 from dreamer_exp.dreamer.build import build_algorithm, learner_devices
 from dreamer_exp.dreamer.cluster import ray_session
 from dreamer_exp.dreamer.nonfinite import NonFiniteLoss, NonFiniteUpdate
-from dreamer_exp.dreamer.policy import make_policy
 from dreamer_exp.dreamer.policy_file import load_policy
-from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs import names, provenance, report, resumption
+from dreamer_exp.runs import provenance, report, resumption
 from dreamer_exp.runs.checkpoints import CheckpointStore
 from dreamer_exp.runs.counters import Counters
 from dreamer_exp.runs.diagnostics import write_diagnostics
 from dreamer_exp.runs.directory import RunDirectory, write_json, write_text
 from dreamer_exp.runs.dry_run import computing, warnings
-from dreamer_exp.runs.evaluation import Stopped, evaluate_baseline, evaluate_policy, evaluation_row, evaluation_seeds
+from dreamer_exp.runs.evaluation import Stopped
+from dreamer_exp.runs.examiner import Examiner
 from dreamer_exp.runs.forecast import forecast
 from dreamer_exp.runs.imagination import draw_imagination
 from dreamer_exp.runs.logs import quiet
@@ -98,11 +97,10 @@ class Run:
         self.progress = Progress(self.console, experiment.run.train_iterations, self.shown)
         self.provenance = {**provenance.collect(machine), "contract": contract.to_dict()}
         self.record = Record(directory, experiment, self.counters, self.provenance["started_utc"])
+        self.examiner = Examiner(experiment, self.counters, self.record, self.progress.say, self.say_line)
         self.memory = MemoryWatch(experiment, contract)
         self.write_checkpoint = Attempts("a checkpoint")
-        self.best: tuple[float, ...] | None = None
         self.last_checkpoint: Path | None = None
-        self.last_evaluation = 0  # env steps
         self.recovered = False
 
     def live(self) -> float | None:
@@ -167,12 +165,10 @@ class Run:
             log.warning("%s", line)
 
     def go_back_to(self, kept: Kept) -> None:
-        """Counters, best and last evaluation as they were at the checkpoint."""
+        """Counters and evaluations as they were at the checkpoint."""
         self.counters.take_up(kept.progress)
         self.last_checkpoint = kept.checkpoint
-        rows = resumption.evaluated(self.directory, kept)
-        self.best = max((report.score(row) for row in rows if row["env_steps"]), default=None)
-        self.last_evaluation = max((row["env_steps"] for row in rows), default=0)
+        self.examiner.take_up(resumption.evaluated(self.directory, kept))
 
     def work(self, stop: StopRequest) -> None:
         """Everything between the first and the last file."""
@@ -184,7 +180,7 @@ class Run:
         self.introduce(algorithm)
         try:
             if not self.kept:
-                self.evaluate_baselines(stop)
+                self.examiner.examine_baselines(stop)
                 self.evaluate(algorithm, stop)
             while self.counters.iterations < self.experiment.run.train_iterations and not stop():
                 self.iterate(algorithm, stop)
@@ -246,8 +242,7 @@ class Run:
             return
         if self.counters.iterations % self.experiment.run.checkpoint_every == 0:
             self.checkpoint(algorithm)
-        every = self.experiment.evaluation.every_env_steps
-        if every and self.counters.env_steps // every > self.last_evaluation // every:
+        if self.examiner.is_due():
             self.evaluate(algorithm, stop)
 
     def take_down(self, row: dict[str, Any]) -> None:
@@ -299,37 +294,9 @@ class Run:
         return make_row(self.counters, algorithm.last_iteration, learner, batch, held)
 
     def evaluate(self, algorithm: LoopedDreamerV3, stop: StopRequest) -> None:
-        """The policy as it is now on the fixed seeds; marks the best checkpoint. Nothing twice at one step."""
-        steps = self.counters.env_steps
-        if not self.experiment.evaluation.episodes or stop() or (steps and steps == self.last_evaluation):
-            return
-        self.progress.say(f"evaluating the policy after {steps:,} steps")
-        module = algorithm.module_to_evaluate()
-        results = evaluate_policy(self.experiment, lambda n, seed: make_policy(module, n, seed), stop)
-        row = self.record_evaluation(names.LEARNER, results)
-        self.last_evaluation = steps
-        score = report.score(row)
-        if steps and (self.best is None or score > self.best):
-            self.best = score
-            if (checkpoint := self.checkpoint(algorithm)) is not None:
-                self.checkpoints.mark_best(checkpoint)
-
-    def evaluate_baselines(self, stop: StopRequest) -> None:
-        """The baselines once, on the same seeds."""
-        evaluation = self.experiment.evaluation
-        possible, impossible = split_applicable(evaluation.baselines, self.experiment.env)
-        if impossible and evaluation.episodes:
-            self.say_line(f"not for env={self.experiment.env.name}: baseline {', '.join(impossible)}")
-        for name in possible if evaluation.episodes else []:
-            self.progress.say(f"evaluating the baseline {name}")
-            self.record_evaluation(name, evaluate_baseline(self.experiment, name, stop))
-
-    def record_evaluation(self, policy: str, results: list[Any]) -> dict[str, Any]:
-        """The evaluation's row, recorded."""
-        seeds = evaluation_seeds(self.experiment)
-        row = evaluation_row(policy, self.counters.env_steps, self.counters.updates, results, seeds)
-        self.record.evaluation(row)
-        return row
+        """The policy as it is now; the checkpoint of the best one so far is marked."""
+        if self.examiner.examine(algorithm, stop) and (checkpoint := self.checkpoint(algorithm)) is not None:
+            self.checkpoints.mark_best(checkpoint)
 
     def checkpoint(self, algorithm: LoopedDreamerV3) -> Path | None:
         """Writes a checkpoint, unless there is one of this very step; None where the disk didn't take it.

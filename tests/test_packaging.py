@@ -54,8 +54,8 @@ def test_the_wheel_holds_the_packages_data(held: set[str], name: str) -> None:
     assert name in held
 
 
-def test_the_wheel_holds_nothing_but_the_package_and_its_metadata(held: set[str]) -> None:
-    assert {name.split("/")[0].partition("-")[0] for name in held} == {"dreamer_exp"}
+def test_the_wheel_holds_nothing_but_the_package_its_launcher_and_its_metadata(held: set[str]) -> None:
+    assert {name.split("/")[0].partition("-")[0] for name in held} == {"dreamer_exp", "hydra_plugins"}
     assert [name for name in held if "__pycache__" in name] == []
 
 
@@ -79,6 +79,14 @@ def test_the_installed_package_makes_a_dry_run_from_another_directory(
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "831 floats" in done.stdout
+
+
+def test_the_installed_package_brings_its_launcher(installed: dict[str, str], tmp_path: Path) -> None:
+    words = ("-m", "hydra/launcher=ray", "hardware.ray_address=127.0.0.1:1", "run.seed=1,2", "dry_run=true")
+    done = _python(installed, tmp_path, "-m", "dreamer_exp", *words)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 jobs, started by hydra/launcher=ray" in done.stdout
 
 
 def _python(environ: dict[str, str], directory: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -70,7 +70,7 @@ def parse(words: Sequence[str]) -> Multirun:
 
         def compose_job(job: list[str]) -> tuple[str, DictConfig]:
             config = loader.load_configuration("config", [*of_hydra, *job], run_mode=RunMode.RUN)
-            return _name(job, swept(parsed)), _without_hydra(config)
+            return _name(job, swept(parsed)), without_hydra(config)
 
         jobs = [compose_job(job) for job in _jobs(parsed)] if sweeper == "basic" else []
         samples = [] if sweeper == "basic" else [compose_job(job) for job in _samples(parsed)]
@@ -80,7 +80,7 @@ def parse(words: Sequence[str]) -> Multirun:
         launcher=str(master.hydra.runtime.choices["hydra/launcher"]),
         sweeper=sweeper,
         hydra=master.hydra,
-        common=_without_hydra(master),
+        common=without_hydra(master),
         jobs=jobs,
         samples=samples,
         decided=[f"hydra.sweep.dir={quoted(root)}", _left_out_of_names(parsed)],
@@ -150,7 +150,7 @@ def _left_out_of_names(overrides: Sequence[Override]) -> str:
     return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(keys))}]"
 
 
-def _without_hydra(config: DictConfig) -> DictConfig:
+def without_hydra(config: DictConfig) -> DictConfig:
     """The part that is ours, as a job gets it."""
     ours = deepcopy(config)
     with read_write(ours), open_dict(ours):

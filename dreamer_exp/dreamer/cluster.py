@@ -70,15 +70,17 @@ def _common(debugging: bool) -> dict[str, Any]:
     return {"logging_level": logging.DEBUG if debugging else logging.CRITICAL, "log_to_driver": debugging}
 
 
-def _join(hardware: Hardware, debugging: bool) -> None:
+def join(address: str, debugging: bool = False) -> None:
+    """Joins a cluster; raises UserError where none answers."""
+    check_answers(address)
     try:
-        _check_answers(str(hardware.ray_address))
-        ray.init(address=hardware.ray_address, **_common(debugging))
+        ray.init(address=address, **_common(debugging))
     except OSError as error:
-        raise UserError(
-            f"hardware.ray_address={hardware.ray_address!r}: no Ray cluster answers there ({error}); start one with "
-            "`ray start --head`, or leave it null for a local one."
-        ) from error
+        raise _no_answer(address, error) from error
+
+
+def _join(hardware: Hardware, debugging: bool) -> None:
+    join(str(hardware.ray_address), debugging)
     asked, there = hardware.num_env_runners + hardware.num_learners, ray.cluster_resources().get("CPU", 0)
     if asked > there:
         ray.shutdown()
@@ -88,8 +90,18 @@ def _join(hardware: Hardware, debugging: bool) -> None:
         )
 
 
-def _check_answers(address: str) -> None:
-    """Raises OSError unless something listens at host:port; Ray itself would try for minutes."""
+def check_answers(address: str) -> None:
+    """Raises UserError unless something listens at host:port; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+        except OSError as error:
+            raise _no_answer(address, error) from error
+
+
+def _no_answer(address: str, error: OSError) -> UserError:
+    return UserError(
+        f"hardware.ray_address={address!r}: no Ray cluster answers there ({error}); start one with "
+        "`ray start --head`, or leave it null for a local one."
+    )

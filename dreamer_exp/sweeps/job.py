@@ -85,7 +85,8 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
     job = JobRecord(num, record.names[num] if record.names else name, WAITING)
     job.write(root)
     stop = root.parent / STOP
-    with take_slot(root.parent / SLOTS, record.slots, stop.exists) if record.slots else nullcontext(0) as slot:
+    at_once = nullcontext(None if stop.exists() else 0)
+    with take_slot(root.parent / SLOTS, record.slots, stop.exists) if record.slots else at_once as slot:
         if slot is None:
             raise JobFailed("stopped before it began")
         machine = probe()
@@ -138,8 +139,10 @@ def _run(root: Path, job: JobRecord, environment: Mapping[str, str], ray: str | 
         )
     try:
         told = _watch(process, root.parent / STOP, limits)
+    except Exception as called_off:  # noqa: BLE001  # raised by submitit's handler of SLURM's warning before its limit
+        return job.ended(INTERRUPTED, f"{type(called_off).__name__}: {called_off}")
     finally:
-        _kill(process)
+        _ask_to_end(process, root.parent / STOP)
         _close(process.stdin)
         shutil.rmtree(temporary, ignore_errors=True)
     return _judge(root, job, process.returncode, told)

@@ -66,10 +66,7 @@ def machine_elsewhere(asked: Multirun, machine: Machine) -> Machine:
         UserError: the user has to say more.
     """
     if asked.launcher == "ray":
-        if asked.common.hardware.ray_address is None:
-            raise UserError(
-                "hydra/launcher=ray: which cluster? hardware.ray_address=HOST:PORT, as `ray start --head` tells it."
-            )
+        _require_cluster(asked)
         return machine
     given = asked.hydra.launcher
     if not given.cpus_per_task:
@@ -89,3 +86,15 @@ def machine_elsewhere(asked: Multirun, machine: Machine) -> Machine:
         sources={**machine.sources, "cpus": f"{told}.cpus_per_task", "gpus": f"{told}.gpus_per_node",
                  "memory_bytes": f"{told}.mem_gb", "memory_available_bytes": f"{told}.mem_gb"},
     )  # fmt: skip
+
+
+def _require_cluster(asked: Multirun) -> None:
+    address = asked.common.hardware.ray_address
+    if address is None:
+        raise UserError(
+            "hydra/launcher=ray: which cluster? hardware.ray_address=HOST:PORT, as `ray start --head` tells it."
+        )
+    if not asked.common.dry_run:
+        from dreamer_exp.dreamer.cluster import check_answers  # here, as it imports Ray
+
+        check_answers(address)

@@ -1,0 +1,164 @@
+"""hydra/launcher=ray: the jobs of a sweep as tasks of a Ray cluster, on as many machines as it has.
+
+Own lines: hydra-ray-launcher (1.2.2) asks for an older cloudpickle than Ray 2.60's users have, for boto3 and for
+Ray's dashboard. Hydra imports this module at every start, so it imports Ray where it is needed.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+POLL_S = 1.0
+
+
+@dataclass
+class RayLauncherConf:
+    """`hardware.ray_address` says which cluster."""
+
+    _target_: str = "hydra_plugins.dreamer_exp_ray.RayLauncher"
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="ray", node=RayLauncherConf, provider="dreamer_exp")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job with what it takes of the cluster: a CPU and its GPUs for its main process, and what that then asks for."""
+
+    num: int
+    config: DictConfig
+    main_gpus: int
+    cpus: int  # with its env runners and learners
+    gpus: int
+
+
+class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untyped
+    """Runs jobs as Ray tasks; their directories have to lie where all nodes see them."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """As Hydra asks for it."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """Runs these jobs to their ends, as many at a time as the cluster can hold with all their env runners.
+
+        Raises:
+            UserError: no cluster answers, or one job alone is too large for it.
+        """
+        from dreamer_exp.dreamer.cluster import join  # its package sets what Ray reads as it is imported
+
+        setup_globals()
+        before = signal.getsignal(signal.SIGTERM)
+        join(self.config.hardware.ray_address)
+        signal.signal(signal.SIGTERM, before)  # Ray takes it for itself
+        import ray
+
+        try:
+            address = ray.get_runtime_context().gcs_address
+            tasks = [self._task(initial_job_idx + i, words, address) for i, words in enumerate(job_overrides)]
+            start = ray.remote(num_cpus=1, max_retries=0)(_run_task)
+            common = ray.put((self.hydra_context, self.task_function, Singleton.get_state(), os.getcwd()))
+            return _run_all(tasks, lambda task: start.options(num_gpus=task.main_gpus).remote(task, common))
+        finally:
+            ray.shutdown()
+
+    def _task(self, num: int, overrides: Sequence[str], address: str) -> Task:
+        """A job's config, in which every "auto" that shapes it has become a number: here, not on the job's node."""
+        from dreamer_exp.config import multirun
+        from dreamer_exp.hardware import probe
+        from dreamer_exp.sweeps.plan import load_job
+
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        hardware = load_job(multirun.without_hydra(config), probe()).hardware
+        with open_dict(config):
+            config.hydra.job.id = f"{config.hydra.job.name}_{num}"
+            config.hydra.job.num = num
+            config.hardware.ray_address = address
+            config.hardware.num_env_runners = hardware.num_env_runners
+            config.hardware.num_gpus_per_learner = hardware.num_gpus_per_learner
+        gpus, learners = hardware.num_gpus_per_learner, hardware.num_learners
+        cpus = 1 + hardware.num_env_runners + learners
+        return Task(num, config, main_gpus=0 if learners else gpus, cpus=cpus, gpus=gpus * max(1, learners))
+
+
+def _run_task(task: Task, common: tuple[HydraContext, TaskFunction, Any, str]) -> JobReturn:
+    """On a node of the cluster: the job, as Hydra's other launchers run it in their workers."""
+    hydra_context, task_function, singletons, directory = common
+    os.chdir(directory)
+    setup_globals()
+    Singleton.set_state(singletons)
+    return run_job(
+        hydra_context=hydra_context,
+        task_function=task_function,
+        config=task.config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
+
+
+def _run_all(tasks: list[Task], start: Callable[[Task], Any]) -> list[JobReturn]:
+    """Every task's result, in their order. Each that is started can be placed whole, with all that it will ask for:
+    tasks that hold the CPUs which their env runners wait for would wait for ever."""
+    import ray
+
+    waiting, ended = list(tasks), {}
+    running: dict[Any, Task] = {}
+    while waiting or running:
+        while waiting and _fits([*running.values(), waiting[0]]):
+            task = waiting.pop(0)
+            running[start(task)] = task
+        if not running:
+            _refuse(waiting[0])
+        done, _ = ray.wait(list(running), timeout=POLL_S)
+        for reference in done:
+            task = running.pop(reference)
+            ended[task.num] = _result(reference, task)
+    return [ended[task.num] for task in tasks]
+
+
+def _fits(together: list[Task]) -> bool:
+    import ray
+
+    room = ray.cluster_resources()
+    cpus, gpus = sum(task.cpus for task in together), sum(task.gpus for task in together)
+    return bool(cpus <= room.get("CPU", 0) and gpus <= room.get("GPU", 0))
+
+
+def _refuse(task: Task) -> None:
+    """Raises UserError for a task that doesn't fit into the whole cluster."""
+    import ray
+
+    from dreamer_exp.config.errors import UserError
+
+    room = ray.cluster_resources()
+    raise UserError(
+        f"job {task.num} takes {task.cpus} CPUs and {task.gpus} GPUs with its env runners, and the cluster at "
+        f"{task.config.hardware.ray_address} has {room.get('CPU', 0):.0f} and {room.get('GPU', 0):.0f}: lower "
+        "hardware.num_env_runners or hardware.num_gpus_per_learner, or add nodes."
+    )
+
+
+def _result(reference: Any, task: Task) -> JobReturn:
+    """What the task returned. One that Ray lost with its node failed: job.json says so, as the job no longer can."""
+    import ray
+
+    from dreamer_exp.sweeps.records import FAILED, job_directories, read_job
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as lost:
+        root = dict(job_directories(Path(task.config.hydra.sweep.dir))).get(task.num)
+        job = read_job(root) if root else None
+        if root and job:
+            job.ended(FAILED, f"{type(lost).__name__}: {str(lost).splitlines()[0]}").write(root)
+        return JobReturn(status=JobStatus.COMPLETED)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -249,6 +250,34 @@ def test_a_checkpoint_that_was_changed_is_not_loaded(three_iterations: Any, tmp_
     done = evaluate(str(tmp_path / "run"))
     assert done.returncode == 2
     assert "not what the manifest says" in done.stderr
+
+
+class Bomb:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, crater: Path) -> None:
+        self.crater = crater
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.crater),)
+
+
+def test_somebodys_archive_is_judged_and_compared_without_running_anything_in_it(
+    three_iterations: Any, tmp_path: Path
+) -> None:
+    archive, crater = tmp_path / "run", tmp_path / "crater"
+    shutil.copytree(three_iterations[1].root, archive)
+    pickled = [path for path in archive.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt")]
+    assert pickled
+    for path in pickled:
+        path.write_bytes(pickle.dumps(Bomb(crater)))
+    assert evaluate(str(archive)).returncode == 0
+    compared = [sys.executable, "-m", "dreamer_exp.compare", str(archive), "--out", str(tmp_path / "compared")]
+    subprocess.run(compared, env=environment(), check=True, timeout=120, capture_output=True)
+    subprocess.run([sys.executable, "-m", "dreamer_exp.runs", str(archive)], env=environment(), check=True, timeout=60)
+    assert not crater.exists()
+    pickle.loads(pickled[0].read_bytes())  # as resume would
+    assert crater.exists()
 
 
 def test_two_env_runners_train_and_the_policy_learns_their_weights(tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ dreamer_exp: composes one DreamerV3 experiment from config groups, and runs it.
 
     python -m dreamer_exp [GROUP=OPTION ...] [KEY=VALUE ...]     train, into outputs/
     python -m dreamer_exp dry_run=true ...                       print what would happen, and stop
+    python -m dreamer_exp resume=RUN ...                         go on with a run
     python -m dreamer_exp -m KEY=VALUE,VALUE ...                 one run a combination, into multirun/
+    python -m dreamer_exp sweep.resume=SWEEP                     go on with what isn't finished of it
+
+    python -m dreamer_exp.evaluate RUN      python -m dreamer_exp.compare PATH...
+    python -m dreamer_exp.runs [DIR]        python -m dreamer_exp.doctor
 
 Groups and their options (* is the default):
 """

@@ -103,10 +103,12 @@ def forget(output: Path) -> None:
             directory.remove_if_empty(output.parent)
 
 
-def sweep(words: list[str]) -> int:
+def sweep(words: list[str], resumed: bool) -> int:
     """`-m ...`: many runs, one process for each; returns the exit code."""
     machine = probe()
     plan = make_plan(words, machine)
+    if not resumed:
+        again.refuse_second_sweep(plan.root)
     if plan.dry_run:
         show_plan(plan)
         return 0
@@ -151,7 +153,7 @@ def main() -> None:
         if resume.asked_for(sys.argv[1:]):
             go_on(sys.argv[1:])
         elif multirun.asked_for(words := again.words(sys.argv[1:])):
-            sys.exit(sweep(words))
+            sys.exit(sweep(words, resumed=words != sys.argv[1:]))
         else:
             compose_and_run()
     except KeyboardInterrupt:  # before the run listens to signals, or after

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dreamer_exp.compare.model import Run
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.runs.names import LEARNER
 
 EVALUATION = "evaluation/"
-POLICY = "dreamerv3"  # whose evaluations count; the other rows are baselines
 DEFAULTS = ("evaluation/success_rate", "evaluation/return_mean", "episode_return_window")  # the first that has a value
 LOWER_IS_BETTER = (
     "loss/", "grad_norm/", "grad_max/", "time/", "time_", "memory/", "replay/bytes", "collision_rate", "timeout_rate",
@@ -61,7 +61,7 @@ def _has(run: Run, metric: str) -> bool:
     if not metric.startswith(EVALUATION):
         return metric in run.columns
     name = metric.removeprefix(EVALUATION)
-    return any(row["policy"] == POLICY and row.get(name) is not None for row in run.evaluations)
+    return any(row["policy"] == LEARNER and row.get(name) is not None for row in run.evaluations)
 
 
 def _evaluated(run: Run) -> Iterator[str]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dreamer_exp.compare.files import SECONDS, STEPS
-from dreamer_exp.compare.metric import POLICY, lower_is_better
+from dreamer_exp.compare.metric import lower_is_better
 from dreamer_exp.compare.model import Run
 from dreamer_exp.compare.series import series
+from dreamer_exp.runs.names import LEARNER
 
 SUCCESS = "success"  # an episode's outcome (envs/episode.py, which would bring gymnasium)
 FAR_ENOUGH = 0.5  # of the env steps of its group's furthest run: from there on a run counts
@@ -59,7 +60,7 @@ def successes(run: Run) -> tuple[int, int]:
 
     An episode that broke off on a fault is no success, as in the evaluation's own rate (runs/evaluation.py).
     """
-    rows = [row for row in run.evaluations if row["policy"] == POLICY and row[STEPS] > 0]
+    rows = [row for row in run.evaluations if row["policy"] == LEARNER and row[STEPS] > 0]
     if not rows or rows[-1].get("success_rate") is None:
         return 0, 0
     counts = rows[-1].get("outcome_counts", {})

@@ -1,7 +1,6 @@
 """One run's directory -> Run, whatever is wrong with its files; and a sweep's job that never became a run."""
 
 import os
-import socket
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,7 +11,7 @@ from typing import Any
 from dreamer_exp.compare.files import Reader, flatten
 from dreamer_exp.compare.model import Run
 from dreamer_exp.runs.directory import RunDirectory
-from dreamer_exp.runs.status import is_alive
+from dreamer_exp.runs.status import state_of
 
 # what a sweep writes beside its jobs' own files: the record of the job, the experiment asked for, what was printed
 JOB, REQUEST, CONSOLE = "job.json", "requested.yaml", "console.log"
@@ -98,17 +97,8 @@ def _figures(row: dict[str, Any]) -> dict[str, Any]:
 
 def _state(status: dict[str, Any], job: dict[str, Any]) -> str:
     """What status.json says, but failed where its sweep ended it, and dead where its process went without a word."""
-    state, told = _text(status.get("state")) or "unknown", _text(job.get("state"))
-    gone = state == "running" and _is_gone(status)
-    if told == "failed" and (gone or state == "interrupted"):
-        return told
-    return "dead" if gone else state
-
-
-def _is_gone(status: dict[str, Any]) -> bool:
-    """Whether its process was on this host, and isn't there any more; of other hosts nobody knows here."""
-    here = status.get("host") == socket.gethostname() and isinstance(status.get("pid"), int)
-    return here and not is_alive(status)
+    state, told = state_of(status), _text(job.get("state"))
+    return "failed" if told == "failed" and state in ("dead", "interrupted") else state
 
 
 def _error(status: dict[str, Any]) -> str | None:

@@ -3,8 +3,9 @@
 import numpy as np
 
 from dreamer_exp.compare.files import SECONDS, STEPS
-from dreamer_exp.compare.metric import EVALUATION, POLICY
+from dreamer_exp.compare.metric import EVALUATION
 from dreamer_exp.compare.model import Run
+from dreamer_exp.runs.names import LEARNER
 
 LABELS = {"env_steps": "env steps", "wall": "wall time [s]"}  # of the two axes
 
@@ -26,7 +27,7 @@ def series(run: Run, metric: str, at: str) -> Series:
 
 
 def _evaluations(run: Run, name: str) -> Series:
-    rows = [row for row in run.evaluations if row["policy"] == POLICY]
+    rows = [row for row in run.evaluations if row["policy"] == LEARNER]
     values = [row.get(name) for row in rows]
     numbers = [value if isinstance(value, (int, float)) else np.nan for value in values]
     return np.array([row[STEPS] for row in rows], dtype=np.float64), np.array(numbers, dtype=np.float64)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from dreamer_exp.config import compose, schema
 from dreamer_exp.config.checks import OF_FAST, OF_RLLIB
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.experiment import Experiment, Hardware
 
 GROUPS = ("run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation")
 OF_THIS_COMMAND = ("resume", "trust", "dry_run", "sweep", "hydra")  # that no run keeps
@@ -50,6 +50,11 @@ def changes(file: Path, after: Experiment) -> dict[str, tuple[Any, Any]]:
     tree = _read(file)
     old, new = _leaves({group: tree[group] for group in GROUPS}), _leaves(after.to_dict())
     return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+
+
+def hardware_of(file: Path) -> Hardware:
+    """What a run's `auto` became on its machine; raises UserError where the file is no experiment.yaml."""
+    return Hardware(**_read(file)["hardware"])
 
 
 def refuse_other_network(changed: Mapping[str, tuple[Any, Any]]) -> None:

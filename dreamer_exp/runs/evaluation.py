@@ -17,6 +17,7 @@ from dreamer_exp.envs.episode import COLLISIONS, FAULT, SUCCESS, TIMEOUT, Episod
 from dreamer_exp.envs.make import evaluation_options, make_guarded_env, make_raw_env
 from dreamer_exp.runs import baseline_cache
 from dreamer_exp.runs.metrics import mean
+from dreamer_exp.runs.rates import wilson_interval
 
 MAX_PARALLEL = 32  # environments stepped side by side by one batch of the policy
 
@@ -223,13 +224,3 @@ def _rates(results: list[EpisodeResult]) -> dict[str, Any]:
         row[f"{kind}_rate"] = mean(flags)
         row[f"{kind}_interval_95"] = wilson_interval(sum(flags), len(flags))
     return row
-
-
-def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> list[float] | None:
-    """Wilson's score interval of a rate (E. B. Wilson, JASA 22:209, 1927, eq. 3); None without trials."""
-    if trials == 0:
-        return None
-    rate, shrink = successes / trials, 1 + z * z / trials
-    centre = (rate + z * z / (2 * trials)) / shrink
-    half = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials)) / shrink
-    return [max(0.0, centre - half), min(1.0, centre + half)]

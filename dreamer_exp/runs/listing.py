@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 from dreamer_exp.runs.directory import RunDirectory
 from dreamer_exp.runs.names import LEARNER, WINDOW
 from dreamer_exp.runs.offline import Offline, offline_of
-from dreamer_exp.runs.status import is_alive
+from dreamer_exp.runs.status import state_of
 from dreamer_exp.runs.tail import last_row
 
 DEPTH = 3  # folders below the one given in which runs are looked for
@@ -88,15 +87,6 @@ def read_listed(root: Path) -> Listed:
         offline=offline_of(root),
         faults=tuple(faults),
     )
-
-
-def state_of(status: dict[str, Any]) -> str:
-    """What status.json says; dead where it says running and this host has no such process any more."""
-    state = status.get("state")
-    if not isinstance(state, str):
-        return "unknown"
-    is_here = status.get("host") == socket.gethostname() and isinstance(status.get("pid"), int)
-    return "dead" if state == "running" and is_here and not is_alive(status) else state
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Path]:

@@ -28,6 +28,15 @@ def read_status(root: Path) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
+def state_of(told: dict[str, Any]) -> str:
+    """What status.json says; dead where it says running and this host has no such process any more."""
+    state = told.get("state")
+    if not isinstance(state, str):
+        return "unknown"
+    is_here = told.get("host") == socket.gethostname() and isinstance(told.get("pid"), int)
+    return "dead" if state == "running" and is_here and not is_alive(told) else state
+
+
 def is_alive(told: dict[str, Any]) -> bool:
     """Whether this host's process of that number is a Python that isn't this one (numbers are used again)."""
     if told.get("host") != socket.gethostname() or told.get("pid") == os.getpid():

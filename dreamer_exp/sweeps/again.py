@@ -28,3 +28,9 @@ def words(typed: list[str]) -> list[str]:
         raise UserError(f"{KEY}{root}: its sweeper chose its jobs on the way; go on with that sweeper's own storage.")
     further = [word for word in typed if word not in asked and word not in ("-m", "--multirun")]
     return [*record.words, *further, f"hydra.sweep.dir={quoted(root)}"]
+
+
+def refuse_second_sweep(root: Path) -> None:
+    """Raises UserError for a directory that holds a sweep already: their jobs would mix."""
+    if (root / "sweep.json").exists():
+        raise UserError(f"hydra.sweep.dir={root} already holds a sweep: name another, or go on with it: {KEY}{root}")

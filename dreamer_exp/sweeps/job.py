@@ -13,13 +13,14 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import psutil
 from omegaconf import DictConfig
 
+from dreamer_exp.config import reload
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.memory import parse_bytes
@@ -107,9 +108,12 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
 
 
 def is_finished(root: Path, experiment: Experiment) -> bool:
-    """Whether this directory holds this very experiment, done."""
+    """Whether this directory holds this very experiment, done; on other hardware is the same, as "auto" follows it."""
     summary = read_tree(RunDirectory(root).summary)
-    return summary.get("state") == FINISHED and summary.get("fingerprint") == experiment.fingerprint()
+    if summary.get("state") != FINISHED:
+        return False
+    as_it_was = replace(experiment, hardware=reload.hardware_of(RunDirectory(root).experiment))
+    return summary.get("fingerprint") in (experiment.fingerprint(), as_it_was.fingerprint())
 
 
 def _slot(machine: Machine, slots: int | None, slot: int) -> dict[str, str]:

@@ -16,8 +16,8 @@ from dreamer_exp.runs.evaluation import (
     evaluate_policy,
     evaluation_row,
     evaluation_seeds,
-    wilson_interval,
 )
+from dreamer_exp.runs.rates import wilson_interval
 from tests.experiments import nano, nano_gym
 from tests.runs import odd_envs  # noqa: F401  # registers Careless
 

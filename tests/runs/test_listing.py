@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from dreamer_exp.runs.directory import RunDirectory, append_row, write_json
-from dreamer_exp.runs.listing import list_runs, read_listed, state_of
+from dreamer_exp.runs.listing import list_runs, read_listed
 from dreamer_exp.runs.listing_table import duration, size
 from dreamer_exp.runs.offline import keep_failure, offline_of
+from dreamer_exp.runs.status import state_of
 from dreamer_exp.runs.tail import BLOCK, lines_from_end
 
 NOBODY = 2**22 + 1  # more than Linux gives to processes

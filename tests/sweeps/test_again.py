@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.sweeps.again import words
+from dreamer_exp.sweeps.again import refuse_second_sweep, words
 from dreamer_exp.sweeps.records import SweepRecord
 
 
@@ -45,3 +45,13 @@ def test_a_sweep_whose_sweeper_chose_the_jobs_is_refused(tmp_path: Path) -> None
     SweepRecord.new(["-m", "hydra/sweeper=optuna"], [], 1).write(tmp_path)
     with pytest.raises(UserError, match="its sweeper chose its jobs on the way"):
         words([f"sweep.resume={tmp_path}"])
+
+
+def test_a_second_sweep_in_one_directory_is_refused(tmp_path: Path) -> None:
+    SweepRecord.new(["-m"], ["run.seed=1"], 1).write(tmp_path)
+    with pytest.raises(UserError, match=r"already holds a sweep: .* sweep\.resume="):
+        refuse_second_sweep(tmp_path)
+
+
+def test_a_fresh_directory_is_taken(tmp_path: Path) -> None:
+    refuse_second_sweep(tmp_path / "new")

@@ -131,7 +131,7 @@ def _fits(together: list[Task]) -> bool:
 
     room = ray.cluster_resources()
     cpus, gpus = sum(task.cpus for task in together), sum(task.gpus for task in together)
-    return bool(len(together) <= room.get("CPU", 0) and gpus <= room.get("GPU", 0))
+    return bool(cpus <= room.get("CPU", 0) and gpus <= room.get("GPU", 0))
 
 
 def _refuse(task: Task) -> None:

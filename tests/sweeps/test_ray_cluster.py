@@ -1,0 +1,141 @@
+"""A Ray cluster for more machines than one: a single run on it, and hydra/launcher=ray."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.runs.directory import read_rows
+from dreamer_exp.sweeps.plan import make_plan
+from tests.experiments import machine
+from tests.sweeps.sweeping import WORDS, begin, only_sweep, read, run, states
+from tests.sweeps.two_nodes import two_nodes
+
+LAUNCHER = ("-m", *WORDS, "hydra/launcher=ray")
+CRASH = json.dumps({"3": "signal"})  # what the nodes' own environment says: job 3 crashes
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of two nodes with one CPU each."""
+    with two_nodes(TROUBLE=CRASH) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def sweep(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
+    """Two jobs that need both nodes, and then two that need one each, of which the last crashes."""
+    folder = tmp_path_factory.mktemp("cluster")
+    words = (*LAUNCHER, f"hardware.ray_address={cluster}", "hardware.num_env_runners=1,0", "run.seed=1,2")
+    ended = run(folder, *words)
+    return only_sweep(folder), ended
+
+
+@pytest.mark.end_to_end
+def test_a_single_run_has_its_env_runners_on_both_nodes(cluster: str, tmp_path: Path) -> None:
+    code, out, err = run(tmp_path, *WORDS, f"hardware.ray_address={cluster}", "hardware.num_env_runners=2")
+    assert code == 0, out + err  # each takes a CPU, and a node has one
+    (root,) = (tmp_path / "outputs").iterdir()
+    assert read(root / "run_summary.json")["state"] == "finished"
+    assert read_rows(root / "result.jsonl")[-1]["env_steps"] >= 6 * 2 * 16
+
+
+@pytest.mark.end_to_end
+def test_the_jobs_of_a_sweep_run_on_the_cluster_and_a_crash_costs_one(sweep: Any) -> None:
+    root, (code, out, err) = sweep
+    assert states(root) == {0: "finished", 1: "finished", 2: "finished", 3: "failed"}, out + err
+    assert "job 3 (num_env_runners=0 seed=2) failed: killed by SIGSEGV" in out
+    assert (code, err) == (1, "")
+
+
+@pytest.mark.end_to_end
+def test_no_more_jobs_run_at_a_time_than_the_cluster_can_hold_with_their_env_runners(sweep: Any) -> None:
+    spans = [(job["started_utc"], job["ended_utc"]) for job in map(read, sorted(sweep[0].glob("*/job.json")))]
+    assert spans[0][1] <= spans[1][0]  # each takes two CPUs
+    assert spans[1][1] <= min(spans[2][0], spans[3][0])
+
+
+@pytest.mark.end_to_end
+def test_what_a_job_is_told_of_the_cluster_stands_in_its_experiment(sweep: Any, cluster: str) -> None:
+    for path in sweep[0].glob("*/experiment.yaml"):
+        assert f"ray_address: {cluster}" in path.read_text()
+
+
+@pytest.fixture(scope="module")
+def ended_early(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
+    """Three jobs, each too large to run beside another: the first loses its Ray worker, the second gets Ctrl-C."""
+    folder = tmp_path_factory.mktemp("early")
+    words = (f"hardware.ray_address={cluster}", "hardware.num_env_runners=1", "run.train_iterations=99999")
+    process = begin(folder, *LAUNCHER, *words, "run.seed=1,2,3")
+    process_of(wait_for(folder, "0_*/result.jsonl", process)).parent().kill()
+    wait_for(folder, "1_*/result.jsonl", process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    return only_sweep(folder), (process.returncode, out, err)
+
+
+@pytest.mark.end_to_end
+def test_ctrl_c_ends_a_job_with_a_checkpoint_and_begins_no_other(ended_early: Any) -> None:
+    root, (code, out, err) = ended_early
+    assert code == 130, out + err
+    assert [states(root)[num] for num in (1, 2)] == ["interrupted", "waiting"]
+    assert len(list(root.glob("1_*/checkpoints/latest"))) == 1
+
+
+@pytest.mark.end_to_end
+def test_a_job_that_ray_loses_is_a_failed_one(ended_early: Any) -> None:
+    root, (_, out, _) = ended_early
+    assert states(root)[0] == "failed"
+    assert "job 0 (seed=1) failed: WorkerCrashedError: " in out
+
+
+@pytest.mark.end_to_end
+def test_a_job_that_the_whole_cluster_cannot_hold_is_told_in_one_line(cluster: str, tmp_path: Path) -> None:
+    words = (f"hardware.ray_address={cluster}", "hardware.num_env_runners=2", "run.seed=1,2")
+    code, _, err = run(tmp_path, *LAUNCHER, *words)
+    assert code == 2
+    assert err.startswith("dreamer_exp: job 0 takes 3 CPUs and 0 GPUs with its env runners, and the cluster at ")
+    assert len(err.splitlines()) == 1
+
+
+def test_the_cluster_has_to_be_named() -> None:
+    with pytest.raises(UserError, match=r"hydra/launcher=ray: which cluster\? hardware\.ray_address=HOST:PORT"):
+        make_plan([*LAUNCHER, "run.seed=1,2"], machine())
+
+
+def test_a_cluster_that_does_not_answer_is_told_before_anything_begins() -> None:
+    with pytest.raises(UserError, match=r"hardware\.ray_address='127\.0\.0\.1:9': no Ray cluster answers there"):
+        make_plan([*LAUNCHER, "hardware.ray_address=127.0.0.1:9", "run.seed=1,2"], machine())
+
+
+def test_hydra_finds_the_launcher_without_importing_ray() -> None:
+    code = (
+        "import sys; from hydra.core.plugins import Plugins; Plugins.instance()\n"
+        "print('hydra_plugins.dreamer_exp_ray' in sys.modules, 'ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
+def wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> Path:
+    """The file of this name, once it is in a sweep below this folder."""
+    deadline = time.monotonic() + 120
+    while not (found := list(folder.glob(f"multirun/*/{pattern}"))):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return found[0]
+
+
+def process_of(result: Path) -> psutil.Process:
+    """The process that writes this job's rows."""
+    (found,) = [each for each in psutil.process_iter(["cmdline"]) if str(result.parent) in (each.info["cmdline"] or [])]
+    return found

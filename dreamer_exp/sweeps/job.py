@@ -5,6 +5,7 @@ costs this one job.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -74,16 +75,16 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
     Args:
         config: the job's, as composed.
         num: its number.
-        name: what sets it apart, if the sweep's record doesn't say.
+        name: what sets it apart, if the sweep's record doesn't say: words between commas.
         root: its directory.
 
     Raises:
-        JobFailed: it failed or was stopped; job.json is written.
+        JobFailed: it failed, was stopped, or has no objective to search by; job.json is written.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in a worker's process, not in the sweep's own
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the sweep says what stops
     record = SweepRecord.read(root.parent)
-    job = JobRecord(num, record.names[num] if record.names else name, WAITING)
+    job = JobRecord(num, record.names[num] if record.names else re.sub(r",(?=[\w.]+=)", " ", name), WAITING)
     job.write(root)
     stop = root.parent / STOP
     at_once = nullcontext(None if stop.exists() else 0)
@@ -103,7 +104,12 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
                 raise _end(root, ended)
             job = ended
         job.ended(FINISHED, None, 0).write(root)
-    value = read_tree(RunDirectory(root).summary).get("final", {}).get(experiment.run.objective)
+    objective = experiment.run.objective
+    value = read_tree(RunDirectory(root).summary).get("final", {}).get(objective)
+    if value is None and not record.names:  # a sweeper that searches is at a loss
+        raise _end(
+            root, job.ended(FAILED, f"run.objective={objective} is null at its end: search by another figure", 0)
+        )
     return float(value) if value is not None else None
 
 

@@ -1,5 +1,6 @@
 """hydra/sweeper=optuna: a search for the settings with the best `run.objective`."""
 
+import logging
 from enum import Enum
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from dreamer_exp.config.multirun import Multirun
 # which figures are better the higher, and the lower, they are, by how their names begin
 MAXIMIZE = ("success_rate", "return_mean", "episode_return", "rate/")
 MINIMIZE = ("loss/", "collision_rate", "timeout_rate", "time/", "memory/", "env_faults")
+# what they tell stands in the sweep's table and summary: a study begun, a trial failed
+for name, level in (("optuna.storages", logging.WARNING), ("hydra_plugins.hydra_optuna_sweeper", logging.ERROR)):
+    logging.getLogger(name).setLevel(level)
+
 RESULTS = "optimization_results.yaml"  # what Hydra's sweeper writes at the end
 
 

@@ -4,12 +4,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from dreamer_exp.config.errors import UserError
@@ -18,6 +16,7 @@ from dreamer_exp.sweeps.plan import make_plan
 from tests.experiments import machine
 from tests.sweeps.sweeping import WORDS, begin, only_sweep, read, run, states
 from tests.sweeps.two_nodes import two_nodes
+from tests.sweeps.watching import process_of, wait_for
 
 LAUNCHER = ("-m", *WORDS, "hydra/launcher=ray")
 CRASH = json.dumps({"3": "signal"})  # what the nodes' own environment says: job 3 crashes
@@ -123,19 +122,3 @@ def test_hydra_finds_the_launcher_without_importing_ray() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "False"]
-
-
-def wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> Path:
-    """The file of this name, once it is in a sweep below this folder."""
-    deadline = time.monotonic() + 120
-    while not (found := list(folder.glob(f"multirun/*/{pattern}"))):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    return found[0]
-
-
-def process_of(result: Path) -> psutil.Process:
-    """The process that writes this job's rows."""
-    (found,) = [each for each in psutil.process_iter(["cmdline"]) if str(result.parent) in (each.info["cmdline"] or [])]
-    return found

@@ -1,0 +1,23 @@
+"""Looking at a sweep while it runs."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+
+def wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> Path:
+    """The file of this name, once it is in a sweep below this folder."""
+    deadline = time.monotonic() + 120
+    while not (found := list(folder.glob(f"multirun/*/{pattern}"))):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return found[0]
+
+
+def process_of(result: Path) -> psutil.Process:
+    """The process that writes this job's rows."""
+    (found,) = [each for each in psutil.process_iter(["cmdline"]) if str(result.parent) in (each.info["cmdline"] or [])]
+    return found

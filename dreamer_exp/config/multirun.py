@@ -121,7 +121,8 @@ def _jobs(overrides: list[Override]) -> list[list[str]]:
 
 def _samples(overrides: list[Override]) -> list[list[str]]:
     """What all jobs share, by itself and with each value that some may have."""
-    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+    keys = swept(overrides)
+    fixed = [str(override.input_line) for override in overrides if override.get_key_element() not in keys]
     found = [fixed]
     for override in overrides:
         if override.is_sweep_override():

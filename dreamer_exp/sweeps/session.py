@@ -94,7 +94,4 @@ def _stop_at_once(plan: Plan, console: Console) -> None:
 
 def _resources(plan: Plan, machine: Machine) -> tuple[int, int]:
     """CPUs and GPUs of the shared Ray: enough for all slots' env runners, so that none waits for ever for another's."""
-    largest = max(
-        (job.experiment.hardware.num_env_runners + job.experiment.hardware.num_learners for job in plan.jobs), default=0
-    )
-    return max(machine.cpus, (plan.slots or 1) * (largest + 1)), machine.gpus
+    return max(machine.cpus, (plan.slots or 1) * (plan.actors + 1)), machine.gpus

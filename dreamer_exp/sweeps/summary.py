@@ -11,6 +11,7 @@ from rich.console import Console
 from dreamer_exp.runs.directory import write_json, write_text
 from dreamer_exp.runs.provenance import now_utc
 from dreamer_exp.sweeps.records import FAILED, FINISHED, LOG, SweepRecord, short
+from dreamer_exp.sweeps.search import best_trial
 from dreamer_exp.sweeps.table import counts, job_table
 from dreamer_exp.sweeps.view import JobView
 
@@ -51,6 +52,8 @@ def show_summary(console: Console, sweep: Path, views: list[JobView]) -> None:
         if view.state == FAILED:
             _say(console, f"job {view.num} ({short(view.name)}) failed: {view.error}")
             _say(console, f"  {view.root}/{LOG}")
+    if best := best_trial(sweep):
+        _say(console, best)
     _say(console, f"Sweep: {sweep}")
     if any(view.state == FINISHED for view in views):
         _say(console, f"Compare: python -m dreamer_exp.compare {sweep}")

@@ -98,8 +98,8 @@ def _note(comparison: Comparison, tree: dict[str, Any]) -> str:
     """How to read the curves, and what was left away."""
     words = [
         "Bold: a group's interquartile mean over its runs, with its 95 % bootstrap interval. Past its end a run no "
-        "longer counts, and the curve ends where fewer than half of its runs go on. Thin: single runs; hiding one does not "
-        "change its group's curve."
+        "longer counts, and the curve ends where fewer than half of its runs go on. Thin: single runs; hiding one does "
+        "not change its group's curve."
     ]
     if len(comparison.runs) > SINGLES:
         words.append(f"Single runs are hidden at first where there are more than {SINGLES}.")

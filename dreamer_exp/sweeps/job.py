@@ -48,7 +48,7 @@ from dreamer_exp.sweeps.records import (
 from dreamer_exp.sweeps.slots import POLL_S, share, slot_environment, take_slot
 
 GRACE_S = 60.0  # for a job that was asked to end: it finishes an update, and writes a checkpoint
-SIGNALS = {130: signal.SIGINT, 138: signal.SIGUSR1, 143: signal.SIGTERM}  # a run's own exit codes
+SIGNALS = {130: signal.SIGINT, 138: signal.SIGUSR1, 140: signal.SIGUSR2, 143: signal.SIGTERM}  # a run's own exit codes
 
 
 class JobFailed(Exception):

@@ -17,7 +17,7 @@ from dreamer_exp.runs.directory import write_text
 from dreamer_exp.runs.stopping import StopRequest, stop_on_signals
 from dreamer_exp.sweeps.job import JobFailed
 from dreamer_exp.sweeps.plan import Plan, headline
-from dreamer_exp.sweeps.records import AT_ONCE, FINISHED, SLOTS, STOP
+from dreamer_exp.sweeps.records import AT_ONCE, FAILED, FINISHED, SLOTS, STOP
 from dreamer_exp.sweeps.shared_ray import shared_ray
 from dreamer_exp.sweeps.summary import show_summary, write_summary
 from dreamer_exp.sweeps.table import JobTable
@@ -51,13 +51,13 @@ def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None])
                     record = replace(record, ray_address=address)
                 record.write(plan.root)
                 stack.enter_context(JobTable(console, see, plan.slots))
-                with _told_by_the_summary(stop):
+                with _told_by_the_summary(stop, see):
                     launch(plan.words)
         finally:
             shutil.rmtree(plan.root / SLOTS, ignore_errors=True)
             views = see()
             write_summary(plan.root, record, views)
-            show_summary(console, plan.root, views)
+            show_summary(console, plan.root, record, views)
     return exit_code(stop, views)
 
 
@@ -69,14 +69,15 @@ def exit_code(stop: StopRequest, views: list[JobView]) -> int:
 
 
 @contextmanager
-def _told_by_the_summary(stop: StopRequest) -> Iterator[None]:
-    """Hydra raises the first of the jobs' errors, and after a signal each job has one."""
+def _told_by_the_summary(stop: StopRequest, see: Callable[[], list[JobView]]) -> Iterator[None]:
+    """Where every job failed or was stopped, what Hydra or a sweeper makes of that is no news."""
     try:
         yield
     except JobFailed:
         pass
     except Exception:
-        if not stop():
+        views = see()
+        if not (stop() or (views and all(view.state == FAILED for view in views))):
             raise
 
 

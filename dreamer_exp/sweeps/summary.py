@@ -44,7 +44,7 @@ def _row(sweep: Path, view: JobView) -> dict[str, Any]:
     return {**row, "directory": None if view.root is None else view.root.relative_to(sweep).as_posix()}
 
 
-def show_summary(console: Console, sweep: Path, views: list[JobView]) -> None:
+def show_summary(console: Console, sweep: Path, record: SweepRecord, views: list[JobView]) -> None:
     """The table of all jobs, each failure's first line and log, and how to go on."""
     console.print(job_table(views, over=True))
     console.print(counts(views, None))
@@ -57,7 +57,7 @@ def show_summary(console: Console, sweep: Path, views: list[JobView]) -> None:
     _say(console, f"Sweep: {sweep}")
     if any(view.state == FINISHED for view in views):
         _say(console, f"Compare: python -m dreamer_exp.compare {sweep}")
-    if any(view.state != FINISHED for view in views):
+    if record.names and any(view.state != FINISHED for view in views):
         _say(console, f"The others: python -m dreamer_exp sweep.resume={sweep}")
 
 

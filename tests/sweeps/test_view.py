@@ -131,7 +131,14 @@ def test_the_summary_has_a_row_a_job(tmp_path: Path) -> None:
 
 def test_the_end_names_the_failed_ones_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = job(tmp_path, 0, "failed", {"env_steps": 16}, error="killed by SIGSEGV")
-    show_summary(Console(width=100), tmp_path, look(tmp_path, ["run.seed=0"], [10]))
+    record = SweepRecord.new(["-m", "run.seed=0"], ["run.seed=0"], 1)
+    show_summary(Console(width=100), tmp_path, record, look(tmp_path, record.names, [10]))
     out = capsys.readouterr().out
     assert f"job 0 (seed=0) failed: killed by SIGSEGV\n  {root}/console.log\n" in out
     assert f"python -m dreamer_exp sweep.resume={tmp_path}" in out
+
+
+def test_a_search_is_not_offered_to_be_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job(tmp_path, 0, "failed", {"env_steps": 16}, error="killed by SIGSEGV")
+    show_summary(Console(width=100), tmp_path, SweepRecord.new(["-m"], [], 1), look(tmp_path, [], []))
+    assert "sweep.resume" not in capsys.readouterr().out

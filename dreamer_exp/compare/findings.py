@@ -55,7 +55,7 @@ def _of_group(group: Group, counted: list[Outcome]) -> Iterator[str]:
     if left_out and not counted:
         yield f"{group.label}: no run has a value yet: {_few(left_out)}"
     elif left_out:
-        yield f"{group.label}: left out, without a value or not half as far as the furthest run: {_few(left_out)}"
+        yield f"{group.label}: left out, without a value, or short of half of its setting's way: {_few(left_out)}"
     seeds = Counter((signature(one.run), one.run.config.get(SEED)) for one in counted)
     twice = sorted({word(seed) for (_, seed), count in seeds.items() if count > 1})
     if twice:

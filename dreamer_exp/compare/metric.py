@@ -5,6 +5,7 @@ A column of result.jsonl goes by its own name, a figure of evaluation.jsonl by `
 
 from collections.abc import Iterator, Sequence
 
+from dreamer_exp.compare.files import STEPS
 from dreamer_exp.compare.model import Run
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
@@ -57,11 +58,11 @@ def with_unit(metric: str) -> str:
 
 
 def _has(run: Run, metric: str) -> bool:
-    """Whether a default metric has a value in the run."""
+    """Whether a default metric has a value in the run, after its training began: what is before it is no result."""
     if not metric.startswith(EVALUATION):
         return metric in run.columns
     name = metric.removeprefix(EVALUATION)
-    return any(row["policy"] == LEARNER and row.get(name) is not None for row in run.evaluations)
+    return any(row["policy"] == LEARNER and row[STEPS] > 0 and row.get(name) is not None for row in run.evaluations)
 
 
 def _evaluated(run: Run) -> Iterator[str]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from dreamer_exp.compare.files import SECONDS, STEPS
+from dreamer_exp.compare.group import signature
 from dreamer_exp.compare.metric import lower_is_better
 from dreamer_exp.compare.model import Run
 from dreamer_exp.compare.series import series
 from dreamer_exp.runs.names import LEARNER
 
 SUCCESS = "success"  # an episode's outcome (envs/episode.py, which would bring gymnasium)
-FAR_ENOUGH = 0.5  # of the env steps of its group's furthest run: from there on a run counts
+FAR_ENOUGH = 0.5  # of the env steps of its setting's furthest run: from there on a run that has not finished counts
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,22 @@ def outcome(run: Run, metric: str) -> Outcome:
 
 
 def counted(outcomes: list[Outcome]) -> list[Outcome]:
-    """Those of a group that its figures are over: they have a value, and went at least half as far as the furthest.
+    """Those of a group that its figures are over: they have a value, and finished or went half as far as
+    the furthest run of their setting.
 
-    A run that broke at its start, or began a minute ago, tells little of where its setting leads.
+    A run that broke at its start, or began a minute ago, tells little of where its setting leads. Other settings of
+    the group (`--by`) may have been given fewer steps, so that they say nothing of how far a run should be.
     """
-    furthest = max((told.env_steps for told in outcomes), default=0.0)
-    return [told for told in outcomes if not np.isnan(told.final) and told.env_steps >= FAR_ENOUGH * furthest]
+    furthest: dict[str, float] = {}
+    for told in outcomes:
+        setting = signature(told.run)
+        furthest[setting] = max(told.env_steps, furthest.get(setting, 0.0))
+    return [
+        told
+        for told in outcomes
+        if not np.isnan(told.final)
+        and (told.run.state == "finished" or told.env_steps >= FAR_ENOUGH * furthest[signature(told.run)])
+    ]
 
 
 def time_to(run: Run, metric: str, at: str, level: float) -> float:

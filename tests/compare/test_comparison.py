@@ -86,7 +86,7 @@ def test_a_run_that_broke_early_is_left_out_and_told() -> None:
     assert found.statistics[0]["final"]["values"] == [1.0, 1.0]
     assert (found.statistics[0]["runs"], found.statistics[0]["counted"]) == (3, 2)
     (line,) = found.findings
-    assert line.endswith("left out, without a value or not half as far as the furthest run: early (failed)")
+    assert line.endswith("left out, without a value, or short of half of its setting's way: early (failed)")
 
 
 def test_a_group_without_a_value_is_told() -> None:

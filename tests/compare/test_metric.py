@@ -17,15 +17,19 @@ def run_with(*evaluations: dict[str, object]) -> Run:
 
 
 def test_success_of_the_policys_evaluations_is_the_usual_metric() -> None:
-    assert resolve(None, [run_with(), run_with(evaluation(0, 3))]) == "evaluation/success_rate"
+    assert resolve(None, [run_with(), run_with(evaluation(100, 3))]) == "evaluation/success_rate"
 
 
 def test_a_task_without_successes_has_its_evaluations_return() -> None:
-    assert resolve(None, [run_with({**evaluation(0, 3), "success_rate": None})]) == "evaluation/return_mean"
+    assert resolve(None, [run_with({**evaluation(100, 3), "success_rate": None})]) == "evaluation/return_mean"
 
 
 def test_without_the_policys_evaluations_it_is_the_windows_return() -> None:
-    assert resolve(None, [run_with(), run_with(evaluation(0, 3, policy="random"))]) == "episode_return_window"
+    assert resolve(None, [run_with(), run_with(evaluation(100, 3, policy="random"))]) == "episode_return_window"
+
+
+def test_while_only_the_evaluation_before_training_is_done_it_is_the_windows_return() -> None:
+    assert resolve(None, [run_with(evaluation(0, 3))]) == "episode_return_window"
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,24 @@ def test_a_run_without_rows_has_no_figures() -> None:
     assert math.isnan(told.best)
 
 
-def test_a_run_counts_from_half_of_the_way_of_its_groups_furthest_on() -> None:
-    runs = [made_run(str(rows), values=[1.0] * rows) for rows in (10, 5, 4)]
+def test_a_run_at_work_counts_from_half_of_the_way_of_its_settings_furthest_on() -> None:
+    runs = [replace(made_run(str(rows), values=[1.0] * rows), state="running") for rows in (10, 5, 4)]
     lost = made_run("lost", values=[np.nan] * 10)
     told = counted([outcome(run, "figure") for run in (*runs, lost)])
     assert [one.run.name for one in told] == ["10", "5"]
+
+
+def test_a_setting_that_was_given_fewer_steps_counts_beside_a_longer_one() -> None:
+    long = made_run("long", values=[1.0] * 10, algo__x=1)
+    short = [replace(made_run(name, values=[1.0] * 2, algo__x=2), state="failed") for name in ("broken", "too")]
+    told = counted([outcome(run, "figure") for run in (long, *short)])
+    assert [one.run.name for one in told] == ["long", "broken", "too"]
+
+
+def test_a_finished_run_counts_however_short_it_is() -> None:
+    """It did what it was told to: a run of its setting that was resumed for longer doesn't unmake it."""
+    told = counted([outcome(made_run(str(rows), values=[1.0] * rows), "figure") for rows in (10, 2)])
+    assert [one.run.name for one in told] == ["10", "2"]
 
 
 @pytest.mark.parametrize(("level", "steps", "seconds"), [(2.0, 200.0, 20.0), (1.0, 100.0, 10.0), (9.0, np.inf, np.inf)])

@@ -33,6 +33,17 @@ def code(run: Run) -> dict[str, Any]:
     }
 
 
+def commits(run: Run) -> list[str]:
+    """The states of our code that it ran with: at its start, and each time it was resumed."""
+    return list(dict.fromkeys(_commit(told.get("git")) for told in (run.provenance, *resumes(run))))
+
+
+def resumes(run: Run) -> list[dict[str, Any]]:
+    """What is told of each time that the run was gone on with."""
+    told = run.provenance.get("resumes")
+    return [again for again in told if isinstance(again, dict)] if isinstance(told, list) else []
+
+
 def hardware(run: Run) -> dict[str, Any]:
     """Processor and GPUs, and which of them the learner took."""
     machine = _tree(run.provenance.get("machine"))

@@ -13,6 +13,7 @@ import orjson
 import yaml
 
 STEPS, SECONDS = "env_steps", "time/total_s"  # the two columns that curves run over
+EPISODES = "episodes_total"  # tells how many episodes a *_window figure looks back on
 YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 
 
@@ -73,7 +74,7 @@ class Reader:
         if columns is None:
             rows = list(rows)
             columns = tuple(dict.fromkeys(key for row in (*rows[:1], *rows[-1:]) for key in row))
-        kept = tuple(dict.fromkeys((STEPS, SECONDS, *columns)))
+        kept = tuple(dict.fromkeys((STEPS, SECONDS, EPISODES, *columns)))
         first: dict[str, Any] = {}
         last, values = first, []
         for last in rows:

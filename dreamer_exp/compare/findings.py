@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from dreamer_exp.compare.difference import code, word
-from dreamer_exp.compare.group import SEED, Grouping, signature
+from dreamer_exp.compare.difference import commits, word
+from dreamer_exp.compare.group import SEED, Grouping, changed_settings, signature
 from dreamer_exp.compare.improvement import MOST_SEEDS
 from dreamer_exp.compare.model import Group, Pair
 from dreamer_exp.compare.outcome import Outcome
@@ -60,9 +60,12 @@ def _of_group(group: Group, counted: list[Outcome]) -> Iterator[str]:
     twice = sorted({word(seed) for (_, seed), count in seeds.items() if count > 1})
     if twice:
         yield f"{group.label}: not independent, as they share a seed: runs of seed {_few(twice)}"
-    commits = sorted({code(one.run)["git"] for one in counted if one.run.provenance})
-    if len(commits) > 1:
-        yield f"{group.label}: its runs come from {len(commits)} states of the code: {_few(commits)}"
+    for run in (one.run for one in counted):
+        if keys := changed_settings(run):
+            yield f"{run.name}: resumed with other settings ({_few(keys)}): its first part ran with others"
+    states = sorted({state for one in counted if one.run.provenance for state in commits(one.run)})
+    if len(states) > 1:
+        yield f"{group.label}: its runs come from {len(states)} states of the code: {_few(states)}"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dreamer_exp.compare.difference import ABSENT, code, hardware, order, word
+from dreamer_exp.compare.difference import ABSENT, code, hardware, order, resumes, word
 from dreamer_exp.compare.model import Group, Run
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
@@ -46,7 +46,14 @@ def group(runs: Sequence[Run], by: str | None = None) -> Grouping:
 
 def setting(run: Run) -> dict[str, Any]:
     """The run's keys that shape its result (as Experiment.fingerprint has it), without its seed."""
-    return {key: found for key, found in run.config.items() if key not in IGNORED and not key.startswith("tracking.")}
+    return {key: found for key, found in run.config.items() if _shapes(key)}
+
+
+def changed_settings(run: Run) -> list[str]:
+    """Keys that shape its result and were changed as it was resumed; more iterations only make it longer."""
+    told = [again.get("changed") for again in resumes(run)]
+    keys = dict.fromkeys(key for changed in told if isinstance(changed, dict) for key in changed)
+    return [key for key in keys if _shapes(key) and key != "run.train_iterations"]
 
 
 def signature(run: Run) -> str:
@@ -70,6 +77,10 @@ def split(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
 def value(run: Run, key: str) -> Any:
     """What a run has under a key of its config, or under one of what is known of its code and hardware."""
     return run.config[key] if key in run.config else (code(run) | hardware(run)).get(key, ABSENT)
+
+
+def _shapes(key: str) -> bool:
+    return key not in IGNORED and not key.startswith("tracking.")
 
 
 def _differing(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -1,15 +1,15 @@
 """What one run came to under a metric: its last and its best value, and when it first reached a level."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dreamer_exp.compare.files import SECONDS, STEPS
+from dreamer_exp.compare.files import EPISODES, SECONDS, STEPS
 from dreamer_exp.compare.group import signature
 from dreamer_exp.compare.metric import lower_is_better
 from dreamer_exp.compare.model import Run
 from dreamer_exp.compare.series import series
-from dreamer_exp.runs.names import LEARNER
+from dreamer_exp.runs.names import LEARNER, WINDOW
 
 SUCCESS = "success"  # an episode's outcome (envs/episode.py, which would bring gymnasium)
 FAR_ENOUGH = 0.5  # of the env steps of its setting's furthest run: from there on a run that has not finished counts
@@ -28,7 +28,7 @@ class Outcome:
 
 def outcome(run: Run, metric: str) -> Outcome:
     """The run's figures under the metric; what is best is the least of a loss, and the most of a return."""
-    x, values = series(run, metric, STEPS)
+    x, values = series(_settled(run, metric), metric, STEPS)
     values = values[x > 0]
     best = np.min if lower_is_better(metric) else np.max
     return Outcome(
@@ -61,7 +61,7 @@ def counted(outcomes: list[Outcome]) -> list[Outcome]:
 
 def time_to(run: Run, metric: str, at: str, level: float) -> float:
     """Env steps or seconds until the metric first was at the level or better; infinite where it never was."""
-    x, values = series(run, metric, at)
+    x, values = series(_settled(run, metric), metric, at)
     reached = x[values <= level if lower_is_better(metric) else values >= level]
     return float(reached[0]) if len(reached) else float("inf")
 
@@ -76,6 +76,17 @@ def successes(run: Run) -> tuple[int, int]:
         return 0, 0
     counts = rows[-1].get("outcome_counts", {})
     return counts.get(SUCCESS, 0), sum(counts.values())
+
+
+def _settled(run: Run, metric: str) -> Run:
+    """The run without the rows in which a *_window figure is of fewer episodes than it could be: a best value, or the
+    first one at a level, would be that of the first lucky episode."""
+    episodes = run.rows.get(EPISODES, np.array([]))
+    if not metric.endswith("_window") or np.isnan(episodes).all():
+        return run
+    full = episodes >= min(WINDOW, np.nanmax(episodes))
+    kept = {name: run.rows[name][full] for name in (STEPS, SECONDS, metric) if name in run.rows}
+    return replace(run, rows=kept)
 
 
 def _last(column: np.ndarray) -> float:

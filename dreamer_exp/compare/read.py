@@ -37,7 +37,7 @@ def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> R
     Args:
         root: its directory.
         name: what to call it.
-        columns: of result.jsonl, that are kept besides the two that curves run over; None: all.
+        columns: of result.jsonl, that are kept besides the two that curves run over and the episodes; None: all.
     """
     files, reader = RunDirectory(root), Reader()
     job = reader.tree(root / JOB) if (root / JOB).exists() else {}

@@ -131,6 +131,31 @@ def test_runs_of_one_group_from_two_commits_are_told() -> None:
     assert compared(*runs).findings == ("test: its runs come from 2 states of the code: aaaaaaaaaa, bbbbbbbbbb",)
 
 
+def resumed(changed: object, commit: str = "a") -> Run:
+    git = {"commit": "a" * 40, "dirty": False}
+    again = {"changed": changed, "git": {**git, "commit": commit * 40}}
+    return replace(made_run("again"), provenance={"git": git, "resumes": [again]})
+
+
+def test_a_run_that_was_resumed_with_other_settings_is_told() -> None:
+    changed = {"algo.actor_lr": {}, "run.train_iterations": {}, "tracking.name": {}, "run.log_level": {}}
+    assert compared(resumed(changed)).findings[-1] == (
+        "again: resumed with other settings (algo.actor_lr): its first part ran with others"
+    )
+
+
+def test_a_run_that_was_only_made_longer_or_tells_it_in_foreign_words_is_not() -> None:
+    odd = replace(made_run("odd"), provenance={"resumes": [3, {"changed": [1]}]})
+    odder = replace(made_run("odder", run__seed=2), provenance={"resumes": 7})
+    longer = replace(resumed({"run.train_iterations": {}}), config={**made_run().config, "run.seed": 3})
+    assert not [line for line in compared(odd, odder, longer).findings if "resumed" in line]
+
+
+def test_a_run_that_was_resumed_with_other_code_is_told() -> None:
+    line = compared(resumed({}, "b")).findings[-1]
+    assert line == "test: its runs come from 2 states of the code: aaaaaaaaaa, bbbbbbbbbb"
+
+
 def test_by_a_key_runs_are_paired_within_the_other_settings() -> None:
     """batch=8 is the easier setting; within each batch, x=2 wins."""
     easy = [*runs_of(1, 10.0, 11.0, algo__batch=8), *runs_of(2, 12.0, 13.0, algo__batch=8)]

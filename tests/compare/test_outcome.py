@@ -79,6 +79,26 @@ def test_a_loss_reaches_a_level_from_above() -> None:
     assert time_to(run, "loss/actor", "env_steps", 2.5) == 200.0
 
 
+def windowed(episodes: list[float], values: list[float]) -> Run:
+    run = made_run(values=values)
+    return replace(
+        run, rows={**run.rows, "success_rate_window": run.rows["figure"], "episodes_total": np.array(episodes)}
+    )
+
+
+@pytest.mark.parametrize("episodes", [[1.0, 60.0, 110.0, 150.0], [1.0, 6.0, 12.0, 12.0]])
+def test_the_best_of_a_window_is_none_of_its_first_lucky_episodes(episodes: list[float]) -> None:
+    run = windowed(episodes, [1.0, 0.9, 0.2, 0.3])
+    told = outcome(run, "success_rate_window")
+    assert (told.final, told.best, told.env_steps) == (0.3, 0.3, 400.0)
+    assert time_to(run, "success_rate_window", "env_steps", 0.2) == 300.0
+    assert outcome(run, "figure").best == 1.0
+
+
+def test_a_window_is_taken_as_it_is_where_nothing_tells_its_episodes() -> None:
+    assert outcome(windowed([np.nan, np.nan], [1.0, 0.5]), "success_rate_window").best == 1.0
+
+
 def with_counts(row: dict[str, object], **counts: int) -> dict[str, object]:
     return {**row, "outcome_counts": counts}
 

@@ -40,6 +40,11 @@ def test_only_the_columns_asked_for_are_kept_and_all_names_are_told(root: Path) 
     assert run.columns == ("iteration", "env_steps", "episode_return_window", "loss/world_model", "time/total_s")
 
 
+def test_how_many_episodes_there_were_is_kept_whatever_is_asked_for(root: Path) -> None:
+    write_rows(root / "result.jsonl", [{**row(1, 1.0), "episodes_total": 7}])
+    assert read_run(root, "run", ["loss/world_model"]).rows["episodes_total"].tolist() == [7.0]
+
+
 def test_an_evaluations_episodes_become_counts(root: Path) -> None:
     evaluations = read_run(root, "run").evaluations
     assert "outcomes" not in evaluations[1]

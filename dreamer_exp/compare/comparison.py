@@ -8,7 +8,7 @@ import numpy as np
 from dreamer_exp.compare import metric as metrics
 from dreamer_exp.compare.difference import differences
 from dreamer_exp.compare.findings import cautions, verdict
-from dreamer_exp.compare.group import group
+from dreamer_exp.compare.group import ASIDE, group
 from dreamer_exp.compare.model import Comparison, Run
 from dreamer_exp.compare.outcome import Outcome, counted, outcome
 from dreamer_exp.compare.pairs import of_one_task, pairs_of
@@ -57,7 +57,7 @@ def compare(runs: Sequence[Run], question: Question, faults: Iterable[str] = ())
         findings=(*verdicts, *cautions(grouping, outcomes, len(verdicts))),
         faults=(*faults, *(f"{run.name}: {fault}" for run in runs for fault in run.faults)),
         statistics=tuple(statistics),
-        differences=differences(runs, [*grouping.differing, *grouping.rest]),
+        differences=differences(runs, [*grouping.differing, *grouping.rest, *ASIDE]),
         pairs=tuple(pair for found in pairs for pair in found),
         by=question.by,
         rest=grouping.rest,

@@ -12,12 +12,17 @@ from dreamer_exp.compare.pairs import TASK
 
 SHOWN = 4  # names in a line
 APART = 1.1  # ratio of env steps from which on two final values are of different ages
+ENDED = ("finished", "interrupted")  # states of runs that ended as they were told to
+OF_MACHINE = (
+    "hardware.num_env_runners", "hardware.num_envs_per_env_runner", "hardware.num_gpus_per_learner", "algo.kernels",
+)  # fmt: skip  # what "auto" makes of the machine, and shapes results
 
 
 def verdict(pair: Pair) -> str:
     """One pair in words."""
     interval = f"[{pair.probability.low:.2f}, {pair.probability.high:.2f}]"
-    told = f"(P = {pair.probability.estimate:.2f} {interval}, n = {pair.runs[0]} and {pair.runs[1]})"
+    n = " and ".join(f"{n}" if n == of else f"{n} of {of}" for n, of in zip(pair.runs, pair.out_of, strict=True))
+    told = f"(P = {pair.probability.estimate:.2f} {interval}, n = {n})"
     if pair.decided:
         return f"{pair.better} beats {pair.other} {told}"
     return f"{pair.better} against {pair.other}: not decided {told}; {_more(pair.more_seeds)}"
@@ -40,11 +45,16 @@ def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], verdicts: in
         yield f"Groups of different tasks ({_few(tasks)}) are not set against each other"
     elif tasks := [key for key in grouping.differing if key.startswith("env.")]:
         yield f"The groups differ in {_few(tasks)}: what looks better may be an easier task, or another scale"
+    if machine := [key for key in grouping.differing if key in OF_MACHINE]:
+        yield f"Groups differ in {_few(machine)}: auto resolves by machine and by a sweep's slot; set it to compare"
     if alone := [label for label, counted in told if len(counted) == 1]:
         yield f"A single run, so nothing is known of the spread: {_few(alone)}"
     for group, counted in zip(grouping.groups, outcomes, strict=True):
         yield from _of_group(group, counted)
-    ages = sorted((_median_steps(counted), label) for label, counted in told)
+    everyone = [one for _, counted in told for one in counted]
+    if early := [f"{one.run.name} ({one.run.state})" for one in everyone if one.run.state not in ENDED]:
+        yield f"Counted with the last value they have: {_few(early)}"
+    ages = sorted((one.env_steps, one.run.name) for one in everyone)
     if ages and ages[-1][0] > APART * ages[0][0]:
         (young, youngest), (old, oldest) = ages[0], ages[-1]
         yield f"Final values are of different ages: {young:,.0f} env steps ({youngest}) to {old:,.0f} ({oldest})"
@@ -71,10 +81,6 @@ def _of_group(group: Group, counted: list[Outcome]) -> Iterator[str]:
 def _few(names: Sequence[str]) -> str:
     """The first of them."""
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-
-
-def _median_steps(told: list[Outcome]) -> float:
-    return sorted(one.env_steps for one in told)[len(told) // 2]
 
 
 def _more(seeds: int | None) -> str:

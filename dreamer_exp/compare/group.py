@@ -11,7 +11,9 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import UNSHAPING
 
 SEED, NAME = "run.seed", "run.id"
-IGNORED = {f"{group}.{name}" for group, names in UNSHAPING.items() for name in names} | {SEED}
+# decide how a run is measured or where its memory lies, not what it learns: told where they differ, but part no group
+ASIDE = ("evaluation.baselines", "evaluation.every_env_steps", "algo.replay_device")
+IGNORED = {f"{group}.{name}" for group, names in UNSHAPING.items() for name in names} | {SEED, *ASIDE}
 T = TypeVar("T")
 
 

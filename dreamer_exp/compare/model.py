@@ -72,6 +72,7 @@ class Pair:
     decided: bool
     more_seeds: int | None  # of each group, that would decide it if the probability stayed; None: over a hundred
     runs: tuple[int, int] = (0, 0)  # of `better` and of `other` that were set against each other
+    out_of: tuple[int, int] = (0, 0)  # runs that each of them has
 
 
 @dataclass(frozen=True)

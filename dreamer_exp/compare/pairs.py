@@ -7,7 +7,7 @@ import numpy as np
 
 from dreamer_exp.compare.group import Grouping, split, value
 from dreamer_exp.compare.improvement import Cells, probability, seeds_to_decide
-from dreamer_exp.compare.model import Pair
+from dreamer_exp.compare.model import Group, Pair
 from dreamer_exp.compare.outcome import Outcome
 
 TASK = ("env.name", "env.id", "env.scenario")  # groups that differ in one of them have nothing to beat each other at
@@ -21,19 +21,19 @@ def of_one_task(grouping: Grouping, places: Sequence[int]) -> list[list[int]]:
 
 def pairs_of(grouping: Grouping, outcomes: Sequence[list[Outcome]], places: Sequence[int], lower: bool) -> list[Pair]:
     """Every two of the groups at these places, those of the first one first; `lower` is better, or higher."""
-    labels = [group.label for group in grouping.groups]
+    groups = grouping.groups
     return [
-        _pair(labels[a], labels[b], _cells(outcomes[a], outcomes[b], grouping.rest, lower))
+        _pair(groups[a], groups[b], _cells(outcomes[a], outcomes[b], grouping.rest, lower))
         for a, b in combinations(places, 2)
     ]
 
 
-def _pair(label_a: str, label_b: str, cells: Cells) -> Pair:
+def _pair(a: Group, b: Group, cells: Cells) -> Pair:
     if probability(cells).estimate < 0.5:
-        label_a, label_b, cells = label_b, label_a, [(b, a) for a, b in cells]
+        a, b, cells = b, a, [(of_b, of_a) for of_a, of_b in cells]
     more = seeds_to_decide(cells)
-    runs = sum(len(a) for a, _ in cells), sum(len(b) for _, b in cells)
-    return Pair(label_a, label_b, probability(cells), more == 0, more, runs)
+    runs = sum(len(of_a) for of_a, _ in cells), sum(len(of_b) for _, of_b in cells)
+    return Pair(a.label, b.label, probability(cells), more == 0, more, runs, (len(a.runs), len(b.runs)))
 
 
 def _cells(a: list[Outcome], b: list[Outcome], rest: Sequence[str], lower: bool) -> Cells:

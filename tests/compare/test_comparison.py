@@ -96,9 +96,43 @@ def test_a_group_without_a_value_is_told() -> None:
 
 
 def test_final_values_of_different_ages_are_told() -> None:
-    old = [made_run(f"{seed}", values=[1.0] * 9, algo__x=2, run__seed=seed) for seed in (1, 2)]
+    old = [made_run(f"old {seed}", values=[1.0] * 9, algo__x=2, run__seed=seed) for seed in (1, 2)]
     lines = compared(*runs_of(1, 1.0, 2.0), *old).findings
-    assert lines[-1] == "Final values are of different ages: 200 env steps (x=1) to 900 (x=2)"
+    assert lines[-1] == "Final values are of different ages: 200 env steps (x=1, 1) to 900 (old 2)"
+
+
+def test_one_run_of_another_age_in_a_group_is_told() -> None:
+    """The middle of its group would hide it."""
+    late = replace(made_run("late", values=[1.0] * 5, algo__x=1, run__seed=9), state="failed")
+    lines = compared(*(made_run(f"{seed}", values=[1.0] * 9, algo__x=1, run__seed=seed) for seed in (1, 2)), late)
+    assert "Final values are of different ages: 500 env steps (late) to 900 (2)" in lines.findings
+
+
+def test_runs_that_have_not_ended_but_count_are_told() -> None:
+    states = ("finished", "interrupted", "running", "failed")
+    runs = [replace(run, state=state) for run, state in zip(runs_of(1, 1.0, 2.0, 3.0, 4.0), states, strict=True)]
+    (line,) = compared(*runs).findings
+    assert line == "Counted with the last value they have: x=1, 3 (running), x=1, 4 (failed)"
+
+
+def test_a_verdict_tells_how_many_of_the_runs_it_is_of() -> None:
+    young = replace(made_run("young", values=[], algo__x=1, run__seed=9), state="running")
+    line = compared(*CLEAR, young).findings[0]
+    assert line == "x=2 beats x=1 (P = 1.00 [0.55, 1.00], n = 4 and 4 of 5)"
+
+
+def test_groups_that_a_machine_may_have_set_apart_are_told() -> None:
+    runs = [*runs_of(1, 1.0, 2.0, hardware__num_env_runners=4), *runs_of(1, 1.0, 2.0, hardware__num_env_runners=8)]
+    line = (
+        "Groups differ in hardware.num_env_runners: auto resolves by machine and by a sweep's slot; set it to compare"
+    )
+    assert line in compared(*runs).findings
+
+
+def test_how_a_run_is_measured_is_among_the_differences_but_parts_no_group() -> None:
+    found = compared(*runs_of(1, 1.0, evaluation__baselines=[]), *runs_of(1, 2.0, evaluation__baselines=["orca"]))
+    assert len(found.groups) == 1
+    assert [one.key for one in found.differences] == ["evaluation.baselines"]
 
 
 def test_groups_of_different_tasks_are_not_set_against_each_other() -> None:

@@ -42,6 +42,17 @@ def test_groups_are_those_of_the_fingerprint() -> None:
     assert [len(each.runs) for each in group(runs).groups] == [3, 1]
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [("evaluation__baselines", ([], ["orca"])), ("evaluation__every_env_steps", (0, 9)),
+     ("algo__replay_device", ("cpu", "cuda"))],
+)  # fmt: skip
+def test_how_a_run_is_measured_and_where_its_memory_lies_part_no_group(key: str, values: tuple[object, object]) -> None:
+    runs = [made_run(**{key: value}) for value in values]
+    assert len(group(runs).groups) == 1
+    assert len(group(runs, key.replace("__", ".")).groups) == 2  # unless asked for
+
+
 def test_a_label_is_the_differing_keys_in_short_form() -> None:
     runs = [made_run(algo__training_ratio=ratio, algo__batch=batch) for ratio in (32.0, 64.0) for batch in (8, 16)]
     assert labels(*runs) == [

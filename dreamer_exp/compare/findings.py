@@ -7,10 +7,11 @@ from dreamer_exp.compare.difference import commits, word
 from dreamer_exp.compare.group import SEED, Grouping, changed_settings, signature
 from dreamer_exp.compare.improvement import MOST_SEEDS
 from dreamer_exp.compare.model import Group, Pair
-from dreamer_exp.compare.outcome import Outcome
+from dreamer_exp.compare.outcome import Outcome, only_at_end
 from dreamer_exp.compare.pairs import TASK
 
 SHOWN = 4  # names in a line
+FEW = range(2, 5)  # runs, of which bootstrap intervals hold the true mean 50 % to 85 % of the time, not 95 %
 APART = 1.1  # ratio of env steps from which on two final values are of different ages
 ENDED = ("finished", "interrupted")  # states of runs that ended as they were told to
 OF_MACHINE = (
@@ -28,12 +29,13 @@ def verdict(pair: Pair) -> str:
     return f"{pair.better} against {pair.other}: not decided {told}; {_more(pair.more_seeds)}"
 
 
-def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], verdicts: int) -> Iterator[str]:
+def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], metric: str, verdicts: int) -> Iterator[str]:
     """What the figures leave out or mix, a line each.
 
     Args:
         grouping: the groups.
         outcomes: of their runs that count, a list a group.
+        metric: whose values they are.
         verdicts: how many there are.
     """
     told = [(group.label, counted) for group, counted in zip(grouping.groups, outcomes, strict=True) if counted]
@@ -47,6 +49,10 @@ def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], verdicts: in
         yield f"The groups differ in {_few(tasks)}: what looks better may be an easier task, or another scale"
     if machine := [key for key in grouping.differing if key in OF_MACHINE]:
         yield f"Groups differ in {_few(machine)}: auto resolves by machine and by a sweep's slot; set it to compare"
+    if at_end := [label for label, counted in told if only_at_end(counted, metric)]:
+        yield f"Evaluated only at the end: {_few(at_end)}: for the time to a level set evaluation.every_env_steps"
+    if few := [label for label, counted in told if len(counted) in FEW]:
+        yield f"An interval of 2 to 4 runs is too narrow: {_few(few)}"
     if alone := [label for label, counted in told if len(counted) == 1]:
         yield f"A single run, so nothing is known of the spread: {_few(alone)}"
     for group, counted in zip(grouping.groups, outcomes, strict=True):

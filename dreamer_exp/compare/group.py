@@ -64,8 +64,12 @@ def signature(run: Run) -> str:
 
 
 def strata(runs: Sequence[Run]) -> tuple[tuple[int, ...], ...]:
-    """Indices of the runs of each setting: what a stratified bootstrap resamples within."""
-    return tuple(tuple(part) for part in split(range(len(runs)), lambda index: signature(runs[index])))
+    """Indices of the runs of each setting: what a stratified bootstrap resamples within.
+
+    All in one where a setting has a single run: drawn from itself alone it would have no spread.
+    """
+    parts = tuple(tuple(part) for part in split(range(len(runs)), lambda index: signature(runs[index])))
+    return parts if all(len(part) > 1 for part in parts) else (tuple(range(len(runs))),)
 
 
 def split(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:

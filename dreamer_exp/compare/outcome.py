@@ -6,13 +6,15 @@ import numpy as np
 
 from dreamer_exp.compare.files import EPISODES, SECONDS, STEPS
 from dreamer_exp.compare.group import signature
-from dreamer_exp.compare.metric import lower_is_better
+from dreamer_exp.compare.metric import EVALUATION, lower_is_better
 from dreamer_exp.compare.model import Run
 from dreamer_exp.compare.series import series
 from dreamer_exp.runs.names import LEARNER, WINDOW
 
 SUCCESS = "success"  # an episode's outcome (envs/episode.py, which would bring gymnasium)
 FAR_ENOUGH = 0.5  # of the env steps of its setting's furthest run: from there on a run that has not finished counts
+
+ROUNDING = 1e-9  # relative; the mean of three times 0.05 is more than 0.05
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Outcome:
     best: float
     env_steps: float  # that it did; 0 without rows
     wall_s: float
+    values: int = 0  # how many it has after the first step
 
 
 def outcome(run: Run, metric: str) -> Outcome:
@@ -37,6 +40,7 @@ def outcome(run: Run, metric: str) -> Outcome:
         best=float(best(values)) if len(values) else float("nan"),
         env_steps=_last(run.rows[STEPS]),
         wall_s=_last(run.rows[SECONDS]),
+        values=len(values),
     )
 
 
@@ -62,8 +66,14 @@ def counted(outcomes: list[Outcome]) -> list[Outcome]:
 def time_to(run: Run, metric: str, at: str, level: float) -> float:
     """Env steps or seconds until the metric first was at the level or better; infinite where it never was."""
     x, values = series(_settled(run, metric), metric, at)
-    reached = x[values <= level if lower_is_better(metric) else values >= level]
+    slack = ROUNDING * max(1.0, abs(level))
+    reached = x[values <= level + slack if lower_is_better(metric) else values >= level - slack]
     return float(reached[0]) if len(reached) else float("inf")
+
+
+def only_at_end(told: list[Outcome], metric: str) -> bool:
+    """Whether the runs were evaluated but once after training began: then the time to a level is their length."""
+    return metric.startswith(EVALUATION) and bool(told) and float(np.median([one.values for one in told])) == 1
 
 
 def successes(run: Run) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dreamer_exp.compare.group import SEED, strata
 from dreamer_exp.compare.model import Group
-from dreamer_exp.compare.outcome import Outcome, successes, time_to
+from dreamer_exp.compare.outcome import Outcome, only_at_end, successes, time_to
 from dreamer_exp.compare.statistics import iqm_interval
 from dreamer_exp.runs.rates import wilson_interval
 
@@ -73,11 +73,15 @@ def _success(told: list[Outcome]) -> dict[str, Any] | None:
 
 
 def _time(told: list[Outcome], metric: str, at: str, level: float) -> dict[str, Any]:
-    """How many runs reached the level, and the median time; infinite, as it is censored, where at most half did."""
+    """How many runs reached the level, and the median time; infinite, as it is censored, where at most half did.
+
+    NaN where the only evaluation is the last: it would be the runs' length.
+    """
     times = [time_to(one.run, metric, at, level) for one in told]
-    return {"median": _median(times), "reached": int(np.isfinite(times).sum()), "of": len(times)}
+    median = math.nan if only_at_end(told, metric) else _median(times)
+    return {"median": median, "reached": int(np.isfinite(times).sum()), "of": len(times)}
 
 
 def _median(values: list[float]) -> float:
-    """The middle value, the upper of two: infinite where at most half are finite."""
-    return sorted(values)[len(values) // 2] if values else float("nan")
+    """The middle value, or the mean of both: infinite where at most half are finite."""
+    return float(np.median(values)) if values else float("nan")

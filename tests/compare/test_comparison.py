@@ -7,7 +7,7 @@ import pytest
 
 from dreamer_exp.compare.comparison import Question, compare
 from dreamer_exp.compare.model import Comparison, Run
-from tests.compare.folders import made_run
+from tests.compare.folders import evaluation, made_run
 
 
 def runs_of(x: object, *finals: float, **config: object) -> list[Run]:
@@ -22,19 +22,27 @@ def compared(*runs: Run, **question: object) -> Comparison:
     return compare(runs, Question(**{"metric": "figure", **question}))  # type: ignore[arg-type]
 
 
+NARROW = "An interval of 2 to 4 runs is too narrow: "
+
+
+def lines_of(found: Comparison) -> tuple[str, ...]:
+    """The findings, without the caution that few runs give narrow intervals."""
+    return tuple(line for line in found.findings if not line.startswith(NARROW))
+
+
 CLEAR = (*runs_of(1, 1.0, 2.0, 3.0, 4.0), *runs_of(2, 11.0, 12.0, 13.0, 14.0))
 
 
 def test_a_clear_difference_is_told_in_words() -> None:
     found = compared(*CLEAR)
-    assert found.findings == ("x=2 beats x=1 (P = 1.00 [0.55, 1.00], n = 4 and 4)",)
+    assert lines_of(found) == ("x=2 beats x=1 (P = 1.00 [0.55, 1.00], n = 4 and 4)",)
     (pair,) = found.pairs
     assert (pair.better, pair.other, pair.decided, pair.more_seeds) == ("x=2", "x=1", True, 0)
 
 
 def test_what_is_not_decided_tells_how_many_seeds_would() -> None:
     found = compared(*runs_of(1, 1.0, 2.0, 3.0), *runs_of(2, 11.0, 12.0, 13.0))
-    assert found.findings == (
+    assert lines_of(found) == (
         "x=2 against x=1: not decided (P = 1.00 [0.45, 1.00], n = 3 and 3); about 1 more seed each would",
     )
 
@@ -59,6 +67,26 @@ def test_of_a_loss_less_is_better() -> None:
     assert found.lower_is_better
 
 
+def test_an_interval_of_few_runs_is_called_too_narrow() -> None:
+    runs = [*runs_of(1, *range(5)), *runs_of(2, *range(4)), *runs_of(3, 0.0, 1.0), *runs_of(4, 0.0)]
+    (line,) = [line for line in compared(*runs).findings if line.startswith(NARROW)]
+    assert line == f"{NARROW}x=2, x=3"
+
+
+def test_settings_taken_together_with_a_seed_each_have_an_interval_of_some_width() -> None:
+    (told,) = compared(*(run for x in range(6) for run in runs_of(x, float(x))), by="run.id").statistics
+    assert told["final"]["high"] - told["final"]["low"] > 1
+
+
+def test_a_time_to_a_level_needs_evaluations_on_the_way() -> None:
+    rows = [evaluation(0, 0), evaluation(100, 5), evaluation(200, 9)]
+    caution = "Evaluated only at the end: test: for the time to a level set evaluation.every_env_steps"
+    for kept, is_told in ((rows[::2], True), (rows, False)):
+        found = compare([replace(made_run(), evaluations=tuple(kept))], Question("evaluation/success_rate"))
+        assert (caution in found.findings) == is_told
+    assert caution not in compared(made_run()).findings
+
+
 def test_a_single_run_is_called_one() -> None:
     found = compared(*runs_of(1, 1.0), *runs_of(2, 11.0))
     assert "not decided" in found.findings[0]
@@ -76,7 +104,7 @@ def test_the_best_group_is_set_against_each_other_one() -> None:
 
 def test_one_group_has_nothing_to_beat() -> None:
     found = compared(*runs_of(1, 1.0, 2.0))
-    assert (found.findings, found.pairs) == ((), ())
+    assert (lines_of(found), found.pairs) == ((), ())
 
 
 def test_a_run_that_broke_early_is_left_out_and_told() -> None:
@@ -85,13 +113,13 @@ def test_a_run_that_broke_early_is_left_out_and_told() -> None:
     found = compared(*long, early)
     assert found.statistics[0]["final"]["values"] == [1.0, 1.0]
     assert (found.statistics[0]["runs"], found.statistics[0]["counted"]) == (3, 2)
-    (line,) = found.findings
+    (line,) = lines_of(found)
     assert line.endswith("left out, without a value, or short of half of its setting's way: early (failed)")
 
 
 def test_a_group_without_a_value_is_told() -> None:
     found = compared(*runs_of(1, 1.0, 2.0), replace(made_run("young", values=[], algo__x=2), state="running"))
-    assert found.findings == ("x=2: no run has a value yet: young (running)",)
+    assert lines_of(found) == ("x=2: no run has a value yet: young (running)",)
     assert found.threshold == 1.5
 
 
@@ -111,7 +139,7 @@ def test_one_run_of_another_age_in_a_group_is_told() -> None:
 def test_runs_that_have_not_ended_but_count_are_told() -> None:
     states = ("finished", "interrupted", "running", "failed")
     runs = [replace(run, state=state) for run, state in zip(runs_of(1, 1.0, 2.0, 3.0, 4.0), states, strict=True)]
-    (line,) = compared(*runs).findings
+    (line,) = lines_of(compared(*runs))
     assert line == "Counted with the last value they have: x=1, 3 (running), x=1, 4 (failed)"
 
 
@@ -153,7 +181,7 @@ def test_groups_of_another_reward_are_told() -> None:
 
 
 def test_a_seed_that_ran_twice_is_told() -> None:
-    lines = compared(*runs_of(1, 1.0, 2.0), *runs_of(1, 3.0)).findings
+    lines = lines_of(compared(*runs_of(1, 1.0, 2.0), *runs_of(1, 3.0)))
     assert lines == ("test: not independent, as they share a seed: runs of seed 1",)
 
 
@@ -162,7 +190,7 @@ def test_runs_of_one_group_from_two_commits_are_told() -> None:
         replace(run, provenance={"git": {"commit": commit * 40, "dirty": False}})
         for run, commit in zip(runs_of(1, 1.0, 2.0), "ab", strict=True)
     ]
-    assert compared(*runs).findings == ("test: its runs come from 2 states of the code: aaaaaaaaaa, bbbbbbbbbb",)
+    assert lines_of(compared(*runs)) == ("test: its runs come from 2 states of the code: aaaaaaaaaa, bbbbbbbbbb",)
 
 
 def resumed(changed: object, commit: str = "a") -> Run:

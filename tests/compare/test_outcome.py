@@ -99,6 +99,13 @@ def test_a_window_is_taken_as_it_is_where_nothing_tells_its_episodes() -> None:
     assert outcome(windowed([np.nan, np.nan], [1.0, 0.5]), "success_rate_window").best == 1.0
 
 
+@pytest.mark.parametrize("metric", ["figure", "loss/actor"])
+def test_a_level_is_reached_by_what_differs_from_it_in_rounding_alone(metric: str) -> None:
+    run = made_run(values=[0.05])
+    level = 0.05 * (1 + (1e-15 if metric == "figure" else -1e-15))
+    assert time_to(replace(run, rows={**run.rows, metric: run.rows["figure"]}), metric, "env_steps", level) == 100.0
+
+
 def with_counts(row: dict[str, object], **counts: int) -> dict[str, object]:
     return {**row, "outcome_counts": counts}
 
@@ -141,8 +148,21 @@ def test_the_median_time_is_of_all_runs_and_censored_where_at_most_half_got_ther
         "env_steps": {"median": 200.0, "reached": 2, "of": 3},
         "wall_s": {"median": 20.0, "reached": 2, "of": 3},
     }
+    different = [made_run(values=[0.0] * rows + [3.0], run__seed=rows) for rows in (1, 4)]
+    told = summarise(group(different).groups[0], [outcome(run, "figure") for run in different], "figure", 2.0)
+    assert told["threshold"]["env_steps"]["median"] == 350.0  # the mean of 200 and 500
     half = of_group([1.0, 1.0, 3.0, 3.0])["threshold"]
     assert half["env_steps"] == {"median": math.inf, "reached": 2, "of": 4}  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("steps", "median"), [((0, 300), math.nan), ((0, 200, 300), 300.0)])
+def test_runs_evaluated_only_at_their_end_have_no_time_to_a_level(steps: tuple[int, ...], median: float) -> None:
+    run = evaluated(*(evaluation(step, 10 * (step == 300)) for step in steps))
+    told = summarise(group([run]).groups[0], [outcome(run, "evaluation/success_rate")], "evaluation/success_rate", 0.5)[
+        "threshold"
+    ]["env_steps"]
+    assert told["median"] == pytest.approx(median, nan_ok=True)
+    assert told["reached"] == 1
 
 
 def test_successes_are_pooled_over_runs_with_wilsons_interval() -> None:

@@ -77,8 +77,13 @@ def test_strata_are_resampled_each_within_itself() -> None:
 
 
 def test_strata_are_the_settings_whatever_the_seed() -> None:
-    runs = [made_run(algo__x=1), made_run(algo__x=2), made_run(algo__x=1, run__seed=2)]
-    assert strata(runs) == ((0, 2), (1,))
+    runs = [made_run(algo__x=x, run__seed=seed) for x, seed in ((1, 1), (2, 1), (1, 2), (2, 2))]
+    assert strata(runs) == ((0, 2), (1, 3))
+
+
+def test_settings_of_one_run_are_resampled_together_as_none_has_a_spread_of_its_own() -> None:
+    runs = [made_run(algo__x=x, run__seed=seed) for x, seed in ((1, 1), (2, 1), (1, 2))]
+    assert strata(runs) == ((0, 1, 2),)
 
 
 def test_a_curve_is_on_a_grid_from_the_first_value_to_the_last() -> None:

@@ -107,7 +107,9 @@ def sweep(words: list[str], resumed: bool) -> int:
     """`-m ...`: many runs, one process for each; returns the exit code."""
     machine = probe()
     plan = make_plan(words, machine)
-    if not resumed:
+    if resumed:
+        again.refuse_other_jobs(plan.root, [each.name for each in plan.jobs])
+    else:
         again.refuse_second_sweep(plan.root)
     if plan.dry_run:
         show_plan(plan)

@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from dreamer_exp.config import compose
 from dreamer_exp.config.errors import UserError
@@ -35,7 +35,7 @@ class Multirun:
 
     def says(self, key: str) -> bool:
         """Whether the command line gives this key of Hydra's a value."""
-        return any(str(word).partition("=")[0].lstrip("+") == key for word in self.hydra.overrides.hydra)
+        return any(word.partition("=")[0].lstrip("+") == key for word in _words(self.hydra.overrides.hydra))
 
 
 def asked_for(words: Sequence[str]) -> bool:
@@ -64,8 +64,9 @@ def parse(words: Sequence[str]) -> Multirun:
         typed = list(_overrides(words))
         master = loader.load_configuration("config", overrides=typed, run_mode=RunMode.MULTIRUN)
         params = [f"{key}={value}" for key, value in (master.hydra.sweeper.get("params") or {}).items()]
-        parsed = parser.parse_overrides([*params, *map(str, master.hydra.overrides.task)])
-        of_hydra = list(map(str, master.hydra.overrides.hydra))
+        parsed = parser.parse_overrides([*params, *_words(master.hydra.overrides.task)])
+        of_hydra = _words(master.hydra.overrides.hydra)
+        refuse_own_subdir(of_hydra)
         sweeper = str(master.hydra.runtime.choices["hydra/sweeper"])
 
         def compose_job(job: list[str]) -> tuple[str, DictConfig]:
@@ -85,6 +86,19 @@ def parse(words: Sequence[str]) -> Multirun:
         samples=samples,
         decided=[f"hydra.sweep.dir={quoted(root)}", _left_out_of_names(parsed)],
     )
+
+
+def refuse_own_subdir(words: Sequence[str]) -> None:
+    """Raises UserError for jobs' directories of another form: they are found by the numbers that they begin with."""
+    if any(word.lstrip("+").startswith("hydra.sweep.subdir=") for word in words):
+        raise UserError("hydra.sweep.subdir: jobs' directories are named by their numbers; choose hydra.sweep.dir.")
+
+
+def _words(overrides: ListConfig) -> list[str]:
+    """As typed: a ${reference} in them is a job's, not this config's."""
+    found = OmegaConf.to_container(overrides, resolve=False)
+    assert isinstance(found, list)
+    return [str(word) for word in found]
 
 
 def swept(overrides: Sequence[Override]) -> list[str]:

@@ -52,9 +52,10 @@ def changes(file: Path, after: Experiment) -> dict[str, tuple[Any, Any]]:
     return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
 
 
-def hardware_of(file: Path) -> Hardware:
-    """What a run's `auto` became on its machine; raises UserError where the file is no experiment.yaml."""
-    return Hardware(**_read(file)["hardware"])
+def resolved_in(file: Path) -> tuple[Hardware, dict[str, Any]]:
+    """The hardware and the algo of a run, as "auto" became on its machine; raises UserError for another file."""
+    tree = _read(file)
+    return Hardware(**tree["hardware"]), tree["algo"]
 
 
 def refuse_other_network(changed: Mapping[str, tuple[Any, Any]]) -> None:

@@ -12,6 +12,7 @@ from dreamer_exp.dreamer.state import load_state
 from dreamer_exp.runs import names, provenance
 from dreamer_exp.runs.checkpoints import PROGRESS, CheckpointStore, read_manifest
 from dreamer_exp.runs.directory import RunDirectory, cut_rows, read_rows, write_json
+from dreamer_exp.runs.status import read_status
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def newest(store: CheckpointStore, contract_hash: str, iterations: int) -> Kept:
             "leave env and obs_contract as they were."
         )
     done = kept.progress["iteration"]
-    if done >= iterations:
+    ended = read_status(store.root.parent).get("state") == "finished"
+    if done > iterations or (done == iterations and ended):  # else its last evaluation is still to do
         raise UserError(
             f"resume: the run has done {done:,} of run.train_iterations={iterations:,}; give it more of them to go on."
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dreamer_exp.config import load, multirun
 from dreamer_exp.config.errors import UserError
@@ -48,6 +49,7 @@ class Plan:
     told: str  # of them, in words
     launcher: str
     slots: int | None  # None: the launcher finds each job a machine
+    memory_available_bytes: int
     actors: int  # env runners and learners that the largest job asks Ray for
     dry_run: bool
 
@@ -60,7 +62,7 @@ class Plan:
 
     def record(self) -> SweepRecord:
         """Its sweep.json."""
-        return SweepRecord.new(self.words, [job.name for job in self.jobs], self.slots)
+        return SweepRecord.new(self.words, [job.name for job in self.jobs], self.slots, self.memory_available_bytes)
 
 
 def make_plan(words: list[str], machine: Machine) -> Plan:
@@ -88,6 +90,7 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
         told=f"{len(checked)} jobs" if asked.jobs else aim(asked),
         launcher=asked.launcher,
         slots=slots,
+        memory_available_bytes=machine.memory_available_bytes,
         actors=max(job.experiment.hardware.num_env_runners + job.experiment.hardware.num_learners for job in checked),
         dry_run=bool(asked.common.dry_run),
     )
@@ -132,7 +135,7 @@ def _need(name: str, config: DictConfig, machine: Machine) -> Need:
     hardware = config.hardware
     runners = 0 if hardware.num_env_runners == AUTO else int(hardware.num_env_runners)
     gpus = min(1, machine.gpus) if hardware.num_gpus_per_learner == AUTO else int(hardware.num_gpus_per_learner)
-    cpus = 1 + runners if hardware.num_cpus == AUTO else int(hardware.num_cpus)
+    cpus = max(1, 1 + runners if hardware.num_cpus == AUTO else int(hardware.num_cpus))  # less is refused just below
     with _named(name):
         experiment = load.load_experiment(config, share(machine, max(1, machine.cpus // cpus)))
         contract = contract_of(experiment.env, experiment.obs_contract)
@@ -152,7 +155,7 @@ def show_plan(plan: Plan) -> None:
         expected = forecast(asked, contract_of(asked.env, asked.obs_contract))
         table.add_row(
             str(num),
-            short(job.name),
+            Text(short(job.name)),
             str(asked.hardware.num_env_runners),
             f"{asked.run.train_iterations * asked.hardware.env_steps_per_iteration:,}",
             f"{asked.planned_updates():,}",

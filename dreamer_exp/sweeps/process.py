@@ -13,12 +13,12 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import Machine, probe
 from dreamer_exp.runs.directory import RunDirectory
-from dreamer_exp.sweeps.records import REQUEST
+from dreamer_exp.sweeps.records import REQUEST, STOP, ends_at_once
 
 
 def main(root: Path, ray_address: str | None = None) -> int:
     """Runs what REQUEST asks for in this directory, or goes on with it; the exit code: a user's mistake 2, else 1."""
-    end_with_the_watcher()
+    end_with_the_watcher(root.parent / STOP)
     machine = probe()
     try:
         config, _ = reload.reload(root / REQUEST, [])
@@ -59,13 +59,14 @@ def forget(root: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def end_with_the_watcher() -> None:
+def end_with_the_watcher(stop: Path) -> None:
     """Ends this run, with a checkpoint, when the process that watches over it is gone: then standard input ends."""
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1):
             pass
-        os.kill(os.getpid(), signal.SIGTERM)
+        # one that nobody else sends: what killed the watcher may have come here too, and twice the same is "at once"
+        os.kill(os.getpid(), signal.SIGKILL if ends_at_once(stop) else signal.SIGUSR2)
 
     threading.Thread(target=wait, daemon=True).start()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -27,15 +28,17 @@ class SweepRecord:
     words: list[str]  # the command line, with what was decided for it
     names: list[str]  # what sets each job apart, by its number; empty where a sweeper decides that on the way
     slots: int | None  # jobs that share this machine at one time; None: each has a machine of its own
+    memory_available_bytes: int = 0  # when the sweep began, for all slots
+    cwd: str = ""  # where relative paths among the words begin
     ray_address: str | None = None  # of the Ray that all jobs share
     pid: int = 0
     host: str = ""
     started_utc: str = ""
 
     @classmethod
-    def new(cls, words: list[str], names: list[str], slots: int | None) -> "SweepRecord":
+    def new(cls, words: list[str], names: list[str], slots: int | None, memory: int = 0) -> "SweepRecord":
         """Of a sweep that this process begins."""
-        return cls(words, names, slots, None, os.getpid(), socket.gethostname(), now_utc())
+        return cls(words, names, slots, memory, os.getcwd(), None, os.getpid(), socket.gethostname(), now_utc())
 
     def write(self, root: Path) -> None:
         """Replaces the sweep's sweep.json."""
@@ -102,4 +105,5 @@ def job_directories(sweep: Path) -> Iterator[tuple[int, Path]]:
 
 def short(name: str) -> str:
     """Overrides without the groups of their keys: training_ratio=32 seed=1."""
-    return " ".join(word.partition("=")[0].rpartition(".")[2] + "=" + word.partition("=")[2] for word in name.split())
+    words = re.split(r" (?=[+~]?[A-Za-z_][\w./@]*=)", name)  # at spaces before a key: a quoted value may hold others
+    return " ".join(word.partition("=")[0].rpartition(".")[2] + "=" + word.partition("=")[2] for word in words if word)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
@@ -17,7 +18,17 @@ from dreamer_exp.runs.directory import write_text
 from dreamer_exp.runs.stopping import StopRequest, stop_on_signals
 from dreamer_exp.sweeps.job import JobFailed
 from dreamer_exp.sweeps.plan import Plan, headline
-from dreamer_exp.sweeps.records import AT_ONCE, FAILED, FINISHED, SLOTS, STOP
+from dreamer_exp.sweeps.records import (
+    AT_ONCE,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    RUNNING,
+    SLOTS,
+    STOP,
+    job_directories,
+    read_job,
+)
 from dreamer_exp.sweeps.shared_ray import shared_ray
 from dreamer_exp.sweeps.summary import show_summary, write_summary
 from dreamer_exp.sweeps.table import JobTable
@@ -55,10 +66,19 @@ def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None])
                     launch(plan.words)
         finally:
             shutil.rmtree(plan.root / SLOTS, ignore_errors=True)
+            end_unwatched(plan.root, INTERRUPTED if stop() else FAILED)
             views = see()
             write_summary(plan.root, record, views)
             show_summary(console, plan.root, record, views)
     return exit_code(stop, views)
+
+
+def end_unwatched(sweep: Path, state: str) -> None:
+    """job.json of jobs whose watching process died before it could write it."""
+    for _, root in job_directories(sweep):
+        job = read_job(root)
+        if job is not None and job.state == RUNNING:
+            job.ended(state, "the process that watched over it died").write(root)
 
 
 def exit_code(stop: StopRequest, views: list[JobView]) -> int:

@@ -75,7 +75,7 @@ def job_table(views: list[JobView], over: bool = False) -> Table:
     for view in views:
         table.add_row(
             str(view.num),
-            short(view.name),
+            Text(short(view.name)),
             Text(view.state, style=COLOURS[view.state]),
             "" if view.env_steps is None else f"{view.env_steps:,}",
             "" if view.episode_return is None else f"{view.episode_return:.2f}",

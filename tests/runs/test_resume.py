@@ -153,6 +153,15 @@ def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
     assert "no experiment.yaml there" in err
 
 
+def test_a_run_cut_off_in_its_last_evaluation_is_finished(two_done: RunDirectory) -> None:
+    status = json.loads(two_done.status.read_text())
+    two_done.status.write_text(json.dumps({**status, "state": "interrupted"}))
+    code, out, err = run(f"resume={two_done.root}")
+    assert code == 0, out + err
+    assert json.loads(two_done.summary.read_text())["state"] == "finished"
+    assert len(read_rows(two_done.result)) == 2
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 def test_another_users_directory_is_refused_unless_trusted(two_done: RunDirectory) -> None:
     latest = CheckpointStore(two_done.checkpoints, 1).named("latest")

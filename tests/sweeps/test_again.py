@@ -1,5 +1,6 @@
 """sweep.resume: the words of an earlier sweep once more."""
 
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.sweeps.again import refuse_second_sweep, words
+from dreamer_exp.runs.directory import write_json
+from dreamer_exp.sweeps.again import refuse_other_jobs, refuse_second_sweep, words
 from dreamer_exp.sweeps.records import SweepRecord
 
 
@@ -55,3 +57,31 @@ def test_a_second_sweep_in_one_directory_is_refused(tmp_path: Path) -> None:
 
 def test_a_fresh_directory_is_taken(tmp_path: Path) -> None:
     refuse_second_sweep(tmp_path / "new")
+
+
+def test_other_jobs_than_the_sweeps_are_refused(tmp_path: Path) -> None:
+    SweepRecord.new(["-m"], ["run.seed=1", "run.seed=2"], 1).write(tmp_path)
+    refuse_other_jobs(tmp_path, ["run.seed=1", "run.seed=2"])
+    with pytest.raises(UserError, match="make 3 jobs that are not its 2"):
+        refuse_other_jobs(tmp_path, ["run.seed=1", "run.seed=2", "run.seed=3"])
+
+
+def test_a_sweep_whose_jobs_live_on_is_refused(tmp_path: Path) -> None:
+    SweepRecord.new(["-m"], ["run.seed=1"], 1).write(tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    told = {"state": "running", "pid": process.pid, "host": socket.gethostname()}
+    write_json(tmp_path / "0_seed=1" / "status.json", told)
+    try:
+        with pytest.raises(UserError, match=f"0_seed=1 is still at work, as process {process.pid}"):
+            words([f"sweep.resume={tmp_path}"])
+    finally:
+        process.communicate()
+
+
+def test_relative_paths_mean_what_they_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    SweepRecord.new(["-m"], ["run.seed=1"], 1).write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    words([f"sweep.resume={tmp_path}"])
+    assert Path.cwd() == tmp_path / "there"

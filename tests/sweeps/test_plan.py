@@ -127,3 +127,19 @@ def test_a_named_sweep_without_m_is_refused() -> None:
 )
 def test_what_begins_a_sweep(words: list[str], is_sweep: bool) -> None:
     assert multirun.asked_for(words) is is_sweep
+
+
+def test_a_reference_is_resolved_in_each_job() -> None:
+    jobs = plan("algo.batch_size_B=8,16", "algo.batch_length_T=${algo.batch_size_B}").jobs
+    assert [job.experiment.algo.batch_length_T for job in jobs] == [8, 16]
+
+
+def test_jobs_directories_of_another_form_are_refused() -> None:
+    with pytest.raises(UserError, match=r"hydra\.sweep\.subdir: jobs' directories are named by their numbers"):
+        plan("run.seed=1,2", "hydra.sweep.subdir=runs/a")
+
+
+@pytest.mark.parametrize("word", ["hardware.num_env_runners=-1,2", "hardware.num_cpus=0,1"])
+def test_a_number_out_of_range_is_refused_in_one_line(word: str) -> None:
+    with pytest.raises(UserError, match="out of range"):
+        plan(word)

@@ -113,6 +113,19 @@ def test_ctrl_c_ends_a_job_that_is_just_starting(tmp_path: Path) -> None:
     assert set(states(only_sweep(tmp_path)).values()) == {"interrupted"}
 
 
+def test_a_signal_to_the_whole_group_keeps_checkpoints_too(tmp_path: Path) -> None:
+    words = ("-m", *WORDS, "run.train_iterations=100000", "run.checkpoint_every=100000", "run.seed=1,2")
+    process = begin(tmp_path, *words)
+    wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/result.jsonl"))) == 2, process)
+    for one in (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)):
+        if "ray" not in one.name():  # as a SLURM job's end does
+            one.terminate()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 143, out + err
+    assert states(only_sweep(tmp_path)) == {0: "interrupted", 1: "interrupted"}
+    assert len(list(only_sweep(tmp_path).glob("*/checkpoints/latest"))) == 2
+
+
 def test_a_job_that_hangs_is_ended_by_its_time_limit(tmp_path: Path) -> None:
     words = ("-m", *WORDS, "run.seed=1,2", "sweep.job_timeout=25", "hydra.launcher.n_jobs=2")
     code, out, _ = run(tmp_path, *words, TROUBLE=json.dumps({"1": "hang"}))
@@ -126,14 +139,12 @@ def test_a_sweep_whose_process_is_killed_leaves_nothing_running_and_can_be_gone_
     wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/result.jsonl"))) == 2, process)
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.communicate()
     gone, alive = psutil.wait_procs(family, timeout=60)
+    process.communicate()
     assert gone
     assert alive == []
-    code, out, err = run(
-        tmp_path, f"sweep.resume={only_sweep(tmp_path)}", "run.train_iterations=100001", "dry_run=true"
-    )
-    assert code == 0, err
+    code, out, err = run(tmp_path, f"sweep.resume={only_sweep(tmp_path)}", "dry_run=true")
+    assert code == 0, out + err
     assert "2 jobs" in out
 
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from dreamer_exp.runs.directory import append_row, write_json
-from dreamer_exp.sweeps.records import JobRecord, SweepRecord
+from dreamer_exp.sweeps.records import JobRecord, SweepRecord, short
 from dreamer_exp.sweeps.summary import show_summary, write_summary
 from dreamer_exp.sweeps.table import counts, line, picture, seconds_left
 from dreamer_exp.sweeps.view import JobView, look
@@ -142,3 +142,17 @@ def test_a_search_is_not_offered_to_be_gone_on_with(tmp_path: Path, capsys: pyte
     job(tmp_path, 0, "failed", {"env_steps": 16}, error="killed by SIGSEGV")
     show_summary(Console(width=100), tmp_path, SweepRecord.new(["-m"], [], 1), look(tmp_path, [], []))
     assert "sweep.resume" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "shown_as"),
+    [
+        ("algo.training_ratio=32 run.seed=1", "training_ratio=32 seed=1"),
+        ("obs_contract.keys=[drive_state,rays] run.seed=1", "keys=[drive_state,rays] seed=1"),
+        ("tracking.project='two words.x' run.seed=1", "project='two words.x' seed=1"),
+        ("+env.kwargs.g=1", "g=1"),
+    ],
+)
+def test_overrides_are_short_and_whole(name: str, shown_as: str) -> None:
+    assert short(name) == shown_as
+    assert shown_as.split(maxsplit=1)[0] in shown([JobView(0, name, "running")], height=20)

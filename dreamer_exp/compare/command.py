@@ -1,6 +1,7 @@
 """The command line of `python -m dreamer_exp.compare`."""
 
 import argparse
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -67,6 +68,8 @@ def run(words: Sequence[str]) -> Path:
 
 def main() -> None:
     """The command line; a mistake is one line, and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a folder's name may be of any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         run(sys.argv[1:])
     except UserError as error:

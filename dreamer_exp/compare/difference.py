@@ -1,5 +1,6 @@
 """What differs between runs: keys of their config, code (commit, versions), hardware, and their states."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -67,8 +68,9 @@ def word(value: Any) -> str:
 
 def order(value: Any) -> tuple[float, str]:
     """Sorts values of any kind: numbers by size, then words."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return (float(value), "") if number else (float("inf"), word(value))
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+        return float(value), ""
+    return float("inf"), word(value)
 
 
 def _differing(kind: str, told: list[dict[str, Any]]) -> Iterator[Difference]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamer_exp.runs.listing import printable
+
 RUN_FILES = {"experiment.yaml", "status.json"}  # either makes a folder a run's
 JOB_FILES = {"job.json", "console.log", ".hydra"}  # what a sweep leaves in the folder of a job that never became a run
 SWEEP_FILES = {"sweep.json", "sweep_summary.json", "multirun.yaml"}
@@ -27,7 +29,7 @@ class Found:
     def named(self) -> list[tuple[Path, str]]:
         """Each run's folder and its name: its place below the folder that all of them share."""
         shared = os.path.commonpath([root.parent for root in self.roots]) if self.roots else ""
-        return [(root, root.relative_to(shared).as_posix()) for root in self.roots]
+        return [(root, printable(root.relative_to(shared))) for root in self.roots]
 
 
 def find(paths: Sequence[Path]) -> Found:
@@ -35,8 +37,10 @@ def find(paths: Sequence[Path]) -> Found:
     roots: dict[Path, None] = {}
     faults: list[str] = []
     for path in paths:
-        if not path.is_dir():
-            faults.append(f"{path}: {'is a file; name a folder' if path.exists() else 'there is no such folder'}")
+        if not os.path.isdir(path):  # Path.is_dir raises below a folder that may not be entered
+            faults.append(
+                f"{path}: {'is a file; name a folder' if os.path.exists(path) else 'there is no such folder'}"
+            )
             continue
         runs, foreign = _search(path.resolve(), DEPTH, faults)
         roots |= dict.fromkeys(runs)
@@ -45,12 +49,12 @@ def find(paths: Sequence[Path]) -> Found:
         elif foreign:
             more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
             faults.append(f"{path}: belongs to no run: {', '.join(foreign[:SHOWN])}{more}")
-    return Found(tuple(roots), tuple(faults))
+    return Found(tuple(roots), tuple(map(printable, faults)))
 
 
 def is_sweep(path: Path) -> bool:
     """Whether this is the folder of one multirun."""
-    return any((path / name).is_file() for name in SWEEP_FILES)
+    return any(os.path.isfile(path / name) for name in SWEEP_FILES)
 
 
 def _search(folder: Path, depth: int, faults: list[str]) -> tuple[list[Path], list[str]]:

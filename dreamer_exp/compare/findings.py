@@ -72,8 +72,8 @@ def _of_group(group: Group, counted: list[Outcome]) -> Iterator[str]:
         yield f"{group.label}: no run has a value yet: {_few(left_out)}"
     elif left_out:
         yield f"{group.label}: left out, without a value, or short of half of its setting's way: {_few(left_out)}"
-    seeds = Counter((signature(one.run), one.run.config.get(SEED)) for one in counted)
-    twice = sorted({word(seed) for (_, seed), count in seeds.items() if count > 1})
+    seeds = Counter((signature(one.run), word(one.run.config.get(SEED))) for one in counted)
+    twice = sorted({seed for (_, seed), count in seeds.items() if count > 1})
     if twice:
         yield f"{group.label}: not independent, as they share a seed: runs of seed {_few(twice)}"
     for run in (one.run for one in counted):

@@ -11,6 +11,7 @@ import numpy as np
 from dreamer_exp.compare.difference import ABSENT, code, hardware, word
 from dreamer_exp.compare.model import Comparison, Difference, Run
 from dreamer_exp.compare.page_data import colour, dash
+from dreamer_exp.runs.listing import printable
 
 DASHES = {"solid": "none", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}  # Plotly's name: SVG's lengths
 RIGHT = {"seed", "env steps", "wall time"}  # columns of numbers
@@ -144,8 +145,8 @@ def _counted(difference: Difference) -> str:
 
 
 def _link(run: Run, home: Path, text: str) -> str:
-    target = quote(Path(os.path.relpath(run.root, home)).as_posix())
-    return f'<a href="{target}/" title="{escape(str(run.root))}">{escape(text)}</a>'
+    target = quote(os.fsencode(os.path.relpath(run.root, home)))
+    return f'<a href="{target}/" title="{escape(printable(run.root))}">{escape(text)}</a>'
 
 
 def _state(run: Run) -> str:

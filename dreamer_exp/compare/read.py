@@ -17,6 +17,7 @@ from dreamer_exp.runs.status import state_of
 JOB, REQUEST, CONSOLE = "job.json", "requested.yaml", "console.log"
 MANY = 60  # runs, from which on it pays to start processes
 MOST_PROCESSES = 8
+LONGEST = 200  # characters of an error
 
 
 def read_runs(named: Sequence[tuple[Path, str]], columns: Collection[str] | None = None) -> Iterator[Run]:
@@ -83,12 +84,25 @@ def _never_begun(root: Path, name: str, job: dict[str, Any]) -> Run:
 
 
 def _read_named(named: tuple[Path, str], columns: Collection[str] | None) -> Run:
-    return read_run(*named, columns)
+    """The run; where its directory is so odd that reading it fails, one of which nothing is known but that."""
+    try:
+        return read_run(*named, columns)
+    except Exception as error:  # noqa: BLE001  # told as the run's fault: one folder must not cost the others
+        return Run(
+            *named,
+            state="unknown",
+            error=None,
+            config={},
+            provenance={},
+            rows=Reader().table(Path(os.devnull), ())[0],
+            evaluations=(),
+            faults=(f"cannot be read ({type(error).__name__}: {str(error)[:LONGEST]})",),
+        )
 
 
 def _figures(row: dict[str, Any]) -> dict[str, Any]:
     """An evaluation's row, with how often each outcome was reached (`outcome_counts`) in place of its episodes."""
-    episodes = row.pop("outcomes", None)
+    episodes, _ = row.pop("outcomes", None), row.pop("outcome_counts", None)
     if isinstance(episodes, list):
         told = [episode.get("outcome") for episode in episodes if isinstance(episode, dict)]
         row["outcome_counts"] = dict(Counter(outcome for outcome in told if isinstance(outcome, str)))

@@ -14,6 +14,7 @@ from dreamer_exp.compare.group import SEED
 from dreamer_exp.compare.model import Comparison, Group, Run
 from dreamer_exp.compare.outcome import outcome, time_to
 from dreamer_exp.runs.directory import write_json, write_text
+from dreamer_exp.runs.listing import printable
 
 
 def write_files(folder: Path, comparison: Comparison) -> list[Path]:
@@ -71,7 +72,7 @@ def _run(run: Run, group: Group | None, comparison: Comparison) -> dict[str, Any
         "best": told.best,
         **timed,
         **{key: run.config.get(key) for key in (*comparison.differing, *comparison.rest)},
-        "folder": str(run.root),
+        "folder": printable(run.root),
     }
 
 

@@ -1,8 +1,8 @@
 """What runs lie below a folder, and how each is doing, from the ends of its files: a thousand are told in a second."""
 
 import json
-import math
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ class Listed:
 def list_runs(roots: Iterable[Path]) -> list[Listed]:
     """Every run at these folders or up to DEPTH below them, once each, newest first."""
     found = {run.resolve(): run for root in roots for run in _runs_below(root, DEPTH)}
-    return sorted(map(read_listed, found.values()), key=lambda run: (run.started, run.name), reverse=True)
+    return sorted(map(_read_guarded, found.values()), key=lambda run: (run.started, run.name), reverse=True)
 
 
 def read_listed(root: Path) -> Listed:
@@ -77,7 +77,7 @@ def read_listed(root: Path) -> Listed:
     last = last_row(files.result, faults)
     return Listed(
         root=root,
-        name=os.path.relpath(root) if root.resolve().is_relative_to(Path.cwd()) else str(root),
+        name=printable(os.path.relpath(root) if root.resolve().is_relative_to(Path.cwd()) else root),
         state=state_of(status),
         error=_error(status),
         started=_started(root, status),
@@ -87,6 +87,21 @@ def read_listed(root: Path) -> Listed:
         offline=offline_of(root),
         faults=tuple(faults),
     )
+
+
+def printable(path: Path | str) -> str:
+    """A path as text that can be printed and written as UTF-8, whatever bytes name it on the disk."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _read_guarded(root: Path) -> Listed:
+    """The run; where its directory is so odd that reading it fails, one of which nothing is known but that."""
+    try:
+        return read_listed(root)
+    except Exception as error:  # noqa: BLE001  # told as the run's fault: one folder must not cost the others
+        fault = f"cannot be read ({type(error).__name__}: {error})"
+        nothing = Offline(0, (), {}, is_online=False)
+        return Listed(root, printable(root), "unknown", None, datetime.now(UTC), None, None, 0, nothing, (fault,))
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
@@ -113,7 +128,7 @@ def _size(folder: Path | str) -> int:
         try:
             is_folder = entry.is_dir(follow_symlinks=False)
             total += _size(entry.path) if is_folder else entry.stat(follow_symlinks=False).st_size
-        except FileNotFoundError:  # a run at work replaces its files
+        except OSError:  # a run at work replaces its files; or they are not ours to look at
             continue
     return total
 
@@ -126,7 +141,7 @@ def _status(path: Path, faults: list[str]) -> dict[str, Any]:
         faults.append(f"{path.name} is missing")
     except OSError as error:
         faults.append(f"{path.name} cannot be read ({error.strerror})")
-    except ValueError:
+    except (ValueError, RecursionError):
         faults.append(f"{path.name} is no JSON")
     else:
         if isinstance(tree, dict):
@@ -151,7 +166,7 @@ def _success(evaluation: dict[str, Any] | None, last: dict[str, Any]) -> Success
 
 def _number(row: dict[str, Any], key: str) -> float | None:
     value = row.get(key)
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    return float(value) if isinstance(value, (int, float)) and abs(value) <= sys.float_info.max else None
 
 
 def _whole(row: dict[str, Any], key: str) -> int | None:

@@ -72,4 +72,11 @@ def keep_failure(run: Path, folder: str, error: str | None) -> None:
 
 
 def _holds_something(folder: Path) -> bool:
-    return any(file.stat().st_size > FILE_HEADER for file in wandb_files(folder))
+    return any(_size(file) > FILE_HEADER for file in wandb_files(folder))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # a link to nothing, or taken away meanwhile
+        return 0

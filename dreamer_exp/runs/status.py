@@ -23,7 +23,7 @@ def read_status(root: Path) -> dict[str, Any]:
     """The tree of status.json; empty where there is no whole one."""
     try:
         tree = json.loads(RunDirectory(root).status.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return tree if isinstance(tree, dict) else {}
 
@@ -43,5 +43,5 @@ def is_alive(told: dict[str, Any]) -> bool:
         return False
     try:
         return "python" in psutil.Process(told["pid"]).name().lower()
-    except psutil.Error:
+    except (psutil.Error, ValueError):  # ValueError: no number that a process can have
         return False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 BLOCK = 2**16  # bytes read at a time
+LONGEST_LINE = 2**24  # bytes; a longer one is no row, and what comes before it is not looked for
 
 
 def last_row(
@@ -32,10 +33,13 @@ def last_row(
 
 
 def lines_from_end(path: Path) -> Iterator[bytes]:
-    """The lines of a file, the last one first, read block by block from its end; raises OSError."""
+    """The lines of a file, the last one first, read block by block from its end; raises OSError.
+
+    A line of more than LONGEST_LINE comes without its beginning, and is the last one given.
+    """
     with open(path, "rb") as file:
         end, rest = file.seek(0, os.SEEK_END), b""
-        while end:
+        while end and len(rest) < LONGEST_LINE:
             begin = max(0, end - BLOCK)
             file.seek(begin)
             rest, *lines = (file.read(end - begin) + rest).split(b"\n")
@@ -48,6 +52,6 @@ def parse_row(line: bytes | str) -> dict[str, Any] | None:
     """The mapping that a line holds; None where it holds none."""
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: brackets by the thousand
         return None
     return row if isinstance(row, dict) else None

@@ -3,9 +3,12 @@
 import csv
 import io
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -181,6 +184,56 @@ def test_a_mistake_ends_the_command_with_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == f"compare: no run found. {tmp_path}: holds no run.\n"
+
+
+def deep(root: Path) -> None:
+    (root / "experiment.yaml").write_text("{a: " * 3000 + "1" + "}" * 3000)
+
+
+def loops(root: Path) -> None:
+    (root / "console.log").unlink(missing_ok=True)
+    (root / "evaluation.jsonl").unlink()
+    (root / "evaluation.jsonl").symlink_to("x" * 300)  # a name too long to look up
+
+
+def huge(root: Path) -> None:
+    (root / "experiment.yaml").write_text(f"run: {{seed: 1{'0' * 400}}}\nalgo: {{x: 1{'0' * 400}}}")
+
+
+def seeds(root: Path) -> None:
+    (root / "experiment.yaml").write_text("run: {seed: [1, 2]}")
+
+
+def no_counts(root: Path) -> None:
+    (root / "evaluation.jsonl").write_text('{"policy": "dreamerv3", "env_steps": 100, "success_rate": 0.5, '
+                                           '"outcome_counts": null}\n')  # fmt: skip
+
+
+def nobody(root: Path) -> None:
+    status = {"state": "running", "pid": -1, "host": socket.gethostname()}
+    (root / "status.json").write_text(json.dumps(status))
+
+
+@pytest.mark.parametrize("harm", [deep, loops, huge, seeds, no_counts, nobody])
+def test_one_odd_folder_costs_no_other(
+    sweep: Path, tmp_path: Path, harm: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm(write_run(sweep / "10_odd", config(7)))
+    command.run([str(sweep), "--out", str(tmp_path / "out")])
+    assert " beats " in capsys.readouterr().out
+    assert "10_odd" in [run["run"] for run in json.loads((tmp_path / "out" / "compare.json").read_text())["runs"]]
+
+
+def test_a_folder_whose_name_is_no_text_is_compared_and_told(sweep: Path) -> None:
+    odd = os.fsdecode(os.fsencode(sweep.parent) + b"/sw\xffeep")
+    sweep.rename(odd)
+    words = [sys.executable, "-m", "dreamer_exp.compare", odd, odd + "/no\udcff"]
+    done = subprocess.run(words, capture_output=True, check=False, cwd=sweep.parent)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"no\xff" in b"".join(done.stdout.split())
+    (page,) = sweep.parent.rglob("compare.html")
+    assert r"sw\xffeep" in page.read_text()
+    assert "sw%FFeep" in page.read_text()
 
 
 def test_it_answers_without_ray_torch_or_pandas(sweep: Path, tmp_path: Path) -> None:

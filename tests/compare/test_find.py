@@ -100,6 +100,12 @@ def test_a_folder_that_may_not_be_read_costs_no_other(outputs: Path) -> None:
     assert any("Permission denied" in fault for fault in found.faults)
 
 
+def test_a_path_that_cannot_even_be_looked_up_is_told(tmp_path: Path) -> None:
+    """A name too long for any disk; so it is below a folder that may not be entered."""
+    assert find([tmp_path / ("x" * 300)]).faults[0].endswith("there is no such folder")
+    assert not is_sweep(tmp_path / ("x" * 300))
+
+
 def test_a_sweep_is_known_by_its_summary_or_hydras_file(outputs: Path) -> None:
     assert is_sweep(outputs / "sweep")
     assert not is_sweep(outputs)

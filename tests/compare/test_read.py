@@ -216,6 +216,14 @@ def told(run: Run) -> tuple[object, ...]:
     return run.root, run.config, run.evaluations, {name: values.tolist() for name, values in run.rows.items()}
 
 
+def test_a_run_that_cannot_be_read_at_all_is_one_of_which_nothing_is_known(root: Path) -> None:
+    (root / "job.json").symlink_to("x" * 300)  # a name too long to look up
+    odd, good = read_runs([(root, "odd"), (write_run(root.parent / "good"), "good")])
+    assert (odd.state, odd.config, odd.rows["env_steps"].tolist(), good.faults) == ("unknown", {}, [], ())
+    (fault,) = odd.faults
+    assert "File name too long" in fault
+
+
 def test_evaluations_of_other_shapes_are_left_out(root: Path) -> None:
     good = evaluation(100, 3)
     write_rows(root / "evaluation.jsonl", [{"env_steps": 1}, {**good, "policy": 3}, {**good, "outcomes": "none"}, good])

@@ -111,6 +111,7 @@ def test_neither_ray_nor_torch_nor_wandb_is_imported() -> None:
         ({"state": "finished"}, "finished"),
         ({"state": "running", "host": socket.gethostname(), "pid": NOBODY}, "dead"),
         ({"state": "running", "host": "another", "pid": NOBODY}, "running"),  # nobody here can know
+        ({"state": "running", "host": socket.gethostname(), "pid": -1}, "dead"),
         ({"state": 3}, "unknown"),
         ({}, "unknown"),
     ],
@@ -181,9 +182,20 @@ def a_folder_for_rows(run: RunDirectory) -> None:
     run.evaluation.mkdir()
 
 
+def brackets(run: RunDirectory) -> None:
+    run.status.write_text("[" * 100_000)
+
+
+def brackets_for_a_row(run: RunDirectory) -> None:
+    with open(run.result, "a") as file:
+        file.write("[" * 100_000)
+
+
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
+        (brackets, "status.json is no JSON"),
+        (brackets_for_a_row, "result.jsonl: 1 broken line at its end"),
         (broken_status, "status.json is no JSON"),
         (foreign_status, "status.json holds no run's state"),
         (no_status, "status.json is missing"),
@@ -200,10 +212,26 @@ def test_a_broken_file_is_told_and_the_rest_of_the_run_still_listed(tmp_path: Pa
 
 def test_figures_of_a_wrong_kind_are_none(tmp_path: Path) -> None:
     run = make_run(tmp_path, started_utc="yesterday")
-    append_row(run.result, {"env_steps": "many", "success_rate_window": [1], "episodes_total": {}})
+    append_row(run.result, {"env_steps": "many", "success_rate_window": 10**400, "episodes_total": {}})
     listed = read_listed(tmp_path)
     assert (listed.env_steps, listed.success) == (None, None)
     assert datetime.now(UTC) - listed.started < timedelta(minutes=5)  # its directory's
+
+
+def test_a_run_that_cannot_be_read_at_all_costs_no_other(tmp_path: Path) -> None:
+    make_run(tmp_path / "good")
+    make_run(tmp_path / "odd", started_utc="9999-12-31T23:59:59-23:59")  # a time that UTC has no room for
+    (tmp_path / "odd" / "wandb" / "offline-run-1").mkdir(parents=True)
+    (tmp_path / "odd" / "wandb" / "offline-run-1" / "run-1.wandb").write_bytes(b":W&B and more")
+    (tmp_path / "odd" / "wandb" / "offline-run-1" / "run-1.wandb.synced").symlink_to("x" * 300)  # too long to look up
+    odd, good = list_runs([tmp_path])
+    assert (good.state, odd.state) == ("finished", "unknown")
+    assert odd.faults[0].startswith("cannot be read (OSError: ")
+
+
+def test_a_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
+    make_run(Path(os.fsdecode(os.fsencode(tmp_path) + b"/r\xff")))
+    assert [Path(run.name).name for run in list_runs([tmp_path])] == [r"r\xff"]
 
 
 # what is a run, and where
@@ -260,6 +288,14 @@ def test_a_folder_whose_process_died_before_its_first_record_is_nothing_to_sync(
     assert told_of_wandb(tmp_path) == "none"
 
 
+def test_a_log_that_is_a_link_to_nothing_is_nothing_to_sync(tmp_path: Path) -> None:
+    make_offline(tmp_path, "1")
+    (file,) = tmp_path.rglob("*.wandb")
+    file.unlink()
+    file.symlink_to("gone")
+    assert told_of_wandb(tmp_path) == "none"
+
+
 def test_a_broken_memory_of_failures_forgets_only_the_reasons(tmp_path: Path) -> None:
     make_offline(tmp_path, "1")
     (tmp_path / "wandb" / "sync_failures.json").write_text("{")
@@ -288,6 +324,16 @@ def test_lines_come_from_the_end_whatever_their_length(tmp_path: Path, length: i
     lines = [bytes([65 + i]) * length for i in range(5)]
     (tmp_path / "rows").write_bytes(b"\n".join(lines))
     assert list(lines_from_end(tmp_path / "rows")) == lines[::-1]
+
+
+def test_a_line_without_an_end_is_given_up(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with open(run.result, "a") as file:
+        file.truncate(2**26)  # one line of zeros
+    begin = time.process_time()
+    listed = read_listed(tmp_path)
+    assert (listed.env_steps, listed.faults) == (600, ("result.jsonl: 1 broken line at its end",))
+    assert time.process_time() - begin < 3
 
 
 def test_only_the_end_of_a_long_file_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dreamer_exp.runs.listing import Listed
 COLOURS = {"running": "cyan", "finished": "green", "failed": "red", "dead": "red", "unknown": "red"}
 CAPTION = """\
 success: of the last evaluation's episodes, or of the last ones in training
-dead: says running, but its process is gone"""
+dead: says running, but its process is gone, or on another host wrote nothing for 6 h"""
 
 
 def table_of(runs: list[Listed], now: datetime) -> Table:

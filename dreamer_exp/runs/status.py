@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import psutil
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.runs.directory import RunDirectory
+
+SILENT = timedelta(hours=6)  # no iteration or evaluation takes as long; hosts' clocks differ by less
 
 
 def refuse_running(root: Path) -> None:
@@ -29,12 +32,23 @@ def read_status(root: Path) -> dict[str, Any]:
 
 
 def state_of(told: dict[str, Any]) -> str:
-    """What status.json says; dead where it says running and this host has no such process any more."""
+    """What status.json says; dead where it says running and this host has no such process any more, or, of another
+    host, where it hasn't been written for SILENT."""
     state = told.get("state")
     if not isinstance(state, str):
         return "unknown"
+    if state == "running" and told.get("host") != socket.gethostname():
+        return "dead" if _is_silent(told.get("updated_utc")) else state
     is_here = told.get("host") == socket.gethostname() and isinstance(told.get("pid"), int)
     return "dead" if state == "running" and is_here and not is_alive(told) else state
+
+
+def _is_silent(updated_utc: Any) -> bool:
+    try:
+        told = datetime.fromisoformat(updated_utc)
+        return datetime.now(UTC) - (told if told.tzinfo else told.replace(tzinfo=UTC)) > SILENT
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def is_alive(told: dict[str, Any]) -> bool:

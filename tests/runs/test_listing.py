@@ -120,6 +120,13 @@ def test_a_run_whose_process_is_gone_is_dead(status: dict[str, Any], state: str)
     assert state_of(status) == state
 
 
+@pytest.mark.parametrize(("hours", "state"), [(7.0, "dead"), (5.0, "running")])
+def test_a_run_of_another_host_is_dead_once_it_is_silent_for_six_hours(hours: float, state: str) -> None:
+    updated = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+    assert state_of({"state": "running", "host": "another", "pid": 1, "updated_utc": updated}) == state
+    assert state_of({"state": "running", "host": "another", "pid": 1, "updated_utc": [3]}) == "running"
+
+
 @pytest.mark.parametrize(
     ("command", "state"),
     [([sys.executable, "-c", "input()"], "running"), (["cat"], "dead")],

@@ -92,4 +92,4 @@ def _few(names: Sequence[str]) -> str:
 def _more(seeds: int | None) -> str:
     if seeds is None:
         return f"even {MOST_SEEDS} more seeds each would not do"
-    return f"about {seeds} more {'seed' if seeds == 1 else 'seeds'} each would"
+    return f"at least {seeds} more {'seed' if seeds == 1 else 'seeds'} each would"

@@ -84,7 +84,7 @@ def _verdict(pair: Pair) -> str:
     return (
         "no"
         if pair.more_seeds is None
-        else f"no <small>(about {plural(pair.more_seeds, 'more seed')} of each would)</small>"
+        else f"no <small>(at least {plural(pair.more_seeds, 'more seed')} of each would)</small>"
     )
 
 

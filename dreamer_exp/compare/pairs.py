@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from dreamer_exp.compare.group import Grouping, split, value
+from dreamer_exp.compare.group import SEED, Grouping, signature, split, value
 from dreamer_exp.compare.improvement import Cells, probability, seeds_to_decide
 from dreamer_exp.compare.model import Group, Pair
 from dreamer_exp.compare.outcome import Outcome
@@ -37,7 +37,10 @@ def _pair(a: Group, b: Group, cells: Cells) -> Pair:
 
 
 def _cells(a: list[Outcome], b: list[Outcome], rest: Sequence[str], lower: bool) -> Cells:
-    """Both groups' values, higher is better, by their settings of the other keys; all together where none is shared."""
+    """Both groups' values, higher is better, by their settings of the other keys; all together where none is shared.
+
+    Copies of one seed aren't independent: they count as one run of their mean.
+    """
     sign = -1.0 if lower else 1.0
     of_a, of_b = _by_rest(a, rest, sign), _by_rest(b, rest, sign)
     shared = [(of_a[cell], of_b[cell]) for cell in of_a if cell in of_b]
@@ -46,6 +49,7 @@ def _cells(a: list[Outcome], b: list[Outcome], rest: Sequence[str], lower: bool)
 
 def _by_rest(told: list[Outcome], rest: Sequence[str], sign: float) -> dict[tuple[str, ...], np.ndarray]:
     found: dict[tuple[str, ...], list[float]] = {}
-    for one in told:
-        found.setdefault(tuple(repr(value(one.run, key)) for key in rest), []).append(sign * one.final)
+    for copies in split(told, lambda one: (signature(one.run), repr(one.run.config.get(SEED)))):
+        cell = tuple(repr(value(copies[0].run, key)) for key in rest)
+        found.setdefault(cell, []).append(sign * float(np.mean([one.final for one in copies])))
     return {cell: np.array(values) for cell, values in found.items()}

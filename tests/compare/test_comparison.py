@@ -43,7 +43,7 @@ def test_a_clear_difference_is_told_in_words() -> None:
 def test_what_is_not_decided_tells_how_many_seeds_would() -> None:
     found = compared(*runs_of(1, 1.0, 2.0, 3.0), *runs_of(2, 11.0, 12.0, 13.0))
     assert lines_of(found) == (
-        "x=2 against x=1: not decided (P = 1.00 [0.45, 1.00], n = 3 and 3); about 1 more seed each would",
+        "x=2 against x=1: not decided (P = 1.00 [0.45, 1.00], n = 3 and 3); at least 1 more seed each would",
     )
 
 
@@ -90,7 +90,7 @@ def test_a_time_to_a_level_needs_evaluations_on_the_way() -> None:
 def test_a_single_run_is_called_one() -> None:
     found = compared(*runs_of(1, 1.0), *runs_of(2, 11.0))
     assert "not decided" in found.findings[0]
-    assert "about 3 more seeds each would" in found.findings[0]
+    assert "at least 3 more seeds each would" in found.findings[0]
     assert "A single run, so nothing is known of the spread: x=1, x=2" in found.findings
     assert np.isnan(found.statistics[0]["final"]["low"])
 
@@ -183,6 +183,13 @@ def test_groups_of_another_reward_are_told() -> None:
 def test_a_seed_that_ran_twice_is_told() -> None:
     lines = lines_of(compared(*runs_of(1, 1.0, 2.0), *runs_of(1, 3.0)))
     assert lines == ("test: not independent, as they share a seed: runs of seed 1",)
+
+
+def test_copies_of_one_seed_do_not_decide() -> None:
+    copies = [*runs_of(1, 1.0), *runs_of(1, 1.0), *runs_of(1, 2.0), *runs_of(1, 3.0)]
+    found = compared(*copies, *runs_of(2, 11.0, 12.0, 13.0, 14.0))
+    assert not found.pairs[0].decided
+    assert (found.pairs[0].runs, found.pairs[0].out_of) == ((4, 1), (4, 4))
 
 
 def test_runs_of_one_group_from_two_commits_are_told() -> None:

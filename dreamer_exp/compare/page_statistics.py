@@ -8,7 +8,8 @@ import numpy as np
 
 from dreamer_exp.compare.model import Comparison, Interval, Pair
 from dreamer_exp.compare.page_data import known
-from dreamer_exp.compare.page_tables import NOTHING, count, duration, group_name, plural, table
+from dreamer_exp.compare.page_tables import group_name, plural, table
+from dreamer_exp.compare.told import NOTHING, duration, whole
 
 HEAD = ("group", "runs", "final", "best", "mean of finals", "success rate", "env steps", "wall time")
 
@@ -52,7 +53,7 @@ def _group(told: Mapping[str, Any], number: Callable[[float], str]) -> list[str]
         _between(best["iqm"], best["low"], best["high"], number),
         number(final["mean"]),
         _between(success["rate"], success["low"], success["high"], percent) if success else NOTHING,
-        count(told["env_steps"]),
+        whole(told["env_steps"]),
         duration(told["wall_s"]),
     ]
 
@@ -61,7 +62,7 @@ def _first(threshold: Mapping[str, Any]) -> str:
     steps, seconds = threshold["env_steps"], threshold["wall_s"]
     reached = f"{steps['reached']} of {steps['of']}"
     when = f"{duration(seconds['median'])}, " if np.isfinite(seconds["median"]) else ""
-    return f"{count(steps['median'])}<br><small>{when}{reached}</small>"
+    return f"{whole(steps['median'])}<br><small>{when}{reached}</small>"
 
 
 def _pairs(comparison: Comparison) -> str:

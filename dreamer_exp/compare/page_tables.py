@@ -11,11 +11,11 @@ import numpy as np
 from dreamer_exp.compare.difference import ABSENT, code, hardware, word
 from dreamer_exp.compare.model import Comparison, Difference, Run
 from dreamer_exp.compare.page_data import colour, dash
+from dreamer_exp.compare.told import NOTHING, duration, whole
 from dreamer_exp.runs.listing import printable
 
 DASHES = {"solid": "none", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}  # Plotly's name: SVG's lengths
 RIGHT = {"seed", "env steps", "wall time"}  # columns of numbers
-NOTHING = "-"
 
 
 def legend(comparison: Comparison, home: Path) -> str:
@@ -70,7 +70,7 @@ def runs(comparison: Comparison, home: Path) -> str:
             group_name(comparison, group_of[run.root]) if run.root in group_of else NOTHING,
             escape(word(run.config.get("run.seed", NOTHING))),
             _state(run),
-            count(_last(run, "env_steps")),
+            whole(_last(run, "env_steps")),
             duration(_last(run, "time/total_s")),
             escape(word(code(run)["git"])) if run.provenance else NOTHING,
             escape(_machine(run)),
@@ -109,21 +109,6 @@ def group_name(comparison: Comparison, number: int) -> str:
 def plural(number: int, noun: str) -> str:
     """ "1 run", "3 runs"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def count(value: float) -> str:
-    """A whole number; a dash for none."""
-    return f"{value:,.0f}" if np.isfinite(value) else NOTHING
-
-
-def duration(seconds: float) -> str:
-    """ "4 min 10 s", "2 h 5 min"; a dash for no time."""
-    if not np.isfinite(seconds):
-        return NOTHING
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _settings(comparison: Comparison) -> str:

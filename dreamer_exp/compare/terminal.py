@@ -13,10 +13,10 @@ from rich.text import Text
 from dreamer_exp.compare.metric import with_unit
 from dreamer_exp.compare.model import Comparison, Difference, Run
 from dreamer_exp.compare.summary import ranked
+from dreamer_exp.compare.told import NOTHING, duration, whole
 
 VALUES = 6  # of a key that are shown
 LINES = 30  # of a list that are shown; compare.json has all
-NOTHING = "-"
 GOOD = ("finished", "interrupted")  # states of runs that ended as they were told to
 
 
@@ -148,18 +148,3 @@ def number(value: float) -> str:
     if math.isnan(value):
         return NOTHING
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def whole(value: float) -> str:
-    """A count."""
-    return NOTHING if math.isnan(value) else f"{value:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as `4 min`, `2 h 5 min`."""
-    if math.isnan(seconds):
-        return NOTHING
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

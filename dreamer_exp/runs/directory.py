@@ -104,6 +104,15 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
+def read_tree(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no whole one."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a .jsonl file; none where there is no file."""
     if not path.exists():

@@ -1,6 +1,5 @@
 """status.json: what state a run is in, and whether its process still lives."""
 
-import json
 import os
 import socket
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from typing import Any
 import psutil
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.runs.directory import RunDirectory
+from dreamer_exp.runs.directory import RunDirectory, read_tree
 
 SILENT = timedelta(hours=6)  # no iteration or evaluation takes as long; hosts' clocks differ by less
 
@@ -24,11 +23,7 @@ def refuse_running(root: Path) -> None:
 
 def read_status(root: Path) -> dict[str, Any]:
     """The tree of status.json; empty where there is no whole one."""
-    try:
-        tree = json.loads(RunDirectory(root).status.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return tree if isinstance(tree, dict) else {}
+    return read_tree(RunDirectory(root).status)
 
 
 def state_of(told: dict[str, Any]) -> str:
@@ -52,10 +47,12 @@ def _is_silent(updated_utc: Any) -> bool:
 
 
 def is_alive(told: dict[str, Any]) -> bool:
-    """Whether this host's process of that number is a Python that isn't this one (numbers are used again)."""
+    """Whether this host's process of that number is a Python that isn't this one (numbers are used again), nor one
+    that has ended and whose parent hasn't asked yet."""
     if told.get("host") != socket.gethostname() or told.get("pid") == os.getpid():
         return False
     try:
-        return "python" in psutil.Process(told["pid"]).name().lower()
+        process = psutil.Process(told["pid"])
+        return "python" in process.name().lower() and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):  # ValueError: no number that a process can have
         return False

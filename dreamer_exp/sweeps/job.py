@@ -19,7 +19,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.hardware import Machine, probe
-from dreamer_exp.runs.directory import RunDirectory, write_text
+from dreamer_exp.runs.directory import RunDirectory, read_tree, write_text
 from dreamer_exp.sweeps.plan import load_job
 from dreamer_exp.sweeps.records import (
     FAILED,
@@ -30,7 +30,6 @@ from dreamer_exp.sweeps.records import (
     WAITING,
     JobRecord,
     SweepRecord,
-    read_tree,
 )
 from dreamer_exp.sweeps.slots import POLL_S, share, slot_environment, take_slot
 from dreamer_exp.sweeps.watch import Limits, run_process

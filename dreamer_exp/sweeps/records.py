@@ -7,10 +7,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.runs.directory import write_json
+from dreamer_exp.runs.directory import read_tree, write_json
 from dreamer_exp.runs.provenance import now_utc
 
 WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED = "waiting", "running", "finished", "failed", "interrupted"
@@ -86,15 +85,6 @@ def read_job(root: Path) -> JobRecord | None:
 def ends_at_once(stop: Path) -> bool:
     """Whether a sweep's stop file says that nothing is waited for."""
     return stop.exists() and stop.read_text(encoding="utf-8") == AT_ONCE
-
-
-def read_tree(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no whole one."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return tree if isinstance(tree, dict) else {}
 
 
 def job_directories(sweep: Path) -> Iterator[tuple[int, Path]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamer_exp.runs.directory import RunDirectory
+from dreamer_exp.runs.directory import RunDirectory, read_tree
 from dreamer_exp.runs.tail import last_row
 from dreamer_exp.sweeps.records import (
     FAILED,
@@ -15,7 +15,6 @@ from dreamer_exp.sweeps.records import (
     JobRecord,
     job_directories,
     read_job,
-    read_tree,
 )
 
 STATES = (RUNNING, FAILED, INTERRUPTED, FINISHED, WAITING)

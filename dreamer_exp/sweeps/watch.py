@@ -16,7 +16,7 @@ import psutil
 from omegaconf import DictConfig
 
 from dreamer_exp.config.memory import parse_bytes
-from dreamer_exp.runs.directory import RunDirectory, write_json
+from dreamer_exp.runs.directory import RunDirectory, read_tree, write_json
 from dreamer_exp.runs.forecast import gibibytes
 from dreamer_exp.runs.provenance import now_utc
 from dreamer_exp.sweeps.records import (
@@ -28,7 +28,6 @@ from dreamer_exp.sweeps.records import (
     STOP,
     JobRecord,
     ends_at_once,
-    read_tree,
 )
 from dreamer_exp.sweeps.slots import POLL_S
 

@@ -3,9 +3,11 @@
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dreamer_exp.config.errors import UserError
@@ -85,3 +87,14 @@ def test_relative_paths_mean_what_they_meant(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     words([f"sweep.resume={tmp_path}"])
     assert Path.cwd() == tmp_path / "there"
+
+
+def test_a_sweep_that_has_ended_unnoticed_is_not_at_work(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "print('over', flush=True)"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.read() == b"over\n"
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    replace(SweepRecord.new(["-m"], ["run.seed=1"], 1), pid=process.pid).write(tmp_path)
+    assert words([f"sweep.resume={tmp_path}"])[0] == "-m"
+    process.wait()

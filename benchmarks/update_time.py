@@ -4,8 +4,9 @@
         [--device cpu|cuda] [--dtype float32|tf32|bfloat16] [--kernels eager|graph] [--against rllib|none] [--repeats N]
         [--json] [--table]
 
-Every update gets a fresh random batch, made beforehand in host memory and moved to the device inside the timing, as
-RLlib's learner moves its own. Medians after warm-up, the device synchronised. RLlib's side is always its model size
+Every update gets a fresh random batch, made beforehand in host memory and moved to the device inside the timing: ours
+from pinned memory, where our replay puts it (dreamer/fast/staging.py), RLlib's by its learner from where its replay
+leaves it. Medians after warm-up, the device synchronised. RLlib's side is always its model size
 XS, which XS here has as many parameters as. `startup_s` is from the process's start to the fast learner's first
 finished update, imports included. --table varies one of B, T, H and size at a time, without RLlib.
 """
@@ -30,6 +31,7 @@ from dreamer_exp.dreamer.fast.laprop import LaProp
 from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.dreamer.fast.rssm import State
 from dreamer_exp.dreamer.fast.update import Update
+from dreamer_exp.dreamer.fast.watch import batch_of, tensors
 
 ACTIONS = 2
 WARM_UP = 4  # the graph is captured in the fourth call
@@ -139,7 +141,7 @@ def fast_side(work: Work) -> Callable[[], float]:
         update = GraphedUpdate(update)
 
     def once() -> float:
-        batch = fast_batch(work, size)
+        batch = staged(fast_batch(work, size), device)
         return timed(lambda: update(to(batch, device)), work.device)
 
     return once
@@ -161,11 +163,14 @@ def fast_batch(work: Work, size: NetworkSize) -> Batch:
     )
 
 
-def to(batch: Batch, device: torch.device) -> Batch:
-    def moved(value: Any) -> Any:
-        return State(*(part.to(device) for part in value)) if isinstance(value, State) else value.to(device)
+def staged(batch: Batch, device: torch.device) -> Batch:
+    """The batch where the replay would hold it for this device."""
+    pinned = device.type == "cuda"
+    return batch_of({name: tensor.pin_memory() if pinned else tensor for name, tensor in tensors(batch).items()})
 
-    return Batch(*(moved(getattr(batch, field.name)) for field in fields(Batch)))
+
+def to(batch: Batch, device: torch.device) -> Batch:
+    return batch_of({name: tensor.to(device, non_blocking=True) for name, tensor in tensors(batch).items()})
 
 
 def rllib_side(work: Work) -> Callable[[], float]:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dreamer_exp.dreamer.fast.products import add_product, bmm, mm
+
 
 class LoopLinear:
     """addend[t] + x @ weight at the t-th call.
@@ -23,14 +25,38 @@ class LoopLinear:
         self.weight = weight.detach().to(half)
         if self.learns:
             addend = _Collect.apply(addend, weight, self.inputs)  # type: ignore[no-untyped-call]  # torch's
-        self.addends = iter(addend.to(half).unbind(0))
+        self.mixed = half != weight.dtype
+        self.addends = iter((addend.to(weight.dtype) if self.mixed else addend).unbind(0))
 
     def __call__(self, x: Tensor) -> Tensor:
         """The next step's product."""
+        if self.mixed:
+            low = x.detach().to(self.weight.dtype)
+            product: Tensor = _Mixed.apply(next(self.addends), x, low, self.weight)  # type: ignore[no-untyped-call]  # torch's
+        else:
+            low = x.detach()
+            product = (torch.addmm if x.ndim == 2 else torch.baddbmm)(next(self.addends), x, self.weight)
         if self.learns:
-            self.inputs.append(x.detach())
-        product = torch.addmm if x.ndim == 2 else torch.baddbmm
-        return product(next(self.addends), x, self.weight)
+            self.inputs.append(low)
+        return product
+
+
+class _Mixed(torch.autograd.Function):
+    """addend + low @ weight in float32 of half operands: autocast would round the result, and cast it back and forth.
+
+    x (float32) takes the gradient of `low`, which is x rounded.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, addend: Tensor, x: Tensor, low: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return add_product(addend, low, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        product = mm if weight.ndim == 2 else bmm
+        return gradient, product(gradient.to(weight.dtype), weight.mT), None, None
 
 
 class _Collect(torch.autograd.Function):
@@ -45,4 +71,5 @@ class _Collect(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs = torch.cat(ctx.inputs, -2)  # ([G,] T*N, I)
         steps = gradient.flatten(0, 1) if gradient.ndim == 3 else gradient.transpose(0, 1).flatten(1, 2)
-        return gradient, (inputs.mT @ steps.to(inputs.dtype)).to(ctx.dtype), None
+        product = mm if gradient.ndim == 3 else bmm
+        return gradient, product(inputs.mT, steps.to(inputs.dtype)).to(ctx.dtype), None

@@ -1,0 +1,164 @@
+"""The sides that update_time.py times: the fast learner on one of its rungs, and RLlib's learner."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from dreamer_exp.config.experiment import Algo
+from dreamer_exp.config.rungs import why_not_fused
+from dreamer_exp.config.sizes import SIZES, NetworkSize
+from dreamer_exp.dreamer.fast.actor import ActionKind
+from dreamer_exp.dreamer.fast.agent import Agent
+from dreamer_exp.dreamer.fast.laprop import LaProp
+from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
+from dreamer_exp.dreamer.fast.rssm import State
+from dreamer_exp.dreamer.fast.update import Update
+from dreamer_exp.dreamer.fast.watch import batch_of, tensors
+
+ACTIONS = 2
+RUNGS = ("eager", "graph", "fused")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is timed."""
+
+    size: str
+    batch: int
+    length: int
+    horizon: int
+    observation: int
+    device: str
+    dtype: str
+    kernels: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.batch, self.length
+
+    @property
+    def why_not_fused(self) -> str | None:
+        return why_not_fused(Algo(batch_size_B=self.batch, network=SIZES[self.size]))
+
+
+class FastSide:
+    """Calling it makes one update of the fast learner and returns its seconds."""
+
+    def __init__(self, work: Work, rung: str) -> None:
+        self.work, self.device, self.size = work, torch.device(work.device), SIZES[work.size]
+        self.update: Any = on_rung(rung, plain_update(work))
+
+    def __call__(self) -> float:
+        batch = staged(fast_batch(self.work, self.size), self.device)
+        return timed(lambda: self.update(to(batch, self.device)), self.work.device)
+
+
+def plain_update(work: Work) -> Update:
+    """The eager rung's update of a fresh network."""
+    torch.manual_seed(0)
+    device = torch.device(work.device)
+    agent = Agent(SIZES[work.size], work.observation, ActionKind(ACTIONS, discrete=False)).to(device)
+    return Update(
+        agent=agent,
+        optimizer=LaProp([parameter for parameter in agent.parameters() if parameter.requires_grad]),
+        returns=ReturnRange(torch.zeros((), device=device), torch.zeros((), device=device)),
+        config=LossConfig(horizon_H=work.horizon),
+        generator=torch.Generator(device).manual_seed(0),
+        bfloat16=work.dtype == "bfloat16",
+    )
+
+
+def on_rung(rung: str, update: Update) -> Any:
+    if rung == "graph":
+        from dreamer_exp.dreamer.fast.graph import GraphedUpdate
+
+        return GraphedUpdate(update)
+    if rung == "fused":
+        from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
+
+        return FusedUpdate(update)
+    return update
+
+
+def fast_batch(work: Work, size: NetworkSize) -> Batch:
+    numbers = random_numbers(work)
+    classes = torch.randint(size.classes, (work.batch, size.stoch))
+    latent = torch.nn.functional.one_hot(classes, size.classes).flatten(1).float()
+    return Batch(
+        observation=torch.from_numpy(numbers["obs"]),
+        action=torch.from_numpy(numbers["actions"]),
+        previous_action=torch.rand(work.batch, ACTIONS) * 2 - 1,
+        reward=torch.from_numpy(numbers["rewards"]),
+        is_first=torch.from_numpy(numbers["is_first"]),
+        is_last=torch.from_numpy(numbers["is_last"]),
+        is_terminal=torch.from_numpy(numbers["is_terminated"]),
+        carry=State(torch.tanh(torch.randn(work.batch, size.deter)), latent),
+    )
+
+
+def staged(batch: Batch, device: torch.device) -> Batch:
+    """The batch where the replay would hold it for this device."""
+    pinned = device.type == "cuda"
+    return batch_of({name: tensor.pin_memory() if pinned else tensor for name, tensor in tensors(batch).items()})
+
+
+def to(batch: Batch, device: torch.device) -> Batch:
+    return batch_of({name: tensor.to(device, non_blocking=True) for name, tensor in tensors(batch).items()})
+
+
+def rllib_side(work: Work) -> Callable[[], float]:
+    """The same for RLlib's own DreamerV3 learner, as `algo.train()` calls it."""
+    import gymnasium
+    from ray.rllib.algorithms.dreamerv3 import DreamerV3Config
+    from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
+    from ray.rllib.policy.sample_batch import SampleBatch
+    from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+
+    spaces = (
+        gymnasium.spaces.Box(-np.inf, np.inf, (work.observation,), np.float32),
+        gymnasium.spaces.Box(-1.0, 1.0, (ACTIONS,), np.float32),
+    )
+    config = DreamerV3Config().framework("torch").debugging(seed=0, log_level="CRITICAL")
+    config.training(
+        model_size="XS", batch_size_B=work.batch, batch_length_T=work.length, horizon_H=work.horizon
+    ).learners(num_learners=0, num_gpus_per_learner=1 if work.device == "cuda" else 0)
+    names = ("default_policy", INPUT_ENV_SPACES, INPUT_ENV_SINGLE_SPACES)
+    learner = config.build_learner_group(spaces=dict.fromkeys(names, spaces))
+
+    def once() -> float:
+        batch = SampleBatch(random_numbers(work)).as_multi_agent()
+        return timed(lambda: learner.update(batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: 0}), work.device)
+
+    return once
+
+
+def random_numbers(work: Work) -> dict[str, np.ndarray]:
+    """A batch by RLlib's names, (B, T, ...) float32: every sequence begins an episode, none ends."""
+    rng = np.random.default_rng()
+    starts = np.zeros(work.shape, np.float32)
+    starts[:, 0] = 1.0
+    return {
+        "obs": rng.standard_normal((*work.shape, work.observation), np.float32),
+        "actions": rng.uniform(-1, 1, (*work.shape, ACTIONS)).astype(np.float32),
+        "rewards": rng.standard_normal(work.shape, np.float32),
+        "is_first": starts,
+        "is_last": np.zeros(work.shape, np.float32),
+        "is_terminated": np.zeros(work.shape, np.float32),
+    }
+
+
+def timed(update: Callable[[], Any], device: str) -> float:
+    synchronise(device)
+    started = time.perf_counter()
+    update()
+    synchronise(device)
+    return time.perf_counter() - started
+
+
+def synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,39 @@
+"""The highest rung of `algo.kernels`: which experiments the fused kernels fit, told before anything is built."""
+
+from dreamer_exp.config.experiment import Algo
+
+TILE = 16  # rows of the smallest product on tensor cores
+ROWS = 64  # sequences that the scans over time hold
+DETER, BLOCK = 3072, 384  # recurrent units, and those in one block, whose weights a scan's programs share
+WIDTH = 512  # units of a layer, which one program normalises
+CLASSES = 32  # of a categorical, which one program samples
+
+
+def why_not_fused(algo: Algo) -> str | None:
+    """The first value that `kernels=fused` doesn't take, and what it takes; None where all of them fit.
+
+    The learner knows more (the action space, Triton, the GPU itself), and may take `graph` for that.
+    """
+    network = algo.network
+    if network is None:
+        return "algo.learner=rllib computes its updates otherwise"
+    block, layer = network.deter // network.blocks, f"a multiple of {2 * TILE} up to {WIDTH}"
+    of_blocks = f"algo.network.deter={network.deter} in algo.network.blocks={network.blocks} blocks of {block}"
+    latent = f"algo.network.stoch={network.stoch} x algo.network.classes={network.classes}"
+    batch = algo.batch_size_B
+    conditions = (
+        (_fits(batch, TILE, ROWS), f"algo.batch_size_B={batch}", f"a multiple of {TILE} up to {ROWS}"),
+        (network.deter <= DETER, f"algo.network.deter={network.deter}", f"up to {DETER}"),
+        (_fits(block, TILE, BLOCK), of_blocks, f"blocks of a multiple of {TILE} up to {BLOCK}"),
+        (_fits(network.hidden, 2 * TILE, WIDTH), f"algo.network.hidden={network.hidden}", layer),
+        (_fits(network.units, 2 * TILE, WIDTH), f"algo.network.units={network.units}", layer),
+        (network.classes <= CLASSES, f"algo.network.classes={network.classes}", f"up to {CLASSES}"),
+        (network.latent % TILE == 0, latent, f"a product that is a multiple of {TILE}"),
+        (network.posterior_layers == 1, f"algo.network.posterior_layers={network.posterior_layers}", "1"),
+        (algo.train_actor, f"algo.train_actor={algo.train_actor}", "True"),  # with which goes train_critic=True
+    )
+    return next((f"{value}, where fused takes {taken}" for fits, value, taken in conditions if not fits), None)
+
+
+def _fits(size: int, multiple: int, most: int) -> bool:
+    return size % multiple == 0 and size <= most

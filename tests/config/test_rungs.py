@@ -1,0 +1,67 @@
+"""What the fused kernels take, value by value."""
+
+import pytest
+from composing import loaded
+
+from dreamer_exp.config.experiment import Algo
+from dreamer_exp.config.rungs import why_not_fused
+from tests.experiments import machine
+
+
+def algo(*words: str) -> Algo:
+    return loaded(*words, on=machine(cpus=64, gpus=1)).algo
+
+
+@pytest.mark.parametrize("size", ["nano", "XS", "1M", "12M", "25M"])
+@pytest.mark.parametrize("batch", [16, 32, 48, 64])
+def test_small_sizes_fit_at_every_batch_in_tiles(size: str, batch: int) -> None:
+    assert why_not_fused(algo(f"algo.model_size={size}", f"algo.batch_size_B={batch}")) is None
+
+
+@pytest.mark.parametrize(
+    "words", [("algo.batch_length_T=2", "algo.horizon_H=1"), ("algo.batch_length_T=129", "algo.horizon_H=33")]
+)
+def test_lengths_and_horizons_all_fit(words: tuple[str, ...]) -> None:
+    assert why_not_fused(algo(*words)) is None
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_precisions_all_fit(precision: str) -> None:
+    assert why_not_fused(algo(f"algo.precision={precision}")) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("algo.batch_size_B=8",), "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"),
+        (("algo.batch_size_B=80",), "algo.batch_size_B=80, where fused takes a multiple of 16 up to 64"),
+        (("algo.model_size=50M",), "algo.network.deter=4096, where fused takes up to 3072"),
+        (
+            ("algo.network.deter=320",),
+            "algo.network.deter=320 in algo.network.blocks=8 blocks of 40, where fused takes blocks of a multiple of "
+            "16 up to 384",
+        ),
+        (
+            ("algo.network.deter=1024", "algo.network.blocks=2"),
+            "algo.network.deter=1024 in algo.network.blocks=2 blocks of 512, where fused takes blocks of a multiple of "
+            "16 up to 384",
+        ),
+        (("algo.network.hidden=48",), "algo.network.hidden=48, where fused takes a multiple of 32 up to 512"),
+        (("algo.network.hidden=544",), "algo.network.hidden=544, where fused takes a multiple of 32 up to 512"),
+        (("algo.network.units=48",), "algo.network.units=48, where fused takes a multiple of 32 up to 512"),
+        (("algo.network.classes=33",), "algo.network.classes=33, where fused takes up to 32"),
+        (
+            ("algo.network.stoch=3", "algo.network.classes=8"),
+            "algo.network.stoch=3 x algo.network.classes=8, where fused takes a product that is a multiple of 16",
+        ),
+        (("algo.network.posterior_layers=2",), "algo.network.posterior_layers=2, where fused takes 1"),
+        (("algo.train_actor=false",), "algo.train_actor=False, where fused takes True"),
+        (("algo.learner=rllib",), "algo.learner=rllib computes its updates otherwise"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_what_does(words: tuple[str, ...], why: str) -> None:
+    assert why_not_fused(algo(*words)) == why
+
+
+def test_classes_need_be_no_power_of_two() -> None:
+    assert why_not_fused(algo("algo.network.classes=24")) is None

@@ -17,7 +17,7 @@ from dreamer_exp.runs.directory import write_text
 
 PATCH_BYTES = 2**20  # of uncommitted changes that are kept
 PACKAGE = Path(__file__).resolve().parents[1]
-PACKAGES = ("ray", "torch", "gymnasium", "numpy", "hydra-core", "omegaconf", "navground", "wandb", "robot-sf")
+PACKAGES = ("ray", "torch", "triton", "gymnasium", "numpy", "hydra-core", "omegaconf", "navground", "wandb", "robot-sf")
 
 
 def collect(machine: Machine) -> dict[str, Any]:

@@ -1,0 +1,186 @@
+"""The imagination of the actor and critic's update: steps from N start states on, without gradient.
+
+A step is three matrix products and three kernels (dream_kernels.py); every further layer of the actor or the prior
+adds a product and a norm. The maths is rssm.Dream's and losses.imagine's.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import triton
+from torch import Tensor, nn
+
+from dreamer_exp.dreamer.fast.actor import MAX_STD, MIN_STD
+from dreamer_exp.dreamer.fast.agent import Agent
+from dreamer_exp.dreamer.fast.fused.dream_kernels import act_and_units_kernel, draw_kernel, gru_kernel
+from dreamer_exp.dreamer.fast.fused.flat import Leaf
+from dreamer_exp.dreamer.fast.fused.norm import norm_silu
+from dreamer_exp.dreamer.fast.layers import RMS_EPSILON, Linear, Mlp, NormSiLU
+from dreamer_exp.dreamer.fast.maths import UNIMIX
+from dreamer_exp.dreamer.fast.products import Precision, mm
+
+ROW_TILE = 16  # rows a program; tl.dot's least
+REDUCED_BYTES = 128  # of an operand's row that a program multiplies at once
+GATE_TILE = 64  # units of a block whose gates a program computes
+CLASS_TILE = 64  # logits that a program draws from, whole categoricals
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Linear, RMSNorm, SiLU: weight (O, I) as operand, bias and scale (O,) float32."""
+
+    weight: Tensor
+    bias: Tensor
+    scale: Tensor
+
+
+class Dream:
+    """H imagined steps of N rows. The caller writes step 0 of `features` and `deter`; `run` writes the rest.
+
+    features (H+1, N, F): deter and one-hot latent, operands. deter (H+1, N, D): float32. actions (H, N, A): float32,
+    as ActionKind.sample gives them. actor_first (H, N, U): the actor's first layer's product without bias, float32, a
+    slice of wider rows.
+    """
+
+    def __init__(
+        self, agent: Agent, leaf: Callable[[nn.Parameter], Leaf], precision: Precision, rows: int, horizon: int
+    ) -> None:
+        size, kind, rssm = agent.size, agent.action, agent.rssm
+        self.size, self.kind, self.dot, self.rows, self.horizon = size, kind, precision.dot, rows, horizon
+        self._leaf, operand, device = leaf, precision.operand, agent.bins.device
+
+        def buffer(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        self.features = buffer(horizon + 1, rows, size.feature, dtype=operand)
+        self.deter = buffer(horizon + 1, rows, size.deter)
+        self.actions = buffer(horizon, rows, kind.size)
+        self._first = buffer(horizon, rows, size.units + 2 * size.hidden)  # of the actor, of deter, of the latent
+        self.actor_first = self._first[..., : size.units]
+        self._core_input = buffer(rows, size.deter + 3 * size.hidden, dtype=operand)
+        self._core_pre = buffer(rows, size.deter)
+        self._actor_hidden, self._actor_pre = buffer(rows, size.units, dtype=operand), buffer(rows, size.units)
+        self._prior_hidden, self._prior_pre = buffer(rows, size.hidden, dtype=operand), buffer(rows, size.hidden)
+
+        self._actor, self._actor_out = self._layers(agent.actor)
+        self._prior, self._prior_out = self._layers(rssm.prior_net)
+        (self._from_deter,), _ = self._layers(rssm.from_deter)
+        (self._from_stoch,), _ = self._layers(rssm.from_stoch)
+        (self._from_action,), _ = self._layers(rssm.from_action)
+        self._core_bias, self._core_scale = leaf(rssm.core.bias).value, leaf(rssm.core_norm.scale).value
+        self._gates, self._gates_bias = leaf(rssm.gates.weight).low, leaf(rssm.gates.bias).value
+
+        self._first_weight = buffer(size.units + 2 * size.hidden, size.feature, dtype=operand)
+        self._core_weight = buffer(size.deter + 3 * size.hidden, size.deter, dtype=operand)
+        self._merged = self._merges(leaf(rssm.core.weight).low)
+
+    def _layers(self, mlp: Mlp) -> tuple[list[_Layer], tuple[Tensor, Tensor] | None]:
+        """An MLP's hidden layers, and the weight and bias of its output layer if it has one."""
+        modules = list(mlp)
+        hidden = [
+            _Layer(*self._linear(linear), self._leaf(norm.scale).value)
+            for linear, norm in pairwise(modules)
+            if isinstance(linear, Linear) and isinstance(norm, NormSiLU)
+        ]
+        return hidden, self._linear(modules[-1]) if isinstance(modules[-1], Linear) else None
+
+    def _linear(self, linear: Linear) -> tuple[Tensor, Tensor]:
+        return self._leaf(linear.weight).low, self._leaf(linear.bias).value
+
+    def _merges(self, core: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Which parts of the merged weights are copies of which weights; the rest of them stays zero."""
+        size, first = self.size, self._first_weight
+        of_actor, of_deter, of_stoch = first.split([size.units, size.hidden, size.hidden])
+        own, shared = core.split([core.shape[-1], 3 * size.hidden], 1)  # (G, K, K) and (G, 3 H, K)
+        to_own, to_shared = self._core_weight.unflatten(1, (size.blocks, -1)).split([size.deter, 3 * size.hidden])
+        diagonal = to_own.unflatten(0, (size.blocks, -1)).diagonal(dim1=0, dim2=2).movedim(-1, 0)
+        return [
+            (of_actor, self._actor[0].weight),
+            (of_deter[:, : size.deter], self._from_deter.weight),
+            (of_stoch[:, size.deter :], self._from_stoch.weight),
+            (diagonal, own),
+            (to_shared, shared.transpose(0, 1)),
+        ]
+
+    @torch.no_grad()
+    def prepare(self) -> None:
+        """Takes over the weights as they are now; five launches."""
+        for merged, weight in self._merged:
+            merged.copy_(weight)
+
+    @torch.no_grad()
+    def run(self, prior_noise: Tensor, action_noise: Tensor) -> None:
+        """All steps, with noise (H, N, S) in [0, 1) and (H, N, noise), contiguous, as in losses.Noise."""
+        deter = self.size.deter
+        self._core_input[:, :deter].copy_(self.features[0, :, :deter])
+        for step in range(self.horizon):
+            first, feature = self._first[step], self.features[step + 1]
+            mm(self.features[step], self._first_weight.t(), out=first)
+            actor_pre = first[:, : self.size.units]
+            actor_pre = _deeper(self._actor, actor_pre, self._actor_hidden, self._actor_pre)
+            self._act_and_units(actor_pre, first, action_noise[step], self.actions[step])
+            mm(self._core_input, self._core_weight, out=self._core_pre)
+            self._gru(self.deter[step], self.deter[step + 1], feature)
+            mm(feature[:, :deter], self._prior[0].weight.t(), out=self._prior_pre)
+            prior_pre = _deeper(self._prior, self._prior_pre, self._prior_hidden, self._prior_pre)
+            self._draw(prior_pre, prior_noise[step], feature)
+
+    def _act_and_units(self, actor_pre: Tensor, first: Tensor, noise: Tensor, action: Tensor) -> None:
+        size, kind = self.size, self.kind
+        assert self._actor_out is not None
+        last, (weight, bias) = self._actor[-1], self._actor_out
+        _, deter_pre, stoch_pre = first.split([size.units, size.hidden, size.hidden], 1)
+        from_deter, from_stoch, from_action = self._from_deter, self._from_stoch, self._from_action
+        act_and_units_kernel[triton.cdiv(self.rows, ROW_TILE), 3](
+            actor_pre, last.bias, last.scale, weight, bias, noise, action,
+            deter_pre, from_deter.bias, from_deter.scale, stoch_pre, from_stoch.bias, from_stoch.scale,
+            from_action.weight, from_action.bias, from_action.scale, self._core_input[:, size.deter :],
+            ROWS=self.rows, ACTOR_STRIDE=actor_pre.stride(0), PRE_STRIDE=first.stride(0),
+            OUT_STRIDE=self._core_input.stride(0), UNITS=size.units, HIDDEN=size.hidden,
+            HIDDEN_COLUMNS=_columns(size.hidden), ACTIONS=kind.size, DISCRETE=kind.discrete,
+            ACTION_COLUMNS=_columns(kind.size), ROW_TILE=ROW_TILE, TILE=self._tile(max(size.units, size.hidden)),
+            UNIMIX=UNIMIX, MIN_STD=MIN_STD, MAX_STD=MAX_STD, EPSILON=RMS_EPSILON, DOT=self.dot,
+            num_warps=max(4, _columns(size.hidden) // 64),  # a whole row of the action's units lies in registers
+        )  # fmt: skip
+
+    def _gru(self, deter: Tensor, next_deter: Tensor, feature: Tensor) -> None:
+        size, block = self.size, self.size.deter // self.size.blocks
+        tile = min(GATE_TILE, _columns(block))
+        gru_kernel[triton.cdiv(self.rows, ROW_TILE), size.blocks * triton.cdiv(block, tile)](
+            self._core_pre, self._core_bias, self._core_scale, self._gates, self._gates_bias,
+            deter, next_deter, feature, self._core_input,
+            ROWS=self.rows, DETER=size.deter, BLOCK=block, FEATURE_STRIDE=feature.stride(0),
+            CORE_STRIDE=self._core_input.stride(0), ROW_TILE=ROW_TILE, OUT_TILE=tile, TILE=self._tile(block),
+            EPSILON=RMS_EPSILON, DOT=self.dot,
+        )  # fmt: skip
+
+    def _draw(self, pre: Tensor, noise: Tensor, feature: Tensor) -> None:
+        size, last = self.size, self._prior[-1]
+        assert self._prior_out is not None
+        classes = triton.next_power_of_2(size.classes)
+        stoch = max(1, min(CLASS_TILE, _columns(size.latent)) // classes)
+        draw_kernel[triton.cdiv(self.rows, ROW_TILE), triton.cdiv(size.stoch, stoch)](
+            pre, last.bias, last.scale, *self._prior_out, noise, feature[:, size.deter :],
+            ROWS=self.rows, STRIDE=feature.stride(0), HIDDEN=size.hidden, STOCH=size.stoch, CLASSES=size.classes,
+            CLASS_COLUMNS=classes, STOCH_TILE=stoch, ROW_TILE=ROW_TILE, TILE=self._tile(size.hidden),
+            UNIMIX=UNIMIX, EPSILON=RMS_EPSILON, DOT=self.dot,
+        )  # fmt: skip
+
+    def _tile(self, width: int) -> int:
+        """How many of the columns that a program reduces over it takes at once."""
+        return min(REDUCED_BYTES // self.features.element_size(), _columns(width))
+
+
+def _columns(width: int) -> int:
+    """The power of two that holds so many columns, at least tl.dot's 16."""
+    return max(16, int(triton.next_power_of_2(width)))
+
+
+def _deeper(layers: Sequence[_Layer], pre: Tensor, hidden: Tensor, out: Tensor) -> Tensor:
+    """The last hidden layer's raw product (N, O) from that of the first; overwrites `hidden` and `out`."""
+    for before, layer in pairwise(layers):
+        norm_silu(pre, before.bias, before.scale, hidden)
+        pre = mm(hidden, layer.weight.t(), out=out)
+    return pre

@@ -1,0 +1,136 @@
+"""The filter's host side, forward: buffers of all T steps, and the launches of `filter_forward`."""
+
+from collections.abc import Callable
+
+import torch
+import triton
+from torch import Tensor, nn
+
+from dreamer_exp.dreamer.fast.fused.filter_forward import STAGES, filter_forward
+from dreamer_exp.dreamer.fast.fused.filter_leaves import FilterLeaves, full
+from dreamer_exp.dreamer.fast.fused.flat import Leaf
+from dreamer_exp.dreamer.fast.layers import RMS_EPSILON
+from dreamer_exp.dreamer.fast.maths import UNIMIX
+from dreamer_exp.dreamer.fast.products import Precision, mm
+from dreamer_exp.dreamer.fast.rssm import Rssm, State
+
+TILE = 16  # rows and columns of a product
+WARPS = 4
+CLASSES_A_TILE = 32  # columns of a tile of `draw`, padding included
+
+
+class Filter:
+    """Rssm.observe for B rows and T steps, of which everything is kept for the way back.
+
+    feature (T+1, B, F) operand dtype and deter (T+1, B, D) float32 begin with the carried state; probabilities
+    (T, B, S*C) float32 are the posterior's, classes (T, B, S) int32 its sample.
+
+    Args:
+        rssm: whose posterior has one hidden layer.
+        leaf: of each of its parameters.
+        precision: of products.
+        rows: B, a multiple of 16.
+        steps: T.
+        programs: of each 16 rows; all of them must be resident at once where the scan is persistent.
+        persistent: one launch for all steps, or one for every stage of every step.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self,
+        rssm: Rssm,
+        leaf: Callable[[nn.Parameter], Leaf],
+        precision: Precision,
+        rows: int,
+        steps: int,
+        programs: int = 32,
+        *,
+        persistent: bool,
+    ) -> None:
+        self.rssm, self.precision, self.persistent = rssm, precision, persistent
+        self.leaves = FilterLeaves.of(rssm, leaf)
+        self.rows, self.steps, self.programs = rows, steps, programs
+        size, device = rssm.size, rssm.core.weight.device
+
+        def low(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=precision.operand, device=device)
+
+        def single(*shape: int) -> Tensor:
+            return torch.zeros(shape, device=device)
+
+        deter, hidden, latent = size.deter, size.hidden, size.latent
+        self.feature = low(steps + 1, rows, size.feature)
+        self.deter = single(steps + 1, rows, deter)
+        self.classes = torch.zeros(steps, rows, size.stoch, dtype=torch.int32, device=device)
+        self.pre_deter, self.pre_stoch, self.pre_posterior = single(3, steps, rows, hidden)
+        self.v = single(steps, rows, deter)
+        self.squares = single(steps, rows, deter // TILE)
+        self.gates = single(steps, rows, 3 * deter)  # (G, 3, K) of each row
+        self.probabilities = single(steps, rows, latent)
+        self.table = low(latent, hidden)  # from_stoch's weight, transposed: its rows are gathered
+        self.shared = low(3, hidden, deter)  # the core's inputs that all blocks share
+        self._counters = torch.zeros(rows // TILE, dtype=torch.int32, device=device)
+
+    def prepare(self) -> None:
+        """Lays out the weights that the scan reads otherwise than they are stored; once an update."""
+        core = self.leaves.core.weight.low  # (G, K + 3 H, K)
+        self.table.copy_(self.leaves.from_stoch.weight.low.t())
+        blocks, hidden = self.rssm.size.blocks, self.rssm.size.hidden
+        shared = core[:, self.rssm.block :].transpose(0, 1)  # (3 H, G, K)
+        self.shared.view(3 * hidden, blocks, self.rssm.block).copy_(shared)
+
+    def run(self, tokens: Tensor, action_units: Tensor, carry: State, keep: Tensor, uniform: Tensor) -> None:
+        """Fills the buffers.
+
+        Args:
+            tokens: (T*B, E) operand dtype.
+            action_units: of the action that led to each step, forgotten where an episode begins (T*B, H) operand dtype.
+            carry: state before the first step (B, ...).
+            keep: 0 where an episode begins, else 1 (T, B).
+            uniform: noise (T, B, S).
+        """
+        size = self.rssm.size
+        posterior = self.leaves.posterior.weight.low
+        self.token_part = mm(tokens, posterior[:, size.deter :].t())
+        self.action_part = mm(action_units, self.shared[2])
+        self.keep = keep
+        self.deter[0].copy_(carry.deter)
+        self.feature[0, :, : size.deter].copy_(carry.deter)
+        self.feature[0, :, size.deter :].copy_(carry.stoch)
+        kept = self.feature[0] * keep[0, :, None].to(self.feature.dtype)
+        mm(kept[:, : size.deter], self.leaves.from_deter.weight.low.t(), out=self.pre_deter[0])
+        mm(kept[:, size.deter :], self.table, out=self.pre_stoch[0])
+        self._launch(uniform)
+
+    def _launch(self, uniform: Tensor) -> None:
+        if self.persistent:
+            self._counters.zero_()
+            self._stage(uniform, 0, -1)
+            return
+        for t in range(self.steps):
+            for stage in range(STAGES):
+                self._stage(uniform, t, stage)
+
+    def _stage(self, uniform: Tensor, first_step: int, stage: int) -> None:
+        rssm, size, leaves = self.rssm, self.rssm.size, self.leaves
+        filter_forward[(self.programs, self.rows // TILE)](
+            first_step, self._counters,
+            self.feature, self.deter, self.classes, self.pre_deter, self.pre_stoch, self.action_part, self.token_part,
+            self.keep, uniform, self.v, self.squares, self.gates, self.pre_posterior, self.probabilities,
+            self.table, leaves.core.weight.low, self.shared, *full(leaves.core),
+            leaves.gates.weight.low, leaves.gates.bias.value, leaves.from_deter.weight.low,
+            *full(leaves.from_deter), *full(leaves.from_stoch),
+            leaves.posterior.weight.low, *full(leaves.posterior), leaves.out.weight.low, leaves.out.bias.value,
+            STEPS=self.steps, B=self.rows, D=size.deter, K=rssm.block, KP=power_of_two(rssm.block), H=size.hidden,
+            HP=power_of_two(size.hidden), E=leaves.posterior.weight.low.shape[1] - size.deter, S=size.stoch,
+            SP=power_of_two(size.stoch), C=size.classes, CP=triton.next_power_of_2(size.classes),
+            CT=max(1, CLASSES_A_TILE // triton.next_power_of_2(size.classes)), TN=TILE,
+            NP=triton.next_power_of_2(size.deter // TILE), BK=min(512, power_of_two(size.deter)), CTAS=self.programs,
+            EPSILON=RMS_EPSILON, UNIMIX=UNIMIX, DOT=self.precision.dot, PERSISTENT=self.persistent, STAGE=stage,
+            num_warps=WARPS,
+        )  # fmt: skip
+
+
+def power_of_two(width: int) -> int:
+    """The power of two that holds it, at least the 16 that a product needs."""
+    padded: int = triton.next_power_of_2(width)
+    return max(TILE, padded)

@@ -1,0 +1,117 @@
+"""Actor and critic: losses and gradients on imagined states, and the critic's on replayed ones."""
+
+import torch
+from torch import Tensor
+
+from dreamer_exp.dreamer.fast.agent import Agent
+from dreamer_exp.dreamer.fast.fused.dream import Dream
+from dreamer_exp.dreamer.fast.fused.flat import Flat
+from dreamer_exp.dreamer.fast.fused.perceptron import Perceptron, Trace, aligned
+from dreamer_exp.dreamer.fast.fused.policy_gradient import actor_gradient
+from dreamer_exp.dreamer.fast.fused.returns import imagined_returns, replayed_returns
+from dreamer_exp.dreamer.fast.fused.two_hot import two_hot_loss, two_hot_mean
+from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
+from dreamer_exp.dreamer.fast.products import Precision, mm
+
+
+class Behaviour:
+    """losses.behaviour_losses and replay_value_loss, of N = T*B start states, and the gradients of actor and critic."""
+
+    def __init__(  # noqa: PLR0917
+        self,
+        agent: Agent,
+        flat: Flat,
+        returns: ReturnRange,
+        config: LossConfig,
+        precision: Precision,
+        shape: tuple[int, int],
+    ) -> None:
+        self.agent, self.returns, self.config, self.shape = agent, returns, config, shape
+        self.reward, self.cont, self.actor, self.critic, self.slow = (
+            Perceptron.of(head, flat.leaf, precision)
+            for head in (agent.reward, agent.cont, agent.actor, agent.critic, agent.slow_critic)
+        )
+        self._first = flat.joined([head.first.weight for head in (agent.reward, agent.cont, agent.critic)])
+        self._slow_first = flat.leaf(agent.slow_critic.first.weight)
+        rows, steps = shape
+        imagined, device, operand = config.horizon_H * rows * steps, agent.bins.device, precision.operand
+        self._d_actor = aligned(imagined, agent.action.outputs, operand, device)
+        self._d_critic = aligned(imagined, len(agent.bins), operand, device)
+        self._d_replayed = aligned(rows * steps, len(agent.bins), operand, device)
+        self._replayed = torch.zeros(steps, rows, device=device)  # returns, but for the last step
+        self._replay_weight = torch.zeros(steps, rows, device=device)
+
+    def __call__(self, dream: Dream, batch: Batch, d_first: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses and figures by name; d_first (N, U) takes the gradient of the critic's first product of the replay."""
+        agent, config = self.agent, self.config
+        horizon, rows = dream.actions.shape[:2]
+        features = dream.features.flatten(0, 1)
+        taught = features[: horizon * rows]
+        reward, cont, critic = (
+            head.run(part)
+            for head, part in zip(
+                (self.reward, self.cont, self.critic),
+                mm(features, self._first.low.t()).split(agent.size.units, 1),
+                strict=True,
+            )
+        )
+        slow = self.slow.run(mm(taught, self._slow_first.low.t()))
+        value = two_hot_mean(critic.output, _bias(self.critic), agent.bins).view(-1, rows)
+        returns, weight = imagined_returns(
+            two_hot_mean(reward.output, _bias(self.reward), agent.bins).view(-1, rows), cont.output, _bias(self.cont),
+            value, config.gae_lambda,
+        )  # fmt: skip
+        slow_value = two_hot_mean(slow.output, _bias(self.slow), agent.bins)
+        critic = critic.rows(horizon * rows)
+        replay_loss = self._replay(critic.rows(rows), batch, returns[0], slow_value[:rows], d_first)
+        critic_loss = self._critic(critic, taught, returns, slow_value, weight)
+        scale = self.returns.update(returns, config.return_rate)
+        advantage = (returns - value[:-1]) / scale
+        actor = self.actor.run(dream.actor_first.flatten(0, 1))
+        loss, entropy = actor_gradient(
+            agent.action, actor.output, _bias(self.actor), dream.actions.flatten(0, 1), advantage.view(-1),
+            weight.view(-1), config.entropy_scale, self._d_actor,
+        )  # fmt: skip
+        self.actor.learn(actor, self._d_actor, taught)
+        figures = {
+            "entropy": entropy.mean(),
+            "return_scale": scale,
+            "return_low": self.returns.low.clone(),
+            "return_high": self.returns.high.clone(),
+            "advantage": advantage.abs().mean(),
+        }
+        return {"actor": loss.mean(), "critic": critic_loss, "replay_critic": replay_loss}, figures
+
+    def _replay(self, critic: Trace, batch: Batch, bootstrap: Tensor, slow_value: Tensor, d_first: Tensor) -> Tensor:
+        """The loss on replayed states; leaves the logits' gradient in _d_replayed, that of the product in d_first."""
+        config, (rows, steps) = self.config, self.shape
+        replayed_returns(
+            batch.is_last, batch.is_terminal, batch.reward, bootstrap.view(steps, rows).t(), config.gamma,
+            config.gae_lambda, out=self._replayed[:-1].t(),
+        )  # fmt: skip
+        torch.sub(1.0, batch.is_last.t()[:-1], out=self._replay_weight[:-1])
+        share = config.replay_value_scale / (rows * (steps - 1))
+        losses = two_hot_loss(
+            critic.output, _bias(self.critic), self.agent.bins, [self._replayed.view(-1), slow_value],
+            [share, share * config.slow_regulariser], self._replay_weight.view(-1), self._d_replayed,
+        )  # fmt: skip
+        self.critic.pull(critic, self._d_replayed, d_first)
+        total = losses[:, 0] + config.slow_regulariser * losses[:, 1]
+        return (self._replay_weight.view(-1) * total).sum() / (rows * (steps - 1))
+
+    def _critic(self, critic: Trace, taught: Tensor, returns: Tensor, slow_value: Tensor, weight: Tensor) -> Tensor:
+        """The loss on imagined states; the critic learns from both losses, whose first rows are the same states."""
+        config, rows = self.config, len(taught)
+        losses = two_hot_loss(
+            critic.output, _bias(self.critic), self.agent.bins, [returns.view(-1), slow_value],
+            [1.0 / rows, config.slow_regulariser / rows], weight.view(-1), self._d_critic,
+        )  # fmt: skip
+        self._d_critic[: len(self._d_replayed)] += self._d_replayed
+        self.critic.learn(critic, self._d_critic, taught)
+        total = losses[:, 0] + config.slow_regulariser * losses[:, 1]
+        return (weight.view(-1) * total).mean()
+
+
+def _bias(head: Perceptron) -> Tensor:
+    assert head.output is not None
+    return head.output.bias.value

@@ -13,9 +13,11 @@ from dreamer_exp.config.rungs import why_not_fused
 from dreamer_exp.config.sizes import SIZES, NetworkSize
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
+from dreamer_exp.dreamer.fast.graph import GraphedUpdate
 from dreamer_exp.dreamer.fast.laprop import LaProp
 from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.dreamer.fast.rssm import State
+from dreamer_exp.dreamer.fast.rung import on_rung
 from dreamer_exp.dreamer.fast.update import Update
 from dreamer_exp.dreamer.fast.watch import batch_of, tensors
 
@@ -42,7 +44,7 @@ class Work:
 
     @property
     def why_not_fused(self) -> str | None:
-        return why_not_fused(Algo(batch_size_B=self.batch, network=SIZES[self.size]))
+        return why_not_fused(Algo(batch_size_B=self.batch, precision=self.dtype, network=SIZES[self.size]))
 
 
 class FastSide:
@@ -50,11 +52,25 @@ class FastSide:
 
     def __init__(self, work: Work, rung: str) -> None:
         self.work, self.device, self.size = work, torch.device(work.device), SIZES[work.size]
-        self.update: Any = on_rung(rung, plain_update(work))
+        self.update, name, why = on_rung(plain_update(work), rung, work.dtype, work.shape)
+        if name != rung:
+            raise SystemExit(f"{rung}: {why}")
 
     def __call__(self) -> float:
-        batch = staged(fast_batch(self.work, self.size), self.device)
+        batch = self._batch()
         return timed(lambda: self.update(to(batch, self.device)), self.work.device)
+
+    def parts(self) -> dict[str, float]:
+        """Of the fused rung, milliseconds by part."""
+        from dreamer_exp.dreamer.fast.fused.parts import parts
+        from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
+
+        if not isinstance(self.update, GraphedUpdate) or not isinstance(self.update.update, FusedUpdate):
+            return {}
+        return parts(self.update.update, to(self._batch(), self.device))
+
+    def _batch(self) -> Batch:
+        return staged(fast_batch(self.work, self.size), self.device)
 
 
 def plain_update(work: Work) -> Update:
@@ -70,18 +86,6 @@ def plain_update(work: Work) -> Update:
         generator=torch.Generator(device).manual_seed(0),
         bfloat16=work.dtype == "bfloat16",
     )
-
-
-def on_rung(rung: str, update: Update) -> Any:
-    if rung == "graph":
-        from dreamer_exp.dreamer.fast.graph import GraphedUpdate
-
-        return GraphedUpdate(update)
-    if rung == "fused":
-        from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
-
-        return FusedUpdate(update)
-    return update
 
 
 def fast_batch(work: Work, size: NetworkSize) -> Batch:

@@ -93,7 +93,7 @@ def measure(work: Work, repeats: int, *, against_rllib: bool) -> dict[str, Any]:
         "startup_s": round(startup, 2),
         "launches": launches,
         "gpu_bytes": gpu_bytes,
-        "parts": rungs["fused"].update.parts() if "fused" in rungs else {},
+        "parts": rungs["fused"].parts() if "fused" in rungs else {},
         **vars(work),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

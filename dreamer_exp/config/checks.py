@@ -102,8 +102,6 @@ def check_learner(algo: AlgoConfig) -> None:
             f"algo.model_size={algo.model_size!r} is none of algo.learner={algo.learner}'s sizes: {', '.join(sizes)}; "
             f"take one of these, or algo.learner={other}."
         )
-    if algo.kernels == "fused":
-        raise UserError("algo.kernels='fused' is not built yet: use auto, graph (on a GPU) or eager.")
     ignored = next(_ignored(algo), None)
     if ignored is not None:
         name, value = ignored
@@ -179,7 +177,8 @@ def _check_fast(experiment: Experiment) -> None:
     if network.deter % network.blocks:
         raise UserError(f"algo.network.blocks={network.blocks} has to divide algo.network.deter={network.deter}.")
     on_gpu = hardware.num_gpus_per_learner > 0
-    for name, value in (("kernels", "graph"), ("precision", "tf32"), ("replay_device", "cuda")):
+    of_gpu = (("kernels", "graph"), ("kernels", "fused"), ("precision", "tf32"), ("replay_device", "cuda"))
+    for name, value in of_gpu:
         if getattr(algo, name) == value and not on_gpu:
             raise UserError(f"algo.{name}={value} needs a learner on a GPU: use hardware=cuda, or leave it at auto.")
 

@@ -11,6 +11,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import unchecked
 from dreamer_exp.hardware import Machine
+from dreamer_exp.runs.computing import computing, why_graph
 from dreamer_exp.runs.forecast import Forecast, forecast, gibibytes, host_bytes, parameters, replay_room
 
 
@@ -74,13 +75,8 @@ def learner_text(experiment: Experiment, contract: ObservationContract) -> str:
     count = parameters(experiment, contract)
     counted = "" if count is None else f" ({millions(count)} parameters)"
     device = f"{gpus} GPU(s)" if gpus else "CPU"
-    return f"{device}, {algo.learner} learner{computing(experiment)}, size {algo.model_size}{counted}"
-
-
-def computing(experiment: Experiment) -> str:
-    """The fast learner's kernels and precision, in brackets; RLlib's has no choice of them."""
-    algo = experiment.algo
-    return f" (kernels {algo.kernels}, precision {algo.precision})" if algo.learner == "fast" else ""
+    why = f"; not fused: {reason}" if (reason := why_graph(algo)) else ""
+    return f"{device}, {algo.learner} learner{computing(algo)}, size {algo.model_size}{counted}{why}"
 
 
 def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:

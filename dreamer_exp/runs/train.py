@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,18 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
 from dreamer_exp.dreamer.build import build_algorithm, learner_devices
 from dreamer_exp.dreamer.cluster import ray_session
+from dreamer_exp.dreamer.fast.algorithm import FastDreamerV3
 from dreamer_exp.dreamer.nonfinite import NonFiniteLoss, NonFiniteUpdate
 from dreamer_exp.dreamer.policy_file import load_policy
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.hardware import Machine
 from dreamer_exp.runs import provenance, report, resumption
 from dreamer_exp.runs.checkpoints import CheckpointStore
+from dreamer_exp.runs.computing import computing, why_graph
 from dreamer_exp.runs.counters import Counters
 from dreamer_exp.runs.diagnostics import write_diagnostics
 from dreamer_exp.runs.directory import RunDirectory, write_json, write_text
-from dreamer_exp.runs.dry_run import computing, warnings
+from dreamer_exp.runs.dry_run import warnings
 from dreamer_exp.runs.evaluation import Stopped
 from dreamer_exp.runs.examiner import Examiner
 from dreamer_exp.runs.forecast import forecast
@@ -205,16 +208,23 @@ class Run:
             log.warning("report/imagination.png could not be drawn: %s", problem)
 
     def introduce(self, algorithm: LoopedDreamerV3) -> None:
-        """Says where the run is, and on what its learner really sits."""
-        devices = ", ".join(learner_devices(algorithm))
-        self.provenance["learner_devices"] = devices.split(", ")
-        write_json(self.directory.provenance, self.provenance)
+        """Says where the run is, on what its learner really sits, and how it really computes."""
+        devices, why = learner_devices(algorithm), ""
         hardware, algo = self.experiment.hardware, self.experiment.algo
+        self.provenance["learner_devices"] = devices
+        if isinstance(algorithm, FastDreamerV3):
+            kernels, of_learner = algorithm.rung
+            algo = replace(algo, kernels=kernels)
+            why = why_graph(algo, of_learner)
+            self.provenance |= {"kernels": kernels, "why_graph": why}
+        write_json(self.directory.provenance, self.provenance)
         self.say_line(
-            f"{self.directory.root.name}: {self.experiment.env.name}, {algo.learner} learner on {devices}"
-            f"{computing(self.experiment)}, size {algo.model_size}, {hardware.num_env_runners} env runners, "
+            f"{self.directory.root.name}: {self.experiment.env.name}, {algo.learner} learner on {', '.join(devices)}"
+            f"{computing(algo)}, size {algo.model_size}, {hardware.num_env_runners} env runners, "
             f"{self.contract.size} floats observed"
         )
+        if why:
+            self.say_line(f"updates run as one CUDA graph (kernels=graph): {why}")
 
     def say_resumed(self, kept: Kept, dropped: int) -> None:
         """From where the run goes on, and with which changes."""

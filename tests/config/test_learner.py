@@ -170,9 +170,9 @@ def computing(*words: str, on: Machine) -> tuple[str, str, str, bool]:
     ("words", "on", "becomes"),
     [
         ((), CPUS, ("eager", "float32", "cpu", False)),
-        ((), GPU, ("graph", "tf32", "auto", True)),
+        ((), GPU, ("fused", "tf32", "auto", True)),
         (("hardware=cpu",), GPU, ("eager", "float32", "cpu", False)),
-        (("hardware.num_env_runners=0",), GPU, ("graph", "tf32", "auto", False)),
+        (("hardware.num_env_runners=0",), GPU, ("fused", "tf32", "auto", False)),
         ((RLLIB,), CPUS, ("eager", "float32", "cpu", False)),
         ((RLLIB,), GPU, ("eager", "float32", "cpu", False)),
     ],
@@ -188,12 +188,14 @@ def test_auto_becomes_what_learner_and_machine_allow(
     ("word", "becomes"),
     [
         ("algo.kernels=eager", ("eager", "tf32", "auto", True)),
+        ("algo.kernels=graph", ("graph", "tf32", "auto", True)),
+        ("algo.kernels=fused", ("fused", "tf32", "auto", True)),
         ("algo.precision=float32", ("graph", "float32", "auto", True)),
-        ("algo.precision=tf32", ("graph", "tf32", "auto", True)),
-        ("algo.precision=bfloat16", ("graph", "bfloat16", "auto", True)),
-        ("algo.replay_device=cpu", ("graph", "tf32", "cpu", True)),
-        ("algo.replay_device=cuda", ("graph", "tf32", "cuda", True)),
-        ("hardware.overlap_sampling=never", ("graph", "tf32", "auto", False)),
+        ("algo.precision=tf32", ("fused", "tf32", "auto", True)),
+        ("algo.precision=bfloat16", ("fused", "bfloat16", "auto", True)),
+        ("algo.replay_device=cpu", ("fused", "tf32", "cpu", True)),
+        ("algo.replay_device=cuda", ("fused", "tf32", "cuda", True)),
+        ("hardware.overlap_sampling=never", ("fused", "tf32", "auto", False)),
     ],
 )
 def test_a_word_that_is_given_wins_over_auto(word: str, becomes: tuple[str, str, str, bool]) -> None:
@@ -215,7 +217,15 @@ def test_help_and_comment_tell_what_auto_is_on_a_gpu(name: str) -> None:
     assert ON_GPU[name] in comment[0]
 
 
-@pytest.mark.parametrize(("name", "word"), [("kernels", "graph"), ("precision", "tf32"), ("replay_device", "cuda")])
+@pytest.mark.parametrize("word", [(), ("algo.kernels=fused",)], ids=["auto", "asked for"])
+def test_what_does_not_fit_fused_becomes_graph(word: tuple[str, ...]) -> None:
+    assert loaded(*word, "algo.batch_size_B=8", on=GPU).algo.kernels == "graph"
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("kernels", "graph"), ("kernels", "fused"), ("precision", "tf32"), ("replay_device", "cuda")],
+)
 @pytest.mark.parametrize("on", [CPUS, GPU], ids=["without a GPU", "beside one"])
 def test_what_needs_a_gpu_is_refused_without_one(name: str, word: str, on: Machine) -> None:
     told = refusal("hardware=cpu", f"algo.{name}={word}", on=on)
@@ -269,13 +279,6 @@ def test_a_foreign_key_at_its_default_is_no_fault(learner: str, name: str) -> No
 @pytest.mark.parametrize(("names", "owner"), [(OF_FAST, "fast"), (OF_RLLIB, "rllib")])
 def test_help_says_whose_each_key_of_one_learner_is(names: tuple[str, ...], owner: str) -> None:
     assert [name for name in names if not HELP[f"algo.{name}"].startswith(f"{owner}: ")] == []
-
-
-@pytest.mark.parametrize("learner", ["fast", "rllib"])
-def test_fused_kernels_are_refused_with_what_there_is(learner: str) -> None:
-    told = refusal(f"algo.learner={learner}", "algo.kernels=fused", on=GPU)
-
-    assert told == "algo.kernels='fused' is not built yet: use auto, graph (on a GPU) or eager."
 
 
 def test_overlapped_sampling_is_refused_under_rllibs_learner() -> None:

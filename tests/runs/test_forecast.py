@@ -18,7 +18,7 @@ from dreamer_exp.dreamer.policy_file import build
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs.dry_run import computing, millions, plan_table, warnings
+from dreamer_exp.runs.dry_run import millions, plan_table, warnings
 from dreamer_exp.runs.forecast import (
     RLLIB_WEIGHTS,
     RUNNER_BYTES,
@@ -313,7 +313,16 @@ def plan(asked: Experiment, on: Machine) -> dict[str, str]:
 def test_the_plan_says_how_the_fast_learner_computes_and_how_large_it_is() -> None:
     rows = plan(place_replay(ON_GPU, CONTRACT, GPU), GPU)
 
-    assert rows["learner"] == "1 GPU(s), fast learner (kernels graph, precision tf32), size XS (4.3M parameters)"
+    assert rows["learner"] == "1 GPU(s), fast learner (kernels fused, precision tf32), size XS (4.3M parameters)"
+
+
+def test_the_plan_says_why_the_kernels_are_not_fused() -> None:
+    asked = place_replay(experiment("algo.batch_size_B=8", on=GPU), CONTRACT, GPU)
+
+    why = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
+    assert plan(asked, GPU)["learner"].endswith(
+        f"(kernels graph, precision tf32), size XS (4.3M parameters); not fused: {why}"
+    )
 
 
 def test_the_plan_says_of_rllibs_learner_what_there_is_to_say() -> None:
@@ -346,8 +355,3 @@ def test_the_plan_says_whether_sampling_overlaps(word: str, told: str) -> None:
 )
 def test_the_plan_says_the_gpus_memory_where_it_is_known(gpu: Machine, told: str) -> None:
     assert told in plan(experiment(), gpu)["machine"]
-
-
-def test_the_introducing_line_has_kernels_and_precision_of_the_fast_learner_alone() -> None:
-    assert computing(experiment()) == " (kernels eager, precision float32)"
-    assert computing(rllib()) == ""

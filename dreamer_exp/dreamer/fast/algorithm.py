@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,12 @@ class FastDreamerV3(LoopedDreamerV3):
     def replay_steps(self) -> int:
         """Env steps in the replay."""
         return self._steps_held
+
+    @property
+    def rung(self) -> tuple[str, str]:
+        """The `kernels` that the learner's updates really run on, and why not on those asked for, or ""."""
+        rung: tuple[str, str] = self.on_learner(attrgetter("rung"))
+        return rung
 
     def module_to_evaluate(self) -> RLModule:
         """The env runner's network, brought up to date where sampling is one iteration behind the learner."""

@@ -1,25 +1,41 @@
-"""The graph rung: a whole update captured once in a CUDA graph, then replayed with one launch."""
+"""A whole update captured once in a CUDA graph, then replayed with one launch: the graph rung's, or the fused one's."""
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from dreamer_exp.dreamer.fast.losses import Batch
 from dreamer_exp.dreamer.fast.rssm import State
-from dreamer_exp.dreamer.fast.update import Update
 from dreamer_exp.dreamer.fast.watch import batch_of, tensors
 
 EAGER_CALLS = 3  # real updates before the capture: they make the optimiser's state and the libraries' handles
 
 
+class Capturable(Protocol):
+    """An Update, or what is called like one; all of its noise is the generator's."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is."""
+
+    @property
+    def generator(self) -> torch.Generator:
+        """Of the noise."""
+
+    def __call__(self, batch: Batch) -> tuple[dict[str, Tensor], State]:
+        """The figures, each (), and the new states (B, T, ...)."""
+
+
 class GraphedUpdate:
-    """Called like the Update it wraps, with batches of one shape; what it returns lasts until the next call.
+    """Called like the update it wraps, with batches of one shape; what it returns lasts until the next call.
 
     The first calls run eagerly, so that nothing has to be undone after a warm-up. Capturing pins the memory of
     parameters and optimiser state: after loading a checkpoint, make a new one.
     """
 
-    def __init__(self, update: Update) -> None:
-        self._update = update
+    def __init__(self, update: Capturable) -> None:
+        self.update = update
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream = torch.cuda.Stream(update.device)
@@ -38,10 +54,10 @@ class GraphedUpdate:
 
     def _eagerly(self, batch: Batch) -> tuple[dict[str, Tensor], State]:
         """On the stream of the capture to come, as torch's notes on CUDA graphs ask."""
-        now = torch.cuda.current_stream(self._update.device)
+        now = torch.cuda.current_stream(self.update.device)
         self._stream.wait_stream(now)
         with torch.cuda.stream(self._stream):
-            outputs = self._update(batch)
+            outputs = self.update(batch)
         now.wait_stream(self._stream)
         return outputs
 
@@ -49,8 +65,8 @@ class GraphedUpdate:
         held = {name: tensor.clone() for name, tensor in tensors(batch).items()}
         self._inputs = list(held.values())
         graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self._update.generator)
-        torch.cuda.synchronize(self._update.device)
+        graph.register_generator_state(self.update.generator)
+        torch.cuda.synchronize(self.update.device)
         with torch.cuda.graph(graph, stream=self._stream):
-            self._outputs = self._update(batch_of(held))
+            self._outputs = self.update(batch_of(held))
         self._graph = graph

@@ -1,7 +1,6 @@
 """RLlib's Learner around agent, optimiser, replay and update: many updates in one call, figures read once a call."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,15 +8,13 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
-from torch import Tensor
 
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.chunks import steps_of
-from dreamer_exp.dreamer.fast.graph import GraphedUpdate
 from dreamer_exp.dreamer.fast.laprop import LaProp
-from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
+from dreamer_exp.dreamer.fast.losses import LossConfig, ReturnRange
 from dreamer_exp.dreamer.fast.replay import LatentReplay
-from dreamer_exp.dreamer.fast.rssm import State
+from dreamer_exp.dreamer.fast.rung import on_rung
 from dreamer_exp.dreamer.fast.update import Update
 from dreamer_exp.dreamer.fast.watch import FirstBroken, arrays
 from dreamer_exp.dreamer.nonfinite import NonFiniteUpdate
@@ -60,7 +57,7 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         )
         self.returns = ReturnRange(torch.zeros((), device=device), torch.zeros((), device=device))
         self.generator = torch.Generator(device).manual_seed(noise_seed(config.seed))
-        self.update_once = self._make_update()
+        self._make_update()
         self._reward_before: dict[int, float] = {}
 
     @property
@@ -154,7 +151,7 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         super().set_state(state)
         if OWN_STATE in state:
             self.set_own_state(state[OWN_STATE])
-        self.update_once = self._make_update()
+        self._make_update()
 
     def own_state(self) -> dict[str, Any]:
         """What an update depends on beside weights, optimiser and replay: the return range and the noise generator."""
@@ -170,7 +167,8 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         self.returns.high.fill_(float(state["return_high"]))
         self.generator.set_state(torch.as_tensor(state["noise"]))
 
-    def _make_update(self) -> Callable[[Batch], tuple[dict[str, Tensor], State]]:
+    def _make_update(self) -> None:
+        """Sets `update_once`, and `rung`: the `kernels` that it really is, and why not those asked for, or ""."""
         config = self.config
         losses = LossConfig(
             horizon_H=config.horizon_H,
@@ -189,7 +187,9 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             generator=self.generator,
             bfloat16=config.precision == "bfloat16",
         )
-        return GraphedUpdate(update) if config.kernels == "graph" else update
+        shape = config.batch_size_B, config.batch_length_T
+        self.update_once, *rung = on_rung(update, config.kernels, config.precision, shape)
+        self.rung = tuple(rung)
 
 
 def noise_seed(run_seed: int) -> int:

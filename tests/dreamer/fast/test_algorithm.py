@@ -20,6 +20,7 @@ from tests.experiments import nano
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
+REMOTE = ("hardware.num_cpus=2", "hardware.num_learners=1")
 TWO_RUNNERS = ("hardware.num_cpus=2", "hardware.num_env_runners=2", "hardware.num_envs_per_env_runner=2")
 
 
@@ -170,8 +171,14 @@ def test_train_actor_false_leaves_the_actor_as_it_was() -> None:
 
 
 def test_a_remote_learner_learns_the_same() -> None:
-    remote = ("hardware.num_cpus=2", "hardware.num_learners=1")
-    assert equal(after(2), after(2, *remote))
+    assert equal(after(2), after(2, *REMOTE))
+
+
+@pytest.mark.parametrize("where", [(), REMOTE], ids=["here", "remote"])
+def test_the_learner_tells_its_rung_wherever_it_is(where: tuple[str, ...]) -> None:
+    algorithm = build("algo.kernels=eager", *where)
+    assert algorithm.rung == ("eager", "")
+    algorithm.stop()
 
 
 @pytest.mark.parametrize("runners", [(), TWO_RUNNERS])

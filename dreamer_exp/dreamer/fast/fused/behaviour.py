@@ -1,5 +1,8 @@
 """Actor and critic: losses and gradients on imagined states, and the critic's on replayed ones."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -14,8 +17,23 @@ from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.dreamer.fast.products import Precision, mm
 
 
+@dataclass(frozen=True)
+class Valued:
+    """Of H+1 imagined states of N rows: the critic's trace of H, its values (H+1, N), the slow critic's (H*N,), returns
+    and weights (H, N); and the critic's loss () on the replayed states."""
+
+    critic: Trace
+    value: Tensor
+    slow_value: Tensor
+    returns: Tensor
+    weight: Tensor
+    replay_loss: Tensor
+
+
 class Behaviour:
     """losses.behaviour_losses and replay_value_loss, of N = T*B start states, and the gradients of actor and critic."""
+
+    LOSSES: ClassVar = ("actor", "critic", "replay_critic")
 
     def __init__(  # noqa: PLR0917
         self,
@@ -41,12 +59,14 @@ class Behaviour:
         self._replayed = torch.zeros(steps, rows, device=device)  # returns, but for the last step
         self._replay_weight = torch.zeros(steps, rows, device=device)
 
-    def __call__(self, dream: Dream, batch: Batch, d_first: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Losses and figures by name; d_first (N, U) takes the gradient of the critic's first product of the replay."""
-        agent, config = self.agent, self.config
+    def value(self, dream: Dream, batch: Batch, d_first: Tensor) -> Valued:
+        """What the imagined states are worth, and the critic's loss on the replayed ones, which they begin with.
+
+        d_first (N, U) takes the gradient of the critic's first product of the replay.
+        """
+        agent = self.agent
         horizon, rows = dream.actions.shape[:2]
         features = dream.features.flatten(0, 1)
-        taught = features[: horizon * rows]
         reward, cont, critic = (
             head.run(part)
             for head, part in zip(
@@ -55,22 +75,28 @@ class Behaviour:
                 strict=True,
             )
         )
-        slow = self.slow.run(mm(taught, self._slow_first.low.t()))
+        slow = self.slow.run(mm(features[: horizon * rows], self._slow_first.low.t()))
         value = two_hot_mean(critic.output, _bias(self.critic), agent.bins).view(-1, rows)
         returns, weight = imagined_returns(
             two_hot_mean(reward.output, _bias(self.reward), agent.bins).view(-1, rows), cont.output, _bias(self.cont),
-            value, config.gae_lambda,
+            value, self.config.gae_lambda,
         )  # fmt: skip
         slow_value = two_hot_mean(slow.output, _bias(self.slow), agent.bins)
         critic = critic.rows(horizon * rows)
-        replay_loss = self._replay(critic.rows(rows), batch, returns[0], slow_value[:rows], d_first)
-        critic_loss = self._critic(critic, taught, returns, slow_value, weight)
+        loss = self._replay(critic.rows(rows), batch, returns[0], slow_value[:rows], d_first)
+        return Valued(critic, value, slow_value, returns, weight, loss)
+
+    def learn(self, dream: Dream, valued: Valued) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses and figures by name; writes the gradients of actor and critic."""
+        agent, config, returns = self.agent, self.config, valued.returns
+        taught = dream.features[:-1].flatten(0, 1)
+        critic_loss = self._critic(valued, taught)
         scale = self.returns.update(returns, config.return_rate)
-        advantage = (returns - value[:-1]) / scale
+        advantage = (returns - valued.value[:-1]) / scale
         actor = self.actor.run(dream.actor_first.flatten(0, 1))
         loss, entropy = actor_gradient(
             agent.action, actor.output, _bias(self.actor), dream.actions.flatten(0, 1), advantage.view(-1),
-            weight.view(-1), config.entropy_scale, self._d_actor,
+            valued.weight.view(-1), config.entropy_scale, self._d_actor,
         )  # fmt: skip
         self.actor.learn(actor, self._d_actor, taught)
         figures = {
@@ -80,7 +106,8 @@ class Behaviour:
             "return_high": self.returns.high.clone(),
             "advantage": advantage.abs().mean(),
         }
-        return {"actor": loss.mean(), "critic": critic_loss, "replay_critic": replay_loss}, figures
+        losses = (loss.mean(), critic_loss, valued.replay_loss)
+        return dict(zip(self.LOSSES, losses, strict=True)), figures
 
     def _replay(self, critic: Trace, batch: Batch, bootstrap: Tensor, slow_value: Tensor, d_first: Tensor) -> Tensor:
         """The loss on replayed states; leaves the logits' gradient in _d_replayed, that of the product in d_first."""
@@ -99,17 +126,17 @@ class Behaviour:
         total = losses[:, 0] + config.slow_regulariser * losses[:, 1]
         return (self._replay_weight.view(-1) * total).sum() / (rows * (steps - 1))
 
-    def _critic(self, critic: Trace, taught: Tensor, returns: Tensor, slow_value: Tensor, weight: Tensor) -> Tensor:
+    def _critic(self, valued: Valued, taught: Tensor) -> Tensor:
         """The loss on imagined states; the critic learns from both losses, whose first rows are the same states."""
-        config, rows = self.config, len(taught)
+        config, rows, weight = self.config, len(taught), valued.weight.view(-1)
         losses = two_hot_loss(
-            critic.output, _bias(self.critic), self.agent.bins, [returns.view(-1), slow_value],
-            [1.0 / rows, config.slow_regulariser / rows], weight.view(-1), self._d_critic,
+            valued.critic.output, _bias(self.critic), self.agent.bins, [valued.returns.view(-1), valued.slow_value],
+            [1.0 / rows, config.slow_regulariser / rows], weight, self._d_critic,
         )  # fmt: skip
         self._d_critic[: len(self._d_replayed)] += self._d_replayed
-        self.critic.learn(critic, self._d_critic, taught)
+        self.critic.learn(valued.critic, self._d_critic, taught)
         total = losses[:, 0] + config.slow_regulariser * losses[:, 1]
-        return (weight.view(-1) * total).mean()
+        return (weight * total).mean()
 
 
 def _bias(head: Perceptron) -> Tensor:

@@ -127,6 +127,7 @@ class Filter:
             NP=triton.next_power_of_2(size.deter // TILE), BK=min(512, power_of_two(size.deter)), CTAS=self.programs,
             EPSILON=RMS_EPSILON, UNIMIX=UNIMIX, DOT=self.precision.dot, PERSISTENT=self.persistent, STAGE=stage,
             num_warps=WARPS,
+            launch_cooperative_grid=self.persistent,  # an error, not a hang, where the grid isn't resident
         )  # fmt: skip
 
 

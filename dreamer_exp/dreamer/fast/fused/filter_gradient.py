@@ -138,6 +138,7 @@ class FilterGradient:
             BK=min(512, power_of_two(size.deter)), BKL=min(512, power_of_two(size.latent)),
             BKG=min(256, power_of_two(3 * block)), CTAS=forward.programs, UNIMIX=UNIMIX,
             DOT=forward.precision.dot, PERSISTENT=forward.persistent, STAGE=stage, num_warps=WARPS,
+            launch_cooperative_grid=forward.persistent,  # an error, not a hang, where the grid isn't resident
         )  # fmt: skip
 
 

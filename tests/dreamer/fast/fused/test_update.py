@@ -1,0 +1,181 @@
+"""Whole updates on the fused rung: ten of them against the eager rung's with the same noise, and their bookkeeping."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor
+
+from dreamer_exp.dreamer.fast.actor import ActionKind
+from dreamer_exp.dreamer.fast.agent import Agent
+from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
+from dreamer_exp.dreamer.fast.graph import GraphedUpdate
+from dreamer_exp.dreamer.fast.laprop import LaProp
+from dreamer_exp.dreamer.fast.learner import PARTS
+from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, Noise, ReturnRange
+from dreamer_exp.dreamer.fast.products import Precision
+from dreamer_exp.dreamer.fast.update import Update
+from tests.dreamer.fast.fused.at import DEVICE
+from tests.dreamer.fast.fused.test_gradients import BOX, CASES, DISCRETE, SHALLOW, B, H, T, made, time_major
+
+UPDATES = 10
+CASES_HERE = CASES if torch.cuda.is_available() else {"box": CASES["box"]}  # an update takes 7 s in the interpreter
+EXACT = Precision.of("float32")
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+class Fed(FusedUpdate):
+    """With the noise that the eager rung would draw."""
+
+    def draw(self) -> Noise:
+        return time_major(self.update.draw(*self.shape))
+
+
+def make_update(agent: Agent, *, bfloat16: bool = False) -> Update:
+    groups = [
+        {"name": part, "params": [parameter for name in names for parameter in getattr(agent, name).parameters()]}
+        for part, names in PARTS.items()
+    ]
+    return Update(
+        agent=agent,
+        optimizer=LaProp(groups, lr=1e-4, warmup=5),
+        returns=ReturnRange(torch.zeros((), device=DEVICE), torch.zeros((), device=DEVICE)),
+        config=LossConfig(horizon_H=H),
+        generator=torch.Generator(DEVICE).manual_seed(3),
+        bfloat16=bfloat16,
+    )
+
+
+def fresh(kind: ActionKind = BOX) -> tuple[FusedUpdate, Batch]:
+    agent, batch, _ = made(SHALLOW, kind)
+    return FusedUpdate(make_update(agent), EXACT, (B, T), persistent=False), batch
+
+
+@torch.no_grad()
+def apart(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm().clamp(min=1e-6))
+
+
+def direction(gradient: Tensor) -> Tensor:
+    """Of a gradient, which the eager rung's step leaves clipped."""
+    return gradient / gradient.norm().clamp(min=1e-12)
+
+
+@pytest.fixture(scope="module", params=CASES_HERE.values(), ids=CASES_HERE)
+def both(request: pytest.FixtureRequest) -> tuple[FusedUpdate, Update, list[dict[str, tuple[float, float]]]]:
+    """Ten updates on each rung: both, and each update's figures, fused and eager."""
+    agent, batch, _ = made(*request.param)
+    eager = make_update(deepcopy(agent))
+    fused = Fed(make_update(agent), EXACT, (B, T), persistent=False)
+    figures = []
+    for _ in range(UPDATES):
+        (found, states), (wanted, expected) = fused(batch), eager(batch)
+        assert torch.equal(states.stoch, expected.stoch)
+        figures.append({name: (found[name].item(), figure.item()) for name, figure in wanted.items()})
+    return fused, eager, figures
+
+
+Both = tuple[FusedUpdate, Update, list[dict[str, tuple[float, float]]]]
+
+
+def named(both: Both) -> Iterator[tuple[str, torch.nn.Parameter, torch.nn.Parameter]]:
+    """Parameters of the same name, fused and eager."""
+    fused, eager, _ = both
+    of_eager = dict(eager.agent.named_parameters())
+    return ((name, parameter, of_eager[name]) for name, parameter in fused.update.agent.named_parameters())
+
+
+def test_ten_updates_have_the_figures_of_the_eager_rung(both: Both) -> None:
+    for figures in both[2]:
+        for name, (found, wanted) in figures.items():
+            assert found == pytest.approx(wanted, rel=1e-5, abs=1e-6), name
+
+
+def test_after_ten_updates_the_gradients_are_those_of_the_eager_rung(both: Both) -> None:
+    for name, parameter, other in named(both):
+        if other.grad is not None:
+            found = direction(both[0].flat.leaf(parameter).grad)
+            assert apart(found, direction(other.grad)) < 1e-5, name
+
+
+def test_after_ten_updates_the_parameters_are_those_of_the_eager_rung(both: Both) -> None:
+    for name, parameter, other in named(both):
+        assert apart(parameter, other) < 1e-6, name
+
+
+def test_the_optimisers_state_is_that_of_the_eager_rung(both: Both) -> None:
+    fused, eager, _ = both
+    for _, parameter, other in named(both):
+        if other.requires_grad:
+            found, wanted = fused.update.optimizer.state[parameter], eager.optimizer.state[other]
+            assert found["step"].item() == wanted["step"].item() == UPDATES
+            assert apart(found["momentum"], wanted["momentum"]) < 1e-3
+
+
+def test_an_update_can_be_repeated_bit_for_bit() -> None:
+    def once() -> tuple[Tensor, Tensor]:
+        update, batch = fresh(DISCRETE)
+        return torch.stack(list(update(batch)[0].values())), update.flat.values
+
+    for first, again in zip(once(), once(), strict=True):
+        assert torch.equal(first, again)
+
+
+def test_noise_has_the_shapes_that_time_comes_first_in() -> None:
+    update, _ = fresh(DISCRETE)
+    noise, stoch = update.draw(), SHALLOW.stoch
+    assert noise.posterior.shape == (T, B, stoch)
+    assert noise.prior.shape == (H, T * B, stoch)
+    assert noise.action.shape == (H, T * B, 1)
+    assert not torch.equal(noise.prior, update.draw().prior)
+
+
+def test_a_rehearsal_changes_nothing() -> None:
+    (rehearsed, batch), (plain, _) = fresh(), fresh()
+    rehearsed.rehearse()
+    found, wanted = rehearsed(batch)[0], plain(batch)[0]
+    assert {name: figure.item() for name, figure in found.items()} == {n: f.item() for n, f in wanted.items()}
+    assert torch.equal(rehearsed.flat.values, plain.flat.values)
+
+
+def test_a_checkpoint_goes_on_as_if_it_had_never_been_one() -> None:
+    first, batch = fresh()
+    first(batch)
+    held = first.update
+    agent = Agent(SHALLOW, batch.observation.shape[-1], BOX).to(DEVICE)
+    other = make_update(agent)
+    agent.load_state_dict(held.agent.state_dict())
+    other.optimizer.load_state_dict(deepcopy(held.optimizer.state_dict()))
+    other.returns.low.copy_(held.returns.low)
+    other.returns.high.copy_(held.returns.high)
+    other.generator.set_state(held.generator.get_state())
+    second = FusedUpdate(other, EXACT, (B, T), persistent=False)
+    first(batch)
+    second(batch)
+    assert torch.equal(first.flat.values, second.flat.values)
+
+
+@on_gpu  # the interpreter multiplies bfloat16 operands as if they were integers
+@pytest.mark.parametrize("kind", [BOX, DISCRETE], ids=["box", "discrete"])
+def test_bfloat16_errs_as_autocast_does(kind: ActionKind) -> None:
+    agent, batch, _ = made(SHALLOW, kind)
+    exact, cast = make_update(deepcopy(agent)), make_update(deepcopy(agent), bfloat16=True)
+    fused = Fed(make_update(agent), Precision.of("bfloat16"), (B, T), persistent=False)
+    wanted, of_cast, found = (update(batch)[0] for update in (exact, cast, fused))
+    for name in ("decoder", "reward", "continue", "dynamics", "critic", "replay_critic", "total"):
+        error, of_autocast = abs(found[name] - wanted[name]), abs(of_cast[name] - wanted[name])
+        assert error < max(2.0 * of_autocast, 0.01 * abs(wanted[name])), name
+
+
+@on_gpu
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_a_graph_of_persistent_kernels_equals_launches_stage_by_stage(precision: str) -> None:
+    agent, batch, _ = made(SHALLOW, BOX)
+    staged = FusedUpdate(make_update(deepcopy(agent)), Precision.of(precision), (B, T), persistent=False)
+    whole = FusedUpdate(make_update(agent), Precision.of(precision), (B, T), persistent=True)
+    graph = GraphedUpdate(whole)
+    for _ in range(UPDATES):
+        (found, _), (wanted, _) = graph(batch), staged(batch)
+        assert torch.equal(torch.stack(list(found.values())), torch.stack(list(wanted.values())))
+    assert torch.equal(whole.flat.values, staged.flat.values)

@@ -38,7 +38,8 @@ class GraphedUpdate:
         self.update = update
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._stream = torch.cuda.Stream(update.device)
+        # before the streams that the update itself forks off, which fill what this one leaves idle
+        self._stream = torch.cuda.Stream(update.device, priority=-1)
 
     def __call__(self, batch: Batch) -> tuple[dict[str, Tensor], State]:
         """The figures, each (), and the new states (B, T, ...)."""

@@ -9,12 +9,15 @@ from torch import Tensor
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.fused.dream import Dream
 from dreamer_exp.dreamer.fast.fused.flat import Flat
+from dreamer_exp.dreamer.fast.fused.lanes import Lanes
 from dreamer_exp.dreamer.fast.fused.perceptron import Perceptron, Trace, aligned
 from dreamer_exp.dreamer.fast.fused.policy_gradient import actor_gradient
 from dreamer_exp.dreamer.fast.fused.returns import imagined_returns, replayed_returns
 from dreamer_exp.dreamer.fast.fused.two_hot import two_hot_loss, two_hot_mean
 from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.dreamer.fast.products import Precision, mm
+
+SLOW = 1  # lane of the slow critic
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,17 @@ class Behaviour:
         self._replayed = torch.zeros(steps, rows, device=device)  # returns, but for the last step
         self._replay_weight = torch.zeros(steps, rows, device=device)
 
-    def value(self, dream: Dream, batch: Batch, d_first: Tensor) -> Valued:
+    def value(self, dream: Dream, batch: Batch, d_first: Tensor, lanes: Lanes) -> Valued:
         """What the imagined states are worth, and the critic's loss on the replayed ones, which they begin with.
 
-        d_first (N, U) takes the gradient of the critic's first product of the replay.
+        d_first (N, U) takes the gradient of the critic's first product of the replay; a lane is for the slow critic.
         """
         agent = self.agent
         horizon, rows = dream.actions.shape[:2]
         features = dream.features.flatten(0, 1)
+        with lanes.beside(SLOW):
+            slow = self.slow.run(mm(features[: horizon * rows], self._slow_first.low.t()))
+            slow_value = two_hot_mean(slow.output, _bias(self.slow), agent.bins)
         reward, cont, critic = (
             head.run(part)
             for head, part in zip(
@@ -75,13 +81,12 @@ class Behaviour:
                 strict=True,
             )
         )
-        slow = self.slow.run(mm(features[: horizon * rows], self._slow_first.low.t()))
         value = two_hot_mean(critic.output, _bias(self.critic), agent.bins).view(-1, rows)
         returns, weight = imagined_returns(
             two_hot_mean(reward.output, _bias(self.reward), agent.bins).view(-1, rows), cont.output, _bias(self.cont),
             value, self.config.gae_lambda,
         )  # fmt: skip
-        slow_value = two_hot_mean(slow.output, _bias(self.slow), agent.bins)
+        lanes.join(SLOW)
         critic = critic.rows(horizon * rows)
         loss = self._replay(critic.rows(rows), batch, returns[0], slow_value[:rows], d_first)
         return Valued(critic, value, slow_value, returns, weight, loss)

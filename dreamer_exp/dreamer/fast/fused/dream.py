@@ -22,9 +22,11 @@ from dreamer_exp.dreamer.fast.maths import UNIMIX
 from dreamer_exp.dreamer.fast.products import Precision, mm
 
 ROW_TILE = 16  # rows a program; tl.dot's least
+# What follows was tuned on an H200, for sizes XS and 12M.
 REDUCED_BYTES = 128  # of an operand's row that a program multiplies at once
-GATE_TILE = 64  # units of a block whose gates a program computes
-CLASS_TILE = 64  # logits that a program draws from, whole categoricals
+NORM_LOADS = 4  # for the squares of a row
+GATE_TILE, WHOLE_BLOCK = 64, 256  # units of a block whose gates a program computes; a block it reduces over at once
+CLASS_TILE, CLASS_WARPS = 64, 1  # logits that a program draws from, whole categoricals
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,20 @@ class _Layer:
 class Dream:
     """H imagined steps of N rows. The caller writes step 0 of `features` and `deter`; `run` writes the rest.
 
-    features (H+1, N, F): deter and one-hot latent, operands. deter (H+1, N, D): float32. actions (H, N, A): float32,
+    features (H+1, N, F): deter and one-hot latent, operands. deter (H+1, N, D): float32. Both may be given, as views
+    of a longer buffer whose owner writes step 0. actions (H, N, A): float32,
     as ActionKind.sample gives them. actor_first (H, N, U): the actor's first layer's product without bias, float32, a
     slice of wider rows.
     """
 
-    def __init__(
-        self, agent: Agent, leaf: Callable[[nn.Parameter], Leaf], precision: Precision, rows: int, horizon: int
+    def __init__(  # noqa: PLR0917
+        self,
+        agent: Agent,
+        leaf: Callable[[nn.Parameter], Leaf],
+        precision: Precision,
+        rows: int,
+        horizon: int,
+        states: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         size, kind, rssm = agent.size, agent.action, agent.rssm
         self.size, self.kind, self.dot, self.rows, self.horizon = size, kind, precision.dot, rows, horizon
@@ -54,8 +63,10 @@ class Dream:
         def buffer(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
-        self.features = buffer(horizon + 1, rows, size.feature, dtype=operand)
-        self.deter = buffer(horizon + 1, rows, size.deter)
+        self.features, self.deter = states or (
+            buffer(horizon + 1, rows, size.feature, dtype=operand),
+            buffer(horizon + 1, rows, size.deter),
+        )
         self.actions = buffer(horizon, rows, kind.size)
         self._first = buffer(horizon, rows, size.units + 2 * size.hidden)  # of the actor, of deter, of the latent
         self.actor_first = self._first[..., : size.units]
@@ -141,6 +152,7 @@ class Dream:
             OUT_STRIDE=self._core_input.stride(0), UNITS=size.units, HIDDEN=size.hidden,
             HIDDEN_COLUMNS=_columns(size.hidden), ACTIONS=kind.size, DISCRETE=kind.discrete,
             ACTION_COLUMNS=_columns(kind.size), ROW_TILE=ROW_TILE, TILE=self._tile(max(size.units, size.hidden)),
+            NORM_TILE=_norm_tile(max(size.units, size.hidden)),
             UNIMIX=UNIMIX, MIN_STD=MIN_STD, MAX_STD=MAX_STD, EPSILON=RMS_EPSILON, DOT=self.dot,
             num_warps=max(4, _columns(size.hidden) // 64),  # a whole row of the action's units lies in registers
         )  # fmt: skip
@@ -148,12 +160,14 @@ class Dream:
     def _gru(self, deter: Tensor, next_deter: Tensor, feature: Tensor) -> None:
         size, block = self.size, self.size.deter // self.size.blocks
         tile = min(GATE_TILE, _columns(block))
+        wide = GATE_TILE < block <= WHOLE_BLOCK
         gru_kernel[triton.cdiv(self.rows, ROW_TILE), size.blocks * triton.cdiv(block, tile)](
             self._core_pre, self._core_bias, self._core_scale, self._gates, self._gates_bias,
             deter, next_deter, feature, self._core_input,
             ROWS=self.rows, DETER=size.deter, BLOCK=block, FEATURE_STRIDE=feature.stride(0),
-            CORE_STRIDE=self._core_input.stride(0), ROW_TILE=ROW_TILE, OUT_TILE=tile, TILE=self._tile(block),
-            EPSILON=RMS_EPSILON, DOT=self.dot,
+            CORE_STRIDE=self._core_input.stride(0), ROW_TILE=ROW_TILE, OUT_TILE=tile,
+            TILE=_columns(block) if wide else self._tile(block), NORM_TILE=_norm_tile(size.deter),
+            EPSILON=RMS_EPSILON, DOT=self.dot, num_warps=2 if wide else 4,
         )  # fmt: skip
 
     def _draw(self, pre: Tensor, noise: Tensor, feature: Tensor) -> None:
@@ -165,7 +179,7 @@ class Dream:
             pre, last.bias, last.scale, *self._prior_out, noise, feature[:, size.deter :],
             ROWS=self.rows, STRIDE=feature.stride(0), HIDDEN=size.hidden, STOCH=size.stoch, CLASSES=size.classes,
             CLASS_COLUMNS=classes, STOCH_TILE=stoch, ROW_TILE=ROW_TILE, TILE=self._tile(size.hidden),
-            UNIMIX=UNIMIX, EPSILON=RMS_EPSILON, DOT=self.dot,
+            NORM_TILE=_norm_tile(size.hidden), UNIMIX=UNIMIX, EPSILON=RMS_EPSILON, DOT=self.dot, num_warps=CLASS_WARPS,
         )  # fmt: skip
 
     def _tile(self, width: int) -> int:
@@ -176,6 +190,10 @@ class Dream:
 def _columns(width: int) -> int:
     """The power of two that holds so many columns, at least tl.dot's 16."""
     return max(16, int(triton.next_power_of_2(width)))
+
+
+def _norm_tile(width: int) -> int:
+    return max(64, _columns(width) // NORM_LOADS)
 
 
 def _deeper(layers: Sequence[_Layer], pre: Tensor, hidden: Tensor, out: Tensor) -> Tensor:

@@ -49,10 +49,11 @@ def _draw(logits, uniform, valid, CLASSES: tl.constexpr, UNIMIX: tl.constexpr, C
 @triton.jit
 def _write_units(
     pre, bias, scale, out, rows, here,
-    STRIDE: tl.constexpr, OUT_STRIDE: tl.constexpr, WIDTH: tl.constexpr, TILE: tl.constexpr, EPSILON: tl.constexpr,
+    STRIDE: tl.constexpr, OUT_STRIDE: tl.constexpr, WIDTH: tl.constexpr, TILE: tl.constexpr, NORM_TILE: tl.constexpr,
+    EPSILON: tl.constexpr,
 ):  # fmt: skip
     """SiLU(RMSNorm(pre + bias)) of whole rows."""
-    inverse = _inverse_rms(pre, bias, rows, here, STRIDE, WIDTH, TILE, EPSILON)
+    inverse = _inverse_rms(pre, bias, rows, here, STRIDE, WIDTH, NORM_TILE, EPSILON)
     for start in range(0, WIDTH, TILE):
         column = start + tl.arange(0, TILE)
         inside = column < WIDTH
@@ -65,7 +66,7 @@ def _write_units(
 def _act(
     pre, bias, scale, weight, out_bias, noise, action, rows, here,
     STRIDE: tl.constexpr, UNITS: tl.constexpr, ACTIONS: tl.constexpr, DISCRETE: tl.constexpr,
-    ACTION_COLUMNS: tl.constexpr, ROW_TILE: tl.constexpr, TILE: tl.constexpr,
+    ACTION_COLUMNS: tl.constexpr, ROW_TILE: tl.constexpr, TILE: tl.constexpr, NORM_TILE: tl.constexpr,
     UNIMIX: tl.constexpr, MIN_STD: tl.constexpr, MAX_STD: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """Samples and writes actions; returns them as the core sees them, scaled into [-1, 1] (R, ACTION_COLUMNS)."""
@@ -79,7 +80,7 @@ def _act(
         output = (pair % 2) * ACTIONS + pair // 2
         output_exists = pair // 2 < ACTIONS
     logits = tl.load(out_bias + output, mask=output_exists, other=0.0)[None, :] + tl.zeros((ROW_TILE, 1), tl.float32)
-    inverse = _inverse_rms(pre, bias, rows, here, STRIDE, UNITS, TILE, EPSILON)
+    inverse = _inverse_rms(pre, bias, rows, here, STRIDE, UNITS, NORM_TILE, EPSILON)
     for start in range(0, UNITS, TILE):
         column = start + tl.arange(0, TILE)
         inside = column < UNITS
@@ -108,7 +109,8 @@ def act_and_units_kernel(
     ROWS: tl.constexpr, ACTOR_STRIDE: tl.constexpr, PRE_STRIDE: tl.constexpr, OUT_STRIDE: tl.constexpr,
     UNITS: tl.constexpr, HIDDEN: tl.constexpr, HIDDEN_COLUMNS: tl.constexpr, ACTIONS: tl.constexpr,
     DISCRETE: tl.constexpr, ACTION_COLUMNS: tl.constexpr, ROW_TILE: tl.constexpr, TILE: tl.constexpr,
-    UNIMIX: tl.constexpr, MIN_STD: tl.constexpr, MAX_STD: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr,
+    NORM_TILE: tl.constexpr, UNIMIX: tl.constexpr, MIN_STD: tl.constexpr, MAX_STD: tl.constexpr, EPSILON: tl.constexpr,
+    DOT: tl.constexpr,
 ):  # fmt: skip
     """Grid (row tiles, 3): the core's units of deter and of stoch, and the action with its units, into out (N, 3 H)."""
     rows = tl.program_id(0) * ROW_TILE + tl.arange(0, ROW_TILE)
@@ -117,7 +119,7 @@ def act_and_units_kernel(
     if part == 0:
         scaled = _act(
             actor_pre, actor_bias, actor_scale, output_weight, output_bias, noise, action, rows, here,
-            ACTOR_STRIDE, UNITS, ACTIONS, DISCRETE, ACTION_COLUMNS, ROW_TILE, TILE,
+            ACTOR_STRIDE, UNITS, ACTIONS, DISCRETE, ACTION_COLUMNS, ROW_TILE, TILE, NORM_TILE,
             UNIMIX, MIN_STD, MAX_STD, EPSILON, DOT,
         )  # fmt: skip
         choice = tl.arange(0, ACTION_COLUMNS)
@@ -132,11 +134,15 @@ def act_and_units_kernel(
         to = out + rows[:, None] * OUT_STRIDE + 2 * HIDDEN + column[None, :]
         tl.store(to, (x * tl.sigmoid(x)).to(out.dtype.element_ty), mask=here[:, None] & inside[None, :])
     if part == 1:
-        _write_units(deter_pre, deter_bias, deter_scale, out, rows, here, PRE_STRIDE, OUT_STRIDE, HIDDEN, TILE, EPSILON)
+        _write_units(
+            deter_pre, deter_bias, deter_scale, out, rows, here,
+            PRE_STRIDE, OUT_STRIDE, HIDDEN, TILE, NORM_TILE, EPSILON,
+        )  # fmt: skip
     if part == 2:
         _write_units(
-            stoch_pre, stoch_bias, stoch_scale, out + HIDDEN, rows, here, PRE_STRIDE, OUT_STRIDE, HIDDEN, TILE, EPSILON
-        )
+            stoch_pre, stoch_bias, stoch_scale, out + HIDDEN, rows, here,
+            PRE_STRIDE, OUT_STRIDE, HIDDEN, TILE, NORM_TILE, EPSILON,
+        )  # fmt: skip
 
 
 @triton.jit
@@ -144,7 +150,7 @@ def gru_kernel(
     pre, bias, scale, gates_weight, gates_bias, deter, next_deter, feature, core_input,
     ROWS: tl.constexpr, DETER: tl.constexpr, BLOCK: tl.constexpr, FEATURE_STRIDE: tl.constexpr,
     CORE_STRIDE: tl.constexpr, ROW_TILE: tl.constexpr, OUT_TILE: tl.constexpr, TILE: tl.constexpr,
-    EPSILON: tl.constexpr, DOT: tl.constexpr,
+    NORM_TILE: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """Grid (row tiles, G * column tiles of a block): the core's norm over all of D, gates of a block, the next deter.
 
@@ -156,7 +162,7 @@ def gru_kernel(
     block = tl.program_id(1) // tiles
     unit = tl.program_id(1) % tiles * OUT_TILE + tl.arange(0, OUT_TILE)
     is_unit = unit < BLOCK
-    inverse = _inverse_rms(pre, bias, rows, here, DETER, DETER, TILE, EPSILON)
+    inverse = _inverse_rms(pre, bias, rows, here, DETER, DETER, NORM_TILE, EPSILON)
     gates_bias += block * 3 * BLOCK + unit  # [reset | candidate | update]
     reset = tl.zeros((ROW_TILE, OUT_TILE), tl.float32) + tl.load(gates_bias, mask=is_unit, other=0.0)[None, :]
     candidate = tl.zeros_like(reset) + tl.load(gates_bias + BLOCK, mask=is_unit, other=0.0)[None, :]
@@ -188,7 +194,7 @@ def draw_kernel(
     pre, bias, scale, weight, out_bias, noise, latent,
     ROWS: tl.constexpr, STRIDE: tl.constexpr, HIDDEN: tl.constexpr, STOCH: tl.constexpr, CLASSES: tl.constexpr,
     CLASS_COLUMNS: tl.constexpr, STOCH_TILE: tl.constexpr, ROW_TILE: tl.constexpr, TILE: tl.constexpr,
-    UNIMIX: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr,
+    NORM_TILE: tl.constexpr, UNIMIX: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
     """Grid (row tiles, tiles of categoricals): the prior's last layers, and its sample's one-hot columns."""
     first_row = tl.program_id(0) * ROW_TILE
@@ -200,7 +206,7 @@ def draw_kernel(
     exists = (stoch < STOCH) & (output % CLASS_COLUMNS < CLASSES)
     output = stoch * CLASSES + output % CLASS_COLUMNS
     logits = tl.load(out_bias + output, mask=exists, other=0.0)[None, :] + tl.zeros((ROW_TILE, 1), tl.float32)
-    inverse = _inverse_rms(pre, bias, rows, here, HIDDEN, HIDDEN, TILE, EPSILON)
+    inverse = _inverse_rms(pre, bias, rows, here, HIDDEN, HIDDEN, NORM_TILE, EPSILON)
     for start in range(0, HIDDEN, TILE):
         column = start + tl.arange(0, TILE)
         inside = column < HIDDEN

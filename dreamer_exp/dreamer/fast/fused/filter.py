@@ -32,6 +32,7 @@ class Filter:
         rows: B, a multiple of 16.
         steps: T.
         programs: of each 16 rows; all of them must be resident at once where the scan is persistent.
+        beyond: how many rows to hold behind those of feature and deter, for whoever goes on from step 0 to T-1.
         persistent: one launch for all steps, or one for every stage of every step.
     """
 
@@ -43,6 +44,7 @@ class Filter:
         rows: int,
         steps: int,
         programs: int = 32,
+        beyond: int = 0,
         *,
         persistent: bool,
     ) -> None:
@@ -58,8 +60,11 @@ class Filter:
             return torch.zeros(shape, device=device)
 
         deter, hidden, latent = size.deter, size.hidden, size.latent
-        self.feature = low(steps + 1, rows, size.feature)
-        self.deter = single(steps + 1, rows, deter)
+        first, held = (steps + 1) * rows, (steps + 1) * rows + beyond
+        all_features, all_deter = low(held, size.feature), single(held, deter)
+        self.feature = all_features[:first].view(steps + 1, rows, size.feature)
+        self.deter = all_deter[:first].view(steps + 1, rows, deter)
+        self.onward = all_features[rows:], all_deter[rows:]  # from the first filtered step on
         self.classes = torch.zeros(steps, rows, size.stoch, dtype=torch.int32, device=device)
         self.pre_deter, self.pre_stoch, self.pre_posterior = single(3, steps, rows, hidden)
         self.v = single(steps, rows, deter)
@@ -78,20 +83,10 @@ class Filter:
         shared = core[:, self.rssm.block :].transpose(0, 1)  # (3 H, G, K)
         self.shared.view(3 * hidden, blocks, self.rssm.block).copy_(shared)
 
-    def run(self, tokens: Tensor, action_units: Tensor, carry: State, keep: Tensor, uniform: Tensor) -> None:
-        """Fills the buffers.
-
-        Args:
-            tokens: (T*B, E) operand dtype.
-            action_units: of the action that led to each step, forgotten where an episode begins (T*B, H) operand dtype.
-            carry: state before the first step (B, ...).
-            keep: 0 where an episode begins, else 1 (T, B).
-            uniform: noise (T, B, S).
-        """
+    def begin(self, carry: State, keep: Tensor) -> None:
+        """What the first step reads of the state before it (B, ...); keep (T, B) is 0 where an episode begins, or 1."""
         size = self.rssm.size
-        posterior = self.leaves.posterior.weight.low
-        self.token_part = mm(tokens, posterior[:, size.deter :].t())
-        self.action_part = mm(action_units, self.shared[2])
+        self.prepare()
         self.keep = keep
         self.deter[0].copy_(carry.deter)
         self.feature[0, :, : size.deter].copy_(carry.deter)
@@ -99,11 +94,21 @@ class Filter:
         kept = self.feature[0] * keep[0, :, None].to(self.feature.dtype)
         mm(kept[:, : size.deter], self.leaves.from_deter.weight.low.t(), out=self.pre_deter[0])
         mm(kept[:, size.deter :], self.table, out=self.pre_stoch[0])
-        self._launch(uniform)
+        self._counters.zero_()
 
-    def _launch(self, uniform: Tensor) -> None:
+    def read(self, tokens: Tensor, action_units: Tensor) -> None:
+        """The part of all steps that waits for none, after `begin`.
+
+        Args:
+            tokens: (T*B, E) operand dtype.
+            action_units: of the action that led to each step, forgotten where an episode begins (T*B, H) operand dtype.
+        """
+        self.token_part = mm(tokens, self.leaves.posterior.weight.low[:, self.rssm.size.deter :].t())
+        self.action_part = mm(action_units, self.shared[2])
+
+    def run(self, uniform: Tensor) -> None:
+        """Fills the buffers, with noise (T, B, S); after `read`."""
         if self.persistent:
-            self._counters.zero_()
             self._stage(uniform, 0, -1)
             return
         for t in range(self.steps):

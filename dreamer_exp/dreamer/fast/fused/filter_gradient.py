@@ -24,6 +24,9 @@ class NormTrace:
 class FilterGradient:
     """The gradient of a Filter's run; `know` needs that run alone, `run` the gradients of what came of it.
 
+    Then three independent parts write the gradient of every parameter of sequence model and posterior but the action's
+    layer: `learn_units`, `learn_core` and `learn_posterior`.
+
     Made by `run`, all time-major rows of T*B: d_logits, d_posterior, d_gates, d_core and d_units, operand dtype.
     """
 
@@ -52,8 +55,9 @@ class FilterGradient:
         self.known_units = of(torch.float32, 2 * hidden)
         self._counters = torch.zeros(forward.rows // TILE, dtype=torch.int32, device=device)
 
-    def know(self) -> None:
-        """The norms' derivatives and their products with the weights, for all steps at once."""
+    def know(self, tokens: Tensor, action_units: Tensor) -> None:
+        """What doesn't wait for a gradient, for all steps at once: the norms' derivatives and their products with the
+        weights, and what the layers read. tokens (T*B, E) and action_units (T*B, H) as the run took them."""
         forward, leaves, size = self.forward, self.forward.leaves, self.forward.rssm.size
         hidden, deter, blocks, block = size.hidden, size.deter, size.blocks, self.forward.rssm.block
         first, second = slice(0, hidden), slice(hidden, None)
@@ -70,51 +74,57 @@ class FilterGradient:
         by_block = core.normed.view(-1, blocks, block).transpose(0, 1)
         self.known_own.view(-1, blocks, block).copy_(bmm(by_block, own.mT).transpose(0, 1))
 
+        self.kept = (forward.feature[:-1] * forward.keep[..., None].to(forward.feature.dtype)).flatten(0, 1)
+        self.inputs = torch.cat([self.units.out, action_units], 1)
+        self.read = torch.cat([forward.feature[1:].flatten(0, 1)[:, :deter], tokens], 1)
+        self._counters.zero_()
+
     def run(self, d_feature: Tensor, d_probabilities: Tensor) -> None:
         """The scan, from the gradients of the features (T, B, F) and of the posterior's probabilities (T, B, S*C)."""
         steps = self.forward.steps
         if self.forward.persistent:
-            self._counters.zero_()
             self._stage(d_feature, d_probabilities, steps - 1, -1)
             return
         for t in reversed(range(steps)):
             for stage in range(STAGES):
                 self._stage(d_feature, d_probabilities, t, stage)
 
-    def learn(self, tokens: Tensor, action_units: Tensor) -> tuple[Tensor, Tensor]:
-        """Writes the gradient of every parameter of sequence model and posterior but the action's layer.
-
-        tokens (T*B, E) and action_units (T*B, H) as the run took them; returns their gradients, float32.
-        """
-        forward, leaves, size = self.forward, self.forward.leaves, self.forward.rssm.size
-        hidden, deter, blocks, block = size.hidden, size.deter, size.blocks, self.forward.rssm.block
-        tiles, units, shares = hidden // TILE, self.units, self.units_shares
+    def learn_units(self) -> None:
+        """The gradients of the layers that the recurrent state and the latent go through."""
+        leaves, size = self.forward.leaves, self.forward.rssm.size
+        hidden, tiles, units, shares = size.hidden, size.hidden // TILE, self.units, self.units_shares
         d_deter, d_stoch = self.d_pre_units[:, :hidden], self.d_pre_units[:, hidden:]
         _finish(leaves.from_deter, self.d_units[:, :hidden], units.normed[:, :hidden], self.deter_inverse,
                 shares[:, :tiles], d_deter)  # fmt: skip
         _finish(leaves.from_stoch, self.d_units[:, hidden:], units.normed[:, hidden:], self.stoch_inverse,
                 shares[:, tiles:], d_stoch)  # fmt: skip
+        mm(d_deter.t(), self.kept[:, : size.deter], out=leaves.from_deter.weight.grad)
+        mm(d_stoch.t(), self.kept[:, size.deter :], out=leaves.from_stoch.weight.grad)
+
+    def learn_core(self) -> Tensor:
+        """The gradients of the core and the gates; returns that of the action's units (T*B, H), float32."""
+        forward, leaves, size = self.forward, self.forward.leaves, self.forward.rssm.size
+        deter, blocks, block = size.deter, size.blocks, forward.rssm.block
         _finish(leaves.core, self.d_core, self.core.normed, self.core.inverse, self.core_shares, self.d_v)
-        _finish(leaves.posterior, self.d_posterior, self.posterior.normed, self.posterior.inverse,
-                self.posterior_shares, self.d_pre_posterior)  # fmt: skip
-        kept = (forward.feature[:-1] * forward.keep[..., None].to(forward.feature.dtype)).flatten(0, 1)
-        mm(d_deter.t(), kept[:, :deter], out=leaves.from_deter.weight.grad)
-        mm(d_stoch.t(), kept[:, deter:], out=leaves.from_stoch.weight.grad)
         core, d_v = leaves.core.weight.grad, self.d_v.view(-1, blocks, block).transpose(0, 1)
-        core[:, :block].copy_(bmm(kept[:, :deter].unflatten(1, (blocks, block)).permute(1, 2, 0), d_v))
-        inputs = torch.cat([self.units.out, action_units], 1)
-        core[:, block:].copy_(mm(inputs.t(), self.d_v).view(-1, blocks, block).transpose(0, 1))
+        core[:, :block].copy_(bmm(self.kept[:, :deter].unflatten(1, (blocks, block)).permute(1, 2, 0), d_v))
+        core[:, block:].copy_(mm(self.inputs.t(), self.d_v).view(-1, blocks, block).transpose(0, 1))
         inner = self.core.out.view(-1, blocks, block).permute(1, 2, 0)
         d_gates = self.d_gates.view(-1, blocks, 3 * block).transpose(0, 1)
         bmm(inner, d_gates, out=leaves.gates.weight.grad)
         torch.sum(self.d_gates, 0, dtype=torch.float32, out=leaves.gates.bias.grad.view(-1))
-        posterior = leaves.posterior.weight.grad
-        posterior[:, :deter].copy_(mm(self.d_pre_posterior.t(), forward.feature[1:].flatten(0, 1)[:, :deter]))
-        posterior[:, deter:].copy_(mm(self.d_pre_posterior.t(), tokens))
+        return mm(self.d_v, forward.shared[2].t())
+
+    def learn_posterior(self) -> Tensor:
+        """The gradients of the posterior; returns that of the tokens (T*B, E), float32."""
+        leaves, deter = self.forward.leaves, self.forward.rssm.size.deter
+        _finish(leaves.posterior, self.d_posterior, self.posterior.normed, self.posterior.inverse,
+                self.posterior_shares, self.d_pre_posterior)  # fmt: skip
+        d_tokens = mm(self.d_pre_posterior, leaves.posterior.weight.low[:, deter:])
+        mm(self.d_pre_posterior.t(), self.read, out=leaves.posterior.weight.grad)
         mm(self.d_logits.t(), self.posterior.out, out=leaves.out.weight.grad)
         torch.sum(self.d_logits, 0, dtype=torch.float32, out=leaves.out.bias.grad)
-        d_tokens = mm(self.d_pre_posterior, leaves.posterior.weight.low[:, deter:])
-        return d_tokens, mm(self.d_v, forward.shared[2].t())
+        return d_tokens
 
     def _stage(self, d_feature: Tensor, d_probabilities: Tensor, last_step: int, stage: int) -> None:
         forward, leaves, size = self.forward, self.forward.leaves, self.forward.rssm.size

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 ALIGNMENT = 64  # numbers at a multiple of which each tensor begins: 128 bytes of bfloat16, a line of the GPU's cache
+ROWS = 8  # of bfloat16 in 16 bytes, that products are quick in multiples of
 
 
 @dataclass(frozen=True)
@@ -18,19 +19,22 @@ class Leaf:
     """A published parameter, in its published shape.
 
     `value` and `grad` are float32, `low` is what matrix products read: in the operand's dtype, or `value` itself if
-    that is float32. A follower has no gradient: its `grad` is empty (0,).
+    that is float32. A follower has no gradient: its `grad` is empty (0,). `wide` is a matrix's `low` with rows up to a
+    multiple of `ROWS`, those beyond its own being whatever follows in the storage: tensor cores take whole groups of
+    rows several times as fast, and what comes of the others nobody reads.
     """
 
     value: Tensor
     low: Tensor
     grad: Tensor
+    wide: Tensor
 
 
 class Flat:
     """Takes over the storage of parameters: each becomes a view, so that whoever writes it in place writes here.
 
     The values lie in the order given, followers last, each tensor from a multiple of `ALIGNMENT` on. What lies between
-    two tensors is zero in every buffer.
+    two tensors, and behind the last, is zero in every buffer.
 
     Args:
         parameters: float32, each once, on one device.
@@ -50,7 +54,8 @@ class Flat:
         starts = [0, *itertools.accumulate(_padded(parameter.numel()) for parameter in held)]
         self._starts = dict(zip(held, starts[:-1], strict=True))
         optimised, device = starts[len(self.parameters)], held[0].device
-        self.values = torch.zeros(starts[-1], device=device)
+        beyond = max(_wide(parameter.shape).numel() - parameter.numel() for parameter in held)
+        self.values = torch.zeros(starts[-1] + beyond, device=device)
         self.gradients = torch.zeros(optimised, device=device)
         self.low = self.values if operand == torch.float32 else torch.zeros_like(self.values, dtype=operand)
         for parameter in held:
@@ -92,11 +97,17 @@ class Flat:
         value = _cut(self.values, start, shape)
         low = value if self.low is self.values else _cut(self.low, start, shape)
         follows = start >= self.gradients.numel()
-        return Leaf(value, low, self.gradients.new_empty(0) if follows else _cut(self.gradients, start, shape))
+        wide = _cut(self.low, start, _wide(shape))
+        return Leaf(value, low, self.gradients.new_empty(0) if follows else _cut(self.gradients, start, shape), wide)
 
 
 def _padded(numbers: int) -> int:
     return -(-numbers // ALIGNMENT) * ALIGNMENT
+
+
+def _wide(shape: torch.Size) -> torch.Size:
+    """A matrix's with whole groups of rows."""
+    return torch.Size([-(-shape[0] // ROWS) * ROWS, *shape[1:]]) if len(shape) == 2 else shape
 
 
 def _cut(buffer: Tensor, start: int, shape: torch.Size) -> Tensor:

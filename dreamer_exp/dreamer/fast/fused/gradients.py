@@ -1,6 +1,5 @@
 """Every loss of a batch and the gradient of every parameter (losses.total_loss and its backward), without autograd."""
 
-from dataclasses import dataclass
 from itertools import chain
 
 import torch
@@ -17,7 +16,7 @@ from dreamer_exp.dreamer.fast.fused.perceptron import Perceptron, Trace
 from dreamer_exp.dreamer.fast.fused.world_model import WorldModelHeads
 from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, Noise, ReturnRange
 from dreamer_exp.dreamer.fast.maths import symlog
-from dreamer_exp.dreamer.fast.products import Precision, mm
+from dreamer_exp.dreamer.fast.products import Precision, add_product, mm
 from dreamer_exp.dreamer.fast.rssm import State
 
 HEADS, BEHAVIOUR = 0, 1  # lanes
@@ -31,19 +30,6 @@ def stored(agent: Agent, precision: Precision) -> Flat:
     rest = [parameter for parameter in agent.parameters() if parameter.requires_grad and parameter not in taken]
     followers = zip(agent.slow_critic.parameters(), agent.critic.parameters(), strict=True)
     return Flat([*first, *rest], precision.operand, list(followers))
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What the filter reads, in rows of T*B: the observation squashed (N, O), float32 and as operand, and its encoding;
-    the action that led there, 0 where an episode begins (N, A), and its units; and keep (T, B), which is 0 there."""
-
-    target: Tensor
-    observation: Tensor
-    tokens: Trace
-    action: Tensor
-    units: Trace
-    keep: Tensor
 
 
 class Gradients:
@@ -70,15 +56,20 @@ class Gradients:
         count, size, rssm = rows * steps, agent.size, agent.rssm
         device = agent.bins.device
         self.lanes = Lanes(device)
-        self.filter = Filter(rssm, flat.leaf, precision, rows, steps, programs, persistent=persistent)
+        imagined = (config.horizon_H + 1, count)
+        self.filter = Filter(
+            rssm, flat.leaf, precision, rows, steps, programs, beyond=config.horizon_H * count, persistent=persistent
+        )
         self.filter_gradient = FilterGradient(self.filter)
-        self.dream = Dream(agent, flat.leaf, precision, count, config.horizon_H)
+        features, deter = (buffer.unflatten(0, imagined) for buffer in self.filter.onward)
+        self.dream = Dream(agent, flat.leaf, precision, count, config.horizon_H, (features, deter))
         self.encoder = Perceptron.of(agent.encoder, flat.leaf, precision)
         self.from_action = Perceptron.of(rssm.from_action, flat.leaf, precision)
         self.heads = WorldModelHeads(agent, flat, config, precision, count)
         self.behaviour = Behaviour(agent, flat, returns, config, precision, shape)
         self._d_first = torch.zeros(count, 4 * size.units, dtype=precision.operand, device=device)
-        self._first_weights = flat.joined([head.first.weight for head in (*self.heads.modules, agent.critic)])
+        self._heads_first = flat.joined([head.first.weight for head in self.heads.modules])
+        self._critic_first = flat.leaf(agent.critic.first.weight)
         scales = {
             "dynamics": config.dynamics_scale,
             "representation": config.representation_scale,
@@ -94,54 +85,66 @@ class Gradients:
         """The figures, each (), and the new states (B, T, ...)."""
         size, lanes = self.agent.size, self.lanes
         lanes.mark("start")
-        read = self._read(batch)
-        self.filter.prepare()
-        self.filter.run(read.tokens.output, read.units.output, batch.carry, read.keep, noise.posterior)
-        feature = self.filter.feature[1:].flatten(0, 1)
-        lanes.mark("filter")
+        keep = (1.0 - batch.is_first).t().contiguous()
         with lanes.beside(HEADS):
-            losses, d_deter, d_probabilities = self.heads(
-                feature, self.filter.probabilities, read.target, batch, self._d_first[:, : 3 * size.units]
-            )
-            self.filter_gradient.know()
-        self.dream.prepare()
-        self.dream.features[0].copy_(feature)
-        self.dream.deter[0].copy_(self.filter.deter[1:].flatten(0, 1))
+            self.filter.begin(batch.carry, keep)
+        with lanes.beside(BEHAVIOUR):
+            action, units = self._act(batch, keep)
+        target, observation, tokens = self._see(batch)
+        lanes.join(HEADS)
+        lanes.join(BEHAVIOUR)
+        self.filter.read(tokens.output, units.output)
+        with lanes.beside(BEHAVIOUR):
+            self.dream.prepare()
+        self.filter.run(noise.posterior)
+        lanes.mark("filter")
+        feature = self.filter.feature[1:].flatten(0, 1)
+        with lanes.beside(HEADS):
+            losses, d_feature = self._heads(batch, feature, target)
+            self.filter_gradient.know(tokens.output, units.output)
+        lanes.join(BEHAVIOUR)
         self.dream.run(noise.prior, noise.action)
         lanes.mark("imagination")
-        valued = self.behaviour.value(self.dream, batch, self._d_first[:, 3 * size.units :])
+        valued = self.behaviour.value(self.dream, batch, self._d_first[:, 3 * size.units :], lanes)
         lanes.mark("values of what was imagined")
         with lanes.beside(BEHAVIOUR):
             more, figures = self.behaviour.learn(self.dream, valued)
         lanes.join(HEADS)
-        d_feature = mm(self._d_first, self._first_weights.low)
-        d_feature[:, : size.deter] += mm(d_deter, self._prior_weight.low)
-        lanes.mark("gradient of the features, and the heads' rest")
-        self.filter_gradient.run(d_feature, d_probabilities)
+        d_feature = add_product(d_feature, self._d_first[:, 3 * size.units :], self._critic_first.low)
+        lanes.mark("gradient of the features")
+        self.filter_gradient.run(d_feature, self.heads.d_probabilities)
         lanes.mark("filter's gradient")
-        d_tokens, d_units = self.filter_gradient.learn(read.tokens.output, read.units.output)
-        self.encoder.learn(read.tokens, d_tokens, read.observation)
-        self.from_action.learn(read.units, d_units, read.action)
-        lanes.mark("gradients of the filter's parameters")
+        with lanes.beside(HEADS):
+            self.encoder.learn(tokens, self.filter_gradient.learn_posterior(), observation)
+        with lanes.beside(BEHAVIOUR):
+            self.filter_gradient.learn_units()
+            found = self._figures(losses | more, figures)
+        self.from_action.learn(units, self.filter_gradient.learn_core(), action)
+        lanes.join(HEADS)
         lanes.join(BEHAVIOUR)
-        lanes.mark("actor's and critic's rest")
-        return self._figures(losses | more, figures), self._states()
+        lanes.mark("gradients of the filter's parameters")
+        return found, self._states()
 
-    def _read(self, batch: Batch) -> _Read:
+    def _see(self, batch: Batch) -> tuple[Tensor, Tensor, Trace]:
+        """In rows of T*B: the observation squashed (N, O), float32 and as operand, and its encoding."""
         target = _by_time(symlog(batch.observation) if self.agent.encoder.squash else batch.observation)
         observation = target.to(self.precision.operand)
-        keep = (1.0 - batch.is_first).t().contiguous()
+        return target, observation, self.encoder.run(mm(observation, self._encoder_weight.low.t()))
+
+    def _act(self, batch: Batch, keep: Tensor) -> tuple[Tensor, Trace]:
+        """In rows of T*B: the action that led there (N, A), 0 where an episode begins, and its units."""
         before = torch.cat([batch.previous_action[:, None], batch.action[:, :-1]], 1)
         action = _by_time(before) * keep.view(-1, 1)
         action = (action / action.abs().clamp(min=1.0)).to(self.precision.operand)
-        return _Read(
-            target=target,
-            observation=observation,
-            tokens=self.encoder.run(mm(observation, self._encoder_weight.low.t())),
-            action=action,
-            units=self.from_action.run(mm(action, self._action_weight.low.t())),
-            keep=keep,
-        )
+        return action, self.from_action.run(mm(action, self._action_weight.low.t()))
+
+    def _heads(self, batch: Batch, feature: Tensor, target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The world model's losses, and the gradient of the features (N, F) but for the critic's share."""
+        deter, d_first = self.agent.size.deter, self._d_first[:, : 3 * self.agent.size.units]
+        losses, d_deter = self.heads(feature, self.filter.probabilities, target, batch, d_first)
+        d_feature = mm(d_first, self._heads_first.low)
+        d_feature[:, :deter] += mm(d_deter, self._prior_weight.low)
+        return losses, d_feature
 
     def _figures(self, losses: dict[str, Tensor], figures: dict[str, Tensor]) -> dict[str, Tensor]:
         """As losses.total_loss names them."""

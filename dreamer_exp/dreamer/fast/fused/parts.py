@@ -16,7 +16,8 @@ def parts(update: FusedUpdate, batch: Batch) -> dict[str, float]:
 
     Makes that many updates with the batch. Call the update before, so that its kernels are compiled.
     """
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(update.device)
+    graph = torch.cuda.CUDAGraph()
+    stream = torch.cuda.Stream(update.device, priority=-1)  # as graph.py's
     graph.register_generator_state(update.generator)
     torch.cuda.synchronize(update.device)
     with update.gradients.lanes.marking() as marks, torch.cuda.graph(graph, stream=stream):

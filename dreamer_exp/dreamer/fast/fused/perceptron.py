@@ -91,8 +91,8 @@ class Perceptron:
                 pres.append(mm(activations[-1], after.weight.low.t()))
         output = activations[-1]
         if self.output is not None:
-            weight = self.output.weight.low
-            output = mm(output, weight.t(), out=aligned(len(first), len(weight), torch.float32, first.device))
+            columns = len(self.output.weight.low)
+            output = mm(output, self.output.weight.wide[: _padded(columns)].t())[:, :columns]
         return Trace(tuple(pres), tuple(activations), output)
 
     def learn(self, trace: Trace, d_output: Tensor, x: Tensor | None, d_first: Tensor | None = None) -> Tensor:
@@ -111,13 +111,18 @@ class Perceptron:
         if self.output is not None:
             mm(d_output.t(), trace.activations[-1], out=self.output.weight.grad)
             torch.sum(d_output, 0, dtype=torch.float32, out=self.output.bias.grad)
-            d_activation = mm(d_output, self.output.weight.low)
+            d_activation = self._through_output(d_output)
         return self._back(trace, d_activation, x, d_first, learn=True)
 
     def pull(self, trace: Trace, d_output: Tensor, d_first: Tensor | None = None) -> Tensor:
         """What `learn` returns, without any parameter's gradient; a launch for each product and each norm."""
-        d_activation = d_output if self.output is None else mm(d_output, self.output.weight.low)
+        d_activation = d_output if self.output is None else self._through_output(d_output)
         return self._back(trace, d_activation, None, d_first, learn=False)
+
+    def _through_output(self, d_output: Tensor) -> Tensor:
+        assert self.output is not None
+        d_output = _whole(d_output)
+        return mm(d_output, self.output.weight.wide[: d_output.shape[1]])
 
     def _back(
         self, trace: Trace, d_activation: Tensor, x: Tensor | None, d_first: Tensor | None, *, learn: bool
@@ -140,7 +145,17 @@ class Perceptron:
 
 
 def aligned(rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Uninitialised (rows, columns), each row beginning at a multiple of `ALIGNMENT`, so that products stay quick."""
-    if columns == 1:
-        return torch.empty(rows, columns, dtype=dtype, device=device)
-    return torch.empty(rows, -(-columns // ALIGNMENT) * ALIGNMENT, dtype=dtype, device=device)[:, :columns]
+    """Zeros (rows, columns), each row beginning at a multiple of `ALIGNMENT`, so that products stay quick.
+
+    They take the padding too, which for the gradient of an output has to stay zero.
+    """
+    return torch.zeros(rows, _padded(columns), dtype=dtype, device=device)[:, :columns]
+
+
+def _padded(columns: int) -> int:
+    return columns if columns == 1 else -(-columns // ALIGNMENT) * ALIGNMENT
+
+
+def _whole(x: Tensor) -> Tensor:
+    """Rows with the padding that `aligned` gave them."""
+    return x.as_strided((len(x), x.stride(0)), (x.stride(0), 1))

@@ -35,12 +35,13 @@ class WorldModelHeads:
         self._d_reward = aligned(rows, len(agent.bins), operand, device)
         self._d_cont = aligned(rows, 1, operand, device)
         self._d_prior = aligned(rows, agent.size.latent, operand, device)
-        self._d_probabilities = torch.zeros(rows, agent.size.latent, device=device)
+        self.d_probabilities = torch.zeros(rows, agent.size.latent, device=device)
 
     def __call__(
         self, feature: Tensor, probabilities: Tensor, target: Tensor, batch: Batch, d_first: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Losses by name; the gradients of the prior's first product (N, H) and of the posterior (N, S*C).
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses by name, and the gradient of the prior's first product (N, H); leaves that of the posterior's
+        probabilities in `d_probabilities` (N, S*C).
 
         feature (N, F), probabilities (T, B, S*C) and target (N, O), squashed; d_first (N, 3 U) takes the gradients of
         the three heads' first products.
@@ -66,7 +67,7 @@ class WorldModelHeads:
         endings = continue_loss(cont.output, _bias(self.cont), proceeds, self._d_cont)
         kl = divergence(
             probabilities.view(rows, size.stoch, size.classes), prior.output, _bias(self.prior), config.free_nats,
-            config.dynamics_scale, config.representation_scale, self._d_prior, self._d_probabilities,
+            config.dynamics_scale, config.representation_scale, self._d_prior, self.d_probabilities,
         ).mean()  # fmt: skip
         self.decoder.learn(decoder, self._d_decoder, None, d_first[:, :units])
         self.reward.learn(reward, self._d_reward, None, d_first[:, units : 2 * units])
@@ -74,7 +75,7 @@ class WorldModelHeads:
         mm(d_first.t(), feature, out=self._first.grad)
         d_deter = self.prior.learn(prior, self._d_prior, feature[:, : size.deter])
         means = (errors.mean(), surprise.mean(), endings.mean(), kl, kl)
-        return dict(zip(self.LOSSES, means, strict=True)), d_deter, self._d_probabilities
+        return dict(zip(self.LOSSES, means, strict=True)), d_deter
 
 
 def _bias(head: Perceptron) -> Tensor:

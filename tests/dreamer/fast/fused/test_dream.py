@@ -38,7 +38,7 @@ def make_agent(size: NetworkSize, kind: ActionKind) -> Agent:
 
 
 def leaf(parameter: nn.Parameter) -> Leaf:
-    return Leaf(parameter.data, parameter.data, torch.empty(0))
+    return Leaf(parameter.data, parameter.data, torch.empty(0), parameter.data)
 
 
 @dataclass
@@ -137,7 +137,13 @@ def test_weights_count_as_they_were_when_prepared() -> None:
 def test_in_bfloat16_the_first_step_is_near_the_eager_rungs() -> None:
     agent = make_agent(SHALLOW, BOX)
     exact = imagined(SHALLOW, BOX, horizon=1)
-    dream = Dream(agent, lambda p: Leaf(p.data, p.data.bfloat16(), torch.empty(0)), Precision.of("bfloat16"), 16, 1)
+    dream = Dream(
+        agent,
+        lambda p: Leaf(p.data, p.data.bfloat16(), torch.empty(0), p.data.bfloat16()),
+        Precision.of("bfloat16"),
+        16,
+        1,
+    )
     dream.prepare()
     dream.features[0], dream.deter[0] = exact.dream.features[0], exact.dream.deter[0]
     dream.run(exact.noise.prior, exact.noise.action[:1])

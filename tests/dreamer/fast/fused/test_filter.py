@@ -47,8 +47,9 @@ def scanned(size: NetworkSize, rows: int = B) -> tuple[Filter, State, Tensor]:
         units = rssm._action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(agent.rssm.parameters()), torch.float32)
         found = Filter(rssm, flat.leaf, Precision.of("float32"), rows, T, programs=2, persistent=False)
-        found.prepare()
-        found.run(tokens.transpose(0, 1).flatten(0, 1), units, carry, keep, uniform.transpose(0, 1).contiguous())
+        found.begin(carry, keep)
+        found.read(tokens.transpose(0, 1).flatten(0, 1), units)
+        found.run(uniform.transpose(0, 1).contiguous())
     return found, states, probabilities.flatten(-2)
 
 

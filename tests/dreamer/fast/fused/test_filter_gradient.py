@@ -45,13 +45,16 @@ def gradients(size: NetworkSize) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         units = rssm._action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(rssm.parameters()), torch.float32)
         forward = Filter(rssm, flat.leaf, Precision.of("float32"), B, T, programs=2, persistent=False)
-        forward.prepare()
         by_step = tokens.detach().transpose(0, 1).flatten(0, 1)
-        forward.run(by_step, units, carry, keep, uniform.transpose(0, 1).contiguous())
+        forward.begin(carry, keep)
+        forward.read(by_step, units)
+        forward.run(uniform.transpose(0, 1).contiguous())
         backward = FilterGradient(forward)
-        backward.know()
+        backward.know(by_step, units)
         backward.run(to_feature, to_probabilities)
-        d_tokens, _ = backward.learn(by_step, units)
+        backward.learn_units()
+        backward.learn_core()
+        d_tokens = backward.learn_posterior()
     mine = {name: flat.leaf(parameter).grad for name, parameter in parts.items()}
     return mine | {"tokens": d_tokens.unflatten(0, (T, B)).transpose(0, 1)}, expected
 

@@ -1,7 +1,8 @@
 """The imagination of the actor and critic's update: steps from N start states on, without gradient.
 
-A step is three matrix products and three kernels (dream_kernels.py); every further layer of the actor or the prior
-adds a product and a norm. The maths is rssm.Dream's and losses.imagine's.
+A step is three matrix products and three kernels (dream_kernels.py). Every further layer of the actor or the prior adds
+a product and a norm; so do gates whose blocks are more than one program holds. The maths is rssm.Dream's and
+losses.imagine's.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +15,23 @@ from torch import Tensor, nn
 
 from dreamer_exp.dreamer.fast.actor import MAX_STD, MIN_STD
 from dreamer_exp.dreamer.fast.agent import Agent
-from dreamer_exp.dreamer.fast.fused.dream_kernels import act_and_units_kernel, draw_kernel, gru_kernel
+from dreamer_exp.dreamer.fast.fused.dream_kernels import (
+    act_and_units_kernel,
+    advance_kernel,
+    draw_kernel,
+    gru_kernel,
+)
 from dreamer_exp.dreamer.fast.fused.flat import Leaf
 from dreamer_exp.dreamer.fast.fused.norm import norm_silu
 from dreamer_exp.dreamer.fast.layers import RMS_EPSILON, Linear, Mlp, NormSiLU
 from dreamer_exp.dreamer.fast.maths import UNIMIX
-from dreamer_exp.dreamer.fast.products import Precision, mm
+from dreamer_exp.dreamer.fast.products import Precision, bmm, mm
 
 ROW_TILE = 16  # rows a program; tl.dot's least
 # What follows was tuned on an H200, for sizes XS and 12M.
 REDUCED_BYTES = 128  # of an operand's row that a program multiplies at once
 NORM_LOADS = 4  # for the squares of a row
-GATE_TILE, WHOLE_BLOCK = 64, 256  # units of a block whose gates a program computes; a block it reduces over at once
+GATE_TILE = 64  # units of the largest block whose gates one program computes
 CLASS_TILE, CLASS_WARPS = 64, 1  # logits that a program draws from, whole categoricals
 
 
@@ -72,6 +78,9 @@ class Dream:
         self.actor_first = self._first[..., : size.units]
         self._core_input = buffer(rows, size.deter + 3 * size.hidden, dtype=operand)
         self._core_pre = buffer(rows, size.deter)
+        block = size.deter // size.blocks
+        self._core_units = buffer(rows, size.deter, dtype=operand)
+        self._gates_pre = None if block <= GATE_TILE else buffer(size.blocks, rows, 3 * block)
         self._actor_hidden, self._actor_pre = buffer(rows, size.units, dtype=operand), buffer(rows, size.units)
         self._prior_hidden, self._prior_pre = buffer(rows, size.hidden, dtype=operand), buffer(rows, size.hidden)
 
@@ -80,7 +89,7 @@ class Dream:
         (self._from_deter,), _ = self._layers(rssm.from_deter)
         (self._from_stoch,), _ = self._layers(rssm.from_stoch)
         (self._from_action,), _ = self._layers(rssm.from_action)
-        self._core_bias, self._core_scale = leaf(rssm.core.bias).value, leaf(rssm.core_norm.scale).value
+        self._core_bias, self._core_scale = leaf(rssm.core.bias).value.flatten(), leaf(rssm.core_norm.scale).value
         self._gates, self._gates_bias = leaf(rssm.gates.weight).low, leaf(rssm.gates.bias).value
 
         self._first_weight = buffer(size.units + 2 * size.hidden, size.feature, dtype=operand)
@@ -159,15 +168,20 @@ class Dream:
 
     def _gru(self, deter: Tensor, next_deter: Tensor, feature: Tensor) -> None:
         size, block = self.size, self.size.deter // self.size.blocks
-        tile = min(GATE_TILE, _columns(block))
-        wide = GATE_TILE < block <= WHOLE_BLOCK
-        gru_kernel[triton.cdiv(self.rows, ROW_TILE), size.blocks * triton.cdiv(block, tile)](
-            self._core_pre, self._core_bias, self._core_scale, self._gates, self._gates_bias,
-            deter, next_deter, feature, self._core_input,
-            ROWS=self.rows, DETER=size.deter, BLOCK=block, FEATURE_STRIDE=feature.stride(0),
-            CORE_STRIDE=self._core_input.stride(0), ROW_TILE=ROW_TILE, OUT_TILE=tile,
-            TILE=_columns(block) if wide else self._tile(block), NORM_TILE=_norm_tile(size.deter),
-            EPSILON=RMS_EPSILON, DOT=self.dot, num_warps=2 if wide else 4,
+        to = (deter, next_deter, feature, self._core_input)
+        strides = {"FEATURE_STRIDE": feature.stride(0), "CORE_STRIDE": self._core_input.stride(0)}
+        if self._gates_pre is None:
+            gru_kernel[triton.cdiv(self.rows, ROW_TILE), size.blocks](
+                self._core_pre, self._core_bias, self._core_scale, self._gates, self._gates_bias, *to,
+                ROWS=self.rows, DETER=size.deter, BLOCK=block, **strides, ROW_TILE=ROW_TILE, TILE=_columns(block),
+                NORM_TILE=_norm_tile(size.deter), EPSILON=RMS_EPSILON, DOT=self.dot,
+            )  # fmt: skip
+            return
+        norm_silu(self._core_pre, self._core_bias, self._core_scale, self._core_units)
+        bmm(self._core_units.view(self.rows, size.blocks, block).transpose(0, 1), self._gates, out=self._gates_pre)
+        advance_kernel[self.rows, size.blocks](
+            self._gates_pre, self._gates_bias, *to,
+            ROWS=self.rows, DETER=size.deter, BLOCK=block, **strides, TILE=_columns(block), num_warps=2,
         )  # fmt: skip
 
     def _draw(self, pre: Tensor, noise: Tensor, feature: Tensor) -> None:

@@ -146,47 +146,71 @@ def act_and_units_kernel(
 
 
 @triton.jit
+def _advance(reset, candidate, update, before):
+    """The GRU's next state, of its gates' logits."""
+    candidate = 2.0 * tl.sigmoid(2.0 * tl.sigmoid(reset) * candidate) - 1.0  # tanh
+    return before + tl.sigmoid(update - 1.0) * (candidate - before)  # -1: rssm.update_offset
+
+
+@triton.jit
 def gru_kernel(
     pre, bias, scale, gates_weight, gates_bias, deter, next_deter, feature, core_input,
     ROWS: tl.constexpr, DETER: tl.constexpr, BLOCK: tl.constexpr, FEATURE_STRIDE: tl.constexpr,
-    CORE_STRIDE: tl.constexpr, ROW_TILE: tl.constexpr, OUT_TILE: tl.constexpr, TILE: tl.constexpr,
-    NORM_TILE: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr,
+    CORE_STRIDE: tl.constexpr, ROW_TILE: tl.constexpr, TILE: tl.constexpr, NORM_TILE: tl.constexpr,
+    EPSILON: tl.constexpr, DOT: tl.constexpr,
 ):  # fmt: skip
-    """Grid (row tiles, G * column tiles of a block): the core's norm over all of D, gates of a block, the next deter.
+    """Grid (row tiles, G): the core's norm over all of D, gates of a block that one program holds, the next deter.
 
     The next deter goes to next_deter (float32), and as operand to the feature's and the core input's first D columns.
     """
     rows = tl.program_id(0) * ROW_TILE + tl.arange(0, ROW_TILE)
     here = rows < ROWS
-    tiles: tl.constexpr = (BLOCK + OUT_TILE - 1) // OUT_TILE
-    block = tl.program_id(1) // tiles
-    unit = tl.program_id(1) % tiles * OUT_TILE + tl.arange(0, OUT_TILE)
+    block = tl.program_id(1)
+    unit = tl.arange(0, TILE)
     is_unit = unit < BLOCK
-    inverse = _inverse_rms(pre, bias, rows, here, DETER, DETER, NORM_TILE, EPSILON)
-    gates_bias += block * 3 * BLOCK + unit  # [reset | candidate | update]
-    reset = tl.zeros((ROW_TILE, OUT_TILE), tl.float32) + tl.load(gates_bias, mask=is_unit, other=0.0)[None, :]
-    candidate = tl.zeros_like(reset) + tl.load(gates_bias + BLOCK, mask=is_unit, other=0.0)[None, :]
-    update = tl.zeros_like(reset) + tl.load(gates_bias + 2 * BLOCK, mask=is_unit, other=0.0)[None, :]
-    for start in range(0, BLOCK, TILE):
-        inner = start + tl.arange(0, TILE)
-        inside = inner < BLOCK
-        units = _units(pre, bias, scale, rows, here, block * BLOCK + inner, inside, inverse, DETER)
-        units = units.to(gates_weight.dtype.element_ty)
-        at = gates_weight + (block * BLOCK + inner)[:, None] * (3 * BLOCK) + unit[None, :]
-        mask = inside[:, None] & is_unit[None, :]
-        reset = tl.dot(units, tl.load(at, mask=mask, other=0.0), reset, input_precision=DOT)
-        candidate = tl.dot(units, tl.load(at + BLOCK, mask=mask, other=0.0), candidate, input_precision=DOT)
-        update = tl.dot(units, tl.load(at + 2 * BLOCK, mask=mask, other=0.0), update, input_precision=DOT)
     column = block * BLOCK + unit
+    inverse = _inverse_rms(pre, bias, rows, here, DETER, DETER, NORM_TILE, EPSILON)
+    units = _units(pre, bias, scale, rows, here, column, is_unit, inverse, DETER).to(gates_weight.dtype.element_ty)
+    at = gates_weight + column[:, None] * (3 * BLOCK) + unit[None, :]  # [reset | candidate | update]
+    square = is_unit[:, None] & is_unit[None, :]
+    bias_at = gates_bias + block * 3 * BLOCK + unit
+    reset = tl.dot(units, tl.load(at, mask=square, other=0.0), input_precision=DOT)
+    candidate = tl.dot(units, tl.load(at + BLOCK, mask=square, other=0.0), input_precision=DOT)
+    update = tl.dot(units, tl.load(at + 2 * BLOCK, mask=square, other=0.0), input_precision=DOT)
+    reset += tl.load(bias_at, mask=is_unit, other=0.0)[None, :]
+    candidate += tl.load(bias_at + BLOCK, mask=is_unit, other=0.0)[None, :]
+    update += tl.load(bias_at + 2 * BLOCK, mask=is_unit, other=0.0)[None, :]
     mask = here[:, None] & is_unit[None, :]
     at = rows[:, None] * DETER + column[None, :]
-    before = tl.load(deter + at, mask=mask, other=0.0)
-    candidate = 2.0 * tl.sigmoid(2.0 * tl.sigmoid(reset) * candidate) - 1.0  # tanh
-    after = before + tl.sigmoid(update - 1.0) * (candidate - before)  # -1: rssm.update_offset
+    after = _advance(reset, candidate, update, tl.load(deter + at, mask=mask, other=0.0))
     tl.store(next_deter + at, after, mask=mask)
     operand = after.to(feature.dtype.element_ty)
     tl.store(feature + rows[:, None] * FEATURE_STRIDE + column[None, :], operand, mask=mask)
     tl.store(core_input + rows[:, None] * CORE_STRIDE + column[None, :], operand, mask=mask)
+
+
+@triton.jit
+def advance_kernel(
+    gates, gates_bias, deter, next_deter, feature, core_input,
+    ROWS: tl.constexpr, DETER: tl.constexpr, BLOCK: tl.constexpr, FEATURE_STRIDE: tl.constexpr,
+    CORE_STRIDE: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """Grid (rows, G): what gru_kernel ends with, of gates (G, R, 3 K) float32 without bias."""
+    row = tl.program_id(0)
+    block = tl.program_id(1)
+    unit = tl.arange(0, TILE)
+    mask = unit < BLOCK
+    at = gates + (block * ROWS + row) * 3 * BLOCK + unit
+    bias_at = gates_bias + block * 3 * BLOCK + unit
+    reset = tl.load(at, mask=mask, other=0.0) + tl.load(bias_at, mask=mask, other=0.0)
+    candidate = tl.load(at + BLOCK, mask=mask, other=0.0) + tl.load(bias_at + BLOCK, mask=mask, other=0.0)
+    update = tl.load(at + 2 * BLOCK, mask=mask, other=0.0) + tl.load(bias_at + 2 * BLOCK, mask=mask, other=0.0)
+    column = block * BLOCK + unit
+    after = _advance(reset, candidate, update, tl.load(deter + row * DETER + column, mask=mask, other=0.0))
+    tl.store(next_deter + row * DETER + column, after, mask=mask)
+    operand = after.to(feature.dtype.element_ty)
+    tl.store(feature + row * FEATURE_STRIDE + column, operand, mask=mask)
+    tl.store(core_input + row * CORE_STRIDE + column, operand, mask=mask)
 
 
 @triton.jit

@@ -24,6 +24,7 @@ DEEP = replace(SHALLOW, prior_layers=2, actor_layers=3)
 UNEVEN = NetworkSize(  # no power of two among them, and more than a tile of each
     deter=144, hidden=40, classes=12, units=36, stoch=6, blocks=2, prior_layers=1, actor_layers=1
 )
+WIDE = replace(SHALLOW, deter=192, blocks=2)  # blocks of more units than one program holds
 BOX, DISCRETE = ActionKind(3, discrete=False), ActionKind(5, discrete=True)
 
 
@@ -79,7 +80,7 @@ def imagined(size: NetworkSize, kind: ActionKind, rows: int = 16, horizon: int =
     return Case(agent, dream, noise, eager)
 
 
-@pytest.mark.parametrize("size", [SHALLOW, DEEP, UNEVEN], ids=["shallow", "deep", "uneven"])
+@pytest.mark.parametrize("size", [SHALLOW, DEEP, UNEVEN, WIDE], ids=["shallow", "deep", "uneven", "wide"])
 @pytest.mark.parametrize("kind", [BOX, DISCRETE], ids=["box", "discrete"])
 def test_states_and_actions_are_those_of_the_eager_rung(size: NetworkSize, kind: ActionKind) -> None:
     case = imagined(size, kind)

@@ -81,5 +81,5 @@ def _fused(
     try:
         fused.rehearse()
     except (TritonError, RuntimeError) as problem:  # a kernel that this GPU, driver or compiler doesn't take
-        return f"its kernels don't run here: {str(problem).splitlines()[0]}", None
+        return f"the fused kernels don't run here: {str(problem).splitlines()[0]}", None
     return "", GraphedUpdate(fused)

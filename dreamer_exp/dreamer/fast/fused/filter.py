@@ -7,8 +7,8 @@ import triton
 from torch import Tensor, nn
 
 from dreamer_exp.dreamer.fast.fused.filter_forward import STAGES, filter_forward
-from dreamer_exp.dreamer.fast.fused.filter_leaves import FilterLeaves, full
 from dreamer_exp.dreamer.fast.fused.flat import Leaf
+from dreamer_exp.dreamer.fast.fused.leaves import FilterLeaves, full
 from dreamer_exp.dreamer.fast.layers import RMS_EPSILON
 from dreamer_exp.dreamer.fast.maths import UNIMIX
 from dreamer_exp.dreamer.fast.products import Precision, mm

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dreamer_exp.dreamer.fast.fused.filter import CLASSES_A_TILE, TILE, WARPS, Filter, power_of_two
 from dreamer_exp.dreamer.fast.fused.filter_backward import STAGES, filter_backward
-from dreamer_exp.dreamer.fast.fused.filter_leaves import Normed, full
+from dreamer_exp.dreamer.fast.fused.leaves import Normed, full
 from dreamer_exp.dreamer.fast.fused.norm import norm_silu
 from dreamer_exp.dreamer.fast.fused.norm_finish import norm_finish
 from dreamer_exp.dreamer.fast.maths import UNIMIX

@@ -11,28 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from dreamer_exp.dreamer.fast.fused.flat import Leaf
+from dreamer_exp.dreamer.fast.fused.leaves import Affine, Normed
 from dreamer_exp.dreamer.fast.fused.norm import norm_silu, norm_silu_backward
 from dreamer_exp.dreamer.fast.layers import Linear, Mlp, NormSiLU
 from dreamer_exp.dreamer.fast.products import Precision, mm
 
 ALIGNMENT = 8  # numbers of bfloat16 in 16 bytes, where a product's rows have to begin to be quick
-
-
-@dataclass(frozen=True)
-class NormedLayer:
-    """Linear, RMSNorm, SiLU: weight (O, I), bias and scale (O,)."""
-
-    weight: Leaf
-    bias: Leaf
-    scale: Leaf
-
-
-@dataclass(frozen=True)
-class OutputLayer:
-    """Linear: weight (O, I), bias (O,)."""
-
-    weight: Leaf
-    bias: Leaf
 
 
 @dataclass(frozen=True)
@@ -60,8 +44,8 @@ class Trace:
 class Perceptron:
     """One to three normed layers, then perhaps an output layer."""
 
-    layers: Sequence[NormedLayer]
-    output: OutputLayer | None
+    layers: Sequence[Normed]
+    output: Affine | None
     precision: Precision
 
     @staticmethod
@@ -69,12 +53,12 @@ class Perceptron:
         """Of a module's parameters; at least one normed layer."""
         modules = list(mlp)
         layers = [
-            NormedLayer(leaf(linear.weight), leaf(linear.bias), leaf(norm.scale))
+            Normed(leaf(linear.weight), leaf(linear.bias), leaf(norm.scale))
             for linear, norm in pairwise(modules)
             if isinstance(linear, Linear) and isinstance(norm, NormSiLU)
         ]
         last = modules[-1]
-        output = OutputLayer(leaf(last.weight), leaf(last.bias)) if isinstance(last, Linear) else None
+        output = Affine(leaf(last.weight), leaf(last.bias)) if isinstance(last, Linear) else None
         return Perceptron(layers, output, precision)
 
     def run(self, first: Tensor) -> Trace:

@@ -179,3 +179,11 @@ def test_a_graph_of_persistent_kernels_equals_launches_stage_by_stage(precision:
         (found, _), (wanted, _) = graph(batch), staged(batch)
         assert torch.equal(torch.stack(list(found.values())), torch.stack(list(wanted.values())))
     assert torch.equal(whole.flat.values, staged.flat.values)
+
+
+@on_gpu
+def test_a_scan_whose_programs_are_not_resident_at_once_is_refused_and_does_not_hang() -> None:
+    agent, _, _ = made(SHALLOW, BOX)
+    update = FusedUpdate(make_update(agent), EXACT, (B, T), programs=100_000, persistent=True)
+    with pytest.raises(RuntimeError, match="cooperative"):
+        update.rehearse()

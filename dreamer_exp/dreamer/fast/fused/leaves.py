@@ -1,4 +1,4 @@
-"""The published parameters of sequence model and posterior, by the layer that reads them."""
+"""Parameters in flat storage by the layer that reads them, and those of sequence model and posterior."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

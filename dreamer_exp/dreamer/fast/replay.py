@@ -152,6 +152,7 @@ class LatentReplay:
             name: torch.empty((num_streams * ring, *shape), dtype=dtype, device=self.device)
             for name, (shape, dtype) in fields.items()
         }
+        self._latest = torch.zeros(num_streams * ring, dtype=torch.int32, device=self.device)  # scratch of _settle
         self._classes = torch.arange(size.classes, dtype=torch.uint8, device=self.target)
         self._to_gpu = self.device.type == "cpu" and self.target.type == "cuda"
         self._side = torch.cuda.Stream(self.target) if self._to_gpu else None
@@ -221,6 +222,8 @@ class LatentReplay:
     def write_back(self, places: Tensor, states: State) -> None:
         """Keeps the update's states (B, T, ...) as the steps' latents; no `add` may come between `sample` and this.
 
+        Where windows overlap, a step keeps the state of the last one.
+
         From a GPU to rings on the CPU they arrive one write_back (or add) later: the wait is for the update before.
         """
         stoch = states.stoch.unflatten(-1, (self.size.stoch, self.size.classes)).argmax(-1)
@@ -235,8 +238,11 @@ class LatentReplay:
         """Writes the latents that are on their way."""
         if self._returning is not None:
             places, latents = self._returning
+            # a GPU writes several states of one place in any order, number by number: all of them become the last one
+            number = torch.arange(len(places), dtype=torch.int32, device=self.device)
+            latest = self._latest.scatter_reduce_(0, places, number, "amax", include_self=False)[places]
             for name, latent in (latents.on_host() if self.device.type == "cpu" else latents.on_stream()).items():
-                self._rings[name].index_copy_(0, places, latent)
+                self._rings[name].index_copy_(0, places, latent[latest])
             self._returning = None
 
     def _undraw(self) -> None:

@@ -233,6 +233,15 @@ def test_latents_are_written_at_their_places_only() -> None:
     assert not any(changed[name].any() for name in ("observation", "action", "reward", "flags"))
 
 
+def test_where_windows_overlap_a_step_keeps_the_state_of_the_last() -> None:
+    replay = filled(40)
+    places = torch.tensor([[3, 4, 5], [5, 6, 7], [4, 5, 6]])
+    replay.write_back(places, states_for(torch.arange(9).view(3, 3)))
+    kept = torch.tensor([0, 6, 7, 8, 5])  # of steps 3 to 7
+    assert torch.equal(replay._rings["deter"][3:8].float(), (kept[:, None] / 1024 + 1).expand(-1, D))
+    assert torch.equal(replay._rings["stoch"][3:8], one_hot(kept + 2).unflatten(-1, (S, C)).argmax(-1).byte())
+
+
 def test_the_update_may_hand_over_sampled_states_with_their_gradient() -> None:
     """A straight-through sample is one-hot up to rounding, and bfloat16 under autocast."""
     replay = filled(40)

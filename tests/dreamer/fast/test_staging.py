@@ -93,3 +93,17 @@ def test_latents_return_from_the_gpu(rings: str) -> None:
     replay.write_back(places, State(states.deter.cuda(), states.stoch.cuda()))
     replay.add(0, steps(40, 41))  # latents on their way to the CPU are there now
     assert torch.equal(replay._rings["deter"][2:, 0].cpu(), (torch.arange(2, 40) / 1024 + 1).half())
+
+
+@needs_gpu
+@pytest.mark.parametrize("rings", ["cpu", "cuda"])
+def test_where_windows_overlap_a_step_keeps_the_state_of_the_last_on_a_gpu_too(rings: str) -> None:
+    onto_gpu, plain = filled(40, device=rings, target="cuda"), filled(40)
+    _, places = plain.sample(500, 6)
+    states = states_for(torch.arange(places.numel()).view(places.shape) % 1000)
+    plain.write_back(places, states)
+    onto_gpu.write_back(places.to(rings), State(states.deter.cuda(), states.stoch.cuda()))
+    onto_gpu.add(0, steps(40, 41))
+    plain.add(0, steps(40, 41))
+    for name in ("deter", "stoch"):
+        assert torch.equal(onto_gpu._rings[name].cpu(), plain._rings[name])

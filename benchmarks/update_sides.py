@@ -43,7 +43,7 @@ class Work:
         return self.batch, self.length
 
     @property
-    def why_not_fused(self) -> str | None:
+    def why_not_fused(self) -> str:
         return why_not_fused(Algo(batch_size_B=self.batch, precision=self.dtype, network=SIZES[self.size]))
 
 
@@ -65,8 +65,8 @@ class FastSide:
         from dreamer_exp.dreamer.fast.fused.parts import parts
         from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
 
-        if not isinstance(self.update, GraphedUpdate) or not isinstance(self.update.update, FusedUpdate):
-            return {}
+        assert isinstance(self.update, GraphedUpdate)
+        assert isinstance(self.update.update, FusedUpdate)
         return parts(self.update.update, to(self._batch(), self.device))
 
     def _batch(self) -> Batch:

@@ -6,11 +6,12 @@
 
 Every update gets a fresh random batch, made beforehand in host memory and moved to the device inside the timing: ours
 from pinned memory, where our replay puts it (dreamer/fast/staging.py), RLlib's by its learner from where its replay
-leaves it. Medians after warm-up, the device synchronised. RLlib's side is always its model size
-XS, which XS here has as many parameters as. `startup_s` is from the process's start to the fast learner's first
-finished update, imports included. Of several rungs `fast_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are
-those of the last one named. `parts` are of the fused rung, each timed by itself. --table varies one of B, T, H and size
-at a time, without RLlib.
+leaves it. Medians after warm-up, the device synchronised. RLlib's side is always its model size XS, which XS here has
+as many parameters as. `startup_s` is from the process's start to the fast learner's first finished update, imports
+included. Of several rungs `fast_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of the last one named.
+`parts` are of the fused rung (which wants --dtype tf32 or bfloat16): milliseconds of the main stream inside its one
+graph, where what runs beside it counts as far as it is waited for. --table varies one of B, T, H and size at a time,
+without RLlib; "-" is what the rung doesn't take.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def main() -> None:
     asked.kernels = tuple(dict.fromkeys(asked.kernels))
     work = Work(**{field.name: getattr(asked, field.name) for field in fields(Work)})
     if "fused" in work.kernels and work.why_not_fused and not asked.table:
-        parser.error(work.why_not_fused)
+        parser.error(f"--kernels fused: {work.why_not_fused} (--dtype, --batch, --size)")
     torch.backends.cuda.matmul.allow_tf32 = work.dtype == "tf32"  # for RLlib's side too
     if asked.table:
         print_growth(work, asked.repeats)
@@ -137,7 +138,7 @@ def print_growth(work: Work, repeats: int) -> None:
 
 def growth(work: Work, repeats: int) -> dict[str, float]:
     """Milliseconds by rung, of those that fit."""
-    rungs = tuple(rung for rung in work.kernels if rung != "fused" or work.why_not_fused is None)
+    rungs = tuple(rung for rung in work.kernels if rung != "fused" or not work.why_not_fused)
     row = measure(replace(work, kernels=rungs), repeats, against_rllib=False) if rungs else {}
     return {rung: row[f"{rung}_ms"] for rung in rungs}
 

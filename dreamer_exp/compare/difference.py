@@ -53,6 +53,7 @@ def hardware(run: Run) -> dict[str, Any]:
         "CPU cores": machine.get("cpus"),
         "GPUs": run.provenance.get("gpu_names"),
         "learner on": run.provenance.get("learner_devices"),
+        "kernels": run.provenance.get("kernels"),  # as they were; algo.kernels is what was asked for
         "platform": machine.get("platform"),
     }
 

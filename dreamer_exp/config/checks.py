@@ -180,7 +180,7 @@ def _check_fast(experiment: Experiment) -> None:
     of_gpu = (("kernels", "graph"), ("kernels", "fused"), ("precision", "tf32"), ("replay_device", "cuda"))
     for name, value in of_gpu:
         if getattr(algo, name) == value and not on_gpu:
-            raise UserError(f"algo.{name}={value} needs a learner on a GPU: use hardware=cuda, or leave it at auto.")
+            raise UserError(f"algo.{name}={value} needs a learner on a GPU: use hardware=cuda, or algo.{name}=auto.")
 
 
 def _check_machine(experiment: Experiment, machine: Machine) -> None:

@@ -9,7 +9,6 @@ from dreamer_exp.config.checks import check_learner, check_together, check_value
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Algo, Experiment, Hardware
 from dreamer_exp.config.mistakes import unknown_key
-from dreamer_exp.config.rungs import why_not_fused
 from dreamer_exp.config.schema import AUTO, AlgoConfig, ExperimentConfig, HardwareConfig
 from dreamer_exp.config.sizes import SIZES, NetworkSize
 from dreamer_exp.hardware import Machine, auto_env_runners
@@ -17,7 +16,7 @@ from dreamer_exp.hardware import Machine, auto_env_runners
 # learning rates under auto: as published (arXiv 2301.04104v2, table of hyperparameters), and RLlib's own for XS
 FAST_RATES = {"world_model_lr": 4e-5, "actor_lr": 4e-5, "critic_lr": 4e-5}
 RLLIB_RATES = {"world_model_lr": 1e-4, "actor_lr": 3e-5, "critic_lr": 3e-5}
-# how the fast learner computes an update under auto: on a CPU, and on a GPU the highest rung that fits
+# how the fast learner computes an update under auto; a learner on a GPU that can't do fused takes graph (rungs.py)
 ON_CPU = {"kernels": "eager", "precision": "float32", "replay_device": "cpu"}
 ON_GPU = {"kernels": "fused", "precision": "tf32", "replay_device": AUTO}  # auto: until runs/forecast.py places it
 
@@ -66,8 +65,6 @@ def _refuse_additions(prefix: str, node: DictConfig) -> None:
 def resolve_algo(config: AlgoConfig, on_gpu: bool) -> Algo:
     """The algorithm's numbers for every "auto": network sizes, learning rates, and how an update is computed.
 
-    On a GPU what doesn't fit `kernels=fused` becomes `graph`, asked for or not; rungs.why_not_fused tells why.
-
     Raises:
         UserError: a value that the chosen learner does not know.
     """
@@ -79,10 +76,7 @@ def resolve_algo(config: AlgoConfig, on_gpu: bool) -> Algo:
     resolved["network"] = resolve_network(config) if fast else None
     computing = ON_GPU if fast and on_gpu else ON_CPU
     resolved |= {name: word for name, word in computing.items() if resolved[name] == AUTO}
-    algo = Algo(**resolved)
-    if algo.kernels == "fused" and on_gpu and why_not_fused(algo):
-        return replace(algo, kernels="graph")
-    return algo
+    return Algo(**resolved)
 
 
 def resolve_network(config: AlgoConfig) -> NetworkSize:

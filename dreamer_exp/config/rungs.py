@@ -1,32 +1,38 @@
-"""The highest rung of `algo.kernels`: which experiments the fused kernels fit, told before anything is built."""
+"""The rungs of `algo.kernels`: which one the keys lead to, told before anything is built."""
 
 from dreamer_exp.config.experiment import Algo
 
 TILE = 16  # rows of the smallest product on tensor cores
-ROWS = 64  # sequences that the scans over time hold
+SEQUENCES = 64  # that the scans over time hold
 DETER, BLOCK = 3072, 384  # recurrent units, and those in one block, whose weights a scan's programs share
 WIDTH = 512  # units of a layer, which one program normalises
 CLASSES = 32  # of a categorical, which one program samples
 
 
-def why_not_fused(algo: Algo) -> str | None:
-    """The first value that `kernels=fused` doesn't take, and what it takes; None where all of them fit.
+def foreseen(algo: Algo) -> tuple[str, str]:
+    """The rung that the keys lead to, and why it is not the one asked for, or "".
 
     The learner knows more (the action space, Triton, the GPU itself), and may take `graph` for that: fast/rung.py.
     """
+    why = why_not_fused(algo) if algo.kernels == "fused" else ""
+    return ("graph", why) if why else (algo.kernels, "")
+
+
+def why_not_fused(algo: Algo) -> str:
+    """The first value that `kernels=fused` doesn't take, and what it takes; "" where all of them fit."""
     network = algo.network
     if network is None:
         return "algo.learner=rllib computes its updates otherwise"
     block, layer = network.deter // network.blocks, f"a multiple of {2 * TILE} up to {WIDTH}"
-    of_blocks = f"algo.network.deter={network.deter} in algo.network.blocks={network.blocks} blocks of {block}"
+    of_blocks = f"algo.network.deter / algo.network.blocks = {network.deter} / {network.blocks} = {block}"
     latent = f"algo.network.stoch={network.stoch} x algo.network.classes={network.classes}"
     batch = algo.batch_size_B
     conditions = (
         # without tensor cores the scan forward alone takes 18 ms on an H200, instead of 1.2: `graph` is as fast
         (algo.precision != "float32", f"algo.precision={algo.precision}", "tf32 or bfloat16"),
-        (_fits(batch, TILE, ROWS), f"algo.batch_size_B={batch}", f"a multiple of {TILE} up to {ROWS}"),
+        (_fits(batch, TILE, SEQUENCES), f"algo.batch_size_B={batch}", f"a multiple of {TILE} up to {SEQUENCES}"),
         (network.deter <= DETER, f"algo.network.deter={network.deter}", f"up to {DETER}"),
-        (_fits(block, TILE, BLOCK), of_blocks, f"blocks of a multiple of {TILE} up to {BLOCK}"),
+        (_fits(block, TILE, BLOCK), of_blocks, f"a multiple of {TILE} up to {BLOCK}"),
         (_fits(network.hidden, 2 * TILE, WIDTH), f"algo.network.hidden={network.hidden}", layer),
         (_fits(network.units, 2 * TILE, WIDTH), f"algo.network.units={network.units}", layer),
         (network.classes <= CLASSES, f"algo.network.classes={network.classes}", f"up to {CLASSES}"),
@@ -34,7 +40,7 @@ def why_not_fused(algo: Algo) -> str | None:
         (network.posterior_layers == 1, f"algo.network.posterior_layers={network.posterior_layers}", "1"),
         (algo.train_actor, f"algo.train_actor={algo.train_actor}", "True"),  # with which goes train_critic=True
     )
-    return next((f"{value}, where fused takes {taken}" for fits, value, taken in conditions if not fits), None)
+    return next((f"{value}, where fused takes {taken}" for fits, value, taken in conditions if not fits), "")
 
 
 def _fits(size: int, multiple: int, most: int) -> bool:

@@ -191,8 +191,8 @@ class AlgoConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     kernels: str = key(
         AUTO,
-        "fast: how an update is computed; graph: as one CUDA graph; fused: as one of our own kernels, or graph where "
-        "those don't fit; auto: fused on a GPU, else eager",
+        "fast: how an update is computed; graph: as one CUDA graph; fused: as a CUDA graph of our own kernels, or as "
+        "graph where they don't fit; auto: fused on a GPU, else eager",
         choices=(AUTO, "eager", "graph", "fused"),
     )
     precision: str = key(

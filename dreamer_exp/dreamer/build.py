@@ -11,6 +11,7 @@ from ray.tune.registry import register_env
 from dreamer_exp.config.checks import OF_FAST
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.rungs import why_not_fused
 from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
 from dreamer_exp.dreamer.env_runner import CandidEnvRunner
 from dreamer_exp.dreamer.episodes import EpisodeCallback
@@ -82,6 +83,7 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
         config.fast(
             network=algo.network,
             kernels=algo.kernels,
+            why_not_fused=why_not_fused(algo),
             precision=algo.precision,
             lr_warmup=algo.lr_warmup,
             adaptive_grad_clip=algo.adaptive_grad_clip,

@@ -7,11 +7,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.experiment import Algo, Experiment
+from dreamer_exp.config.rungs import foreseen
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import unchecked
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs.computing import computing, why_graph
 from dreamer_exp.runs.forecast import Forecast, forecast, gibibytes, host_bytes, parameters, replay_room
 
 
@@ -75,8 +75,15 @@ def learner_text(experiment: Experiment, contract: ObservationContract) -> str:
     count = parameters(experiment, contract)
     counted = "" if count is None else f" ({millions(count)} parameters)"
     device = f"{gpus} GPU(s)" if gpus else "CPU"
-    why = f"; not fused: {reason}" if (reason := why_graph(algo)) else ""
-    return f"{device}, {algo.learner} learner{computing(algo)}, size {algo.model_size}{counted}{why}"
+    kernels, why = foreseen(algo)
+    reason = f"; not fused: {why}" if why else ""
+    return f"{device}, {algo.learner} learner{computing(algo, kernels)}, size {algo.model_size}{counted}{reason}"
+
+
+def computing(algo: Algo, kernels: str) -> str:
+    """The fast learner's kernels, where they are others than it was asked for these, and its precision, in brackets;
+    RLlib's has no choice of them."""
+    return f" (kernels {kernels}, precision {algo.precision})" if algo.learner == "fast" else ""
 
 
 def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:

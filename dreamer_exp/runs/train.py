@@ -2,7 +2,6 @@
 
 import logging
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.hardware import Machine
 from dreamer_exp.runs import provenance, report, resumption
 from dreamer_exp.runs.checkpoints import CheckpointStore
-from dreamer_exp.runs.computing import computing, why_graph
 from dreamer_exp.runs.counters import Counters
 from dreamer_exp.runs.diagnostics import write_diagnostics
 from dreamer_exp.runs.directory import RunDirectory, write_json, write_text
-from dreamer_exp.runs.dry_run import warnings
+from dreamer_exp.runs.dry_run import computing, warnings
 from dreamer_exp.runs.evaluation import Stopped
 from dreamer_exp.runs.examiner import Examiner
 from dreamer_exp.runs.forecast import forecast
@@ -209,22 +207,21 @@ class Run:
 
     def introduce(self, algorithm: LoopedDreamerV3) -> None:
         """Says where the run is, on what its learner really sits, and how it really computes."""
-        devices, why = learner_devices(algorithm), ""
+        devices, (kernels, why) = learner_devices(algorithm), ("", "")
         hardware, algo = self.experiment.hardware, self.experiment.algo
-        self.provenance["learner_devices"] = devices
+        about = self.provenance if self.kept is None else self.provenance["resumes"][-1]
+        about["learner_devices"] = devices
         if isinstance(algorithm, FastDreamerV3):
-            kernels, of_learner = algorithm.rung
-            algo = replace(algo, kernels=kernels)
-            why = why_graph(algo, of_learner)
-            self.provenance |= {"kernels": kernels, "why_graph": why}
+            kernels, why = algorithm.rung
+            about |= {"kernels": kernels, "why_not_fused": why}
         write_json(self.directory.provenance, self.provenance)
         self.say_line(
             f"{self.directory.root.name}: {self.experiment.env.name}, {algo.learner} learner on {', '.join(devices)}"
-            f"{computing(algo)}, size {algo.model_size}, {hardware.num_env_runners} env runners, "
+            f"{computing(algo, kernels)}, size {algo.model_size}, {hardware.num_env_runners} env runners, "
             f"{self.contract.size} floats observed"
         )
         if why:
-            self.say_line(f"updates run as one CUDA graph (kernels=graph): {why}")
+            self.say_line(f"not fused: {why}")
 
     def say_resumed(self, kept: Kept, dropped: int) -> None:
         """From where the run goes on, and with which changes."""

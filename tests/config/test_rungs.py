@@ -4,7 +4,7 @@ import pytest
 from composing import loaded
 
 from dreamer_exp.config.experiment import Algo
-from dreamer_exp.config.rungs import why_not_fused
+from dreamer_exp.config.rungs import foreseen, why_not_fused
 from tests.experiments import machine
 
 
@@ -15,19 +15,19 @@ def algo(*words: str) -> Algo:
 @pytest.mark.parametrize("size", ["nano", "XS", "1M", "12M", "25M"])
 @pytest.mark.parametrize("batch", [16, 32, 48, 64])
 def test_small_sizes_fit_at_every_batch_in_tiles(size: str, batch: int) -> None:
-    assert why_not_fused(algo(f"algo.model_size={size}", f"algo.batch_size_B={batch}")) is None
+    assert why_not_fused(algo(f"algo.model_size={size}", f"algo.batch_size_B={batch}")) == ""
 
 
 @pytest.mark.parametrize(
     "words", [("algo.batch_length_T=2", "algo.horizon_H=1"), ("algo.batch_length_T=129", "algo.horizon_H=33")]
 )
 def test_lengths_and_horizons_all_fit(words: tuple[str, ...]) -> None:
-    assert why_not_fused(algo(*words)) is None
+    assert why_not_fused(algo(*words)) == ""
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
 def test_the_precisions_of_tensor_cores_fit(precision: str) -> None:
-    assert why_not_fused(algo(f"algo.precision={precision}")) is None
+    assert why_not_fused(algo(f"algo.precision={precision}")) == ""
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,11 @@ def test_the_precisions_of_tensor_cores_fit(precision: str) -> None:
         (("algo.model_size=50M",), "algo.network.deter=4096, where fused takes up to 3072"),
         (
             ("algo.network.deter=320",),
-            "algo.network.deter=320 in algo.network.blocks=8 blocks of 40, where fused takes blocks of a multiple of "
-            "16 up to 384",
+            "algo.network.deter / algo.network.blocks = 320 / 8 = 40, where fused takes a multiple of 16 up to 384",
         ),
         (
             ("algo.network.deter=1024", "algo.network.blocks=2"),
-            "algo.network.deter=1024 in algo.network.blocks=2 blocks of 512, where fused takes blocks of a multiple of "
-            "16 up to 384",
+            "algo.network.deter / algo.network.blocks = 1024 / 2 = 512, where fused takes a multiple of 16 up to 384",
         ),
         (("algo.network.hidden=48",), "algo.network.hidden=48, where fused takes a multiple of 32 up to 512"),
         (("algo.network.hidden=544",), "algo.network.hidden=544, where fused takes a multiple of 32 up to 512"),
@@ -65,4 +63,22 @@ def test_what_does_not_fit_is_told_with_what_does(words: tuple[str, ...], why: s
 
 
 def test_classes_need_be_no_power_of_two() -> None:
-    assert why_not_fused(algo("algo.network.classes=24")) is None
+    assert why_not_fused(algo("algo.network.classes=24")) == ""
+
+
+B_8 = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
+
+
+@pytest.mark.parametrize(
+    ("words", "rung"),
+    [
+        ((), ("fused", "")),
+        (("algo.batch_size_B=8",), ("graph", B_8)),
+        (("algo.kernels=fused", "algo.batch_size_B=8"), ("graph", B_8)),
+        (("algo.kernels=graph", "algo.batch_size_B=8"), ("graph", "")),
+        (("algo.kernels=eager", "algo.batch_size_B=8"), ("eager", "")),
+    ],
+    ids=["fits", "auto", "asked for", "graph was chosen", "eager was chosen"],
+)
+def test_the_rung_and_the_reason_are_foreseen(words: tuple[str, ...], rung: tuple[str, str]) -> None:
+    assert foreseen(algo(*words)) == rung

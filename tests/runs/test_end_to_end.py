@@ -151,7 +151,7 @@ def test_provenance_tells_versions_devices_and_the_contract(three_iterations: An
     tree = read_json(three_iterations[1].provenance)
     assert tree["packages"]["ray"].startswith("2.60")
     assert tree["learner_devices"] == ["cpu"]
-    assert (tree["kernels"], tree["why_graph"]) == ("eager", "")
+    assert (tree["kernels"], tree["why_not_fused"]) == ("eager", "")
     assert len(tree["contract"]["hash"]) == 16
 
 

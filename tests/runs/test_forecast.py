@@ -18,7 +18,7 @@ from dreamer_exp.dreamer.policy_file import build
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs.dry_run import millions, plan_table, warnings
+from dreamer_exp.runs.dry_run import computing, millions, plan_table, warnings
 from dreamer_exp.runs.forecast import (
     RLLIB_WEIGHTS,
     RUNNER_BYTES,
@@ -355,3 +355,8 @@ def test_the_plan_says_whether_sampling_overlaps(word: str, told: str) -> None:
 )
 def test_the_plan_says_the_gpus_memory_where_it_is_known(gpu: Machine, told: str) -> None:
     assert told in plan(experiment(), gpu)["machine"]
+
+
+def test_the_introducing_line_has_kernels_and_precision_of_the_fast_learner_alone() -> None:
+    assert computing(experiment().algo, "eager") == " (kernels eager, precision float32)"
+    assert computing(rllib().algo, "") == ""

@@ -113,6 +113,12 @@ def test_what_changed_is_listed_and_kept(of_fast: Halves) -> None:
     assert entry["changed"] == {"run.train_iterations": {"before": 2, "after": 4}}
 
 
+def test_how_it_computes_is_told_of_the_beginning_and_of_each_time_it_went_on(of_fast: Halves) -> None:
+    tree = json.loads(RunDirectory(of_fast[1] / "parts").provenance.read_text())
+    for told in (tree, tree["resumes"][0]):
+        assert (told["learner_devices"], told["kernels"], told["why_not_fused"]) == (["cpu"], "eager", "")
+
+
 def test_time_goes_on_from_where_it_was(of_fast: Halves) -> None:
     rows = read_rows(RunDirectory(of_fast[1] / "parts").result)
     seconds = [row["time/total_s"] for row in rows]

@@ -18,6 +18,7 @@ class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is un
         super().__init__(algo_class=algo_class)
         self.network = SIZES["XS"]
         self.kernels = "eager"
+        self.why_not_fused = ""
         self.precision = "float32"
         self.lr_warmup = 1000
         self.adaptive_grad_clip = 0.3
@@ -30,6 +31,7 @@ class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is un
         *,
         network: NetworkSize,
         kernels: str,
+        why_not_fused: str,
         precision: str,
         lr_warmup: int,
         adaptive_grad_clip: float,
@@ -39,10 +41,11 @@ class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is un
     ) -> "FastDreamerV3Config":
         """Sets what DreamerV3Config.training() doesn't know; the meanings are in config/schema.py.
 
-        `learner_threads` are those of a learner on the CPU.
+        `why_not_fused` is config/rungs.py's; `learner_threads` are those of a learner on the CPU.
         """
         self.network = network
         self.kernels = kernels
+        self.why_not_fused = why_not_fused
         self.precision = precision
         self.lr_warmup = lr_warmup
         self.adaptive_grad_clip = adaptive_grad_clip

@@ -188,8 +188,8 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             bfloat16=config.precision == "bfloat16",
         )
         shape = config.batch_size_B, config.batch_length_T
-        self.update_once, *rung = on_rung(update, config.kernels, config.precision, shape)
-        self.rung = tuple(rung)
+        made = on_rung(update, config.kernels, config.precision, shape, config.why_not_fused)
+        self.update_once, self.rung = made.update, (made.name, made.why)
 
 
 def noise_seed(run_seed: int) -> int:

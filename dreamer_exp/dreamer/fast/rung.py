@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from dreamer_exp.config.rungs import TILE
 from dreamer_exp.dreamer.fast.actor import ActionKind
-from dreamer_exp.dreamer.fast.graph import GraphedUpdate
+from dreamer_exp.dreamer.fast.graph import Capturable, GraphedUpdate
 from dreamer_exp.dreamer.fast.losses import Batch
 from dreamer_exp.dreamer.fast.products import Precision
 from dreamer_exp.dreamer.fast.rssm import State
 from dreamer_exp.dreamer.fast.update import Update
 
-ROWS = 16  # of a product on tensor cores, and of the sequences that a group of a scan's programs works on
-COLUMNS = 16  # of the recurrent units that such a program works on
-LEAST_PROGRAMS = 16  # of a group; fewer take longer than `graph`
+MULTIPROCESSORS = 16  # for every 16 sequences; on fewer a scan was never tried
 CAPABILITY = (8, 0)  # the first with bfloat16 and TensorFloat-32
 OUTPUTS = 32  # of the actor, that imagination has room for
 
@@ -29,37 +28,43 @@ class Rung(NamedTuple):
     why: str = ""
 
 
-def on_rung(update: Update, kernels: str, precision: str, shape: tuple[int, int]) -> Rung:
-    """The update on the rung asked for, for batches of B sequences of T steps; where `fused` can't, on `graph`."""
+def on_rung(update: Update, kernels: str, precision: str, shape: tuple[int, int], why_not_fused: str = "") -> Rung:
+    """The update on the rung asked for, for batches of B sequences of T steps; where `fused` can't, on `graph`.
+
+    Args:
+        update: the eager rung's.
+        kernels: eager, graph or fused.
+        precision: of matrix products.
+        shape: B and T.
+        why_not_fused: what is known to keep the fused kernels from it, or "".
+    """
     if kernels == "eager":
         return Rung(update, "eager")
     if kernels == "graph":
         return Rung(GraphedUpdate(update), "graph")
-    gpu = torch.cuda.get_device_properties(update.device)
-    why = why_not_on(gpu, update.agent.action, shape[0]) or ""
+    gpu, rows = torch.cuda.get_device_properties(update.device), shape[0]
+    why, fused = why_not_fused or why_not_on(gpu, update.agent.action, rows), None
     if not why:
-        programs = programs_on(gpu.multi_processor_count, shape[0], update.agent.size.deter)
-        why, fused = _fused(update, precision, shape, programs)
-        if fused is not None:
-            return Rung(fused, "fused")
-    return Rung(GraphedUpdate(update), "graph", why)
+        programs = programs_on(gpu.multi_processor_count, rows, update.agent.size.deter)
+        fused, why = rehearsed(update, precision, shape, programs)
+    return Rung(GraphedUpdate(fused or update), "fused" if fused else "graph", why)
 
 
-def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str | None:
-    """What keeps the fused kernels from a GPU, by torch's properties of it, or from the actions; None: nothing."""
+def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:
+    """What keeps the fused kernels from a GPU, by torch's properties of it, or from the actions; "": nothing."""
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed, which compiles the fused kernels"
     if (gpu.major, gpu.minor) < CAPABILITY:
-        return f"the {gpu.name} has compute capability {gpu.major}.{gpu.minor}, and the fused kernels need 8.0"
-    needed = LEAST_PROGRAMS * rows // ROWS
-    if gpu.multi_processor_count < needed:
+        return f"the {gpu.name} has compute capability {gpu.major}.{gpu.minor}, the fused kernels need 8.0 or newer"
+    needed, found = MULTIPROCESSORS * rows // TILE, gpu.multi_processor_count
+    if found < needed:
         return (
-            f"the {gpu.name} offers {gpu.multi_processor_count} multiprocessors, and the fused kernels need {needed} "
+            f"the {gpu.name} offers {found} multiprocessors, the fused kernels need {needed} "
             f"for algo.batch_size_B={rows}"
         )
     if action.outputs > OUTPUTS:
-        return f"the actor has {action.outputs} outputs, and the fused kernels take up to {OUTPUTS}"
-    return None
+        return f"the actor has {action.outputs} outputs, the fused kernels take up to {OUTPUTS}"
+    return ""
 
 
 def programs_on(multiprocessors: int, rows: int, deter: int) -> int:
@@ -67,19 +72,20 @@ def programs_on(multiprocessors: int, rows: int, deter: int) -> int:
 
     A multiprocessor holds one of them for certain, so that no barrier waits for a program that can't begin.
     """
-    return min(deter // COLUMNS, multiprocessors // (rows // ROWS))
+    return min(deter // TILE, multiprocessors // (rows // TILE))
 
 
-def _fused(
-    update: Update, precision: str, shape: tuple[int, int], programs: int
-) -> tuple[str, None] | tuple[str, GraphedUpdate]:
-    from triton.errors import TritonError
-
-    from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
-
-    fused = FusedUpdate(update, Precision.of(precision), shape, programs, persistent=True)
+def rehearsed(update: Update, precision: str, shape: tuple[int, int], programs: int) -> tuple[Capturable | None, str]:
+    """The fused update, once it has run here without a step, and ""; or None and what it failed with."""
+    # Triton, its C compiler, its cache's folder and the driver all raise errors of their own, and `graph` needs none of
+    # them: whatever it is becomes the reason that the run tells
     try:
+        from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
+
+        fused = FusedUpdate(update, Precision.of(precision), shape, programs, persistent=True)
         fused.rehearse()
-    except (TritonError, RuntimeError) as problem:  # a kernel that this GPU, driver or compiler doesn't take
-        return f"the fused kernels don't run here: {str(problem).splitlines()[0]}", None
-    return "", GraphedUpdate(fused)
+    except Exception as problem:  # noqa: BLE001
+        lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+        told = f"{type(problem).__name__}: {lines[-1] if lines else 'no message'}"
+        return None, f"the fused kernels don't run here: {told}"
+    return fused, ""

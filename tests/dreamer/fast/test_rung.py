@@ -1,6 +1,7 @@
 """Which rung an update is put on, and the reason that is told where it isn't the one asked for."""
 
 import importlib.util
+from subprocess import CalledProcessError
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.laprop import LaProp
 from dreamer_exp.dreamer.fast.losses import LossConfig, ReturnRange
-from dreamer_exp.dreamer.fast.rung import on_rung, programs_on, why_not_on
+from dreamer_exp.dreamer.fast.rung import on_rung, programs_on, rehearsed, why_not_on
 from dreamer_exp.dreamer.fast.update import Update
 
 BOX = ActionKind(2, discrete=False)
@@ -43,7 +44,7 @@ def test_eager_is_the_update_itself() -> None:
 
 @with_triton
 def test_a_large_gpu_takes_every_batch() -> None:
-    assert [why_not_on(gpu(), BOX, rows) for rows in (16, 32, 48, 64)] == [None] * 4
+    assert [why_not_on(gpu(), BOX, rows) for rows in (16, 32, 48, 64)] == [""] * 4
 
 
 @with_triton
@@ -54,10 +55,15 @@ def test_a_large_gpu_takes_every_batch() -> None:
             gpu(multiprocessors=16),
             BOX,
             32,
-            "the Some GPU offers 16 multiprocessors, and the fused kernels need 32 for algo.batch_size_B=32",
+            "the Some GPU offers 16 multiprocessors, the fused kernels need 32 for algo.batch_size_B=32",
         ),
-        (gpu(capability=(7, 5)), BOX, 16, "the Some GPU has compute capability 7.5, and the fused kernels need 8.0"),
-        (gpu(), ActionKind(17, discrete=False), 16, "the actor has 34 outputs, and the fused kernels take up to 32"),
+        (
+            gpu(capability=(7, 5)),
+            BOX,
+            16,
+            "the Some GPU has compute capability 7.5, the fused kernels need 8.0 or newer",
+        ),
+        (gpu(), ActionKind(17, discrete=False), 16, "the actor has 34 outputs, the fused kernels take up to 32"),
     ],
     ids=["small", "old", "many actions"],
 )
@@ -78,6 +84,34 @@ def test_a_scans_programs_are_all_resident_at_once(rows: int, deter: int, progra
     assert programs * rows // 16 <= 132
 
 
+@with_triton
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (RuntimeError("Triton Error [CUDA]: too many blocks"), "RuntimeError: Triton Error [CUDA]: too many blocks"),
+        (ValueError("at 1:0:\n\nno such kernel\n"), "ValueError: no such kernel"),
+        (CalledProcessError(1, ["cc"]), "CalledProcessError: Command '['cc']' returned non-zero exit status 1."),
+        (RuntimeError(), "RuntimeError: no message"),
+    ],
+)
+def test_whatever_a_rehearsal_fails_with_becomes_the_reason(
+    problem: Exception, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
+
+    def fail(self: FusedUpdate) -> None:
+        raise problem
+
+    monkeypatch.setattr(FusedUpdate, "rehearse", fail)
+    found = rehearsed(make_update("cpu"), "float32", (16, 4), 32)
+    assert found == (None, f"the fused kernels don't run here: {told}")
+
+
+@on_gpu
+def test_what_is_known_beforehand_is_the_reason() -> None:
+    assert on_rung(make_update("cuda"), "fused", "bfloat16", (16, 4), "not today")[1:] == ("graph", "not today")
+
+
 @on_gpu
 def test_fused_is_taken_where_it_fits() -> None:
     rung = on_rung(make_update("cuda"), "fused", "bfloat16", (16, 4))
@@ -87,4 +121,4 @@ def test_fused_is_taken_where_it_fits() -> None:
 @on_gpu
 def test_graph_is_taken_where_fused_does_not_fit() -> None:
     rung = on_rung(make_update("cuda", ActionKind(17, discrete=False)), "fused", "bfloat16", (16, 4))
-    assert (rung.name, rung.why) == ("graph", "the actor has 34 outputs, and the fused kernels take up to 32")
+    assert (rung.name, rung.why) == ("graph", "the actor has 34 outputs, the fused kernels take up to 32")

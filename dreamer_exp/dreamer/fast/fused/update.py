@@ -63,7 +63,7 @@ class FusedUpdate:
         """Compiles and launches what a call would, but for the step: nothing that an update depends on changes.
 
         Raises:
-            RuntimeError, triton.TritonError: a kernel doesn't run here.
+            Exception: a kernel doesn't compile or run here; of Triton, its C compiler, its cache or the driver.
         """
         (rows, steps), agent = self.shape, self.update.agent
         blank = torch.zeros(rows, steps, device=self.device)
@@ -79,10 +79,12 @@ class FusedUpdate:
         )
         noise, returns = self.generator.get_state(), self.update.returns
         low, high = returns.low.clone(), returns.high.clone()
-        self.gradients(batch, self.draw())
-        self.generator.set_state(noise)
-        returns.low.copy_(low)
-        returns.high.copy_(high)
+        try:
+            self.gradients(batch, self.draw())
+        finally:
+            self.generator.set_state(noise)
+            returns.low.copy_(low)
+            returns.high.copy_(high)
 
     @property
     def device(self) -> torch.device:

@@ -139,6 +139,21 @@ def test_a_rehearsal_changes_nothing() -> None:
     assert torch.equal(rehearsed.flat.values, plain.flat.values)
 
 
+def test_a_rehearsal_that_fails_changes_nothing_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    update, _ = fresh()
+    noise, low = update.generator.get_state(), update.update.returns.low
+
+    def fail(batch: Batch, noise: Noise) -> None:
+        low.fill_(7.0)
+        raise RuntimeError
+
+    monkeypatch.setattr(update, "gradients", fail)
+    with pytest.raises(RuntimeError):
+        update.rehearse()
+    assert torch.equal(update.generator.get_state(), noise)
+    assert low.item() == 0.0
+
+
 def test_a_checkpoint_goes_on_as_if_it_had_never_been_one() -> None:
     first, batch = fresh()
     first(batch)

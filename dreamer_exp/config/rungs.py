@@ -6,7 +6,8 @@ TILE = 16  # rows of the smallest product on tensor cores
 SEQUENCES = 64  # that the scans over time hold
 DETER, BLOCK = 3072, 384  # recurrent units, and those in one block, whose weights a scan's programs share
 WIDTH = 512  # units of a layer, which one program normalises
-CLASSES = 32  # of a categorical, which one program samples
+CLASSES, STOCH = 32, 64  # of a categorical, which one program samples; categoricals, whose inputs one program sums
+HORIZON = 64  # imagined steps, whose returns one program takes at once
 
 
 def foreseen(algo: Algo) -> tuple[str, str]:
@@ -36,6 +37,8 @@ def why_not_fused(algo: Algo) -> str:
         (_fits(network.hidden, 2 * TILE, WIDTH), f"algo.network.hidden={network.hidden}", layer),
         (_fits(network.units, 2 * TILE, WIDTH), f"algo.network.units={network.units}", layer),
         (network.classes <= CLASSES, f"algo.network.classes={network.classes}", f"up to {CLASSES}"),
+        (network.stoch <= STOCH, f"algo.network.stoch={network.stoch}", f"up to {STOCH}"),
+        (algo.horizon_H <= HORIZON, f"algo.horizon_H={algo.horizon_H}", f"up to {HORIZON}"),
         (network.latent % TILE == 0, latent, f"a product that is a multiple of {TILE}"),
         (network.posterior_layers == 1, f"algo.network.posterior_layers={network.posterior_layers}", "1"),
         (algo.train_actor, f"algo.train_actor={algo.train_actor}", "True"),  # with which goes train_critic=True

@@ -278,6 +278,7 @@ class Run:
         self.go_back_to(kept)
         resumption.take_up(algorithm, kept)
         algorithm.reseed_replay(1)
+        self.introduce(algorithm)  # the learner made its update anew, and may be on another rung
 
     def diagnose(self, algorithm: LoopedDreamerV3, found: NonFiniteLoss, kept: Kept | None) -> None:
         """Keeps what the broken update is understood by, as far as the learner knows it."""

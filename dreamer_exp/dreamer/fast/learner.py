@@ -1,6 +1,7 @@
 """RLlib's Learner around agent, optimiser, replay and update: many updates in one call, figures read once a call."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,14 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from torch import Tensor
 
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.chunks import steps_of
 from dreamer_exp.dreamer.fast.laprop import LaProp
-from dreamer_exp.dreamer.fast.losses import LossConfig, ReturnRange
+from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.dreamer.fast.replay import LatentReplay
+from dreamer_exp.dreamer.fast.rssm import State
 from dreamer_exp.dreamer.fast.rung import on_rung
 from dreamer_exp.dreamer.fast.update import Update
 from dreamer_exp.dreamer.fast.watch import FirstBroken, arrays
@@ -34,6 +37,8 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
     It bends RLlib in one place: RLlib's `update()` carries every batch through connectors and a metrics logger, which
     takes longer than the update itself, so it is not used.
     """
+
+    update_once: Callable[[Batch], tuple[dict[str, Tensor], State]]
 
     def build(self) -> None:
         """Module and optimiser as RLlib builds them, then replay and update."""
@@ -169,6 +174,8 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
 
     def _make_update(self) -> None:
         """Sets `update_once`, and `rung`: the `kernels` that it really is, and why not those asked for, or ""."""
+        if hasattr(self, "update_once"):
+            del self.update_once  # whose buffers are as large as the new one's
         config = self.config
         losses = LossConfig(
             horizon_H=config.horizon_H,

@@ -15,7 +15,7 @@ from dreamer_exp.dreamer.fast.products import Precision
 from dreamer_exp.dreamer.fast.rssm import State
 from dreamer_exp.dreamer.fast.update import Update
 
-MULTIPROCESSORS = 16  # for every 16 sequences; on fewer a scan was never tried
+MULTIPROCESSORS = 16  # for every 16 sequences; with fewer a scan takes longer, and was never tried
 CAPABILITY = (8, 0)  # the first with bfloat16 and TensorFloat-32
 OUTPUTS = 32  # of the actor, that imagination has room for
 
@@ -59,7 +59,7 @@ def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:
     needed, found = MULTIPROCESSORS * rows // TILE, gpu.multi_processor_count
     if found < needed:
         return (
-            f"the {gpu.name} offers {found} multiprocessors, the fused kernels need {needed} "
+            f"the {gpu.name} offers {found} multiprocessors, the fused kernels want {needed} "
             f"for algo.batch_size_B={rows}"
         )
     if action.outputs > OUTPUTS:
@@ -85,7 +85,14 @@ def rehearsed(update: Update, precision: str, shape: tuple[int, int], programs: 
         fused = FusedUpdate(update, Precision.of(precision), shape, programs, persistent=True)
         fused.rehearse()
     except Exception as problem:  # noqa: BLE001
-        lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-        told = f"{type(problem).__name__}: {lines[-1] if lines else 'no message'}"
-        return None, f"the fused kernels don't run here: {told}"
+        return None, f"the fused kernels don't run here: {_first_line(problem)}"
     return fused, ""
+
+
+def _first_line(problem: BaseException) -> str:
+    """Of what it began with: Triton wraps an error in one for every function around it, each with its source."""
+    while problem.__cause__ is not None:
+        problem = problem.__cause__
+    text = getattr(problem, "error_message", None) or str(problem)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"{type(problem).__name__}: {lines[0] if lines else 'no message'}"

@@ -55,7 +55,7 @@ def test_a_large_gpu_takes_every_batch() -> None:
             gpu(multiprocessors=16),
             BOX,
             32,
-            "the Some GPU offers 16 multiprocessors, the fused kernels need 32 for algo.batch_size_B=32",
+            "the Some GPU offers 16 multiprocessors, the fused kernels want 32 for algo.batch_size_B=32",
         ),
         (
             gpu(capability=(7, 5)),
@@ -84,12 +84,19 @@ def test_a_scans_programs_are_all_resident_at_once(rows: int, deter: int, progra
     assert programs * rows // 16 <= 132
 
 
+def wrapped(cause: Exception) -> Exception:
+    """As Triton tells an error of a function that a kernel calls."""
+    outer = RuntimeError("at 29:16:\n    x = inner(x)\n        ^")
+    outer.__cause__ = cause
+    return outer
+
+
 @with_triton
 @pytest.mark.parametrize(
     ("problem", "told"),
     [
         (RuntimeError("Triton Error [CUDA]: too many blocks"), "RuntimeError: Triton Error [CUDA]: too many blocks"),
-        (ValueError("at 1:0:\n\nno such kernel\n"), "ValueError: no such kernel"),
+        (wrapped(ValueError("\nno such size\nof a tile")), "ValueError: no such size"),
         (CalledProcessError(1, ["cc"]), "CalledProcessError: Command '['cc']' returned non-zero exit status 1."),
         (RuntimeError(), "RuntimeError: no message"),
     ],

@@ -82,6 +82,8 @@ class FusedUpdate:
         try:
             self.gradients(batch, self.draw())
         finally:
+            if self.device.type == "cuda":  # a launch that failed leaves the lanes at work, on the return range too
+                torch.cuda.synchronize(self.device)
             self.generator.set_state(noise)
             returns.low.copy_(low)
             returns.high.copy_(high)

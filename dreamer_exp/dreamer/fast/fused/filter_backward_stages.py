@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from dreamer_exp.dreamer.fast.fused.filter_stages import ROWS
-from dreamer_exp.dreamer.fast.fused.grid import fresh
+from dreamer_exp.dreamer.fast.fused.grid import fresh, row_product
 
 
 @triton.jit
@@ -115,17 +115,12 @@ def to_posterior(  # noqa: PLR0917
     d_logits (B, L), slope and normed (B, H), weight (L, H).
     """
     rows = row0 + tl.arange(0, ROWS)
-    k = tl.arange(0, BK)
     tiles: tl.constexpr = H // TN
     for first_tile in range(0, tiles, CTAS):
         tile = first_tile + program
         if tile < tiles:
             cols = tile * TN + tl.arange(0, TN)
-            acc = tl.zeros((ROWS, TN), tl.float32)
-            for k0 in tl.static_range(0, L, BK):
-                d = fresh(d_logits + rows[:, None] * L + k0 + k[None, :], (k0 + k)[None, :] < L, 0.0)
-                w = tl.load(weight + (k0 + k)[:, None] * H + cols[None, :], mask=(k0 + k)[:, None] < L, other=0.0)
-                acc = tl.dot(d, w, acc, input_precision=DOT)
+            acc = row_product(d_logits, rows, weight, cols, L, H, 1, L, BK, ROWS, TN, DOT)
             keep_normed(acc, rows, cols, tile, slope, normed, d_posterior, shares, H, H // TN)
 
 
@@ -188,19 +183,14 @@ def to_core(  # noqa: PLR0917
 ):  # fmt: skip
     """(b4) d_core (B, D), of the core's normed inner layer, and its shares (B, D / TN); weight (G, K, 3 K)."""
     rows = row0 + tl.arange(0, ROWS)
-    k = tl.arange(0, BK)
     tiles: tl.constexpr = D // TN
     for first_tile in range(0, tiles, CTAS):
         tile = first_tile + program
         if tile < tiles:
             block = (tile * TN) // K
             cols = tile * TN + tl.arange(0, TN)
-            acc = tl.zeros((ROWS, TN), tl.float32)
-            for k0 in tl.static_range(0, 3 * K, BK):
-                inside = (k0 + k) < 3 * K
-                d = fresh(d_gates + rows[:, None] * 3 * D + block * 3 * K + k0 + k[None, :], inside[None, :], 0.0)
-                w = tl.load(weight + cols[None, :] * 3 * K + k0 + k[:, None], mask=inside[:, None], other=0.0)
-                acc = tl.dot(d, w, acc, input_precision=DOT)
+            of_block = d_gates + block * 3 * K
+            acc = row_product(of_block, rows, weight, cols, 3 * D, 1, 3 * K, 3 * K, BK, ROWS, TN, DOT)
             keep_normed(acc, rows, cols, tile, slope, normed, d_core, shares, D, D // TN)
 
 
@@ -215,18 +205,13 @@ def to_units(  # noqa: PLR0917
     d_core (B, D) with core_shares, known (B, 2 H), shared (3 H, D), slope and normed (B, 2 H).
     """
     rows = row0 + tl.arange(0, ROWS)
-    k = tl.arange(0, BK)
     tiles: tl.constexpr = 2 * H // TN
     m = shared_mean(core_shares, rows, D // TN, D // TN, 0, NPD, D)
     for first_tile in range(0, tiles, CTAS):
         tile = first_tile + program
         if tile < tiles:
             cols = tile * TN + tl.arange(0, TN)
-            acc = tl.zeros((ROWS, TN), tl.float32)
-            for k0 in tl.static_range(0, D, BK):
-                d = fresh(d_core + rows[:, None] * D + k0 + k[None, :], (k0 + k)[None, :] < D, 0.0)
-                w = tl.load(shared + cols[None, :] * D + k0 + k[:, None], mask=(k0 + k)[:, None] < D, other=0.0)
-                acc = tl.dot(d, w, acc, input_precision=DOT)
+            acc = row_product(d_core, rows, shared, cols, D, 1, D, D, BK, ROWS, TN, DOT)
             acc -= m[:, None] * tl.load(known + rows[:, None] * 2 * H + cols[None, :])
             acc *= tl.load(inverse + rows)[:, None]
             keep_normed(acc, rows, cols, tile, slope, normed, d_units, shares, 2 * H, 2 * H // TN)

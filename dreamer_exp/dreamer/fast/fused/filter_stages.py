@@ -9,7 +9,7 @@ of `draw` holds CT categoricals. Products without bias; whoever reads them adds 
 import triton
 import triton.language as tl
 
-from dreamer_exp.dreamer.fast.fused.grid import fresh
+from dreamer_exp.dreamer.fast.fused.grid import fresh, row_product
 
 ROWS = tl.constexpr(16)  # of a tile: what a tensor core multiplies at once
 
@@ -146,22 +146,6 @@ def gru(  # noqa: PLR0917
 
 
 @triton.jit
-def deter_product(  # noqa: PLR0917
-    feature, rows, weight, first, stride,
-    D: tl.constexpr, F: tl.constexpr, BK: tl.constexpr, TN: tl.constexpr, DOT: tl.constexpr,
-):  # fmt: skip
-    """deter (B, D) of the features @ weight[first : first + TN].T: (16, TN); weight's rows are `stride` apart."""
-    k = tl.arange(0, BK)
-    outputs = first + tl.arange(0, TN)
-    acc = tl.zeros((ROWS, TN), tl.float32)
-    for k0 in tl.static_range(0, D, BK):
-        h = fresh(feature + rows[:, None] * F + k0 + k[None, :], (k0 + k)[None, :] < D, 0.0)
-        w = tl.load(weight + outputs[None, :] * stride + k0 + k[:, None], mask=(k0 + k)[:, None] < D, other=0.0)
-        acc = tl.dot(h, w, acc, input_precision=DOT)
-    return acc
-
-
-@triton.jit
 def of_deter(  # noqa: PLR0917
     program, row0, new_feature, token_part, next_keep, pre_posterior, next_pre_deter, posterior, from_deter, more,
     D: tl.constexpr, E: tl.constexpr, H: tl.constexpr, F: tl.constexpr, BK: tl.constexpr, TN: tl.constexpr,
@@ -176,13 +160,13 @@ def of_deter(  # noqa: PLR0917
     for first_tile in range(0, 2 * wide, CTAS):
         tile = first_tile + program
         if tile < 2 * wide:
-            first = (tile % wide) * TN
-            places = rows[:, None] * H + first + tl.arange(0, TN)[None, :]
+            cols = (tile % wide) * TN + tl.arange(0, TN)
+            places = rows[:, None] * H + cols[None, :]
             if tile < wide:
-                acc = deter_product(new_feature, rows, posterior, first, D + E, D, F, BK, TN, DOT)
+                acc = row_product(new_feature, rows, posterior, cols, F, 1, D + E, D, BK, ROWS, TN, DOT)
                 tl.store(pre_posterior + places, acc + tl.load(token_part + places))
             elif more:
-                acc = deter_product(new_feature, rows, from_deter, first, D, D, F, BK, TN, DOT)
+                acc = row_product(new_feature, rows, from_deter, cols, F, 1, D, D, BK, ROWS, TN, DOT)
                 tl.store(next_pre_deter + places, acc * tl.load(next_keep + rows)[:, None])
 
 

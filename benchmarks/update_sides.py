@@ -44,7 +44,9 @@ class Work:
 
     @property
     def why_not_fused(self) -> str:
-        return why_not_fused(Algo(batch_size_B=self.batch, precision=self.dtype, network=SIZES[self.size]))
+        return why_not_fused(
+            Algo(batch_size_B=self.batch, horizon_H=self.horizon, precision=self.dtype, network=SIZES[self.size])
+        )
 
 
 class FastSide:

@@ -81,8 +81,8 @@ def learner_text(experiment: Experiment, contract: ObservationContract) -> str:
 
 
 def computing(algo: Algo, kernels: str) -> str:
-    """The fast learner's kernels, where they are others than it was asked for these, and its precision, in brackets;
-    RLlib's has no choice of them."""
+    """The fast learner's kernels, which need not be those it was asked for, and its precision, in brackets; RLlib's
+    has no choice of them."""
     return f" (kernels {kernels}, precision {algo.precision})" if algo.learner == "fast" else ""
 
 

@@ -1,5 +1,6 @@
 """Matrix products of operands in one dtype with a float32 result, by cuBLAS on a GPU."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,20 +26,12 @@ class Precision:
 
 def mm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """(n, k) x (k, m) -> (n, m) float32."""
-    if a.dtype != torch.bfloat16:
-        return torch.mm(a, b, out=out)
-    if a.is_cuda:
-        return _with_float32(torch.ops.aten.mm, a, b, out)
-    return torch.mm(a.float(), b.float(), out=out)
+    return _product(torch.mm, torch.ops.aten.mm, a, b, out)
 
 
 def bmm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """(g, n, k) x (g, k, m) -> (g, n, m) float32."""
-    if a.dtype != torch.bfloat16:
-        return torch.bmm(a, b, out=out)
-    if a.is_cuda:
-        return _with_float32(torch.ops.aten.bmm, a, b, out)
-    return torch.bmm(a.float(), b.float(), out=out)
+    return _product(torch.bmm, torch.ops.aten.bmm, a, b, out)
 
 
 def add_product(addend: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -50,9 +43,14 @@ def add_product(addend: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return (torch.addmm if a.ndim == 2 else torch.baddbmm)(addend, a.to(addend.dtype), b.to(addend.dtype))
 
 
-def _with_float32(operator: torch._ops.OpOverloadPacket, a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
-    if out is None:
-        product: Tensor = operator.dtype(a, b, torch.float32)
-    else:
-        product = operator.dtype_out(a, b, torch.float32, out=out)
+def _product(
+    plain: Callable[..., Tensor], to_float32: torch._ops.OpOverloadPacket, a: Tensor, b: Tensor, out: Tensor | None
+) -> Tensor:
+    if a.dtype != torch.bfloat16:
+        return plain(a, b, out=out)
+    if not a.is_cuda:
+        return plain(a.float(), b.float(), out=out)
+    product: Tensor = (
+        to_float32.dtype(a, b, torch.float32) if out is None else to_float32.dtype_out(a, b, torch.float32, out=out)
+    )
     return product

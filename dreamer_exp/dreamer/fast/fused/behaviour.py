@@ -53,7 +53,6 @@ class Behaviour:
             for head in (agent.reward, agent.cont, agent.actor, agent.critic, agent.slow_critic)
         )
         self._first = flat.joined([head.first.weight for head in (agent.reward, agent.cont, agent.critic)])
-        self._slow_first = flat.leaf(agent.slow_critic.first.weight)
         rows, steps = shape
         imagined, device, operand = config.horizon_H * rows * steps, agent.bins.device, precision.operand
         self._d_actor = aligned(imagined, agent.action.outputs, operand, device)
@@ -71,8 +70,8 @@ class Behaviour:
         horizon, rows = dream.actions.shape[:2]
         features = dream.features.flatten(0, 1)
         with lanes.beside(SLOW):
-            slow = self.slow.run(mm(features[: horizon * rows], self._slow_first.low.t()))
-            slow_value = two_hot_mean(slow.output, _bias(self.slow), agent.bins)
+            slow = self.slow.run(mm(features[: horizon * rows], self.slow.first.low.t()))
+            slow_value = two_hot_mean(slow.output, self.slow.bias, agent.bins)
         reward, cont, critic = (
             head.run(part)
             for head, part in zip(
@@ -81,9 +80,9 @@ class Behaviour:
                 strict=True,
             )
         )
-        value = two_hot_mean(critic.output, _bias(self.critic), agent.bins).view(-1, rows)
+        value = two_hot_mean(critic.output, self.critic.bias, agent.bins).view(-1, rows)
         returns, weight = imagined_returns(
-            two_hot_mean(reward.output, _bias(self.reward), agent.bins).view(-1, rows), cont.output, _bias(self.cont),
+            two_hot_mean(reward.output, self.reward.bias, agent.bins).view(-1, rows), cont.output, self.cont.bias,
             value, self.config.gae_lambda,
         )  # fmt: skip
         lanes.join(SLOW)
@@ -100,7 +99,7 @@ class Behaviour:
         advantage = (returns - valued.value[:-1]) / scale
         actor = self.actor.run(dream.actor_first.flatten(0, 1))
         loss, entropy = actor_gradient(
-            agent.action, actor.output, _bias(self.actor), dream.actions.flatten(0, 1), advantage.view(-1),
+            agent.action, actor.output, self.actor.bias, dream.actions.flatten(0, 1), advantage.view(-1),
             valued.weight.view(-1), config.entropy_scale, self._d_actor,
         )  # fmt: skip
         self.actor.learn(actor, self._d_actor, taught)
@@ -124,7 +123,7 @@ class Behaviour:
         torch.sub(1.0, batch.is_last.t()[:-1], out=self._replay_weight[:-1])
         share = config.replay_value_scale / (rows * (steps - 1))
         losses = two_hot_loss(
-            critic.output, _bias(self.critic), self.agent.bins, [self._replayed.view(-1), slow_value],
+            critic.output, self.critic.bias, self.agent.bins, [self._replayed.view(-1), slow_value],
             [share, share * config.slow_regulariser], self._replay_weight.view(-1), self._d_replayed,
         )  # fmt: skip
         self.critic.pull(critic, self._d_replayed, d_first)
@@ -135,15 +134,10 @@ class Behaviour:
         """The loss on imagined states; the critic learns from both losses, whose first rows are the same states."""
         config, rows, weight = self.config, len(taught), valued.weight.view(-1)
         losses = two_hot_loss(
-            valued.critic.output, _bias(self.critic), self.agent.bins, [valued.returns.view(-1), valued.slow_value],
+            valued.critic.output, self.critic.bias, self.agent.bins, [valued.returns.view(-1), valued.slow_value],
             [1.0 / rows, config.slow_regulariser / rows], weight, self._d_critic,
         )  # fmt: skip
         self._d_critic[: len(self._d_replayed)] += self._d_replayed
         self.critic.learn(valued.critic, self._d_critic, taught)
         total = losses[:, 0] + config.slow_regulariser * losses[:, 1]
         return (weight * total).mean()
-
-
-def _bias(head: Perceptron) -> Tensor:
-    assert head.output is not None
-    return head.output.bias.value

@@ -1,6 +1,5 @@
 """Dynamics and representation losses: one KL divergence, whose two gradients are told apart (losses.py)."""
 # ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 import torch
 import triton

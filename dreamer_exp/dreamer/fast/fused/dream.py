@@ -6,7 +6,6 @@ losses.imagine's.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -22,8 +21,10 @@ from dreamer_exp.dreamer.fast.fused.dream_kernels import (
     gru_kernel,
 )
 from dreamer_exp.dreamer.fast.fused.flat import Leaf
+from dreamer_exp.dreamer.fast.fused.leaves import Normed, full
 from dreamer_exp.dreamer.fast.fused.norm import norm_silu
-from dreamer_exp.dreamer.fast.layers import RMS_EPSILON, Linear, Mlp, NormSiLU
+from dreamer_exp.dreamer.fast.fused.perceptron import Perceptron
+from dreamer_exp.dreamer.fast.layers import RMS_EPSILON
 from dreamer_exp.dreamer.fast.maths import UNIMIX
 from dreamer_exp.dreamer.fast.products import Precision, bmm, mm
 
@@ -33,15 +34,6 @@ REDUCED_BYTES = 128  # of an operand's row that a program multiplies at once
 NORM_LOADS = 4  # for the squares of a row
 GATE_TILE = 64  # units of the largest block whose gates one program computes
 CLASS_TILE, CLASS_WARPS = 64, 1  # logits that a program draws from, whole categoricals
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """Linear, RMSNorm, SiLU: weight (O, I) as operand, bias and scale (O,) float32."""
-
-    weight: Tensor
-    bias: Tensor
-    scale: Tensor
 
 
 class Dream:
@@ -64,7 +56,7 @@ class Dream:
     ) -> None:
         size, kind, rssm = agent.size, agent.action, agent.rssm
         self.size, self.kind, self.dot, self.rows, self.horizon = size, kind, precision.dot, rows, horizon
-        self._leaf, operand, device = leaf, precision.operand, agent.bins.device
+        operand, device = precision.operand, agent.bins.device
 
         def buffer(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
@@ -84,30 +76,19 @@ class Dream:
         self._actor_hidden, self._actor_pre = buffer(rows, size.units, dtype=operand), buffer(rows, size.units)
         self._prior_hidden, self._prior_pre = buffer(rows, size.hidden, dtype=operand), buffer(rows, size.hidden)
 
-        self._actor, self._actor_out = self._layers(agent.actor)
-        self._prior, self._prior_out = self._layers(rssm.prior_net)
-        (self._from_deter,), _ = self._layers(rssm.from_deter)
-        (self._from_stoch,), _ = self._layers(rssm.from_stoch)
-        (self._from_action,), _ = self._layers(rssm.from_action)
+        self._actor, self._prior, from_deter, from_stoch, from_action = (
+            Perceptron.of(mlp, leaf, precision)
+            for mlp in (agent.actor, rssm.prior_net, rssm.from_deter, rssm.from_stoch, rssm.from_action)
+        )
+        self._from_deter, self._from_stoch, self._from_action = (
+            mlp.layers[0] for mlp in (from_deter, from_stoch, from_action)
+        )
         self._core_bias, self._core_scale = leaf(rssm.core.bias).value.flatten(), leaf(rssm.core_norm.scale).value
         self._gates, self._gates_bias = leaf(rssm.gates.weight).low, leaf(rssm.gates.bias).value
 
         self._first_weight = buffer(size.units + 2 * size.hidden, size.feature, dtype=operand)
         self._core_weight = buffer(size.deter + 3 * size.hidden, size.deter, dtype=operand)
         self._merged = self._merges(leaf(rssm.core.weight).low)
-
-    def _layers(self, mlp: Mlp) -> tuple[list[_Layer], tuple[Tensor, Tensor] | None]:
-        """An MLP's hidden layers, and the weight and bias of its output layer if it has one."""
-        modules = list(mlp)
-        hidden = [
-            _Layer(*self._linear(linear), self._leaf(norm.scale).value)
-            for linear, norm in pairwise(modules)
-            if isinstance(linear, Linear) and isinstance(norm, NormSiLU)
-        ]
-        return hidden, self._linear(modules[-1]) if isinstance(modules[-1], Linear) else None
-
-    def _linear(self, linear: Linear) -> tuple[Tensor, Tensor]:
-        return self._leaf(linear.weight).low, self._leaf(linear.bias).value
 
     def _merges(self, core: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Which parts of the merged weights are copies of which weights; the rest of them stays zero."""
@@ -117,9 +98,9 @@ class Dream:
         to_own, to_shared = self._core_weight.unflatten(1, (size.blocks, -1)).split([size.deter, 3 * size.hidden])
         diagonal = to_own.unflatten(0, (size.blocks, -1)).diagonal(dim1=0, dim2=2).movedim(-1, 0)
         return [
-            (of_actor, self._actor[0].weight),
-            (of_deter[:, : size.deter], self._from_deter.weight),
-            (of_stoch[:, size.deter :], self._from_stoch.weight),
+            (of_actor, self._actor.layers[0].weight.low),
+            (of_deter[:, : size.deter], self._from_deter.weight.low),
+            (of_stoch[:, size.deter :], self._from_stoch.weight.low),
             (diagonal, own),
             (to_shared, shared.transpose(0, 1)),
         ]
@@ -139,24 +120,24 @@ class Dream:
             first, feature = self._first[step], self.features[step + 1]
             mm(self.features[step], self._first_weight.t(), out=first)
             actor_pre = first[:, : self.size.units]
-            actor_pre = _deeper(self._actor, actor_pre, self._actor_hidden, self._actor_pre)
+            actor_pre = _deeper(self._actor.layers, actor_pre, self._actor_hidden, self._actor_pre)
             self._act_and_units(actor_pre, first, action_noise[step], self.actions[step])
             mm(self._core_input, self._core_weight, out=self._core_pre)
             self._gru(self.deter[step], self.deter[step + 1], feature)
-            mm(feature[:, :deter], self._prior[0].weight.t(), out=self._prior_pre)
-            prior_pre = _deeper(self._prior, self._prior_pre, self._prior_hidden, self._prior_pre)
+            mm(feature[:, :deter], self._prior.layers[0].weight.low.t(), out=self._prior_pre)
+            prior_pre = _deeper(self._prior.layers, self._prior_pre, self._prior_hidden, self._prior_pre)
             self._draw(prior_pre, prior_noise[step], feature)
 
     def _act_and_units(self, actor_pre: Tensor, first: Tensor, noise: Tensor, action: Tensor) -> None:
         size, kind = self.size, self.kind
-        assert self._actor_out is not None
-        last, (weight, bias) = self._actor[-1], self._actor_out
+        last, out = self._actor.layers[-1], self._actor.output
+        assert out is not None
         _, deter_pre, stoch_pre = first.split([size.units, size.hidden, size.hidden], 1)
         from_deter, from_stoch, from_action = self._from_deter, self._from_stoch, self._from_action
         act_and_units_kernel[triton.cdiv(self.rows, ROW_TILE), 3](
-            actor_pre, last.bias, last.scale, weight, bias, noise, action,
-            deter_pre, from_deter.bias, from_deter.scale, stoch_pre, from_stoch.bias, from_stoch.scale,
-            from_action.weight, from_action.bias, from_action.scale, self._core_input[:, size.deter :],
+            actor_pre, *full(last), out.weight.low, out.bias.value, noise, action,
+            deter_pre, *full(from_deter), stoch_pre, *full(from_stoch),
+            from_action.weight.low, *full(from_action), self._core_input[:, size.deter :],
             ROWS=self.rows, ACTOR_STRIDE=actor_pre.stride(0), PRE_STRIDE=first.stride(0),
             OUT_STRIDE=self._core_input.stride(0), UNITS=size.units, HIDDEN=size.hidden,
             HIDDEN_COLUMNS=_columns(size.hidden), ACTIONS=kind.size, DISCRETE=kind.discrete,
@@ -185,12 +166,12 @@ class Dream:
         )  # fmt: skip
 
     def _draw(self, pre: Tensor, noise: Tensor, feature: Tensor) -> None:
-        size, last = self.size, self._prior[-1]
-        assert self._prior_out is not None
+        size, last, out = self.size, self._prior.layers[-1], self._prior.output
+        assert out is not None
         classes = triton.next_power_of_2(size.classes)
         stoch = max(1, min(CLASS_TILE, _columns(size.latent)) // classes)
         draw_kernel[triton.cdiv(self.rows, ROW_TILE), triton.cdiv(size.stoch, stoch)](
-            pre, last.bias, last.scale, *self._prior_out, noise, feature[:, size.deter :],
+            pre, *full(last), out.weight.low, out.bias.value, noise, feature[:, size.deter :],
             ROWS=self.rows, STRIDE=feature.stride(0), HIDDEN=size.hidden, STOCH=size.stoch, CLASSES=size.classes,
             CLASS_COLUMNS=classes, STOCH_TILE=stoch, ROW_TILE=ROW_TILE, TILE=self._tile(size.hidden),
             NORM_TILE=_norm_tile(size.hidden), UNIMIX=UNIMIX, EPSILON=RMS_EPSILON, DOT=self.dot, num_warps=CLASS_WARPS,
@@ -210,9 +191,9 @@ def _norm_tile(width: int) -> int:
     return max(64, _columns(width) // NORM_LOADS)
 
 
-def _deeper(layers: Sequence[_Layer], pre: Tensor, hidden: Tensor, out: Tensor) -> Tensor:
+def _deeper(layers: Sequence[Normed], pre: Tensor, hidden: Tensor, out: Tensor) -> Tensor:
     """The last hidden layer's raw product (N, O) from that of the first; overwrites `hidden` and `out`."""
     for before, layer in pairwise(layers):
-        norm_silu(pre, before.bias, before.scale, hidden)
-        pre = mm(hidden, layer.weight.t(), out=out)
+        norm_silu(pre, *full(before), hidden)
+        pre = mm(hidden, layer.weight.low.t(), out=out)
     return pre

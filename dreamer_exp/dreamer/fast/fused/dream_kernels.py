@@ -4,7 +4,6 @@ Each program takes a few rows of the raw products (float32, without bias), reduc
 small weights in tiles. Latents are drawn by inverse CDF, as maths.draw_classes does.
 """
 # ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 import triton
 import triton.language as tl
@@ -32,6 +31,25 @@ def _units(pre, bias, scale, rows, here, column, inside, inverse, STRIDE: tl.con
     x += tl.load(bias + column, mask=inside, other=0.0)[None, :]
     x *= inverse[:, None] * tl.load(scale + column, mask=inside, other=0.0)[None, :]
     return x * tl.sigmoid(x)
+
+
+@triton.jit
+def _logits(
+    pre, bias, scale, weight, out_bias, rows, here, output, exists,
+    STRIDE: tl.constexpr, WIDTH: tl.constexpr, ROW_TILE: tl.constexpr, TILE: tl.constexpr, NORM_TILE: tl.constexpr,
+    EPSILON: tl.constexpr, DOT: tl.constexpr,
+):  # fmt: skip
+    """A head's last layers (R, outputs): normed units of pre @ weight.T + out_bias, for the outputs that exist."""
+    logits = tl.load(out_bias + output, mask=exists, other=0.0)[None, :] + tl.zeros((ROW_TILE, 1), tl.float32)
+    inverse = _inverse_rms(pre, bias, rows, here, STRIDE, WIDTH, NORM_TILE, EPSILON)
+    for start in range(0, WIDTH, TILE):
+        column = start + tl.arange(0, TILE)
+        inside = column < WIDTH
+        units = _units(pre, bias, scale, rows, here, column, inside, inverse, STRIDE)
+        at = weight + output[None, :] * WIDTH + column[:, None]
+        tile = tl.load(at, mask=inside[:, None] & exists[None, :], other=0.0)
+        logits = tl.dot(units.to(tile.dtype), tile, logits, input_precision=DOT)
+    return logits
 
 
 @triton.jit
@@ -79,15 +97,10 @@ def _act(
         pair = tl.arange(0, 2 * ACTION_COLUMNS)
         output = (pair % 2) * ACTIONS + pair // 2
         output_exists = pair // 2 < ACTIONS
-    logits = tl.load(out_bias + output, mask=output_exists, other=0.0)[None, :] + tl.zeros((ROW_TILE, 1), tl.float32)
-    inverse = _inverse_rms(pre, bias, rows, here, STRIDE, UNITS, NORM_TILE, EPSILON)
-    for start in range(0, UNITS, TILE):
-        column = start + tl.arange(0, TILE)
-        inside = column < UNITS
-        units = _units(pre, bias, scale, rows, here, column, inside, inverse, STRIDE)
-        at = weight + output[None, :] * UNITS + column[:, None]
-        tile = tl.load(at, mask=inside[:, None] & output_exists[None, :], other=0.0)
-        logits = tl.dot(units.to(tile.dtype), tile, logits, input_precision=DOT)
+    logits = _logits(
+        pre, bias, scale, weight, out_bias, rows, here, output, output_exists,
+        STRIDE, UNITS, ROW_TILE, TILE, NORM_TILE, EPSILON, DOT,
+    )  # fmt: skip
     valid = exists[None, :] & here[:, None]
     if DISCRETE:
         uniform = tl.load(noise + rows, mask=here, other=0.0)
@@ -229,15 +242,10 @@ def draw_kernel(
     stoch = first_stoch + output // CLASS_COLUMNS
     exists = (stoch < STOCH) & (output % CLASS_COLUMNS < CLASSES)
     output = stoch * CLASSES + output % CLASS_COLUMNS
-    logits = tl.load(out_bias + output, mask=exists, other=0.0)[None, :] + tl.zeros((ROW_TILE, 1), tl.float32)
-    inverse = _inverse_rms(pre, bias, rows, here, HIDDEN, HIDDEN, NORM_TILE, EPSILON)
-    for start in range(0, HIDDEN, TILE):
-        column = start + tl.arange(0, TILE)
-        inside = column < HIDDEN
-        units = _units(pre, bias, scale, rows, here, column, inside, inverse, HIDDEN)
-        at = weight + output[None, :] * HIDDEN + column[:, None]
-        tile = tl.load(at, mask=inside[:, None] & exists[None, :], other=0.0)
-        logits = tl.dot(units.to(tile.dtype), tile, logits, input_precision=DOT)
+    logits = _logits(
+        pre, bias, scale, weight, out_bias, rows, here, output, exists,
+        HIDDEN, HIDDEN, ROW_TILE, TILE, NORM_TILE, EPSILON, DOT,
+    )  # fmt: skip
     pair = tl.arange(0, ROW_TILE * STOCH_TILE)  # of a row and a categorical
     row = first_row + pair // STOCH_TILE
     stoch = first_stoch + pair % STOCH_TILE

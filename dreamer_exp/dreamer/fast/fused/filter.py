@@ -6,6 +6,7 @@ import torch
 import triton
 from torch import Tensor, nn
 
+from dreamer_exp.config.rungs import TILE
 from dreamer_exp.dreamer.fast.fused.filter_forward import STAGES, filter_forward
 from dreamer_exp.dreamer.fast.fused.flat import Leaf
 from dreamer_exp.dreamer.fast.fused.leaves import FilterLeaves, full
@@ -14,7 +15,6 @@ from dreamer_exp.dreamer.fast.maths import UNIMIX
 from dreamer_exp.dreamer.fast.products import Precision, mm
 from dreamer_exp.dreamer.fast.rssm import Rssm, State
 
-TILE = 16  # rows and columns of a product
 WARPS = 4
 CLASSES_A_TILE = 32  # columns of a tile of `draw`, padding included
 
@@ -75,7 +75,7 @@ class Filter:
         self.shared = low(3, hidden, deter)  # the core's inputs that all blocks share
         self._counters = torch.zeros(rows // TILE, dtype=torch.int32, device=device)
 
-    def prepare(self) -> None:
+    def _lay_out(self) -> None:
         """Lays out the weights that the scan reads otherwise than they are stored; once an update."""
         core = self.leaves.core.weight.low  # (G, K + 3 H, K)
         self.table.copy_(self.leaves.from_stoch.weight.low.t())
@@ -86,7 +86,7 @@ class Filter:
     def begin(self, carry: State, keep: Tensor) -> None:
         """What the first step reads of the state before it (B, ...); keep (T, B) is 0 where an episode begins, or 1."""
         size = self.rssm.size
-        self.prepare()
+        self._lay_out()
         self.keep = keep
         self.deter[0].copy_(carry.deter)
         self.feature[0, :, : size.deter].copy_(carry.deter)

@@ -4,7 +4,8 @@ import torch
 import triton
 from torch import Tensor
 
-from dreamer_exp.dreamer.fast.fused.filter import CLASSES_A_TILE, TILE, WARPS, Filter, power_of_two
+from dreamer_exp.config.rungs import TILE
+from dreamer_exp.dreamer.fast.fused.filter import CLASSES_A_TILE, WARPS, Filter, power_of_two
 from dreamer_exp.dreamer.fast.fused.filter_backward import STAGES, filter_backward
 from dreamer_exp.dreamer.fast.fused.leaves import Normed, full
 from dreamer_exp.dreamer.fast.fused.norm import norm_silu

@@ -1,9 +1,7 @@
 """Every loss of a batch and the gradient of every parameter (losses.total_loss and its backward), without autograd."""
 
-from itertools import chain
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.fused.behaviour import Behaviour
@@ -69,7 +67,6 @@ class Gradients:
         self.behaviour = Behaviour(agent, flat, returns, config, precision, shape)
         self._d_first = torch.zeros(count, 4 * size.units, dtype=precision.operand, device=device)
         self._heads_first = flat.joined([head.first.weight for head in self.heads.modules])
-        self._critic_first = flat.leaf(agent.critic.first.weight)
         scales = {
             "dynamics": config.dynamics_scale,
             "representation": config.representation_scale,
@@ -77,9 +74,6 @@ class Gradients:
         }
         names = (*WorldModelHeads.LOSSES, *Behaviour.LOSSES)
         self._scales = torch.tensor([scales.get(name, 1.0) for name in names], device=device)
-        self._encoder_weight = flat.leaf(first_weight(agent.encoder))
-        self._action_weight = flat.leaf(first_weight(rssm.from_action))
-        self._prior_weight = flat.leaf(first_weight(rssm.prior_net))
 
     def __call__(self, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], State]:
         """The figures, each (), and the new states (B, T, ...)."""
@@ -110,7 +104,7 @@ class Gradients:
         with lanes.beside(BEHAVIOUR):
             more, figures = self.behaviour.learn(self.dream, valued)
         lanes.join(HEADS)
-        d_feature = add_product(d_feature, self._d_first[:, 3 * size.units :], self._critic_first.low)
+        d_feature = add_product(d_feature, self._d_first[:, 3 * size.units :], self.behaviour.critic.first.low)
         lanes.mark("gradient of the features")
         self.filter_gradient.run(d_feature, self.heads.d_probabilities)
         lanes.mark("filter's gradient")
@@ -129,21 +123,21 @@ class Gradients:
         """In rows of T*B: the observation squashed (N, O), float32 and as operand, and its encoding."""
         target = _by_time(symlog(batch.observation) if self.agent.encoder.squash else batch.observation)
         observation = target.to(self.precision.operand)
-        return target, observation, self.encoder.run(mm(observation, self._encoder_weight.low.t()))
+        return target, observation, self.encoder.run(mm(observation, self.encoder.first.low.t()))
 
     def _act(self, batch: Batch, keep: Tensor) -> tuple[Tensor, Trace]:
         """In rows of T*B: the action that led there (N, A), 0 where an episode begins, and its units."""
         before = torch.cat([batch.previous_action[:, None], batch.action[:, :-1]], 1)
         action = _by_time(before) * keep.view(-1, 1)
         action = (action / action.abs().clamp(min=1.0)).to(self.precision.operand)
-        return action, self.from_action.run(mm(action, self._action_weight.low.t()))
+        return action, self.from_action.run(mm(action, self.from_action.first.low.t()))
 
     def _heads(self, batch: Batch, feature: Tensor, target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The world model's losses, and the gradient of the features (N, F) but for the critic's share."""
         deter, d_first = self.agent.size.deter, self._d_first[:, : 3 * self.agent.size.units]
         losses, d_deter = self.heads(feature, self.filter.probabilities, target, batch, d_first)
         d_feature = mm(d_first, self._heads_first.low)
-        d_feature[:, :deter] += mm(d_deter, self._prior_weight.low)
+        d_feature[:, :deter] += mm(d_deter, self.heads.prior.first.low)
         return losses, d_feature
 
     def _figures(self, losses: dict[str, Tensor], figures: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -155,11 +149,6 @@ class Gradients:
     def _states(self) -> State:
         deter = self.filter.deter[1:].transpose(0, 1)
         return State(deter, self.filter.feature[1:, :, self.agent.size.deter :].transpose(0, 1))
-
-
-def first_weight(mlp: nn.Sequential) -> nn.Parameter:
-    """Of the first layer."""
-    return next(iter(chain(mlp.parameters())))
 
 
 def _by_time(x: Tensor) -> Tensor:

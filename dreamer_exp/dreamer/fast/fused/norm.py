@@ -1,6 +1,5 @@
 """SiLU(RMSNorm(raw product + bias) * scale) of whole rows, and its gradient: layers.NormSiLU behind a product."""
 # ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 import torch
 import triton

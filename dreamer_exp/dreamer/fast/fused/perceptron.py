@@ -61,6 +61,17 @@ class Perceptron:
         output = Affine(leaf(last.weight), leaf(last.bias)) if isinstance(last, Linear) else None
         return Perceptron(layers, output, precision)
 
+    @property
+    def first(self) -> Leaf:
+        """The weight of the first layer, whose product is the caller's."""
+        return self.layers[0].weight
+
+    @property
+    def bias(self) -> Tensor:
+        """Of the output layer (O,), which whoever reads its raw product adds."""
+        assert self.output is not None
+        return self.output.bias.value
+
     def run(self, first: Tensor) -> Trace:
         """Of the first layer's raw product (N, U) float32, without bias, which may be columns of a wider tensor.
 

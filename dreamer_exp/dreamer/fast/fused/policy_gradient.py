@@ -1,6 +1,5 @@
 """The actor's REINFORCE loss behind its raw product, with its gradient (losses.behaviour_losses, actor.py)."""
 # ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 import math
 

@@ -1,6 +1,5 @@
 """The decoder's and the continue head's losses behind their raw products, with gradients (losses.py)."""
 # ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 import torch
 import triton

@@ -1,6 +1,5 @@
 """Lambda returns of imagined and of replayed sequences, a launch each (maths.lambda_return)."""
 # ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 import torch
 import triton

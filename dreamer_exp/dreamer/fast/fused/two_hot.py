@@ -1,6 +1,5 @@
 """The two-hot heads behind their raw product: expected value, and cross entropy with its gradient (maths.py's)."""
 # ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 from collections.abc import Sequence
 

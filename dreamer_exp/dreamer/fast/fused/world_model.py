@@ -11,7 +11,6 @@ from dreamer_exp.dreamer.fast.fused.flat import Flat
 from dreamer_exp.dreamer.fast.fused.perceptron import Perceptron, aligned
 from dreamer_exp.dreamer.fast.fused.regression import continue_loss, squared_error
 from dreamer_exp.dreamer.fast.fused.two_hot import two_hot_loss
-from dreamer_exp.dreamer.fast.layers import Linear
 from dreamer_exp.dreamer.fast.losses import Batch, LossConfig
 from dreamer_exp.dreamer.fast.products import Precision, mm
 
@@ -27,9 +26,6 @@ class WorldModelHeads:
         self.prior = Perceptron.of(agent.rssm.prior_net, flat.leaf, precision)
         self.size, self.bins, self.config = agent.size, agent.bins, config
         self._first = flat.joined([head.first.weight for head in self.modules])
-        prior = agent.rssm.prior_net[0]
-        assert isinstance(prior, Linear)
-        self._prior_first = flat.leaf(prior.weight)
         device, operand = agent.bins.device, precision.operand
         self._d_decoder = aligned(rows, agent.observation_size, operand, device)
         self._d_reward = aligned(rows, len(agent.bins), operand, device)
@@ -52,21 +48,21 @@ class WorldModelHeads:
             head.run(part)
             for head, part in zip((self.decoder, self.reward, self.cont), first.split(units, 1), strict=True)
         )
-        prior = self.prior.run(mm(feature[:, : size.deter], self._prior_first.low.t()))
+        prior = self.prior.run(mm(feature[:, : size.deter], self.prior.first.low.t()))
         proceeds = (1.0 - batch.is_terminal.t().flatten()) * config.gamma
-        errors = squared_error(decoder.output, _bias(self.decoder), target, self._d_decoder)
+        errors = squared_error(decoder.output, self.decoder.bias, target, self._d_decoder)
         surprise = two_hot_loss(
             reward.output,
-            _bias(self.reward),
+            self.reward.bias,
             self.bins,
             [batch.reward.t().flatten()],
             [1.0 / rows],
             None,
             self._d_reward,
         )
-        endings = continue_loss(cont.output, _bias(self.cont), proceeds, self._d_cont)
+        endings = continue_loss(cont.output, self.cont.bias, proceeds, self._d_cont)
         kl = divergence(
-            probabilities.view(rows, size.stoch, size.classes), prior.output, _bias(self.prior), config.free_nats,
+            probabilities.view(rows, size.stoch, size.classes), prior.output, self.prior.bias, config.free_nats,
             config.dynamics_scale, config.representation_scale, self._d_prior, self.d_probabilities,
         ).mean()  # fmt: skip
         self.decoder.learn(decoder, self._d_decoder, None, d_first[:, :units])
@@ -76,8 +72,3 @@ class WorldModelHeads:
         d_deter = self.prior.learn(prior, self._d_prior, feature[:, : size.deter])
         means = (errors.mean(), surprise.mean(), endings.mean(), kl, kl)
         return dict(zip(self.LOSSES, means, strict=True)), d_deter
-
-
-def _bias(head: Perceptron) -> Tensor:
-    assert head.output is not None
-    return head.output.bias.value

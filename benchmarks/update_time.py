@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print a last line of JSON")
     parser.add_argument("--table", action="store_true", help="how the time grows with B, T, H and size")
     asked = parser.parse_args()
+    if asked.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no GPU here")
     if asked.device == "cpu" and set(asked.kernels) != {"eager"}:
         parser.error("--kernels graph and fused need --device cuda")
     asked.kernels = tuple(dict.fromkeys(asked.kernels))

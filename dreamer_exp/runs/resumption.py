@@ -11,7 +11,7 @@ from dreamer_exp.dreamer.algorithm import LoopedDreamerV3
 from dreamer_exp.dreamer.state import load_state
 from dreamer_exp.runs import names, provenance
 from dreamer_exp.runs.checkpoints import PROGRESS, CheckpointStore, read_manifest
-from dreamer_exp.runs.directory import RunDirectory, cut_rows, read_rows, write_json
+from dreamer_exp.runs.directory import RunDirectory, cut_rows, read_rows, read_tree, write_json
 from dreamer_exp.runs.status import read_status
 
 
@@ -58,6 +58,18 @@ def newest(store: CheckpointStore, contract_hash: str, iterations: int) -> Kept:
     return kept
 
 
+def beginning(directory: RunDirectory) -> dict[str, Any]:
+    """What provenance.json tells of how the run began, and of each time it went on.
+
+    Raises:
+        UserError: it is missing or broken, and going on would lose what it told.
+    """
+    tree = read_tree(directory.provenance)
+    if not tree:
+        raise UserError(f"resume: {directory.provenance} is missing or broken: put it back, or begin a new run.")
+    return tree
+
+
 def cut_back(directory: RunDirectory, kept: Kept) -> int:
     """Drops the rows of what was done after the checkpoint, which will be done again; how many."""
     return cut_rows(directory.result, lambda row: row["iteration"] <= kept.progress["iteration"]) + cut_rows(
@@ -81,8 +93,8 @@ def evaluated(directory: RunDirectory, kept: Kept) -> list[dict[str, Any]]:
 def note(
     directory: RunDirectory, kept: Kept, dropped: int, changed: dict[str, Any], now: dict[str, Any]
 ) -> dict[str, Any]:
-    """provenance.json with one more entry under `resumes`; returns the tree written."""
-    tree: dict[str, Any] = json.loads(directory.provenance.read_text(encoding="utf-8"))
+    """provenance.json with one more entry under `resumes`; returns the tree written, raises as `beginning` does."""
+    tree = beginning(directory)
     entry = {
         "resumed_utc": provenance.now_utc(),
         "command_line": sys.argv,

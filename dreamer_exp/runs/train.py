@@ -91,6 +91,7 @@ class Run:
         self.kept: Kept | None = None
         if resumed is not None:
             self.kept = resumption.newest(self.checkpoints, contract.hash, experiment.run.train_iterations)
+            resumption.beginning(directory)  # before anything is touched
         self.changed = resumed or {}
         self.shared_ray = shared_ray
         self.console = Console(highlight=False)

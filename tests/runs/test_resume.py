@@ -159,6 +159,16 @@ def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
     assert "no experiment.yaml there" in err
 
 
+@pytest.mark.parametrize("left", [None, b'{"git": {"comm'], ids=["missing", "cut off"])
+def test_a_run_whose_provenance_is_gone_is_refused_and_left_alone(two_done: RunDirectory, left: bytes | None) -> None:
+    two_done.provenance.unlink() if left is None else two_done.provenance.write_bytes(left)
+    before = two_done.result.read_bytes()
+    code, out, err = run(f"resume={two_done.root}", "run.train_iterations=3")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{two_done.provenance} is missing or broken" in err
+    assert two_done.result.read_bytes() == before
+
+
 def test_a_run_cut_off_in_its_last_evaluation_is_finished(two_done: RunDirectory) -> None:
     status = json.loads(two_done.status.read_text())
     two_done.status.write_text(json.dumps({**status, "state": "interrupted"}))

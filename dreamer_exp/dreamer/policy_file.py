@@ -23,7 +23,7 @@ from ray.rllib.algorithms.dreamerv3.dreamerv3_catalog import DreamerV3Catalog
 from ray.rllib.algorithms.dreamerv3.torch.dreamerv3_torch_rl_module import DreamerV3TorchRLModule
 from ray.rllib.core.rl_module.rl_module import RLModule
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.sizes import RLLIB_SIZES, NetworkSize
@@ -43,12 +43,13 @@ def save_policy(module: RLModule, folder: Path, extra: Mapping[str, Any]) -> Non
 
     Raises:
         ValueError: the module is an env runner's, which has no decoder, heads and critics.
+        OSError: the disk takes no more.
     """
     if module.inference_only:
         raise ValueError("an env runner's network lacks the world model's heads: save the learner's.")
     description = json.dumps({"format": FORMAT, **describe(module), "extra": dict(extra)}, indent=2, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / TENSORS, lambda path: save_file(_tensors(module), path))
+    _replace(folder / TENSORS, lambda path: path.write_bytes(save(_tensors(module))))  # save_file hides an OSError
     _replace(folder / DESCRIPTION, lambda path: path.write_text(description + "\n", encoding="utf-8"))
 
 

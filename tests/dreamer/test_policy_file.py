@@ -1,6 +1,7 @@
 """A network as policy.safetensors and policy.json: the same network comes back, and nothing is run to read it."""
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -215,6 +216,18 @@ def test_weights_that_were_cut_off_are_refused(saved: Path) -> None:
     (saved / TENSORS).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="not a whole safetensors file"):
         load_policy(saved)
+
+
+def test_a_disk_that_takes_no_more_is_an_error_of_the_disk_and_leaves_the_old_files(saved: Path) -> None:
+    before = (saved / TENSORS).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_policy(trained("fast", seed=2), saved, EXTRA)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (saved / TENSORS).read_bytes() == before
 
 
 def test_a_write_that_fails_leaves_the_old_files(saved: Path) -> None:

@@ -23,7 +23,7 @@ STATUS = {"started_utc": "2026-01-01T00:00:00+00:00", "env_steps": 64, "pid": 1,
 
 
 @pytest.fixture(scope="module")
-def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run as it is written: 30 rows and an evaluation; interrupted after 20, resumed from a checkpoint at 10."""
     root = tmp_path_factory.mktemp("outputs") / "run"
     for hour, (first, last) in enumerate(((1, 20), (11, 30))):
@@ -34,8 +34,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for row in rows:
         append_row(RunDirectory(root).result, row)
     write_json(RunDirectory(root).status, {**STATUS, "state": "finished"})
-    yield root
-    wandb.teardown()
+    return root
 
 
 def track(root: Path, first: int, last: int) -> None:
@@ -47,6 +46,7 @@ def track(root: Path, first: int, last: int) -> None:
         )
     tracker.log({"evaluation/dreamerv3/success_rate": 0.5}, 16 * last)
     tracker.finish({"state": "finished"}, failed=False)
+    wandb.teardown()  # waits for W&B's own process, which finish() leaves with the end of the file in hand
 
 
 @pytest.fixture

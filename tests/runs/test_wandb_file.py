@@ -1,7 +1,6 @@
 """The reader of .wandb files, on one that wandb wrote."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,16 @@ ROWS = 400
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A file of several blocks."""
     root = tmp_path_factory.mktemp("run")
     tracker = WandbTracker(nano("tracking=wandb_offline"), root)
     for i in range(ROWS):
         tracker.log({"iteration": i, "loss/world_model": 0.5}, 16 * i)
     tracker.finish({"state": "finished"}, failed=False)
+    wandb.teardown()  # waits for W&B's own process, which finish() leaves with the end of the file in hand
     (file,) = root.glob("wandb/offline-run-*/*.wandb")
-    yield file.read_bytes()
-    wandb.teardown()
+    return file.read_bytes()
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -91,13 +93,25 @@ def _join(hardware: Hardware, debugging: bool) -> None:
 
 
 def check_answers(address: str) -> None:
-    """Raises UserError unless something listens at host:port; Ray itself would try for minutes."""
+    """Raises UserError unless a Ray that lets this process in listens at host:port; Ray itself would try on and on."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         try:
             socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
         except OSError as error:
             raise _no_answer(address, error) from error
+        if not address.startswith("ray://"):
+            _check_token(address)
+
+
+def _check_token(address: str) -> None:
+    """Ray 2.60 starts a cluster with a token where its user has one, from a local run, and joins it without."""
+    status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
+    if "AuthenticationError" in subprocess.run(status, capture_output=True, text=True, check=False).stderr:
+        raise UserError(
+            f"hardware.ray_address={address!r}: the Ray cluster there wants its token; `export RAY_AUTH_MODE=token` "
+            "here and on its nodes, each with the ~/.ray/auth_token of the head."
+        )
 
 
 def _no_answer(address: str, error: OSError) -> UserError:

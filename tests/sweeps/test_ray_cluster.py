@@ -115,6 +115,22 @@ def test_a_cluster_that_does_not_answer_is_told_before_anything_begins() -> None
         make_plan([*LAUNCHER, "hardware.ray_address=127.0.0.1:9", "run.seed=1,2"], machine())
 
 
+@pytest.mark.end_to_end
+def test_a_cluster_with_a_token_lets_in_who_shows_it_and_tells_others_how(tmp_path: Path) -> None:
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
+    with two_nodes(**token) as address:
+        words = (*WORDS, f"hardware.ray_address={address}", "run.train_iterations=1")
+        code, out, err = run(tmp_path, *words, **token)
+        assert code == 0, out + err
+        for launcher in ((), LAUNCHER):
+            code, _, err = run(tmp_path, *launcher, *words)
+            assert (code, err) == (
+                2,
+                f"dreamer_exp: hardware.ray_address='{address}': the Ray cluster there wants its token; `export "
+                "RAY_AUTH_MODE=token` here and on its nodes, each with the ~/.ray/auth_token of the head.\n",
+            )
+
+
 def test_hydra_finds_the_launcher_without_importing_ray() -> None:
     code = (
         "import sys; from hydra.core.plugins import Plugins; Plugins.instance()\n"

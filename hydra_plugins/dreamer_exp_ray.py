@@ -33,10 +33,11 @@ ConfigStore.instance().store(group="hydra/launcher", name="ray", node=RayLaunche
 
 @dataclass(frozen=True)
 class Task:
-    """A job with what it takes of the cluster: a CPU and its GPUs for its main process, and what that then asks for."""
+    """A job with what it takes of the cluster: CPUs and GPUs for its main process, and what that then asks for."""
 
     num: int
     config: DictConfig
+    main_cpus: int
     main_gpus: int
     cpus: int  # with its env runners and learners
     gpus: int
@@ -66,29 +67,37 @@ class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untype
         try:
             address = ray.get_runtime_context().gcs_address
             tasks = [self._task(initial_job_idx + i, words, address) for i, words in enumerate(job_overrides)]
-            start = ray.remote(num_cpus=1, max_retries=0)(_run_task)
+            start = ray.remote(max_retries=0)(_run_task)
             common = ray.put((self.hydra_context, self.task_function, Singleton.get_state(), os.getcwd()))
-            return _run_all(tasks, lambda task: start.options(num_gpus=task.main_gpus).remote(task, common))
+            options = {task.num: {"num_cpus": task.main_cpus, "num_gpus": task.main_gpus} for task in tasks}
+            return _run_all(tasks, lambda task: start.options(**options[task.num]).remote(task, common))
         finally:
             ray.shutdown()
 
     def _task(self, num: int, overrides: Sequence[str], address: str) -> Task:
-        """A job's config, in which every "auto" that shapes it has become a number: here, not on the job's node."""
+        """A job's config, in which every "auto" that shapes it has become a number: here, not on the job's node.
+
+        Of CPUs a job on `auto` takes one for its main process, which then learns with one thread: jobs that spin for
+        the same CPUs take ten times as long.
+        """
         from dreamer_exp.config import multirun
+        from dreamer_exp.config.schema import AUTO
         from dreamer_exp.hardware import probe
         from dreamer_exp.sweeps.plan import load_job
 
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         hardware = load_job(multirun.without_hydra(config), probe()).hardware
+        gpus, learners = hardware.num_gpus_per_learner, hardware.num_learners
+        others = hardware.num_env_runners + learners
+        main = 1 if config.hardware.num_cpus == AUTO else max(1, hardware.num_cpus - others)
         with open_dict(config):
             config.hydra.job.id = f"{config.hydra.job.name}_{num}"
             config.hydra.job.num = num
             config.hardware.ray_address = address
+            config.hardware.num_cpus = main + others
             config.hardware.num_env_runners = hardware.num_env_runners
-            config.hardware.num_gpus_per_learner = hardware.num_gpus_per_learner
-        gpus, learners = hardware.num_gpus_per_learner, hardware.num_learners
-        cpus = 1 + hardware.num_env_runners + learners
-        return Task(num, config, main_gpus=0 if learners else gpus, cpus=cpus, gpus=gpus * max(1, learners))
+            config.hardware.num_gpus_per_learner = gpus
+        return Task(num, config, main, 0 if learners else gpus, main + others, gpus * max(1, learners))
 
 
 def _run_task(task: Task, common: tuple[HydraContext, TaskFunction, Any, str]) -> JobReturn:
@@ -130,8 +139,10 @@ def _fits(together: list[Task]) -> bool:
     import ray
 
     room = ray.cluster_resources()
+    largest = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
     cpus, gpus = sum(task.cpus for task in together), sum(task.gpus for task in together)
-    return bool(cpus <= room.get("CPU", 0) and gpus <= room.get("GPU", 0))
+    on_a_node = all(task.main_cpus <= largest for task in together)
+    return bool(on_a_node and cpus <= room.get("CPU", 0) and gpus <= room.get("GPU", 0))
 
 
 def _refuse(task: Task) -> None:
@@ -142,9 +153,10 @@ def _refuse(task: Task) -> None:
 
     room = ray.cluster_resources()
     raise UserError(
-        f"job {task.num} takes {task.cpus} CPUs and {task.gpus} GPUs with its env runners, and the cluster at "
+        f"job {task.num} takes {task.cpus} CPUs, {task.main_cpus} of them on one node, and {task.gpus} GPUs with its "
+        "env runners, and the cluster at "
         f"{task.config.hardware.ray_address} has {room.get('CPU', 0):.0f} and {room.get('GPU', 0):.0f}: lower "
-        "hardware.num_env_runners or hardware.num_gpus_per_learner, or add nodes."
+        "hardware.num_cpus, hardware.num_env_runners or hardware.num_gpus_per_learner, or add nodes."
     )
 
 

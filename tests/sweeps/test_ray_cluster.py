@@ -68,6 +68,13 @@ def test_what_a_job_is_told_of_the_cluster_stands_in_its_experiment(sweep: Any, 
         assert f"ray_address: {cluster}" in path.read_text()
 
 
+@pytest.mark.end_to_end
+def test_a_jobs_threads_are_the_cpus_that_it_holds(sweep: Any) -> None:
+    told = [path.read_text() for path in sorted(sweep[0].glob("*/experiment.yaml"))]
+    assert ["num_cpus: 2" in text for text in told] == [True, True, False, False]  # with one env runner, with none
+    assert ["num_cpus: 1" in text for text in told] == [False, False, True, True]
+
+
 @pytest.fixture(scope="module")
 def ended_early(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
     """Three jobs, each too large to run beside another: the first loses its Ray worker, the second gets Ctrl-C."""
@@ -101,8 +108,16 @@ def test_a_job_that_the_whole_cluster_cannot_hold_is_told_in_one_line(cluster: s
     words = (f"hardware.ray_address={cluster}", "hardware.num_env_runners=2", "run.seed=1,2")
     code, _, err = run(tmp_path, *LAUNCHER, *words)
     assert code == 2
-    assert err.startswith("dreamer_exp: job 0 takes 3 CPUs and 0 GPUs with its env runners, and the cluster at ")
+    assert err.startswith("dreamer_exp: job 0 takes 3 CPUs, 1 of them on one node, and 0 GPUs with its env runners, ")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.end_to_end
+def test_a_job_that_no_node_can_hold_is_told_in_one_line(cluster: str, tmp_path: Path) -> None:
+    words = (f"hardware.ray_address={cluster}", "hardware.num_cpus=2", "hardware.num_env_runners=0", "run.seed=1,2")
+    code, _, err = run(tmp_path, *LAUNCHER, *words)
+    assert code == 2
+    assert err.startswith("dreamer_exp: job 0 takes 2 CPUs, 2 of them on one node, and 0 GPUs with its env runners, ")
 
 
 def test_the_cluster_has_to_be_named() -> None:

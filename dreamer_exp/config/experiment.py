@@ -64,6 +64,11 @@ class Hardware:
         """Env steps that one iteration samples."""
         return self.num_envs * self.rollout_fragment_length
 
+    @property
+    def learner_threads(self) -> int:
+        """Threads of a learner on the CPU: what the env runners leave."""
+        return max(1, self.num_cpus - self.num_env_runners)
+
 
 @dataclass(frozen=True)
 class Experiment:

@@ -89,7 +89,7 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
             adaptive_grad_clip=algo.adaptive_grad_clip,
             replay_device=algo.replay_device,
             overlap_sampling=hardware.overlap_sampling,
-            learner_threads=max(1, hardware.num_cpus - hardware.num_env_runners),
+            learner_threads=hardware.learner_threads,
         )
     config.env_runners(
         env_runner_cls=FastEnvRunner if fast else CandidEnvRunner,

@@ -19,6 +19,7 @@ from dreamer_exp.hardware import Machine
 from dreamer_exp.runs import provenance, report, resumption
 from dreamer_exp.runs.checkpoints import CheckpointStore
 from dreamer_exp.runs.counters import Counters
+from dreamer_exp.runs.crowding import CrowdWatch
 from dreamer_exp.runs.diagnostics import write_diagnostics
 from dreamer_exp.runs.directory import RunDirectory, write_json, write_text
 from dreamer_exp.runs.dry_run import computing, warnings
@@ -101,6 +102,7 @@ class Run:
         self.record = Record(directory, experiment, self.counters, self.provenance["started_utc"])
         self.examiner = Examiner(experiment, self.counters, self.record, self.progress.say, self.say_line)
         self.memory = MemoryWatch(experiment, contract)
+        self.crowd = CrowdWatch(experiment)
         self.write_checkpoint = Attempts("a checkpoint")
         self.last_checkpoint: Path | None = None
         self.recovered = False
@@ -258,7 +260,7 @@ class Run:
         broken = blank_nonfinite(row)
         self.record.row(row)
         self.progress.show(row)
-        if line := self.memory.look(row):
+        if line := self.memory.look(row) or self.crowd.look():
             log.warning("%s", line)
         if broken:
             raise NonFiniteLoss(f"not finite after {self.counters.updates} updates: {', '.join(broken)}")

@@ -1,11 +1,15 @@
 """The warning where a CPU learner's threads wait for other programs."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import psutil
 
 from dreamer_exp.config.experiment import Experiment
 
 CROWDED = 1.5  # programs that want to run, of which there is one a CPU; a run by itself keeps them at 1
 AT_LEAST = 3.0
+LOOKED_BACK_S = 60.0  # by the load that the system tells
 
 
 class CrowdWatch:
@@ -21,15 +25,18 @@ class CrowdWatch:
         self._threads = hardware.learner_threads
         on_cpu = experiment.algo.learner == "fast" and not hardware.num_gpus_per_learner
         self._said = self._threads == 1 or not on_cpu
+        self._begun_s: float | None = None
 
-    def look(self, load: float | None = None, cpus: int | None = None) -> str | None:
+    def look(self, row: Mapping[str, Any], load: float | None = None, cpus: int | None = None) -> str | None:
         """The warning, or None.
 
         Args:
+            row: the run's newest.
             load: programs that want to run, over the last minute; None: asked.
             cpus: of the whole machine, as the load is; None: asked.
         """
-        if self._said:
+        self._begun_s = row["time/total_s"] if self._begun_s is None else self._begun_s
+        if self._said or row["time/total_s"] - self._begun_s < LOOKED_BACK_S:
             return None
         load = psutil.getloadavg()[0] if load is None else load
         cpus = (psutil.cpu_count() or 1) if cpus is None else cpus

@@ -260,7 +260,7 @@ class Run:
         broken = blank_nonfinite(row)
         self.record.row(row)
         self.progress.show(row)
-        if line := self.memory.look(row) or self.crowd.look():
+        if line := self.memory.look(row) or self.crowd.look(row):
             log.warning("%s", line)
         if broken:
             raise NonFiniteLoss(f"not finite after {self.counters.updates} updates: {', '.join(broken)}")

@@ -8,24 +8,31 @@ from tests.experiments import machine, nano
 TWO = machine(cpus=2)
 
 
-def test_more_programs_than_cpus_are_told_with_what_to_do() -> None:
-    watch = CrowdWatch(nano("hardware.num_cpus=2", "hardware.num_env_runners=0", on=TWO))
-    told = watch.look(load=4.0, cpus=2)
-    assert told
-    assert told.startswith("4.0 programs want this machine's 2 CPUs: the learner's 2 threads ")
-    assert "hardware.num_cpus=1 learns with one thread" in told
+def told(watch: CrowdWatch, load: float, cpus: int = 2) -> list[str]:
+    """What is said in two minutes of a run that was resumed after 500 seconds."""
+    rows = [{"time/total_s": 500.0 + 10 * i} for i in range(13)]
+    return [line for row in rows if (line := watch.look(row, load, cpus))]
 
 
-def test_it_is_told_once() -> None:
-    watch = CrowdWatch(nano("hardware.num_cpus=2", "hardware.num_env_runners=0", on=TWO))
-    assert watch.look(load=4.0, cpus=2)
-    assert watch.look(load=4.0, cpus=2) is None
+@pytest.fixture
+def watch() -> CrowdWatch:
+    return CrowdWatch(nano("hardware.num_cpus=2", "hardware.num_env_runners=0", on=TWO))
+
+
+def test_more_programs_than_cpus_are_told_once_with_what_to_do(watch: CrowdWatch) -> None:
+    (line,) = told(watch, load=4.0)
+    assert line.startswith("4.0 programs want this machine's 2 CPUs: the learner's 2 threads ")
+    assert "hardware.num_cpus=1 learns with one thread" in line
+
+
+def test_what_ran_before_the_run_is_not_held_against_it(watch: CrowdWatch) -> None:
+    assert watch.look({"time/total_s": 500.0}, load=40.0, cpus=2) is None
+    assert watch.look({"time/total_s": 559.0}, load=40.0, cpus=2) is None
 
 
 @pytest.mark.parametrize(("load", "cpus"), [(2.6, 2), (2.9, 1), (17.0, 16)])
-def test_a_run_that_fills_its_machine_by_itself_is_not_told(load: float, cpus: int) -> None:
-    watch = CrowdWatch(nano("hardware.num_cpus=2", "hardware.num_env_runners=0", on=TWO))
-    assert watch.look(load=load, cpus=cpus) is None
+def test_a_run_that_fills_its_machine_by_itself_is_not_told(watch: CrowdWatch, load: float, cpus: int) -> None:
+    assert told(watch, load, cpus) == []
 
 
 @pytest.mark.parametrize(
@@ -38,4 +45,4 @@ def test_a_run_that_fills_its_machine_by_itself_is_not_told(load: float, cpus: i
 )  # fmt: skip
 def test_a_learner_whose_threads_do_not_wait_is_not_told(words: list[str], gpus: int) -> None:
     watch = CrowdWatch(nano(*words, on=machine(cpus=2, gpus=gpus)))
-    assert watch.look(load=40.0, cpus=2) is None
+    assert told(watch, load=40.0) == []

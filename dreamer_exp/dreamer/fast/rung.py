@@ -70,9 +70,13 @@ def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:
 def programs_on(multiprocessors: int, rows: int, deter: int) -> int:
     """How many programs share 16 rows of a scan: one for 16 recurrent units each, but all resident at once.
 
-    A multiprocessor holds one of them for certain, so that no barrier waits for a program that can't begin.
+    A multiprocessor holds one of them for certain, so that no barrier waits for a program that can't begin. Twice as
+    many where they fit, since the way back begins with twice the tiles; where not even one for each fits, all get
+    equally many, and what runs beside the scan gets the other multiprocessors.
     """
-    return min(deter // TILE, multiprocessors // (rows // TILE))
+    tiles, resident = deter // TILE, multiprocessors // (rows // TILE)
+    turns = -(-tiles // resident)
+    return 2 * tiles if 2 * tiles <= resident else -(-tiles // turns)
 
 
 def rehearsed(update: Update, precision: str, shape: tuple[int, int], programs: int) -> tuple[Capturable | None, str]:

@@ -8,6 +8,8 @@ small weights in tiles. Latents are drawn by inverse CDF, as maths.draw_classes 
 import triton
 import triton.language as tl
 
+from dreamer_exp.dreamer.fast.fused.pointwise import sigmoid, silu, tanh
+
 
 @triton.jit
 def _inverse_rms(
@@ -30,7 +32,7 @@ def _units(pre, bias, scale, rows, here, column, inside, inverse, STRIDE: tl.con
     x = tl.load(pre + rows[:, None] * STRIDE + column[None, :], mask=here[:, None] & inside[None, :], other=0.0)
     x += tl.load(bias + column, mask=inside, other=0.0)[None, :]
     x *= inverse[:, None] * tl.load(scale + column, mask=inside, other=0.0)[None, :]
-    return x * tl.sigmoid(x)
+    return silu(x)
 
 
 @triton.jit
@@ -108,8 +110,8 @@ def _act(
     else:
         mean, spread = tl.split(tl.reshape(logits, (ROW_TILE, ACTION_COLUMNS, 2)))
         normal = tl.load(noise + rows[:, None] * ACTIONS + choice[None, :], mask=valid, other=0.0)
-        std = (MAX_STD - MIN_STD) * tl.sigmoid(spread + 2.0) + MIN_STD
-        chosen = 2.0 * tl.sigmoid(2.0 * mean) - 1.0 + std * normal  # the first two terms are tanh
+        std = (MAX_STD - MIN_STD) * sigmoid(spread + 2.0) + MIN_STD
+        chosen = tanh(mean) + std * normal
     tl.store(action + rows[:, None] * ACTIONS + choice[None, :], chosen, mask=valid)
     return tl.where(exists[None, :], chosen / tl.maximum(tl.abs(chosen), 1.0), 0.0)
 
@@ -145,7 +147,7 @@ def act_and_units_kernel(
         inverse = tl.rsqrt(tl.sum(x * x, 1) / HIDDEN + EPSILON)
         x *= inverse[:, None] * tl.load(action_scale + column, mask=inside, other=0.0)[None, :]
         to = out + rows[:, None] * OUT_STRIDE + 2 * HIDDEN + column[None, :]
-        tl.store(to, (x * tl.sigmoid(x)).to(out.dtype.element_ty), mask=here[:, None] & inside[None, :])
+        tl.store(to, silu(x).to(out.dtype.element_ty), mask=here[:, None] & inside[None, :])
     if part == 1:
         _write_units(
             deter_pre, deter_bias, deter_scale, out, rows, here,
@@ -161,8 +163,8 @@ def act_and_units_kernel(
 @triton.jit
 def _advance(reset, candidate, update, before):
     """The GRU's next state, of its gates' logits."""
-    candidate = 2.0 * tl.sigmoid(2.0 * tl.sigmoid(reset) * candidate) - 1.0  # tanh
-    return before + tl.sigmoid(update - 1.0) * (candidate - before)  # -1: rssm.update_offset
+    candidate = tanh(sigmoid(reset) * candidate)
+    return before + sigmoid(update - 1.0) * (candidate - before)  # -1: rssm.update_offset
 
 
 @triton.jit

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dreamer_exp.config.rungs import TILE
 from dreamer_exp.dreamer.fast.fused.filter_forward import STAGES, filter_forward
 from dreamer_exp.dreamer.fast.fused.flat import Leaf
+from dreamer_exp.dreamer.fast.fused.grid import PARTS
 from dreamer_exp.dreamer.fast.fused.leaves import FilterLeaves, full
 from dreamer_exp.dreamer.fast.layers import RMS_EPSILON
 from dreamer_exp.dreamer.fast.maths import UNIMIX
@@ -73,6 +74,7 @@ class Filter:
         self.probabilities = single(steps, rows, latent)
         self.table = low(latent, hidden)  # from_stoch's weight, transposed: its rows are gathered
         self.shared = low(3, hidden, deter)  # the core's inputs that all blocks share
+        self._units = low(rows, 2 * hidden)
         self._counters = torch.zeros(rows // TILE, dtype=torch.int32, device=device)
 
     def _lay_out(self) -> None:
@@ -120,7 +122,7 @@ class Filter:
         filter_forward[(self.programs, self.rows // TILE)](
             first_step, self._counters,
             self.feature, self.deter, self.classes, self.pre_deter, self.pre_stoch, self.action_part, self.token_part,
-            self.keep, uniform, self.v, self.squares, self.gates, self.pre_posterior, self.probabilities,
+            self.keep, uniform, self._units, self.v, self.squares, self.gates, self.pre_posterior, self.probabilities,
             self.table, leaves.core.weight.low, self.shared, *full(leaves.core),
             leaves.gates.weight.low, leaves.gates.bias.value, leaves.from_deter.weight.low,
             *full(leaves.from_deter), *full(leaves.from_stoch),
@@ -129,11 +131,17 @@ class Filter:
             HP=power_of_two(size.hidden), E=leaves.posterior.weight.low.shape[1] - size.deter, S=size.stoch,
             SP=power_of_two(size.stoch), C=size.classes, CP=triton.next_power_of_2(size.classes),
             CT=max(1, CLASSES_A_TILE // triton.next_power_of_2(size.classes)), TN=TILE,
-            NP=triton.next_power_of_2(size.deter // TILE), BK=min(512, power_of_two(size.deter)), CTAS=self.programs,
+            NP=triton.next_power_of_2(size.deter // TILE), BK=inner_tile(size.deter, 512), CTAS=self.programs,
             EPSILON=RMS_EPSILON, UNIMIX=UNIMIX, DOT=self.precision.dot, PERSISTENT=self.persistent, STAGE=stage,
             num_warps=WARPS,
             launch_cooperative_grid=self.persistent,  # an error, not a hang, where the grid isn't resident
         )  # fmt: skip
+
+
+def inner_tile(width: int, most: int) -> int:
+    """How much of a product's inner dimension a program takes at once: each of its warps a tile of tensor cores."""
+    least: int = PARTS.value * TILE
+    return min(most, max(least, power_of_two(width)))
 
 
 def power_of_two(width: int) -> int:

@@ -4,16 +4,15 @@ import triton
 import triton.language as tl
 
 from dreamer_exp.dreamer.fast.fused.filter_backward_stages import (
-    from_later,
+    from_next,
     to_core,
     to_gates,
-    to_logits,
     to_posterior,
     to_units,
 )
-from dreamer_exp.dreamer.fast.fused.grid import barrier
+from dreamer_exp.dreamer.fast.fused.grid import arrive
 
-STAGES = 5  # to_logits with from_later, to_posterior, to_gates, to_core, to_units
+STAGES = 5  # from_next, to_posterior, to_gates, to_core, to_units
 
 
 @triton.jit(do_not_specialize=["last_step"])
@@ -42,6 +41,7 @@ def filter_backward(  # noqa: PLR0917
     program = tl.program_id(0)
     group = tl.program_id(1)
     row0 = group * 16
+    counter = counters + group
     arrivals = 0
     for earlier in range(STEPS if PERSISTENT else 1):
         t = last_step - earlier
@@ -50,44 +50,46 @@ def filter_backward(  # noqa: PLR0917
         for stage in tl.static_range(5):
             if PERSISTENT or stage == STAGE:
                 if stage == 0:
-                    to_logits(
-                        program, row0, more, keep + after * B, d_feature + t * B * F, d_probabilities + t * B * L,
-                        probabilities + t * B * L, d_logits + t * B * L, d_units + after * B * 2 * H,
-                        units_shares + after * B * (2 * H // TN), stoch_inverse + after * B,
-                        known_stoch + after * B * L, from_stoch, D, H, HP, F, S, C, CP, CT, TN, NP, UNIMIX, CTAS, DOT,
-                    )  # fmt: skip
-                    from_later(
-                        program, row0, more, keep + after * B, d_feature + t * B * F, carried + t * B * D,
-                        carried + after * B * D, d_units + after * B * 2 * H, units_shares + after * B * (2 * H // TN),
-                        deter_inverse + after * B, known_deter + after * B * D, d_core + after * B * D,
-                        core_shares + after * B * (D // TN), core_inverse + after * B, known_own + after * B * D,
-                        from_deter, core_weight, D, K, KP, H, HP, F, TN, NP, NPD, CTAS, DOT,
+                    from_next(
+                        counter, arrivals, program, row0,
+                        more, keep + after * B, d_feature + t * B * F, d_probabilities + t * B * L,
+                        probabilities + t * B * L, d_logits + t * B * L, carried + t * B * D, carried + after * B * D,
+                        d_units + after * B * 2 * H, units_shares + after * B * (2 * H // TN),
+                        deter_inverse + after * B, stoch_inverse + after * B, known_deter + after * B * D,
+                        known_stoch + after * B * L, d_core + after * B * D, core_shares + after * B * (D // TN),
+                        core_inverse + after * B, known_own + after * B * D, from_deter, from_stoch, core_weight,
+                        D, K, KP, H, HP, F, S, C, CP, CT, TN, NP, NPD, UNIMIX, CTAS, DOT, PERSISTENT,
                     )  # fmt: skip
                 if stage == 1:
                     to_posterior(
-                        program, row0, d_logits + t * B * L, posterior_slope + t * B * H, posterior_normed + t * B * H,
+                        counter, arrivals, program, row0,
+                        d_logits + t * B * L, posterior_slope + t * B * H, posterior_normed + t * B * H,
                         d_posterior + t * B * H, posterior_shares + t * B * (H // TN), out_weight,
-                        H, L, BKL, TN, CTAS, DOT,
+                        H, L, BKL, TN, CTAS, DOT, PERSISTENT,
                     )  # fmt: skip
                 if stage == 2:
                     to_gates(
-                        program, row0, carried + t * B * D, d_posterior + t * B * H,
+                        counter, arrivals, program, row0,
+                        carried + t * B * D, d_posterior + t * B * H,
                         posterior_shares + t * B * (H // TN), posterior_inverse + t * B, known_posterior + t * B * D,
                         posterior, gates + t * B * 3 * D, deter + t * B * D, keep + t * B, d_gates + t * B * 3 * D,
-                        D, K, E, H, HP, TN, NP, CTAS, DOT,
+                        D, K, E, H, HP, TN, NP, CTAS, DOT, PERSISTENT,
                     )  # fmt: skip
                 if stage == 3:
                     to_core(
-                        program, row0, d_gates + t * B * 3 * D, core_slope + t * B * D, core_normed + t * B * D,
-                        d_core + t * B * D, core_shares + t * B * (D // TN), gates_weight, D, K, BKG, TN, CTAS, DOT,
+                        counter, arrivals, program, row0,
+                        d_gates + t * B * 3 * D, core_slope + t * B * D, core_normed + t * B * D,
+                        d_core + t * B * D, core_shares + t * B * (D // TN), gates_weight, D, K, BKG, TN,
+                        CTAS, DOT, PERSISTENT,
                     )  # fmt: skip
                 if stage == 4:
                     to_units(
-                        program, row0, d_core + t * B * D, core_shares + t * B * (D // TN), core_inverse + t * B,
+                        counter, arrivals, program, row0,
+                        d_core + t * B * D, core_shares + t * B * (D // TN), core_inverse + t * B,
                         known_units + t * B * 2 * H, units_slope + t * B * 2 * H, units_normed + t * B * 2 * H,
                         d_units + t * B * 2 * H, units_shares + t * B * (2 * H // TN), shared,
-                        D, H, BK, TN, NPD, CTAS, DOT,
+                        D, H, BK, TN, NPD, CTAS, DOT, PERSISTENT,
                     )  # fmt: skip
                 if PERSISTENT:
                     arrivals += CTAS
-                    barrier(counters + group, arrivals)
+                    arrive(counter)

@@ -5,7 +5,7 @@ import triton
 from torch import Tensor
 
 from dreamer_exp.config.rungs import TILE
-from dreamer_exp.dreamer.fast.fused.filter import CLASSES_A_TILE, WARPS, Filter, power_of_two
+from dreamer_exp.dreamer.fast.fused.filter import CLASSES_A_TILE, WARPS, Filter, inner_tile, power_of_two
 from dreamer_exp.dreamer.fast.fused.filter_backward import STAGES, filter_backward
 from dreamer_exp.dreamer.fast.fused.leaves import Normed, full
 from dreamer_exp.dreamer.fast.fused.norm import norm_silu
@@ -146,8 +146,9 @@ class FilterGradient:
             C=size.classes, CP=triton.next_power_of_2(size.classes),
             CT=max(1, CLASSES_A_TILE // triton.next_power_of_2(size.classes)), TN=TILE,
             NP=triton.next_power_of_2(size.hidden // TILE), NPD=triton.next_power_of_2(size.deter // TILE),
-            BK=min(512, power_of_two(size.deter)), BKL=min(512, power_of_two(size.latent)),
-            BKG=min(256, power_of_two(3 * block)), CTAS=forward.programs, UNIMIX=UNIMIX,
+            BK=inner_tile(size.deter, 512),
+            BKL=inner_tile(size.latent, 2048 // self.d_logits.element_size()),
+            BKG=inner_tile(3 * block, 256), CTAS=forward.programs, UNIMIX=UNIMIX,
             DOT=forward.precision.dot, PERSISTENT=forward.persistent, STAGE=stage, num_warps=WARPS,
             launch_cooperative_grid=forward.persistent,  # an error, not a hang, where the grid isn't resident
         )  # fmt: skip

@@ -9,99 +9,126 @@ of `draw` holds CT categoricals. Products without bias; whoever reads them adds 
 import triton
 import triton.language as tl
 
-from dreamer_exp.dreamer.fast.fused.grid import fresh, row_product
+from dreamer_exp.dreamer.fast.fused.grid import factor, fresh, row_product, under_way, wait
+from dreamer_exp.dreamer.fast.fused.pointwise import sigmoid, silu, tanh
 
 ROWS = tl.constexpr(16)  # of a tile: what a tensor core multiplies at once
 
 
 @triton.jit
-def silu(x):
-    """x sigmoid(x)."""
-    return x * tl.sigmoid(x)
+def units(x, bias, scale, WIDTH: tl.constexpr, EPSILON: tl.constexpr):
+    """SiLU(RMSNorm(x + bias) scale) of whole rows: x (16, N), of which WIDTH columns count, the others zeros."""
+    x += bias[None, :]
+    inverse = tl.rsqrt(tl.sum(x * x, 1) / WIDTH + EPSILON)
+    return silu(x * inverse[:, None] * scale[None, :])
 
 
 @triton.jit
-def units(  # noqa: PLR0917
-    pre, bias, scale, rows, H: tl.constexpr, HP: tl.constexpr, EPSILON: tl.constexpr
-):
-    """SiLU(RMSNorm(pre + bias) scale) of whole rows: pre (B, H) -> (16, HP), zeros beyond H."""
+def first_layers(  # noqa: PLR0917
+    counter, arrivals, program, row0, gathers, classes, table, keep, pre_deter, pre_stoch, out,
+    bias_deter, scale_deter, bias_stoch, scale_stoch,
+    S: tl.constexpr, SP: tl.constexpr, C: tl.constexpr, H: tl.constexpr, HP: tl.constexpr, CTAS: tl.constexpr,
+    EPSILON: tl.constexpr, DOT: tl.constexpr, PERSISTENT: tl.constexpr,
+):  # fmt: skip
+    """(f1) The units of deter's and of the latent's first layer, side by side: out (B, 2 H), a row a program.
+
+    pre_deter (B, H). If `gathers`, pre_stoch (B, H) is keep (B,) x the sum of S rows of the table (S*C, H), which
+    classes (B, S) int32 choose; else it is given.
+    """
     n = tl.arange(0, HP)
     inside = n < H
-    x = fresh(pre + rows[:, None] * H + n[None, :], inside[None, :], 0.0)
-    x += tl.load(bias + n, mask=inside, other=0.0)[None, :]
-    inverse = tl.rsqrt(tl.sum(x * x, 1) / H + EPSILON)
-    return silu(x * inverse[:, None] * tl.load(scale + n, mask=inside, other=0.0)[None, :])
+    for first_job in tl.static_range(0, 2 * ROWS, CTAS):
+        job = first_job + program
+        row = row0 + job % ROWS
+        of_stoch, of_deter = inside & (job < ROWS), inside & (job >= ROWS)
+        bias = tl.load(bias_stoch + n, mask=of_stoch, other=0.0) + tl.load(bias_deter + n, mask=of_deter, other=0.0)
+        scale = tl.load(scale_stoch + n, mask=of_stoch, other=0.0) + tl.load(scale_deter + n, mask=of_deter, other=0.0)
+        kept = tl.load(keep + row)
+        if first_job == 0:
+            wait(counter, arrivals, PERSISTENT)
+        if job < 2 * ROWS:
+            if (job < ROWS) & gathers:
+                x = kept * gathered(classes + row * S, table, S, SP, C, H, HP, DOT)
+                tl.store(pre_stoch + row * H + n, x, mask=inside)
+            else:
+                pre = tl.load(pre_stoch + row * H + n, mask=of_stoch, other=0.0)
+                x = pre + fresh(pre_deter + row * H + n, of_deter, 0.0)
+            x += bias
+            x = silu(x * tl.rsqrt(tl.sum(x * x, 0) / H + EPSILON) * scale)
+            to = out + row * 2 * H + tl.where(job < ROWS, H, 0)
+            tl.store(to + n, x.to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
-def gather(  # noqa: PLR0917
-    program, row0, classes, table, keep, pre_stoch,
-    S: tl.constexpr, SP: tl.constexpr, C: tl.constexpr, H: tl.constexpr, CTAS: tl.constexpr,
-):  # fmt: skip
-    """(f1) The latent's first layer: pre_stoch (B, H) = keep (B,) x the sum of S rows of the table (S*C, H).
-
-    classes (B, S) int32. A tile is 4 rows by 32 columns.
-    """
-    wide: tl.constexpr = (H + 31) // 32
-    s = tl.arange(0, SP)
-    for first_tile in range(0, 4 * wide, CTAS):
-        tile = first_tile + program
-        if tile < 4 * wide:
-            rows = row0 + (tile // wide) * 4 + tl.arange(0, 4)
-            cols = (tile % wide) * 32 + tl.arange(0, 32)
-            inside = cols < H
-            chosen = fresh(classes + rows[:, None] * S + s[None, :], s[None, :] < S, 0) + s[None, :] * C
-            places = chosen[:, :, None] * H + cols[None, None, :]
-            read = (s[None, :, None] < S) & inside[None, None, :]
-            total = tl.sum(tl.load(table + places, mask=read, other=0.0).to(tl.float32), 1)
-            total *= tl.load(keep + rows)[:, None]
-            tl.store(pre_stoch + rows[:, None] * H + cols[None, :], total, mask=inside[None, :])
+def gathered(  # noqa: PLR0917
+    chosen,
+    table,
+    S: tl.constexpr,
+    SP: tl.constexpr,
+    C: tl.constexpr,
+    H: tl.constexpr,
+    HP: tl.constexpr,
+    DOT: tl.constexpr,
+):
+    """The sum (HP,) of the rows of the table (S*C, H) that chosen (S,) names, a class of each categorical."""
+    at_once: tl.constexpr = min(SP, max(16, 8192 // HP))
+    n, copies = tl.arange(0, HP), tl.zeros((4,), tl.int32)
+    ones = tl.full((ROWS, at_once), 1.0, table.dtype.element_ty)
+    total = tl.zeros((ROWS, HP), tl.float32)
+    for s0 in tl.static_range(0, SP, at_once):
+        s = s0 + tl.arange(0, at_once)
+        # one load a thread, which then pass the classes round: else each waits for one class after the other
+        classes = tl.max(fresh(chosen + s[:, None] + copies[None, :], (s < S)[:, None], 0), 1)
+        read = (s < S)[:, None] & (n < H)[None, :]
+        picked = tl.load(table + (s * C + classes)[:, None] * H + n[None, :], mask=read, other=0.0)
+        total = tl.dot(ones, under_way(picked), total, input_precision=DOT)
+    return tl.max(total, 0)  # its rows are the same
 
 
 @triton.jit
 def core(  # noqa: PLR0917
-    program, row0, feature, pre_deter, pre_stoch, action_part, keep, v, squares,
-    weight, shared, bias, bias_deter, scale_deter, bias_stoch, scale_stoch,
-    D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, H: tl.constexpr, HP: tl.constexpr, F: tl.constexpr,
-    TN: tl.constexpr, CTAS: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr,
+    counter, arrivals, program, row0, feature, units_before, action_part, keep, v, squares, weight, shared, bias,
+    D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, H: tl.constexpr, F: tl.constexpr,
+    BK: tl.constexpr, TN: tl.constexpr, CTAS: tl.constexpr, DOT: tl.constexpr, PERSISTENT: tl.constexpr,
 ):  # fmt: skip
     """(f2) The core's inner layer: v (B, D) = keep (h @ own) + units of deter and latent @ shared + the action's part.
 
-    feature (B, F) of the step before, pre_deter and pre_stoch (B, H), action_part (B, D). weight (G, K + 3 H, K) as
-    published, of which the first K rows of each block are its own; shared (3 H, D). Leaves in squares (B, D / TN) each
-    tile's sum of (v + bias)^2.
+    feature (B, F) of the step before, units_before (B, 2 H), action_part (B, D). weight (G, K + 3 H, K) as published,
+    of which the first K rows of each block are its own; shared (3 H, D). Leaves in squares (B, D / TN) each tile's sum
+    of (v + bias)^2.
     """
-    low = feature.dtype.element_ty
     rows = row0 + tl.arange(0, ROWS)
-    k, n = tl.arange(0, KP), tl.arange(0, HP)
+    k = tl.arange(0, KP)
     tiles: tl.constexpr = D // TN
-    of_deter = units(pre_deter, bias_deter, scale_deter, rows, H, HP, EPSILON).to(low)
-    of_stoch = units(pre_stoch, bias_stoch, scale_stoch, rows, H, HP, EPSILON).to(low)
     kept = tl.load(keep + rows)
-    for first_tile in range(0, tiles, CTAS):
+    for first_tile in tl.static_range(0, tiles, CTAS):
         tile = first_tile + program
+        mine = tl.minimum(tile, tiles - 1)
+        cols = mine * TN + tl.arange(0, TN)
+        block = (mine * TN) // K
+        places = rows[:, None] * D + cols[None, :]
+        own = weight + block * (K + 3 * H) * K + k[:, None] * K + (cols - block * K)[None, :]
+        w = tl.load(own, mask=k[:, None] < K, other=0.0)
+        first = factor(shared, cols, 0, D, 1, 2 * H, BK)
+        b = tl.load(bias + cols)
+        rest = tl.load(action_part + places)
+        if first_tile == 0:
+            wait(counter, arrivals, PERSISTENT)
         if tile < tiles:
-            cols = tile * TN + tl.arange(0, TN)
-            block = (tile * TN) // K
-            inside = cols[None, :] < D
             h = fresh(feature + rows[:, None] * F + block * K + k[None, :], k[None, :] < K, 0.0)
-            own = weight + block * (K + 3 * H) * K + k[:, None] * K + (cols - block * K)[None, :]
-            acc = tl.dot(h, tl.load(own, mask=k[:, None] < K, other=0.0), input_precision=DOT) * kept[:, None]
-            first = shared + n[:, None] * D + cols[None, :]
-            acc = tl.dot(of_deter, tl.load(first, mask=n[:, None] < H, other=0.0), acc, input_precision=DOT)
-            acc = tl.dot(of_stoch, tl.load(first + H * D, mask=n[:, None] < H, other=0.0), acc, input_precision=DOT)
-            places = rows[:, None] * D + cols[None, :]
-            acc += tl.load(action_part + places)
-            tl.store(v + places, acc, mask=inside)
-            acc += tl.load(bias + cols)[None, :]
+            acc = row_product(units_before, rows, shared, cols, first, 2 * H, D, 1, 2 * H, BK, ROWS, TN, DOT)
+            acc += tl.dot(under_way(h), w, input_precision=DOT) * kept[:, None] + rest
+            tl.store(v + places, acc)
+            acc += b[None, :]
             tl.store(squares + rows * tiles + tile, tl.sum(acc * acc, 1))
 
 
 @triton.jit
 def gru(  # noqa: PLR0917
-    program, row0, v, squares, deter, keep, new_deter, new_feature, gates, core_bias, core_scale, weight, bias,
+    counter, arrivals, program, row0, v, squares, deter, keep, new_deter, new_feature, gates, core_bias, core_scale,
+    weight, bias,
     D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, F: tl.constexpr, TN: tl.constexpr, NP: tl.constexpr,
-    CTAS: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr,
+    CTAS: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr, PERSISTENT: tl.constexpr,
 ):  # fmt: skip
     """(f3) The block-diagonal GRU: new_deter (B, D) float32, its copy in new_feature (B, F), gates (B, G, 3, K).
 
@@ -112,44 +139,57 @@ def gru(  # noqa: PLR0917
     low = new_feature.dtype.element_ty
     rows = row0 + tl.arange(0, ROWS)
     k, p = tl.arange(0, KP), tl.arange(0, NP)
+    gate, column = tl.arange(0, 4 * TN) // TN, tl.arange(0, 4 * TN) % TN  # reset, candidate, update, nothing
     tiles: tl.constexpr = D // TN
-    sums = fresh(squares + rows[:, None] * tiles + p[None, :], p[None, :] < tiles, 0.0)
-    inverse = tl.rsqrt(tl.sum(sums, 1) / D + EPSILON)
     kept = tl.load(keep + rows)
-    for first_tile in range(0, tiles, CTAS):
+    for first_tile in tl.static_range(0, tiles, CTAS):
         tile = first_tile + program
+        mine = tl.minimum(tile, tiles - 1)
+        block = (mine * TN) // K
+        offset = mine * TN - block * K
+        w = weight + block * K * 3 * K + k[:, None] * 3 * K + (gate * K + offset + column)[None, :]
+        w = tl.load(w, mask=(k[:, None] < K) & (gate < 3)[None, :], other=0.0)
+        b = tl.load(bias + block * 3 * K + gate * K + offset + column, mask=gate < 3, other=0.0)
+        inner_bias = tl.load(core_bias + block * K + k, mask=k < K, other=0.0)
+        scale = tl.load(core_scale + block * K + k, mask=k < K, other=0.0)
+        if first_tile == 0:
+            wait(counter, arrivals, PERSISTENT)
         if tile < tiles:
-            block = (tile * TN) // K
-            within = tile * TN - block * K + tl.arange(0, TN)
-            cols = block * K + k
-            x = fresh(v + rows[:, None] * D + cols[None, :], k[None, :] < K, 0.0)
-            x += tl.load(core_bias + cols, mask=k < K, other=0.0)[None, :]
-            inner = silu(x * inverse[:, None] * tl.load(core_scale + cols, mask=k < K, other=0.0)[None, :]).to(low)
-            w = weight + block * K * 3 * K + k[:, None] * 3 * K + within[None, :]
-            b = bias + block * 3 * K + within
-            reset = tl.dot(inner, tl.load(w, mask=k[:, None] < K, other=0.0), input_precision=DOT)
-            candidate = tl.dot(inner, tl.load(w + K, mask=k[:, None] < K, other=0.0), input_precision=DOT)
-            update = tl.dot(inner, tl.load(w + 2 * K, mask=k[:, None] < K, other=0.0), input_precision=DOT)
-            reset += tl.load(b)[None, :]
-            candidate += tl.load(b + K)[None, :]
-            update += tl.load(b + 2 * K)[None, :] - 1.0
-            places = rows[:, None] * D + (block * K + within)[None, :]
-            before = tl.load(deter + places, cache_modifier=".cg") * kept[:, None]
-            proposed = 2.0 * tl.sigmoid(2.0 * tl.sigmoid(reset) * candidate) - 1.0  # tanh
-            new = before + tl.sigmoid(update) * (proposed - before)
+            x = fresh(v + rows[:, None] * D + (block * K + k)[None, :], k[None, :] < K, 0.0)
+            sums = fresh(squares + rows[:, None] * tiles + p[None, :], p[None, :] < tiles, 0.0)
+            within = block * K + offset + tl.arange(0, TN)
+            places = rows[:, None] * D + within[None, :]
+            before = tl.load(deter + places, cache_modifier=".cg")
+
+            inverse = tl.rsqrt(tl.sum(sums, 1) / D + EPSILON)
+            inner = silu((under_way(x) + inner_bias[None, :]) * inverse[:, None] * scale[None, :]).to(low)
+            entering = tl.dot(inner, w, input_precision=DOT) + tl.where(gate == 2, b - 1.0, b)[None, :]
+            reset, candidate, update = three(entering, TN)
+            proposed = tanh(sigmoid(reset) * candidate)
+            before *= kept[:, None]
+            new = before + sigmoid(update) * (proposed - before)
             tl.store(new_deter + places, new)
-            tl.store(new_feature + rows[:, None] * F + (block * K + within)[None, :], new.to(low))
-            gate = gates + rows[:, None] * 3 * D + (block * 3 * K + within)[None, :]
-            tl.store(gate, reset)
-            tl.store(gate + K, candidate)
-            tl.store(gate + 2 * K, update)
+            tl.store(new_feature + rows[:, None] * F + within[None, :], new.to(low))
+            to = gates + rows[:, None] * 3 * D + (block * 3 * K + gate * K + offset + column)[None, :]
+            tl.store(to, entering, mask=(gate < 3)[None, :])
+
+
+@triton.jit
+def three(x, TN: tl.constexpr):
+    """The first three of the four (16, TN) that x (16, 4 TN) has side by side."""
+    apart = tl.permute(tl.reshape(x, (ROWS, 2, 2, TN)), (0, 3, 1, 2))
+    even, odd = tl.split(apart)
+    first, third = tl.split(even)
+    second, _ = tl.split(odd)
+    return first, second, third
 
 
 @triton.jit
 def of_deter(  # noqa: PLR0917
-    program, row0, new_feature, token_part, next_keep, pre_posterior, next_pre_deter, posterior, from_deter, more,
+    counter, arrivals, program, row0, new_feature, token_part, next_keep, pre_posterior, next_pre_deter, posterior,
+    from_deter, more,
     D: tl.constexpr, E: tl.constexpr, H: tl.constexpr, F: tl.constexpr, BK: tl.constexpr, TN: tl.constexpr,
-    CTAS: tl.constexpr, DOT: tl.constexpr,
+    CTAS: tl.constexpr, DOT: tl.constexpr, PERSISTENT: tl.constexpr,
 ):  # fmt: skip
     """(f4) What follows from the new deter: pre_posterior (B, H) and, if `more`, the next step's pre_deter (B, H).
 
@@ -157,25 +197,31 @@ def of_deter(  # noqa: PLR0917
     """
     rows = row0 + tl.arange(0, ROWS)
     wide: tl.constexpr = H // TN
-    for first_tile in range(0, 2 * wide, CTAS):
+    for first_tile in tl.static_range(0, 2 * wide, CTAS):
         tile = first_tile + program
-        if tile < 2 * wide:
-            cols = (tile % wide) * TN + tl.arange(0, TN)
-            places = rows[:, None] * H + cols[None, :]
-            if tile < wide:
-                acc = row_product(new_feature, rows, posterior, cols, F, 1, D + E, D, BK, ROWS, TN, DOT)
-                tl.store(pre_posterior + places, acc + tl.load(token_part + places))
-            elif more:
-                acc = row_product(new_feature, rows, from_deter, cols, F, 1, D, D, BK, ROWS, TN, DOT)
-                tl.store(next_pre_deter + places, acc * tl.load(next_keep + rows)[:, None])
+        cols = (tile % wide) * TN + tl.arange(0, TN)
+        places = rows[:, None] * H + cols[None, :]
+        here = tile < wide
+        weight = tl.where(here, posterior, from_deter)
+        stride = tl.where(here, D + E, D)
+        first = factor(weight, cols, 0, 1, stride, D, BK)
+        of_tokens = tl.load(token_part + places, mask=here, other=0.0)
+        kept = tl.load(next_keep + rows, mask=(not here) and more, other=1.0)
+        if first_tile == 0:
+            wait(counter, arrivals, PERSISTENT)
+        if here or (tile < 2 * wide and more):
+            acc = row_product(new_feature, rows, weight, cols, first, F, 1, stride, D, BK, ROWS, TN, DOT)
+            to = tl.where(here, pre_posterior, next_pre_deter)
+            tl.store(to + places, acc * kept[:, None] + of_tokens)
 
 
 @triton.jit
 def draw(  # noqa: PLR0917
-    program, row0, pre_posterior, uniform, probabilities, classes, new_feature, in_bias, in_scale, weight, bias,
+    counter, arrivals, program, row0, pre_posterior, uniform, probabilities, classes, new_feature, in_bias, in_scale,
+    weight, bias,
     D: tl.constexpr, H: tl.constexpr, HP: tl.constexpr, F: tl.constexpr, S: tl.constexpr, C: tl.constexpr,
     CP: tl.constexpr, CT: tl.constexpr, UNIMIX: tl.constexpr, CTAS: tl.constexpr, EPSILON: tl.constexpr,
-    DOT: tl.constexpr,
+    DOT: tl.constexpr, PERSISTENT: tl.constexpr,
 ):  # fmt: skip
     """(f5) The posterior: probabilities (B, S*C) float32, a sample as classes (B, S) int32 and one-hot in new_feature.
 
@@ -185,16 +231,24 @@ def draw(  # noqa: PLR0917
     rows = row0 + tl.arange(0, ROWS)
     n, c, i = tl.arange(0, HP), tl.arange(0, CT * CP), tl.arange(0, CT)
     tiles: tl.constexpr = (S + CT - 1) // CT
-    hidden = units(pre_posterior, in_bias, in_scale, rows, H, HP, EPSILON).to(low)
-    for first_tile in range(0, tiles, CTAS):
+    hidden_bias = tl.load(in_bias + n, mask=n < H, other=0.0)
+    hidden_scale = tl.load(in_scale + n, mask=n < H, other=0.0)
+    for first_tile in tl.static_range(0, tiles, CTAS):
         tile = first_tile + program
+        category = tile * CT + c // CP
+        inside = (category < S) & (c % CP < C)
+        column = category * C + c % CP
+        w = weight + column[None, :] * H + n[:, None]
+        w = tl.load(w, mask=inside[None, :] & (n[:, None] < H), other=0.0)
+        b = tl.load(bias + column, mask=inside, other=0.0)
+        mine = tile * CT + i
+        u = tl.load(uniform + rows[:, None] * S + mine[None, :], mask=mine[None, :] < S, other=0.0)
+        if first_tile == 0:
+            wait(counter, arrivals, PERSISTENT)
         if tile < tiles:
-            category = tile * CT + c // CP
-            inside = (category < S) & (c % CP < C)
-            column = category * C + c % CP
-            w = weight + column[None, :] * H + n[:, None]
-            w = tl.load(w, mask=inside[None, :] & (n[:, None] < H), other=0.0)
-            logits = tl.dot(hidden, w, input_precision=DOT) + tl.load(bias + column, mask=inside, other=0.0)[None, :]
+            pre = fresh(pre_posterior + rows[:, None] * H + n[None, :], n[None, :] < H, 0.0)
+            hidden = units(under_way(pre), hidden_bias, hidden_scale, H, EPSILON).to(low)
+            logits = tl.dot(hidden, w, input_precision=DOT) + b[None, :]
             logits = tl.reshape(tl.where(inside[None, :], logits, float("-inf")), (ROWS, CT, CP))
             ours = tl.reshape(tl.broadcast_to(inside[None, :], (ROWS, CT * CP)), (ROWS, CT, CP))
             top = tl.max(logits, 2)
@@ -203,8 +257,6 @@ def draw(  # noqa: PLR0917
             total = tl.sum(e, 2)
             p = (1.0 - UNIMIX) * e / tl.where(total > 0.0, total, 1.0)[:, :, None] + UNIMIX / C
             p = tl.where(ours, p, 0.0)
-            mine = tile * CT + i
-            u = tl.load(uniform + rows[:, None] * S + mine[None, :], mask=mine[None, :] < S, other=0.0)
             passed = ours & (tl.cumsum(p, 2) <= u[:, :, None])
             chosen = tl.minimum(tl.sum(passed.to(tl.int32), 2), C - 1)  # the sum of all may round to less than u
             tl.store(classes + rows[:, None] * S + mine[None, :], chosen, mask=mine[None, :] < S)

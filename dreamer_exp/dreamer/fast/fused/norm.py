@@ -6,6 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dreamer_exp.dreamer.fast.fused.pointwise import sigmoid
 from dreamer_exp.dreamer.fast.layers import RMS_EPSILON
 
 NUMBERS = 2048  # that a program works on at a time, if one row isn't more
@@ -98,7 +99,7 @@ def _forward(
     r = tl.rsqrt(tl.sum(x * x, 1) / WIDTH + EPSILON)
     x *= r[:, None]
     scaled = x * factor
-    gate = tl.sigmoid(scaled)
+    gate = sigmoid(scaled)
     to = out + row[:, None] * OUT_STRIDE + column[None, :]
     tl.store(to, (scaled * gate).to(out.dtype.element_ty), mask=mask)
     if WITH_NORMED:
@@ -134,7 +135,7 @@ def _backward(
         r = tl.rsqrt(tl.sum(x * x, 1) / WIDTH + EPSILON)[:, None]
         x *= r
         scaled = x * factor
-        gate = tl.sigmoid(scaled)
+        gate = sigmoid(scaled)
         d *= gate * (1.0 + scaled * (1.0 - gate))
         if SUMMED:
             to_scale += d * x

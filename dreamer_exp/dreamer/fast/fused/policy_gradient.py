@@ -9,6 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from dreamer_exp.dreamer.fast.actor import MAX_STD, MIN_STD, ActionKind
+from dreamer_exp.dreamer.fast.fused.pointwise import sigmoid, tanh
 from dreamer_exp.dreamer.fast.maths import UNIMIX
 
 NUMBERS = 512  # that a program works on, if one row isn't more
@@ -97,8 +98,8 @@ def _box(
     at = raw + row[:, None] * STRIDE + column[None, :]
     centre = tl.load(at, mask=mask, other=0.0) + tl.load(bias + column, mask=exists, other=0.0)[None, :]
     spread = tl.load(at + A, mask=mask, other=0.0) + tl.load(bias + A + column, mask=exists, other=0.0)[None, :]
-    mean = 2.0 * tl.sigmoid(2.0 * centre) - 1.0  # tanh
-    gate = tl.sigmoid(spread + 2.0)
+    mean = tanh(centre)
+    gate = sigmoid(spread + 2.0)
     std = (MAX_STD - MIN_STD) * gate + MIN_STD
     chosen = tl.load(action + row[:, None] * ACTION_STRIDE + column[None, :], mask=mask, other=0.0).to(tl.float32)
     distance = tl.where(mask, (chosen - mean) / std, 0.0)

@@ -6,6 +6,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dreamer_exp.dreamer.fast.fused.pointwise import sigmoid
+
 NUMBERS = 1024  # that a program works on, if one row isn't more
 CONTINUE_ROWS = 128
 
@@ -74,4 +76,4 @@ def _continue_loss(
     wanted = tl.load(target + row * TARGET_STRIDE, mask=here, other=0.0)
     softplus = tl.where(logit < 0.0, 0.0, logit) + tl.log(1.0 + tl.exp(-tl.abs(logit)))
     tl.store(loss + row, softplus - logit * wanted, mask=here)
-    tl.store(d_raw + row * D_STRIDE, ((tl.sigmoid(logit) - wanted) / N).to(d_raw.dtype.element_ty), mask=here)
+    tl.store(d_raw + row * D_STRIDE, ((sigmoid(logit) - wanted) / N).to(d_raw.dtype.element_ty), mask=here)

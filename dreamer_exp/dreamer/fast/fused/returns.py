@@ -6,6 +6,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dreamer_exp.dreamer.fast.fused.pointwise import sigmoid
+
 ROW_TILE = 32  # of imagined sequences a program; few, so that there are many programs
 
 
@@ -80,10 +82,10 @@ def _imagined(
     mask = (step < H) & (row < N)
     bias = tl.load(proceeds_bias)
     at = step * N + row
-    chance = tl.sigmoid(tl.load(proceeds_raw + at * STRIDE, mask=mask, other=0.0) + bias)
+    chance = sigmoid(tl.load(proceeds_raw + at * STRIDE, mask=mask, other=0.0) + bias)
     tl.store(weight + at, tl.associative_scan(chance, 0, _times), mask=mask)
     at = (H - 1 - step) * N + row
-    live = tl.sigmoid(tl.load(proceeds_raw + (at + N) * STRIDE, mask=mask, other=0.0) + bias)
+    live = sigmoid(tl.load(proceeds_raw + (at + N) * STRIDE, mask=mask, other=0.0) + bias)
     offset = tl.load(reward + N + at, mask=mask, other=0.0)
     offset += (1.0 - gae_lambda) * live * tl.load(value + N + at, mask=mask, other=0.0)
     slope, offset = tl.associative_scan((live * gae_lambda, offset), 0, _follow)

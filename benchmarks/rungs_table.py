@@ -26,14 +26,17 @@ from rich.console import Console
 from rich.table import Table
 from update_sides import RUNGS
 
+from dreamer_exp.config.sizes import SIZES
+
 BESIDE = Path(__file__).with_name("update_time.py")
+FEWEST = 5  # iterations of a whole run
 LONGEST = 900.0  # seconds that a process may take before its first row
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--sizes", nargs="+", default=["XS", "12M"])
+    parser.add_argument("--sizes", choices=list(SIZES), nargs="+", default=["XS", "12M"])
     parser.add_argument("--batches", nargs="+", type=int, default=[16, 32])
     parser.add_argument("--length", type=int, default=64)
     parser.add_argument("--horizon", type=int, default=15)
@@ -67,7 +70,9 @@ def update(asked: argparse.Namespace, size: str, batch: int, rungs: tuple[str, .
     words = ["--size", size, "--batch", str(batch), "--length", str(asked.length), "--horizon", str(asked.horizon),
              "--device", asked.device, "--dtype", asked.dtype, "--against", asked.against,
              "--repeats", str(asked.repeats), "--json", "--kernels", *rungs]  # fmt: skip
-    told = subprocess.run([sys.executable, str(BESIDE), *words], check=True, stdout=subprocess.PIPE, text=True)
+    told = subprocess.run([sys.executable, str(BESIDE), *words], check=False, stdout=subprocess.PIPE, text=True)
+    if told.returncode:
+        raise SystemExit(told.returncode)  # it has said why
     row: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
     return row
 
@@ -115,6 +120,8 @@ def whole_run(asked: argparse.Namespace, folder: Path, console: Console) -> str:
     if run.returncode != 128 + signal.SIGINT:
         raise SystemExit(f"the run ended by itself with {run.returncode}: {said.strip()[-500:]}")
     seen = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    if len(seen) < FEWEST:
+        raise SystemExit(f"--seconds {asked.seconds:g}: the run made {len(seen)} iterations, a rate wants {FEWEST}")
     before, last = seen[len(seen) // 5], seen[-1]
     seconds = last["time/total_s"] - before["time/total_s"]
     steps, updates = last["env_steps"] - before["env_steps"], last["updates"] - before["updates"]

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from dreamer_exp.dreamer.fast.agent import Agent
 from dreamer_exp.dreamer.fast.fused.behaviour import Behaviour
+from dreamer_exp.dreamer.fast.fused.compile import at_once
 from dreamer_exp.dreamer.fast.fused.dream import Dream
 from dreamer_exp.dreamer.fast.fused.filter import Filter
 from dreamer_exp.dreamer.fast.fused.filter_gradient import FilterGradient
@@ -118,6 +119,29 @@ class Gradients:
         lanes.join(BEHAVIOUR)
         lanes.mark("gradients of the filter's parameters")
         return found, self._states()
+
+    def compile(self, batch: Batch, noise: Noise) -> None:
+        """Launches what takes long to compile, all at once, on whatever its buffers hold; nothing comes of it."""
+        critic = slice(3 * self.agent.size.units, None)
+        keep = (1.0 - batch.is_first).t().contiguous()
+        target, _, tokens = self._see(batch)
+        self.filter.begin(batch.carry, keep)
+        self.filter.read(tokens.output, self._act(batch, keep)[1].output)
+        self.dream.prepare()
+        feature = torch.zeros_like(self.filter.feature[1:]).flatten(0, 1)
+
+        def behave() -> None:
+            valued = self.behaviour.value(self.dream, batch, self._d_first[:, critic], self.lanes)
+            self.behaviour.learn(self.dream, valued)
+
+        at_once(
+            feature.device,
+            lambda: self.filter_gradient.run(feature.float(), self.heads.d_probabilities),
+            lambda: self.filter.run(noise.posterior),
+            lambda: self.dream.run(noise.prior, noise.action),
+            lambda: self._heads(batch, feature, target),
+            behave,
+        )
 
     def _see(self, batch: Batch) -> tuple[Tensor, Tensor, Trace]:
         """In rows of T*B: the observation squashed (N, O), float32 and as operand, and its encoding."""

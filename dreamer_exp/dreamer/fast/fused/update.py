@@ -77,14 +77,16 @@ class FusedUpdate:
             is_terminal=blank,
             carry=agent.rssm.initial(rows),
         )
-        noise, returns = self.generator.get_state(), self.update.returns
+        drawn, returns = self.generator.get_state(), self.update.returns
         low, high = returns.low.clone(), returns.high.clone()
         try:
-            self.gradients(batch, self.draw())
+            noise = self.draw()
+            self.gradients.compile(batch, noise)
+            self.gradients(batch, noise)
         finally:
             if self.device.type == "cuda":  # a launch that failed leaves the lanes at work, on the return range too
                 torch.cuda.synchronize(self.device)
-            self.generator.set_state(noise)
+            self.generator.set_state(drawn)
             returns.low.copy_(low)
             returns.high.copy_(high)
 

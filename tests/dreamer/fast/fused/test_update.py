@@ -1,7 +1,11 @@
 """Whole updates on the fused rung: ten of them against the eager rung's with the same noise, and their bookkeeping."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
@@ -147,11 +151,46 @@ def test_a_rehearsal_that_fails_changes_nothing_either(monkeypatch: pytest.Monke
         low.fill_(7.0)
         raise RuntimeError
 
-    monkeypatch.setattr(update, "gradients", fail)
+    monkeypatch.setattr(update.gradients, "compile", fail)
     with pytest.raises(RuntimeError):
         update.rehearse()
     assert torch.equal(update.generator.get_state(), noise)
     assert low.item() == 0.0
+
+
+def test_what_a_part_fails_with_is_what_the_rehearsal_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    update, _ = fresh()
+    problem = RuntimeError("too many blocks")
+
+    def fail(noise: Tensor) -> None:
+        raise problem
+
+    monkeypatch.setattr(update.gradients.filter, "run", fail)
+    with pytest.raises(RuntimeError) as raised:
+        update.rehearse()
+    assert raised.value is problem
+
+
+REHEARSE = """
+from triton import knobs
+compiled = []
+knobs.compilation.listener = lambda *, src, cache_hit, **_: None if cache_hit else compiled.append(src.name)
+from tests.dreamer.fast.fused import test_update
+agent, _, _ = test_update.made(test_update.SHALLOW, test_update.BOX)
+shape = test_update.B, test_update.T
+test_update.FusedUpdate(test_update.make_update(agent), test_update.EXACT, shape, persistent=True).rehearse()
+print(len(compiled), *sorted(compiled))
+"""
+
+
+@on_gpu
+def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
+    with_cache = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", REHEARSE]
+    ended = [subprocess.run(command, env=with_cache, check=True, capture_output=True, text=True) for _ in range(3)]
+    first, *others = (end.stdout.split() for end in ended)
+    assert int(first[0]) > 20
+    assert others == [["0"], ["0"]]
 
 
 def test_a_checkpoint_goes_on_as_if_it_had_never_been_one() -> None:

@@ -100,7 +100,7 @@ def test_the_action_map_is_onto_the_envs_bounds(bounds: list[float]) -> None:
     low, high = bounds
     space = Box(low, high, (1,), np.float32)
     limits = np.finfo(np.float32)
-    rounding = 2 * float(limits.eps) * max(abs(low), abs(high)) + float(limits.smallest_subnormal)
+    rounding = max(2 * float(limits.eps) * max(abs(low), abs(high)), float(limits.smallest_subnormal))
     assert sent(space, float32(-1))[0] == pytest.approx(low, abs=rounding)
     assert sent(space, float32(0))[0] == pytest.approx(low / 2 + high / 2, abs=rounding)
     assert sent(space, float32(1))[0] == pytest.approx(high, abs=rounding)

@@ -15,6 +15,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 
 CONNECT_TIMEOUT_S = 3.0
+STATUS_TIMEOUT_S = 20.0  # a cluster's state takes a second or two; Ray itself asks for 41 s, and then on and on
 LOOPBACK = "127.0.0.1"
 
 # read by Ray when it starts
@@ -101,21 +102,27 @@ def check_answers(address: str) -> None:
         except OSError as error:
             raise _no_answer(address, error) from error
         if not address.startswith("ray://"):
-            _check_token(address)
+            _check_status(address)
 
 
-def _check_token(address: str) -> None:
+def _check_status(address: str) -> None:
     """Ray 2.60 starts a cluster with a token where its user has one, from a local run, and joins it without."""
     status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
-    if "AuthenticationError" in subprocess.run(status, capture_output=True, text=True, check=False).stderr:
+    try:
+        told = subprocess.run(status, capture_output=True, text=True, check=False, timeout=STATUS_TIMEOUT_S).stderr
+    except subprocess.TimeoutExpired as error:
+        raise _no_answer(address, f"what listens there says nothing for {STATUS_TIMEOUT_S:.0f} s") from error
+    if "RpcError" in told:
+        raise _no_answer(address, told.strip().splitlines()[-1])
+    if "AuthenticationError" in told:
         raise UserError(
             f"hardware.ray_address={address!r}: the Ray cluster there wants its token; `export RAY_AUTH_MODE=token` "
             "here and on its nodes, each with the ~/.ray/auth_token of the head."
         )
 
 
-def _no_answer(address: str, error: OSError) -> UserError:
+def _no_answer(address: str, why: object) -> UserError:
     return UserError(
-        f"hardware.ray_address={address!r}: no Ray cluster answers there ({error}); start one with "
+        f"hardware.ray_address={address!r}: no Ray cluster answers there ({why}); start one with "
         "`ray start --head`, or leave it null for a local one."
     )

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.dreamer import cluster
 from dreamer_exp.dreamer.cluster import ray_session
 from tests.experiments import nano
 
@@ -18,6 +19,14 @@ def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
     asked = nano("hardware=ray_cluster", f"hardware.ray_address=127.0.0.1:{port}")
     with pytest.raises(UserError, match=r"hardware\.ray_address=.*no Ray cluster answers there"), ray_session(asked):
         pass
+
+
+def test_a_listener_that_says_nothing_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "STATUS_TIMEOUT_S", 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        asked = nano("hardware=ray_cluster", f"hardware.ray_address=127.0.0.1:{deaf.getsockname()[1]}")
+        with pytest.raises(UserError, match=r"no Ray cluster answers there.*nothing for 5 s"), ray_session(asked):
+            pass
 
 
 def test_a_local_ray_listens_on_loopback_alone() -> None:

@@ -67,10 +67,13 @@ class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untype
         try:
             address = ray.get_runtime_context().gcs_address
             tasks = [self._task(initial_job_idx + i, words, address) for i, words in enumerate(job_overrides)]
-            start = ray.remote(max_retries=0)(_run_task)
+            remote = ray.remote(max_retries=0)(_run_task)
             common = ray.put((self.hydra_context, self.task_function, Singleton.get_state(), os.getcwd()))
-            options = {task.num: {"num_cpus": task.main_cpus, "num_gpus": task.main_gpus} for task in tasks}
-            return _run_all(tasks, lambda task: start.options(**options[task.num]).remote(task, common))
+
+            def start(task: Task) -> Any:
+                return remote.options(num_cpus=task.main_cpus, num_gpus=task.main_gpus).remote(task, common)
+
+            return _run_all(tasks, start)
         finally:
             ray.shutdown()
 
@@ -89,15 +92,24 @@ class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untype
         hardware = load_job(multirun.without_hydra(config), probe()).hardware
         gpus, learners = hardware.num_gpus_per_learner, hardware.num_learners
         others = hardware.num_env_runners + learners
-        main = 1 if config.hardware.num_cpus == AUTO else max(1, hardware.num_cpus - others)
+        share = config.hardware.num_cpus == AUTO
+        main = 1 if share else max(1, hardware.num_cpus - others)
         with open_dict(config):
             config.hydra.job.id = f"{config.hydra.job.name}_{num}"
             config.hydra.job.num = num
             config.hardware.ray_address = address
-            config.hardware.num_cpus = main + others
+            if share:
+                config.hardware.num_cpus = main + others
             config.hardware.num_env_runners = hardware.num_env_runners
             config.hardware.num_gpus_per_learner = gpus
-        return Task(num, config, main, 0 if learners else gpus, main + others, gpus * max(1, learners))
+        return Task(
+            num=num,
+            config=config,
+            main_cpus=main,
+            main_gpus=0 if learners else gpus,
+            cpus=main + others,
+            gpus=gpus * max(1, learners),
+        )
 
 
 def _run_task(task: Task, common: tuple[HydraContext, TaskFunction, Any, str]) -> JobReturn:

@@ -75,6 +75,15 @@ def test_a_jobs_threads_are_the_cpus_that_it_holds(sweep: Any) -> None:
     assert ["num_cpus: 1" in text for text in told] == [False, False, True, True]
 
 
+@pytest.mark.end_to_end
+def test_a_number_of_cpus_that_the_user_gives_stays(cluster: str, tmp_path: Path) -> None:
+    asked = (f"hardware.ray_address={cluster}", "hardware.num_cpus=1", "hardware.num_env_runners=1", "run.seed=1")
+    code, out, err = run(tmp_path, *LAUNCHER, *asked)
+    assert code == 0, out + err
+    (path,) = only_sweep(tmp_path).glob("*/experiment.yaml")
+    assert "num_cpus: 1" in path.read_text()
+
+
 @pytest.fixture(scope="module")
 def ended_early(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
     """Three jobs, each too large to run beside another: the first loses its Ray worker, the second gets Ctrl-C."""

@@ -7,7 +7,8 @@ SEQUENCES = 64  # that the scans over time hold
 DETER, BLOCK = 3072, 384  # recurrent units, and those in one block, whose weights a scan's programs share
 WIDTH = 512  # units of a layer, which one program normalises
 CLASSES, STOCH = 32, 64  # of a categorical, which one program samples; categoricals, whose inputs one program sums
-HORIZON = 64  # imagined steps, whose returns one program takes at once
+BINS = 256  # of a two-hot value, padded
+INDICES = 2**31  # elements of a buffer that a kernel counts
 
 
 def foreseen(algo: Algo) -> tuple[str, str]:
@@ -27,9 +28,11 @@ def why_not_fused(algo: Algo) -> str:
     block, layer = network.deter // network.blocks, f"a multiple of {2 * TILE} up to {WIDTH}"
     of_blocks = f"algo.network.deter / algo.network.blocks = {network.deter} / {network.blocks} = {block}"
     latent = f"algo.network.stoch={network.stoch} x algo.network.classes={network.classes}"
-    batch = algo.batch_size_B
+    batch, widest = algo.batch_size_B, max(3 * network.units, network.units + 2 * network.hidden, BINS)
+    imagined = (algo.horizon_H + 1) * batch * algo.batch_length_T
+    states = f"(algo.horizon_H={algo.horizon_H} + 1) x {batch} x {algo.batch_length_T} = {imagined} imagined states"
     conditions = (
-        # without tensor cores the scan forward alone takes 18 ms on an H200, instead of 1.2: `graph` is as fast
+        # without tensor cores the scan forward alone takes 18 ms on an H200, instead of 0.8: `graph` is as fast
         (algo.precision != "float32", f"algo.precision={algo.precision}", "tf32 or bfloat16"),
         (_fits(batch, TILE, SEQUENCES), f"algo.batch_size_B={batch}", f"a multiple of {TILE} up to {SEQUENCES}"),
         (network.deter <= DETER, f"algo.network.deter={network.deter}", f"up to {DETER}"),
@@ -38,7 +41,7 @@ def why_not_fused(algo: Algo) -> str:
         (_fits(network.units, 2 * TILE, WIDTH), f"algo.network.units={network.units}", layer),
         (network.classes <= CLASSES, f"algo.network.classes={network.classes}", f"up to {CLASSES}"),
         (network.stoch <= STOCH, f"algo.network.stoch={network.stoch}", f"up to {STOCH}"),
-        (algo.horizon_H <= HORIZON, f"algo.horizon_H={algo.horizon_H}", f"up to {HORIZON}"),
+        (imagined * widest < INDICES, states, f"up to {(INDICES - 1) // widest}"),
         (network.latent % TILE == 0, latent, f"a product that is a multiple of {TILE}"),
         (network.posterior_layers == 1, f"algo.network.posterior_layers={network.posterior_layers}", "1"),
         (algo.train_actor, f"algo.train_actor={algo.train_actor}", "True"),  # with which goes train_critic=True

@@ -9,6 +9,7 @@ from torch import Tensor
 from dreamer_exp.dreamer.fast.fused.pointwise import sigmoid
 
 ROW_TILE = 32  # of imagined sequences a program; few, so that there are many programs
+ELEMENTS = 2048  # steps times sequences, which a program's one warp holds in registers
 
 
 def imagined_returns(
@@ -25,9 +26,11 @@ def imagined_returns(
     """
     states, rows = reward.shape
     returns, weight = torch.empty(2, states - 1, rows, device=reward.device)
-    _imagined[(triton.cdiv(rows, ROW_TILE),)](
+    padded = triton.next_power_of_2(states - 1)
+    row_tile = min(ROW_TILE, max(1, ELEMENTS // padded))
+    _imagined[(triton.cdiv(rows, row_tile),)](
         reward, proceeds_raw, proceeds_bias, value, returns, weight, gae_lambda,
-        H=states - 1, STEPS=triton.next_power_of_2(states - 1), N=rows, ROW_TILE=ROW_TILE,
+        H=states - 1, STEPS=padded, N=rows, ROW_TILE=row_tile,
         STRIDE=proceeds_raw.stride(0), num_warps=1,
     )  # fmt: skip
     return returns, weight

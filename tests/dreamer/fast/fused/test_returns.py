@@ -9,10 +9,9 @@ from tests.dreamer.fast.fused.at import DEVICE
 from tests.dreamer.fast.fused.close import close
 
 
-@pytest.mark.parametrize("rows", [5, 70])
-def test_imagined_returns_and_weights(rows: int) -> None:
+@pytest.mark.parametrize(("rows", "states"), [(5, 5), (70, 5), (3, 130), (2, 3001)])
+def test_imagined_returns_and_weights(rows: int, states: int) -> None:
     torch.manual_seed(1)
-    states = 5
     reward, value = torch.randn(2, states, rows).to(DEVICE)
     raw, bias = torch.randn(states * rows, 3).to(DEVICE)[:, 1:2], torch.full((1,), 0.5, device=DEVICE)
     returns, weight = imagined_returns(reward, raw, bias, value, 0.95)

@@ -1,9 +1,9 @@
 """The five stages of one step of the filter (Rssm.observe): each program takes every CTAS-th tile of a stage.
 
 A tile is 16 rows of the batch by TN columns of the stage's output; loops have constant bounds, as the interpreter
-wants. Buffers hold all steps, time-major; a pointer that
-a stage is given points at its step. Letters are the glossary's; HP, KP, SP, CP are H, K, S, C as powers of two, a tile
-of `draw` holds CT categoricals. Products without bias; whoever reads them adds it.
+wants. Buffers hold all steps, time-major; a pointer that a stage is given points at its step. Letters are the
+glossary's; HP, KP, SP, CP are H, K, S, C as powers of two, a tile of `draw` holds CT categoricals. Products without
+bias; whoever reads them adds it. Before it waits for the stage before, a stage loads what nothing in the scan writes.
 """
 
 import triton

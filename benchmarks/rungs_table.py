@@ -71,6 +71,8 @@ def update(asked: argparse.Namespace, size: str, batch: int, rungs: tuple[str, .
              "--device", asked.device, "--dtype", asked.dtype, "--against", asked.against,
              "--repeats", str(asked.repeats), "--json", "--kernels", *rungs]  # fmt: skip
     told = subprocess.run([sys.executable, str(BESIDE), *words], check=False, stdout=subprocess.PIPE, text=True)
+    if told.returncode < 0:
+        raise SystemExit(f"update_time.py {shlex.join(words)}: killed by {signal.Signals(-told.returncode).name}")
     if told.returncode:
         raise SystemExit(told.returncode)  # it has said why
     row: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])

@@ -61,7 +61,7 @@ def main() -> None:
     asked.kernels = tuple(dict.fromkeys(asked.kernels))
     work = Work(**{field.name: getattr(asked, field.name) for field in fields(Work)})
     if "fused" in work.kernels and work.why_not_fused and not asked.table:
-        parser.error(f"--kernels fused: {work.why_not_fused} (--dtype, --batch, --size)")
+        parser.error(f"--kernels fused: {work.why_not_fused} (--dtype, --batch, --length, --horizon, --size)")
     torch.backends.cuda.matmul.allow_tf32 = work.dtype == "tf32"  # for RLlib's side too
     if asked.table:
         print_growth(work, asked.repeats)

@@ -1,6 +1,7 @@
 """The rungs of `algo.kernels`: which one the keys lead to, told before anything is built."""
 
 from dreamer_exp.config.experiment import Algo
+from dreamer_exp.config.sizes import NetworkSize
 
 TILE = 16  # rows of the smallest product on tensor cores
 SEQUENCES = 64  # that the scans over time hold
@@ -28,9 +29,7 @@ def why_not_fused(algo: Algo) -> str:
     block, layer = network.deter // network.blocks, f"a multiple of {2 * TILE} up to {WIDTH}"
     of_blocks = f"algo.network.deter / algo.network.blocks = {network.deter} / {network.blocks} = {block}"
     latent = f"algo.network.stoch={network.stoch} x algo.network.classes={network.classes}"
-    batch, widest = algo.batch_size_B, max(3 * network.units, network.units + 2 * network.hidden, BINS)
-    imagined = (algo.horizon_H + 1) * batch * algo.batch_length_T
-    states = f"(algo.horizon_H={algo.horizon_H} + 1) x {batch} x {algo.batch_length_T} = {imagined} imagined states"
+    batch = algo.batch_size_B
     conditions = (
         # without tensor cores the scan forward alone takes 18 ms on an H200, instead of 0.8: `graph` is as fast
         (algo.precision != "float32", f"algo.precision={algo.precision}", "tf32 or bfloat16"),
@@ -41,12 +40,27 @@ def why_not_fused(algo: Algo) -> str:
         (_fits(network.units, 2 * TILE, WIDTH), f"algo.network.units={network.units}", layer),
         (network.classes <= CLASSES, f"algo.network.classes={network.classes}", f"up to {CLASSES}"),
         (network.stoch <= STOCH, f"algo.network.stoch={network.stoch}", f"up to {STOCH}"),
-        (imagined * widest < INDICES, states, f"up to {(INDICES - 1) // widest}"),
+        *_countable(algo, network),
         (network.latent % TILE == 0, latent, f"a product that is a multiple of {TILE}"),
         (network.posterior_layers == 1, f"algo.network.posterior_layers={network.posterior_layers}", "1"),
         (algo.train_actor, f"algo.train_actor={algo.train_actor}", "True"),  # with which goes train_critic=True
     )
     return next((f"{value}, where fused takes {taken}" for fits, value, taken in conditions if not fits), "")
+
+
+def _countable(algo: Algo, network: NetworkSize) -> tuple[tuple[bool, str, str], ...]:
+    """Conditions that the widest buffers of replayed and of imagined states put on how many there may be."""
+    units, hidden, deter = network.units, network.hidden, network.deter
+    replayed = algo.batch_size_B * (algo.batch_length_T + 1)
+    imagined = replayed * (algo.horizon_H + 1)
+    most = (INDICES - 1) // max(3 * deter, deter + network.latent, deter + 3 * hidden)
+    most_imagined = (INDICES - 1) // max(3 * units, units + 2 * hidden, BINS)
+    told = f"algo.batch_size_B={algo.batch_size_B} x (algo.batch_length_T={algo.batch_length_T} + 1)"
+    told_imagined = f"{told} x (algo.horizon_H={algo.horizon_H} + 1)"
+    return (
+        (replayed <= most, f"{told} = {replayed}", f"up to {most}"),
+        (imagined <= most_imagined, f"{told_imagined} = {imagined}", f"up to {most_imagined}"),
+    )
 
 
 def _fits(size: int, multiple: int, most: int) -> bool:

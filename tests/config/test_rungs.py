@@ -52,7 +52,12 @@ def test_the_precisions_of_tensor_cores_fit(precision: str) -> None:
         (("algo.network.stoch=65", "algo.network.classes=16"), "algo.network.stoch=65, where fused takes up to 64"),
         (
             ("algo.batch_length_T=256", "algo.horizon_H=333", "algo.batch_size_B=64"),
-            "(algo.horizon_H=333 + 1) x 64 x 256 = 5472256 imagined states, where fused takes up to 2796202",
+            "algo.batch_size_B=64 x (algo.batch_length_T=256 + 1) x (algo.horizon_H=333 + 1) = 5493632, "
+            "where fused takes up to 2796202",
+        ),
+        (
+            ("algo.model_size=25M", "algo.batch_length_T=3641", "algo.horizon_H=1", "algo.batch_size_B=64"),
+            "algo.batch_size_B=64 x (algo.batch_length_T=3641 + 1) = 233088, where fused takes up to 233016",
         ),
         (
             ("algo.network.stoch=3", "algo.network.classes=8"),

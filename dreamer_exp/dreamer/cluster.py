@@ -15,7 +15,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 
 CONNECT_TIMEOUT_S = 3.0
-STATUS_TIMEOUT_S = 20.0  # a cluster's state takes a second or two; Ray itself asks for 41 s, and then on and on
+STATUS_TIMEOUT_S = 60.0  # with Ray's import from a slow disk; where nobody answers Ray gives up after 41 s
 LOOPBACK = "127.0.0.1"
 
 # read by Ray when it starts
@@ -106,12 +106,15 @@ def check_answers(address: str) -> None:
 
 
 def _check_status(address: str) -> None:
-    """Ray 2.60 starts a cluster with a token where its user has one, from a local run, and joins it without."""
+    """Raises UserError where what listens isn't Ray, or wants a token.
+
+    Ray 2.60 starts a cluster with a token where its user has one, from a local run, and joins it without.
+    """
     status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
     try:
         told = subprocess.run(status, capture_output=True, text=True, check=False, timeout=STATUS_TIMEOUT_S).stderr
     except subprocess.TimeoutExpired as error:
-        raise _no_answer(address, f"what listens there says nothing for {STATUS_TIMEOUT_S:.0f} s") from error
+        raise _no_answer(address, f"`ray status` had none after {STATUS_TIMEOUT_S:.0f} s") from error
     if "RpcError" in told:
         raise _no_answer(address, told.strip().splitlines()[-1])
     if "AuthenticationError" in told:

@@ -27,7 +27,10 @@ def at_once(device: torch.device, *parts: Callable[[], object]) -> None:
     _take_keys()
     with ThreadPoolExecutor(len(parts) if on_gpu else 1) as threads:
         for done in [threads.submit(launch, part) for part in parts]:
-            done.result()
+            try:
+                done.result()
+            finally:
+                del done  # else an error, which holds this frame, holds itself, and with it all that failed to fit
 
 
 def _take_keys() -> None:

@@ -38,6 +38,7 @@ def test_they_are_torchs_to_float32s_last_digits() -> None:
     torch.testing.assert_close(found(x), wanted, rtol=5e-6, atol=2e-7)
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")  # of the interpreter's NumPy
 @pytest.mark.parametrize("far", [100.0, 1e30, math.inf])
 def test_far_from_zero_they_are_their_limits(far: float) -> None:
     high, low = found(torch.full((SIZE,), far)), found(torch.full((SIZE,), -far))

@@ -1,8 +1,10 @@
 """Whole updates on the fused rung: ten of them against the eager rung's with the same noise, and their bookkeeping."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
+from dreamer_exp.dreamer.fast.fused.filter import Filter
 from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
 from dreamer_exp.dreamer.fast.graph import GraphedUpdate
 from dreamer_exp.dreamer.fast.laprop import LaProp
@@ -171,6 +174,24 @@ def test_what_a_part_fails_with_is_what_the_rehearsal_raises(monkeypatch: pytest
     assert raised.value is problem
 
 
+def test_a_rehearsal_that_failed_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    update, _ = fresh()
+    held = weakref.ref(update.flat)
+    monkeypatch.setattr(Filter, "run", refuse)
+    gc.disable()
+    try:
+        with pytest.raises(MemoryError):
+            update.rehearse()
+        del update
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+def refuse(scan: Filter, noise: Tensor) -> None:
+    raise MemoryError
+
+
 REHEARSE = """
 from triton import knobs
 compiled = []
@@ -223,11 +244,12 @@ def test_bfloat16_errs_as_autocast_does(kind: ActionKind) -> None:
 
 
 @on_gpu
+@pytest.mark.parametrize("programs", [1, 32])
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
-def test_a_graph_of_persistent_kernels_equals_launches_stage_by_stage(precision: str) -> None:
+def test_a_graph_of_persistent_kernels_equals_launches_stage_by_stage(precision: str, programs: int) -> None:
     agent, batch, _ = made(SHALLOW, BOX)
     staged = FusedUpdate(make_update(deepcopy(agent)), Precision.of(precision), (B, T), persistent=False)
-    whole = FusedUpdate(make_update(agent), Precision.of(precision), (B, T), persistent=True)
+    whole = FusedUpdate(make_update(agent), Precision.of(precision), (B, T), programs, persistent=True)
     graph = GraphedUpdate(whole)
     for _ in range(UPDATES):
         (found, _), (wanted, _) = graph(batch), staged(batch)

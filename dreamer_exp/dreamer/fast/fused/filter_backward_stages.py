@@ -52,7 +52,7 @@ def from_next(  # noqa: PLR0915, PLR0917
     kept = tl.load(keep_next + rows, mask=more, other=0.0)
     from_units = kept * tl.load(inverse_deter_next + rows)
     from_core, from_latent = kept * tl.load(inverse_core_next + rows), kept * tl.load(inverse_stoch_next + rows)
-    for first_tile in tl.static_range(0, max(groups, tiles + behind), CTAS):
+    for first_tile in tl.range(0, max(groups, tiles + behind), CTAS, num_stages=1, loop_unroll_factor=2):
         group = first_tile + program
         category = group * CT + c // CP
         inside = ((category < S) & (c % CP < C))[None, :]
@@ -112,7 +112,7 @@ def to_posterior(  # noqa: PLR0917
     """
     rows = row0 + tl.arange(0, ROWS)
     tiles: tl.constexpr = H // TN
-    for first_tile in tl.static_range(0, tiles, CTAS):
+    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
         tile = first_tile + program
         cols = tl.minimum(tile, tiles - 1) * TN + tl.arange(0, TN)
         places = rows[:, None] * H + cols[None, :]
@@ -150,7 +150,7 @@ def to_gates(  # noqa: PLR0917
     n = tl.arange(0, HP)
     tiles: tl.constexpr = D // TN
     of_mean, kept = tl.load(inverse + rows), tl.load(keep + rows)
-    for first_tile in tl.static_range(0, tiles, CTAS):
+    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
         tile = first_tile + program
         mine = tl.minimum(tile, tiles - 1)
         block = (mine * TN) // K
@@ -190,7 +190,7 @@ def to_core(  # noqa: PLR0917
     """(b4) d_core (B, D), of the core's normed inner layer, and its shares (B, D / TN); weight (G, K, 3 K)."""
     rows = row0 + tl.arange(0, ROWS)
     tiles: tl.constexpr = D // TN
-    for first_tile in tl.static_range(0, tiles, CTAS):
+    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
         tile = first_tile + program
         mine = tl.minimum(tile, tiles - 1)
         block = (mine * TN) // K
@@ -219,7 +219,7 @@ def to_units(  # noqa: PLR0917
     rows = row0 + tl.arange(0, ROWS)
     tiles: tl.constexpr = 2 * H // TN
     of_mean = tl.load(inverse + rows)
-    for first_tile in tl.static_range(0, tiles, CTAS):
+    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
         tile = first_tile + program
         cols = tl.minimum(tile, tiles - 1) * TN + tl.arange(0, TN)
         places = rows[:, None] * 2 * H + cols[None, :]

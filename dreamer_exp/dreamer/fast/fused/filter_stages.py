@@ -1,9 +1,10 @@
 """The five stages of one step of the filter (Rssm.observe): each program takes every CTAS-th tile of a stage.
 
-A tile is 16 rows of the batch by TN columns of the stage's output; loops have constant bounds, as the interpreter
-wants. Buffers hold all steps, time-major; a pointer that a stage is given points at its step. Letters are the
-glossary's; HP, KP, SP, CP are H, K, S, C as powers of two, a tile of `draw` holds CT categoricals. Products without
-bias; whoever reads them adds it. Before it waits for the stage before, a stage loads what nothing in the scan writes.
+A tile is 16 rows of the batch by TN columns of the stage's output. A program's turns are a loop, of which two are
+written out, and which isn't pipelined: that would load ahead of the wait in its first turn. Buffers hold all steps,
+time-major; a pointer that a stage is given points at its step. Letters are the glossary's; HP, KP, SP, CP are H, K, S,
+C as powers of two, a tile of `draw` holds CT categoricals. Products without bias; whoever reads them adds it. Before it
+waits for the stage before, a stage loads what nothing in the scan writes.
 """
 
 import triton
@@ -37,7 +38,7 @@ def first_layers(  # noqa: PLR0917
     """
     n = tl.arange(0, HP)
     inside = n < H
-    for first_job in tl.static_range(0, 2 * ROWS, CTAS):
+    for first_job in tl.range(0, 2 * ROWS, CTAS, num_stages=1, loop_unroll_factor=2):
         job = first_job + program
         row = row0 + job % ROWS
         of_stoch, of_deter = inside & (job < ROWS), inside & (job >= ROWS)
@@ -101,7 +102,7 @@ def core(  # noqa: PLR0917
     k = tl.arange(0, KP)
     tiles: tl.constexpr = D // TN
     kept = tl.load(keep + rows)
-    for first_tile in tl.static_range(0, tiles, CTAS):
+    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
         tile = first_tile + program
         mine = tl.minimum(tile, tiles - 1)
         cols = mine * TN + tl.arange(0, TN)
@@ -142,7 +143,7 @@ def gru(  # noqa: PLR0917
     gate, column = tl.arange(0, 4 * TN) // TN, tl.arange(0, 4 * TN) % TN  # reset, candidate, update, nothing
     tiles: tl.constexpr = D // TN
     kept = tl.load(keep + rows)
-    for first_tile in tl.static_range(0, tiles, CTAS):
+    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
         tile = first_tile + program
         mine = tl.minimum(tile, tiles - 1)
         block = (mine * TN) // K
@@ -197,7 +198,7 @@ def of_deter(  # noqa: PLR0917
     """
     rows = row0 + tl.arange(0, ROWS)
     wide: tl.constexpr = H // TN
-    for first_tile in tl.static_range(0, 2 * wide, CTAS):
+    for first_tile in tl.range(0, 2 * wide, CTAS, num_stages=1, loop_unroll_factor=2):
         tile = first_tile + program
         cols = (tile % wide) * TN + tl.arange(0, TN)
         places = rows[:, None] * H + cols[None, :]
@@ -233,7 +234,7 @@ def draw(  # noqa: PLR0917
     tiles: tl.constexpr = (S + CT - 1) // CT
     hidden_bias = tl.load(in_bias + n, mask=n < H, other=0.0)
     hidden_scale = tl.load(in_scale + n, mask=n < H, other=0.0)
-    for first_tile in tl.static_range(0, tiles, CTAS):
+    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
         tile = first_tile + program
         category = tile * CT + c // CP
         inside = (category < S) & (c % CP < C)

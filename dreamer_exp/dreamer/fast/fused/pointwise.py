@@ -8,7 +8,8 @@ INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)  # where there is no 
 
 @triton.jit
 def sigmoid(x):
-    """1 / (1 + exp(-x)) of float32, to 2^-21 relative: ex2 and rcp as the hardware has them, denormals as zeros.
+    """1 / (1 + exp(-x)) of float32, to 2^-21 relative where x > -5 and to 2^-17 where it is nearly nothing: ex2 and rcp
+    as the hardware has them, denormals as zeros.
 
     tl.sigmoid guards both against denormals, which makes it three times as long.
     """

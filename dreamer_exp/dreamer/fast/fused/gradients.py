@@ -67,6 +67,7 @@ class Gradients:
         self.heads = WorldModelHeads(agent, flat, config, precision, count)
         self.behaviour = Behaviour(agent, flat, returns, config, precision, shape)
         self._d_first = torch.zeros(count, 4 * size.units, dtype=precision.operand, device=device)
+        self._d_critic = self._d_first[:, 3 * size.units :]
         self._heads_first = flat.joined([head.first.weight for head in self.heads.modules])
         scales = {
             "dynamics": config.dynamics_scale,
@@ -78,7 +79,7 @@ class Gradients:
 
     def __call__(self, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], State]:
         """The figures, each (), and the new states (B, T, ...)."""
-        size, lanes = self.agent.size, self.lanes
+        lanes = self.lanes
         lanes.mark("start")
         keep = (1.0 - batch.is_first).t().contiguous()
         with lanes.beside(HEADS):
@@ -100,12 +101,12 @@ class Gradients:
         lanes.join(BEHAVIOUR)
         self.dream.run(noise.prior, noise.action)
         lanes.mark("imagination")
-        valued = self.behaviour.value(self.dream, batch, self._d_first[:, 3 * size.units :], lanes)
+        valued = self.behaviour.value(self.dream, batch, self._d_critic, lanes)
         lanes.mark("values of what was imagined")
         with lanes.beside(BEHAVIOUR):
             more, figures = self.behaviour.learn(self.dream, valued)
         lanes.join(HEADS)
-        d_feature = add_product(d_feature, self._d_first[:, 3 * size.units :], self.behaviour.critic.first.low)
+        d_feature = add_product(d_feature, self._d_critic, self.behaviour.critic.first.low)
         lanes.mark("gradient of the features")
         self.filter_gradient.run(d_feature, self.heads.d_probabilities)
         lanes.mark("filter's gradient")
@@ -122,7 +123,6 @@ class Gradients:
 
     def compile(self, batch: Batch, noise: Noise) -> None:
         """Launches what takes long to compile, all at once, on whatever its buffers hold; nothing comes of it."""
-        critic = slice(3 * self.agent.size.units, None)
         keep = (1.0 - batch.is_first).t().contiguous()
         target, _, tokens = self._see(batch)
         self.filter.begin(batch.carry, keep)
@@ -131,7 +131,7 @@ class Gradients:
         feature = torch.zeros_like(self.filter.feature[1:]).flatten(0, 1)
 
         def behave() -> None:
-            valued = self.behaviour.value(self.dream, batch, self._d_first[:, critic], self.lanes)
+            valued = self.behaviour.value(self.dream, batch, self._d_critic, self.lanes)
             self.behaviour.learn(self.dream, valued)
 
         at_once(

@@ -9,7 +9,7 @@ from torch import Tensor
 from dreamer_exp.config.sizes import NetworkSize
 from dreamer_exp.dreamer.fast.actor import ActionKind
 from dreamer_exp.dreamer.fast.agent import Agent
-from dreamer_exp.dreamer.fast.fused.filter import Filter
+from dreamer_exp.dreamer.fast.fused.filter import Filter, inner_tile
 from dreamer_exp.dreamer.fast.fused.flat import Flat
 from dreamer_exp.dreamer.fast.products import Precision
 from dreamer_exp.dreamer.fast.rssm import State
@@ -70,3 +70,8 @@ def test_classes_are_where_the_latent_is_one() -> None:
 def test_more_rows_than_a_tile_are_groups_of_their_own() -> None:
     found, states, _ = scanned(SIZE, rows=32)
     torch.testing.assert_close(found.feature[1:].transpose(0, 1), states.feature, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "taken"), [(16, 64), (64, 64), (65, 128), (512, 512), (3072, 512)])
+def test_a_program_takes_a_tile_a_warp_of_the_inner_dimension_at_least(width: int, taken: int) -> None:
+    assert inner_tile(width, 512) == taken

@@ -8,7 +8,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from dreamer_exp.dreamer.fast.fused.filter import inner_tile
 from dreamer_exp.dreamer.fast.fused.pointwise import sigmoid, silu, tanh
 from tests.dreamer.fast.fused.at import DEVICE
 
@@ -50,8 +49,3 @@ def test_far_from_zero_they_are_their_limits(far: float) -> None:
 
 def test_what_is_no_number_stays_none() -> None:
     assert found(torch.full((SIZE,), math.nan)).isnan().all()
-
-
-@pytest.mark.parametrize(("width", "taken"), [(16, 64), (64, 64), (65, 128), (512, 512), (3072, 512)])
-def test_a_program_takes_a_tile_a_warp_of_the_inner_dimension_at_least(width: int, taken: int) -> None:
-    assert inner_tile(width, 512) == taken

@@ -114,7 +114,7 @@ def _check_status(address: str) -> None:
     try:
         told = subprocess.run(status, capture_output=True, text=True, check=False, timeout=STATUS_TIMEOUT_S).stderr
     except subprocess.TimeoutExpired as error:
-        raise _no_answer(address, f"`ray status` had none after {STATUS_TIMEOUT_S:.0f} s") from error
+        raise _no_answer(address, f"`ray status` had no answer after {STATUS_TIMEOUT_S:.0f} s") from error
     if "RpcError" in told:
         raise _no_answer(address, told.strip().splitlines()[-1])
     if "AuthenticationError" in told:

@@ -36,6 +36,7 @@ TABLE = {  # what --table varies, the rest being as asked
     "horizon": (5, 10, 15),
     "size": ("XS", "1M", "12M"),
 }
+LEAST = {"batch": 1, "length": 2, "horizon": 1, "observation": 1, "repeats": 1}
 GPU_SIZES = ("25M", "50M", "100M", "200M")
 
 
@@ -54,6 +55,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print a last line of JSON")
     parser.add_argument("--table", action="store_true", help="how the time grows with B, T, H and size")
     asked = parser.parse_args()
+    for name, least in LEAST.items():
+        if getattr(asked, name) < least:
+            parser.error(f"--{name} {getattr(asked, name)}: at least {least}")
     if asked.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no GPU here")
     if asked.device == "cpu" and set(asked.kernels) != {"eager"}:

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
+from dreamer_exp.algorithms.rllib.build import build_config
 from dreamer_exp.config import compose, load
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.dreamer.build import build_config
 from dreamer_exp.envs.make import make_env
 from dreamer_exp.hardware import probe
-from dreamer_exp.runs.logs import quiet
+from dreamer_exp.monitoring.logs import quiet
 
 LEARNERS = ("rllib", "fast")
 ALONE = "envs alone"

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import yaml
 
-from dreamer_exp.runs.names import ROW
+from dreamer_exp.rundir.metric_names import ROW
 
 SETTINGS = [(ratio, batch) for ratio in (32, 64, 128, 256) for batch in (4, 8, 16)]
 COLUMNS = [name for name in ROW if name not in ("iteration", "env_steps", "time/total_s")]

@@ -24,7 +24,7 @@ from typing import Any
 import matplotlib as mpl
 
 from dreamer_exp.hardware import probe
-from dreamer_exp.runs.report import LEARNER
+from dreamer_exp.monitoring.summary import LEARNER
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

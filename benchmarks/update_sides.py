@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
+from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import GraphedUpdate
+from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
+from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import batch_of, tensors
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
+from dreamer_exp.algorithms.dreamerv3.backends.select import on_rung
+from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
+from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.config.experiment import Algo
-from dreamer_exp.config.rungs import why_not_fused
 from dreamer_exp.config.sizes import SIZES, NetworkSize
-from dreamer_exp.dreamer.fast.actor import ActionKind
-from dreamer_exp.dreamer.fast.agent import Agent
-from dreamer_exp.dreamer.fast.graph import GraphedUpdate
-from dreamer_exp.dreamer.fast.laprop import LaProp
-from dreamer_exp.dreamer.fast.losses import Batch, LossConfig, ReturnRange
-from dreamer_exp.dreamer.fast.rssm import State
-from dreamer_exp.dreamer.fast.rung import on_rung
-from dreamer_exp.dreamer.fast.update import Update
-from dreamer_exp.dreamer.fast.watch import batch_of, tensors
 
 ACTIONS = 2
 RUNGS = ("eager", "graph", "fused")
@@ -64,8 +64,8 @@ class FastSide:
 
     def parts(self) -> dict[str, float]:
         """Of the fused rung, milliseconds by part."""
-        from dreamer_exp.dreamer.fast.fused.parts import parts
-        from dreamer_exp.dreamer.fast.fused.update import FusedUpdate
+        from dreamer_exp.algorithms.dreamerv3.backends.fused.profiling import parts
+        from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 
         assert isinstance(self.update, GraphedUpdate)
         assert isinstance(self.update.update, FusedUpdate)

@@ -5,7 +5,7 @@
         [--repeats N] [--json] [--table]
 
 Every update gets a fresh random batch, made beforehand in host memory and moved to the device inside the timing: ours
-from pinned memory, where our replay puts it (dreamer/fast/staging.py), RLlib's by its learner from where its replay
+from pinned memory, where our replay puts it (replay/staging.py), RLlib's by its learner from where its replay
 leaves it. Medians after warm-up, the device synchronised. RLlib's side is always its model size XS, which XS here has
 as many parameters as. `startup_s` is from the process's start to the fast learner's first finished update, imports
 included. Of several rungs `fast_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of the last one named.

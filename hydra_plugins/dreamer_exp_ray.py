@@ -56,7 +56,7 @@ class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untype
         Raises:
             UserError: no cluster answers, or one job alone is too large for it.
         """
-        from dreamer_exp.dreamer.cluster import join  # its package sets what Ray reads as it is imported
+        from dreamer_exp.algorithms.rllib.ray_session import join  # its package sets what Ray reads as it is imported
 
         setup_globals()
         before = signal.getsignal(signal.SIGTERM)

@@ -22,8 +22,8 @@ def cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 @pytest.fixture(scope="session")
 def ray_local() -> Iterator[None]:
-    from dreamer_exp.dreamer.cluster import ray_session
-    from dreamer_exp.runs.logs import quiet
+    from dreamer_exp.algorithms.rllib.ray_session import ray_session
+    from dreamer_exp.monitoring.logs import quiet
     from tests.experiments import nano
 
     quiet("WARNING")

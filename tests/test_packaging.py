@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+from tests.paths import CHECKOUT
+
 TIMEOUT_S = 120
 CONFIGS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("conf/**/*.yaml"))
 SCENARIOS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/envs/**/*.yaml"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamer_exp.runs.listing import printable
+from dreamer_exp.rundir.listing import printable
 
 RUN_FILES = {"experiment.yaml", "status.json"}  # either makes a folder a run's
 JOB_FILES = {"job.json", "console.log", ".hydra"}  # what a sweep leaves in the folder of a job that never became a run

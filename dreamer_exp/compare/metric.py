@@ -9,7 +9,7 @@ from dreamer_exp.compare.files import STEPS
 from dreamer_exp.compare.model import Run
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.runs.names import LEARNER
+from dreamer_exp.rundir.metric_names import LEARNER
 
 EVALUATION = "evaluation/"
 DEFAULTS = ("evaluation/success_rate", "evaluation/return_mean", "episode_return_window")  # the first that has a value

@@ -9,7 +9,7 @@ from dreamer_exp.compare.group import signature
 from dreamer_exp.compare.metric import EVALUATION, lower_is_better
 from dreamer_exp.compare.model import Run
 from dreamer_exp.compare.series import series
-from dreamer_exp.runs.names import LEARNER, WINDOW
+from dreamer_exp.rundir.metric_names import LEARNER, WINDOW
 
 SUCCESS = "success"  # an episode's outcome (envs/episode.py, which would bring gymnasium)
 FAR_ENOUGH = 0.5  # of the env steps of its setting's furthest run: from there on a run that has not finished counts
@@ -79,7 +79,7 @@ def only_at_end(told: list[Outcome], metric: str) -> bool:
 def successes(run: Run) -> tuple[int, int]:
     """Successful episodes and all episodes of the last evaluation after training; (0, 0) where there is none.
 
-    An episode that broke off on a fault is no success, as in the evaluation's own rate (runs/evaluation.py).
+    An episode that broke off on a fault is no success, as in the evaluation's own rate (evaluation/rollout.py).
     """
     rows = [row for row in run.evaluations if row["policy"] == LEARNER and row[STEPS] > 0]
     if not rows or rows[-1].get("success_rate") is None:

@@ -12,7 +12,7 @@ from dreamer_exp.compare.difference import ABSENT, code, hardware, word
 from dreamer_exp.compare.model import Comparison, Difference, Run
 from dreamer_exp.compare.page_data import colour, dash
 from dreamer_exp.compare.told import NOTHING, duration, whole
-from dreamer_exp.runs.listing import printable
+from dreamer_exp.rundir.listing import printable
 
 DASHES = {"solid": "none", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}  # Plotly's name: SVG's lengths
 RIGHT = {"seed", "env steps", "wall time"}  # columns of numbers

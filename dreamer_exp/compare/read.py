@@ -10,8 +10,8 @@ from typing import Any
 
 from dreamer_exp.compare.files import Reader, flatten
 from dreamer_exp.compare.model import Run
-from dreamer_exp.runs.directory import RunDirectory
-from dreamer_exp.runs.status import state_of
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.status import state_of
 
 # what a sweep writes beside its jobs' own files: the record of the job, the experiment asked for, what was printed
 JOB, REQUEST, CONSOLE = "job.json", "requested.yaml", "console.log"

@@ -5,7 +5,7 @@ import numpy as np
 from dreamer_exp.compare.files import SECONDS, STEPS
 from dreamer_exp.compare.metric import EVALUATION
 from dreamer_exp.compare.model import Run
-from dreamer_exp.runs.names import LEARNER
+from dreamer_exp.rundir.metric_names import LEARNER
 
 LABELS = {"env_steps": "env steps", "wall": "wall time [s]"}  # of the two axes
 

@@ -11,7 +11,7 @@ from dreamer_exp.compare.group import SEED, strata
 from dreamer_exp.compare.model import Group
 from dreamer_exp.compare.outcome import Outcome, only_at_end, successes, time_to
 from dreamer_exp.compare.statistics import iqm_interval
-from dreamer_exp.runs.rates import wilson_interval
+from dreamer_exp.rundir.rates import wilson_interval
 
 
 def summarise(group: Group, told: list[Outcome], metric: str, threshold: float) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import Field, asdict, fields, is_dataclass
 from typing import Any
 
+from dreamer_exp.config.byte_sizes import parse_bytes
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.config.memory import parse_bytes
 from dreamer_exp.config.schema import AUTO, AlgoConfig, ExperimentConfig
 from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 from dreamer_exp.hardware import Machine

@@ -29,7 +29,7 @@ UNSHAPING = {
 class Algo(AlgoConfig):
     """AlgoConfig with every "auto" replaced; `network` is None for RLlib's learner, which has sizes of its own.
 
-    Two values wait until the observation's size is known (runs/forecast.py): an "auto" of `replay_device`, and a
+    Two values wait until the observation's size is known (planning/forecast.py): an "auto" of `replay_device`, and a
     `replay_capacity` in bytes.
     """
 

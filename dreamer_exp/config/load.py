@@ -6,9 +6,9 @@ from typing import Any
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from dreamer_exp.config.checks import check_learner, check_together, check_values
+from dreamer_exp.config.composition_errors import unknown_key
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Algo, Experiment, Hardware
-from dreamer_exp.config.mistakes import unknown_key
 from dreamer_exp.config.schema import AUTO, AlgoConfig, ExperimentConfig, HardwareConfig
 from dreamer_exp.config.sizes import SIZES, NetworkSize
 from dreamer_exp.hardware import Machine, auto_env_runners
@@ -18,7 +18,7 @@ FAST_RATES = {"world_model_lr": 4e-5, "actor_lr": 4e-5, "critic_lr": 4e-5}
 RLLIB_RATES = {"world_model_lr": 1e-4, "actor_lr": 3e-5, "critic_lr": 3e-5}
 # how the fast learner computes an update under auto; a learner on a GPU that can't do fused takes graph (rungs.py)
 ON_CPU = {"kernels": "eager", "precision": "float32", "replay_device": "cpu"}
-ON_GPU = {"kernels": "fused", "precision": "tf32", "replay_device": AUTO}  # auto: until runs/forecast.py places it
+ON_GPU = {"kernels": "fused", "precision": "tf32", "replay_device": AUTO}  # auto: until planning/forecast.py places it
 
 
 def load_experiment(config: DictConfig, machine: Machine) -> Experiment:

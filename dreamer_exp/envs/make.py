@@ -6,8 +6,8 @@ import gymnasium
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import CrowdNavConfig, EnvConfig, GymConfig, ObsContractConfig, RobotSFConfig
-from dreamer_exp.envs.boundary import Boundary
 from dreamer_exp.envs.contract import ContractEnv, ObservationContract, build_contract
+from dreamer_exp.envs.fault_guard import Boundary
 
 RawEnv = gymnasium.Env[Any, Any]
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from dreamer_exp.config import reload
+from dreamer_exp.config import saved_experiment
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.hardware import Machine, probe
-from dreamer_exp.runs.directory import RunDirectory, read_tree, write_text
+from dreamer_exp.rundir.layout import RunDirectory, read_tree, write_text
 from dreamer_exp.sweeps.plan import load_job
 from dreamer_exp.sweeps.records import (
     FAILED,
@@ -111,7 +111,7 @@ def is_finished(root: Path, experiment: Experiment, config: DictConfig) -> bool:
     summary = read_tree(RunDirectory(root).summary)
     if summary.get("state") != FINISHED:
         return False
-    hardware, algo = reload.resolved_in(RunDirectory(root).experiment)
+    hardware, algo = saved_experiment.resolved_in(RunDirectory(root).experiment)
     kept = {name: algo[name] for name in ("kernels", "precision", "replay_device") if config.algo[name] == AUTO}
     as_it_was = replace(experiment, hardware=hardware, algo=replace(experiment.algo, **kept))
     return summary.get("fingerprint") in (experiment.fingerprint(), as_it_was.fingerprint())

@@ -95,6 +95,6 @@ def _require_cluster(asked: Multirun) -> None:
             "hydra/launcher=ray: which cluster? hardware.ray_address=HOST:PORT, as `ray start --head` tells it."
         )
     if not asked.common.dry_run:
-        from dreamer_exp.dreamer.cluster import check_answers  # here, as it imports Ray
+        from dreamer_exp.algorithms.rllib.ray_session import check_answers  # here, as it imports Ray
 
         check_answers(address)

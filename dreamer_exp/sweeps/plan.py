@@ -16,8 +16,8 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs import names
-from dreamer_exp.runs.forecast import check_memory, forecast, gibibytes, host_bytes, place_replay
+from dreamer_exp.planning.forecast import check_memory, forecast, gibibytes, host_bytes, place_replay
+from dreamer_exp.rundir import metric_names
 from dreamer_exp.sweeps.launchers import (
     HERE,
     given_slots,
@@ -105,7 +105,7 @@ def load_job(config: DictConfig, machine: Machine) -> Experiment:
     experiment = load.load_experiment(config, machine)
     contract = contract_of(experiment.env, experiment.obs_contract)
     experiment = place_replay(experiment, contract, machine)
-    names.check_objective(experiment.run.objective, experiment.algo.learner)
+    metric_names.check_objective(experiment.run.objective, experiment.algo.learner)
     check_memory(experiment, contract, machine)
     return experiment
 

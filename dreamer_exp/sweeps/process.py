@@ -7,12 +7,12 @@ import threading
 import warnings
 from pathlib import Path
 
-from dreamer_exp.config import load, reload
+from dreamer_exp.config import load, saved_experiment
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import Machine, probe
-from dreamer_exp.runs.directory import RunDirectory
+from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.sweeps.records import REQUEST, STOP, ends_at_once
 
 
@@ -21,7 +21,7 @@ def main(root: Path, ray_address: str | None = None) -> int:
     end_with_the_watcher(root.parent / STOP)
     machine = probe()
     try:
-        config, _ = reload.reload(root / REQUEST, [])
+        config, _ = saved_experiment.reload(root / REQUEST, [])
         experiment = load.load_experiment(config, machine)
         require(experiment.env)
         return run(root, experiment, machine, ray_address)
@@ -34,13 +34,13 @@ def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str |
     """The run, from its newest whole checkpoint if there is one; raises UserError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in dreamer_exp.__main__: RLlib's and Gymnasium's, when they are imported
-        from dreamer_exp.runs.checkpoints import CheckpointStore
-        from dreamer_exp.runs.record import RunFailed
-        from dreamer_exp.runs.train import train
+        from dreamer_exp.checkpoints.store import CheckpointStore
+        from dreamer_exp.monitoring.record import RunFailed
+        from dreamer_exp.training.run import train
     changed = None
     if (root / "experiment.yaml").exists() and CheckpointStore(root / "checkpoints", 1).newest_whole() is not None:
-        changed = reload.changes(root / "experiment.yaml", experiment)
-        reload.refuse_other_network(changed)
+        changed = saved_experiment.changes(root / "experiment.yaml", experiment)
+        saved_experiment.refuse_other_network(changed)
     else:
         forget(root)
     contract = contract_of(experiment.env, experiment.obs_contract)

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.runs.directory import read_tree, write_json
-from dreamer_exp.runs.provenance import now_utc
+from dreamer_exp.rundir.layout import read_tree, write_json
+from dreamer_exp.rundir.provenance import now_utc
 
 WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED = "waiting", "running", "finished", "failed", "interrupted"
 STOP = "stop"  # a file of this name in the sweep's directory asks every job to write a checkpoint and end

@@ -14,8 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dreamer_exp.hardware import Machine
-from dreamer_exp.runs.directory import write_text
-from dreamer_exp.runs.stopping import StopRequest, stop_on_signals
+from dreamer_exp.rundir.layout import write_text
 from dreamer_exp.sweeps.job import JobFailed
 from dreamer_exp.sweeps.plan import Plan, headline
 from dreamer_exp.sweeps.records import (
@@ -33,6 +32,7 @@ from dreamer_exp.sweeps.shared_ray import shared_ray
 from dreamer_exp.sweeps.summary import show_summary, write_summary
 from dreamer_exp.sweeps.table import JobTable
 from dreamer_exp.sweeps.view import JobView, look
+from dreamer_exp.training.signals import StopRequest, stop_on_signals
 
 STOPPING = "Stopping: each job finishes its update and writes a checkpoint; once more stops at once."
 

@@ -48,11 +48,11 @@ def shared_ray(num_cpus: int, num_gpus: int) -> Iterator[str]:
 
 def hold(num_cpus: int, num_gpus: int) -> None:
     """Starts Ray, says where, and stops it when standard input ends."""
-    from dreamer_exp.dreamer import cluster
+    from dreamer_exp.algorithms.rllib import ray_session
 
-    print(f"{STARTED}{cluster.start_local(num_cpus, num_gpus)}", flush=True)
+    print(f"{STARTED}{ray_session.start_local(num_cpus, num_gpus)}", flush=True)
     sys.stdin.read()
-    cluster.stop_local()
+    ray_session.stop_local()
 
 
 if __name__ == "__main__":

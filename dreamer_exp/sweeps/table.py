@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dreamer_exp.runs.progress import clock
+from dreamer_exp.monitoring.progress import clock
 from dreamer_exp.sweeps.records import FAILED, FINISHED, INTERRUPTED, RUNNING, WAITING, short
 from dreamer_exp.sweeps.view import STATES, JobView
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamer_exp.runs.directory import RunDirectory, read_tree
-from dreamer_exp.runs.tail import last_row
+from dreamer_exp.rundir.layout import RunDirectory, read_tree
+from dreamer_exp.rundir.tail import last_row
 from dreamer_exp.sweeps.records import (
     FAILED,
     FINISHED,

@@ -15,10 +15,10 @@ from typing import IO
 import psutil
 from omegaconf import DictConfig
 
-from dreamer_exp.config.memory import parse_bytes
-from dreamer_exp.runs.directory import RunDirectory, read_tree, write_json
-from dreamer_exp.runs.forecast import gibibytes
-from dreamer_exp.runs.provenance import now_utc
+from dreamer_exp.config.byte_sizes import parse_bytes
+from dreamer_exp.planning.forecast import gibibytes
+from dreamer_exp.rundir.layout import RunDirectory, read_tree, write_json
+from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.sweeps.records import (
     FAILED,
     FINISHED,

@@ -3,7 +3,6 @@
 import math
 
 import pytest
-from composing import Key, composed_object, loaded, schema_keys, with_value
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from dreamer_exp.config.checks import check_values, nearest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.baselines import BASELINES
 from dreamer_exp.envs.make import contract_of
+from tests.config.composing import Key, composed_object, loaded, schema_keys, with_value
 from tests.experiments import machine
 
 KEYS = schema_keys()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from composing import CONF, GROUPS, OPTIONS, PRESETS, composed, loaded, option_file, value_at
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from dreamer_exp.config.compose import override_summary, run_stamp
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.load import load_experiment
 from dreamer_exp.envs.make import contract_of
+from tests.config.composing import CONF, GROUPS, OPTIONS, PRESETS, composed, loaded, option_file, value_at
 from tests.experiments import machine
 
 STARTER_VALUES = {  # the runbook's
@@ -45,7 +45,7 @@ def test_every_option_composes_and_loads(group: str, option: str) -> None:
     experiment = loaded(f"{group}={option}")
 
     left = {path for path, value in _leaves(experiment.to_dict()) if value == "auto"}
-    # ray_address's own word; and the replay's place, which is found once the observation is known (runs/forecast.py)
+    # ray_address's own word; and the replay's place, known with the observation (planning/forecast.py)
     assert left <= {".hardware.ray_address", ".algo.replay_device"}
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
-from composing import Key, loaded, schema_keys, value_at, with_value
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamer_exp.config.experiment import UNSHAPING
+from tests.config.composing import Key, loaded, schema_keys, value_at, with_value
 
 KEYS = schema_keys()
 EXPERIMENT = loaded("algo.learner=fast")  # which has a network of its own

@@ -4,7 +4,6 @@ import re
 from dataclasses import fields, replace
 
 import pytest
-from composing import CONF, loaded, schema_keys
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from dreamer_exp.config.load import ON_CPU, ON_GPU, resolve_algo
 from dreamer_exp.config.schema import AlgoConfig, NetworkConfig
 from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES, SIZES, NetworkSize
 from dreamer_exp.hardware import Machine
+from tests.config.composing import CONF, loaded, schema_keys
 from tests.experiments import machine
 
 RLLIB = "algo.learner=rllib"

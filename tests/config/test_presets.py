@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from composing import CONF, PRESETS, composed, loaded
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
@@ -12,7 +11,8 @@ from dreamer_exp.config.load import ON_CPU
 from dreamer_exp.config.schema import RobotSFConfig
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.envs.robot_sf import package
-from dreamer_exp.runs.forecast import check_memory, forecast
+from dreamer_exp.planning.forecast import check_memory, forecast
+from tests.config.composing import CONF, PRESETS, composed, loaded
 from tests.experiments import machine
 
 # A copy of the original launcher's profiles, as the project's reference of Robot SF has them. Of every profile: seed

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.experiments import NANO
+from tests.paths import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 WORDS = (
     *(word for word in NANO if not word.startswith("env.")),
     "env=gym", "env.id=tests.sweeps.trouble:Trouble-v0", "obs_contract=vector", "evaluation.baselines=[]",

@@ -38,7 +38,7 @@ def two_nodes(**environment: str) -> Iterator[str]:
 
 def hold() -> None:
     """Starts the nodes, says where, and stops them when standard input ends."""
-    importlib.import_module("dreamer_exp.dreamer")  # sets what Ray reads as it is imported
+    importlib.import_module("dreamer_exp.algorithms")  # sets what Ray reads as it is imported
     from ray.cluster_utils import Cluster
 
     head = {**NODE, "node_ip_address": "127.0.0.1", "include_dashboard": False}

@@ -1,6 +1,5 @@
 """Where Robot SF comes from: whether it can be imported, from which commit, and what to do if it cannot."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.rundir.provenance import package_folder
 
 COMMIT = "40d0854dcb081e18757f3ef40d08eefef975a585"
 """The commit that the adapter's figures were read from, and its tests run against."""
@@ -37,8 +37,7 @@ class RobotSF(NamedTuple):
 
 def folder() -> Path | None:
     """The folder of the package `robot_sf` on this Python's path, or None; imports nothing."""
-    spec = importlib.util.find_spec("robot_sf")
-    return Path(spec.origin).parent if spec is not None and spec.origin is not None else None
+    return package_folder("robot_sf")
 
 
 @cache

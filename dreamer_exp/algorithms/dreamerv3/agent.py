@@ -1,0 +1,38 @@
+"""The whole network of one agent: encoder, RSSM, decoder, reward, continue, actor, critic and slow critic."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
+from dreamer_exp.algorithms.dreamerv3.maths import two_hot_bins
+from dreamer_exp.algorithms.dreamerv3.networks.layers import Head
+from dreamer_exp.algorithms.dreamerv3.world_model.observation import VectorDecoder, VectorEncoder
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Rssm
+from dreamer_exp.config.sizes import BINS, NetworkSize
+
+
+class Agent(nn.Module):
+    """Vector observations (..., O) and actions (..., A). `slow_critic` follows the critic and is not optimised."""
+
+    bins: Tensor
+
+    def __init__(self, size: NetworkSize, observation_size: int, action: ActionKind, symlog_obs: bool = True) -> None:
+        super().__init__()
+        self.size, self.action, self.observation_size = size, action, observation_size
+        feature, units = size.feature, size.units
+        self.encoder = VectorEncoder(observation_size, units, size.encoder_layers, symlog_obs)
+        self.rssm = Rssm(size, action.size, units)
+        self.decoder = VectorDecoder(feature, units, size.decoder_layers, observation_size, symlog_obs)
+        self.reward = Head(feature, units, size.reward_layers, BINS, output_scale=0.0)
+        self.cont = Head(feature, units, size.continue_layers, 1)
+        self.actor = Head(feature, units, size.actor_layers, action.outputs, output_scale=0.01)
+        self.critic = Head(feature, units, size.critic_layers, BINS, output_scale=0.0)
+        self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.register_buffer("bins", two_hot_bins(), persistent=False)
+
+    @torch.no_grad()
+    def follow(self, rate: float) -> None:
+        """Moves the slow critic towards the critic."""
+        torch._foreach_lerp_(list(self.slow_critic.parameters()), list(self.critic.parameters()), rate)

@@ -1,0 +1,1 @@
+"""Kernels of the heads: perceptrons, their losses behind the last product, and the gradients of both."""

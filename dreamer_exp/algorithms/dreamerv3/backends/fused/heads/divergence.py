@@ -1,0 +1,74 @@
+"""Dynamics and representation losses: one KL divergence, whose two gradients are told apart (losses.py)."""
+# ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from dreamer_exp.algorithms.dreamerv3.maths import UNIMIX
+
+
+def divergence(
+    posterior: Tensor,
+    prior_raw: Tensor,
+    prior_bias: Tensor,
+    free_nats: float,
+    dynamics_scale: float,
+    representation_scale: float,
+    d_prior_raw: Tensor,
+    d_posterior: Tensor,
+) -> Tensor:
+    """max(KL(posterior || prior), free_nats) (N,) in nats, whose mean is both losses; one launch.
+
+    Args:
+        posterior: (N, S, C) float32 probabilities, contiguous, none zero.
+        prior_raw: (N, S*C) float32, raw product; softmax(prior_raw + prior_bias) with unimix is the prior.
+        prior_bias: (S*C,).
+        free_nats: at and above which there is a gradient.
+        dynamics_scale: of the mean, whose gradient d_prior_raw takes.
+        representation_scale: of the mean, whose gradient d_posterior takes.
+        d_prior_raw: (N, S*C), written, any dtype, may be columns of a wider tensor as prior_raw.
+        d_posterior: (N, S*C) float32, written: gradient of the probabilities, as if each were free.
+    """
+    rows, stoch, classes = posterior.shape
+    class_columns, stoch_rows = triton.next_power_of_2(classes), triton.next_power_of_2(stoch)
+    kl = torch.empty(rows, device=posterior.device)
+    _divergence[(rows,)](
+        posterior, prior_raw, prior_bias, kl, d_prior_raw, d_posterior,
+        free_nats, dynamics_scale / rows, representation_scale / rows,
+        STOCH=stoch, CLASSES=classes, STOCH_ROWS=stoch_rows, CLASS_COLUMNS=class_columns, UNIMIX=UNIMIX,
+        STRIDE=prior_raw.stride(0), D_PRIOR_STRIDE=d_prior_raw.stride(0), D_POSTERIOR_STRIDE=d_posterior.stride(0),
+        num_warps=min(max(stoch_rows * class_columns // 256, 1), 8),
+    )  # fmt: skip
+    return kl
+
+
+@triton.jit
+def _divergence(
+    posterior, prior_raw, prior_bias, kl, d_prior_raw, d_posterior, free_nats, to_prior, to_posterior,
+    STOCH: tl.constexpr, CLASSES: tl.constexpr, STOCH_ROWS: tl.constexpr, CLASS_COLUMNS: tl.constexpr,
+    UNIMIX: tl.constexpr, STRIDE: tl.constexpr, D_PRIOR_STRIDE: tl.constexpr, D_POSTERIOR_STRIDE: tl.constexpr,
+):  # fmt: skip
+    """A program a row."""
+    row = tl.program_id(0)
+    stoch = tl.arange(0, STOCH_ROWS)[:, None]
+    clazz = tl.arange(0, CLASS_COLUMNS)[None, :]
+    mask = (stoch < STOCH) & (clazz < CLASSES)
+    at = stoch * CLASSES + clazz
+    p = tl.load(posterior + row * (STOCH * CLASSES) + at, mask=mask, other=1.0)
+    logits = tl.load(prior_raw + row * STRIDE + at, mask=mask, other=0.0)
+    logits += tl.load(prior_bias + at, mask=mask, other=0.0)
+    logits = tl.where(clazz < CLASSES, logits, float("-inf"))  # rows beyond the last S stay finite
+    softmax = tl.exp(logits - tl.max(logits, 1)[:, None])
+    softmax /= tl.sum(softmax, 1)[:, None]
+    q = tl.where(mask, (1.0 - UNIMIX) * softmax + UNIMIX / CLASSES, 1.0)
+    difference = tl.log(p) - tl.log(q)  # 0 beyond the mask
+    total = tl.sum(tl.sum(p * difference, 1), 0)
+    gate = tl.where(total < free_nats, 0.0, 1.0)  # NaN goes on
+    tl.store(kl + row, tl.where(total < free_nats, free_nats, total))
+    to_softmax = tl.where(mask, (UNIMIX - 1.0) * p / q, 0.0)
+    to_logits = softmax * (to_softmax - tl.sum(softmax * to_softmax, 1)[:, None])
+    to = d_prior_raw + row * D_PRIOR_STRIDE + at
+    tl.store(to, (gate * to_prior * to_logits).to(d_prior_raw.dtype.element_ty), mask=mask)
+    tl.store(d_posterior + row * D_POSTERIOR_STRIDE + at, gate * to_posterior * (difference + 1.0), mask=mask)

@@ -1,0 +1,1 @@
+"""Flat parameter storage and LaProp over it."""

@@ -1,0 +1,1 @@
+"""The posterior scan over time as persistent kernels, forward and backward."""

@@ -1,0 +1,102 @@
+"""`algo.kernels` on this device: the update as it will be called, which rung that is, and why it is no higher one."""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
+from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import Capturable, GraphedUpdate
+from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import TILE
+from dreamer_exp.algorithms.dreamerv3.losses import Batch
+from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
+
+MULTIPROCESSORS = 16  # for every 16 sequences; with fewer a scan takes longer, and was never tried
+CAPABILITY = (8, 0)  # the first with bfloat16 and TensorFloat-32
+OUTPUTS = 32  # of the actor, that imagination has room for
+
+
+class Rung(NamedTuple):
+    """`name` is a word of algo.kernels, `why` the reason where it isn't the one asked for, or ""."""
+
+    update: Callable[[Batch], tuple[dict[str, Tensor], State]]
+    name: str
+    why: str = ""
+
+
+def on_rung(update: Update, kernels: str, precision: str, shape: tuple[int, int], why_not_fused: str = "") -> Rung:
+    """The update on the rung asked for, for batches of B sequences of T steps; where `fused` can't, on `graph`.
+
+    Args:
+        update: the eager rung's.
+        kernels: eager, graph or fused.
+        precision: of matrix products.
+        shape: B and T.
+        why_not_fused: what is known to keep the fused kernels from it, or "".
+    """
+    if kernels == "eager":
+        return Rung(update, "eager")
+    if kernels == "graph":
+        return Rung(GraphedUpdate(update), "graph")
+    gpu, rows = torch.cuda.get_device_properties(update.device), shape[0]
+    why, fused = why_not_fused or why_not_on(gpu, update.agent.action, rows), None
+    if not why:
+        programs = programs_on(gpu.multi_processor_count, rows, update.agent.size.deter)
+        fused, why = rehearsed(update, precision, shape, programs)
+    return Rung(GraphedUpdate(fused or update), "fused" if fused else "graph", why)
+
+
+def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:
+    """What keeps the fused kernels from a GPU, by torch's properties of it, or from the actions; "": nothing."""
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed, which compiles the fused kernels"
+    if (gpu.major, gpu.minor) < CAPABILITY:
+        return f"the {gpu.name} has compute capability {gpu.major}.{gpu.minor}, the fused kernels need 8.0 or newer"
+    needed, found = MULTIPROCESSORS * rows // TILE, gpu.multi_processor_count
+    if found < needed:
+        return (
+            f"the {gpu.name} offers {found} multiprocessors, the fused kernels want {needed} "
+            f"for algo.batch_size_B={rows}"
+        )
+    if action.outputs > OUTPUTS:
+        return f"the actor has {action.outputs} outputs, the fused kernels take up to {OUTPUTS}"
+    return ""
+
+
+def programs_on(multiprocessors: int, rows: int, deter: int) -> int:
+    """How many programs share 16 rows of a scan: one for 16 recurrent units each, but all resident at once.
+
+    A multiprocessor holds one of them for certain, so that no barrier waits for a program that can't begin. Twice as
+    many where they fit, since the way back begins with twice the tiles; where not even one for each fits, all get
+    equally many, and what runs beside the scan gets the other multiprocessors.
+    """
+    tiles, resident = deter // TILE, multiprocessors // (rows // TILE)
+    turns = -(-tiles // resident)
+    return 2 * tiles if 2 * tiles <= resident else -(-tiles // turns)
+
+
+def rehearsed(update: Update, precision: str, shape: tuple[int, int], programs: int) -> tuple[Capturable | None, str]:
+    """The fused update, once it has run here without a step, and ""; or None and what it failed with."""
+    # Triton, its C compiler, its cache's folder and the driver all raise errors of their own, and `graph` needs none of
+    # them: whatever it is becomes the reason that the run tells
+    try:
+        from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
+
+        fused = FusedUpdate(update, Precision.of(precision), shape, programs, persistent=True)
+        fused.rehearse()
+    except Exception as problem:  # noqa: BLE001
+        return None, f"the fused kernels don't run here: {_first_line(problem)}"
+    return fused, ""
+
+
+def _first_line(problem: BaseException) -> str:
+    """Of what it began with: Triton wraps an error in one for every function around it, each with its source."""
+    while problem.__cause__ is not None:
+        problem = problem.__cause__
+    text = getattr(problem, "error_message", None) or str(problem)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"{type(problem).__name__}: {lines[0] if lines else 'no message'}"

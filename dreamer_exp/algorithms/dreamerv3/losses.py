@@ -1,0 +1,240 @@
+"""Every loss of DreamerV3 for one batch: world model, imagined actor and critic, replayed critic.
+
+Equation numbers are those of Hafner et al., arXiv 2301.04104v2; scales and stop-gradients as in danijar/dreamerv3.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.maths import categorical_kl, lambda_return, two_hot_loss, two_hot_mean
+from dreamer_exp.algorithms.dreamerv3.networks.layers import Head
+from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, feature_product, join
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Dream, State
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights and constants as published."""
+
+    horizon_H: int = 15
+    gamma: float = 0.997
+    gae_lambda: float = 0.95
+    entropy_scale: float = 3e-4
+    free_nats: float = 1.0
+    dynamics_scale: float = 1.0
+    representation_scale: float = 0.1
+    replay_value_scale: float = 0.3
+    slow_regulariser: float = 1.0
+    return_rate: float = 0.01
+    train_actor: bool = True  # False: its loss is reported, and its gradient reaches nothing
+    train_critic: bool = True  # the same for imagined and replayed critic losses
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B sequences of T steps; step t's reward, last and terminal came with observation t, its action came after it.
+
+    observation (B, T, O), action (B, T, A), previous_action (B, A) before step 0, reward, is_first, is_last,
+    is_terminal (B, T) float32, and the replayed state before step 0.
+    """
+
+    observation: Tensor
+    action: Tensor
+    previous_action: Tensor
+    reward: Tensor
+    is_first: Tensor
+    is_last: Tensor
+    is_terminal: Tensor
+    carry: State
+
+
+@dataclass(frozen=True)
+class Noise:
+    """All random numbers of one update: posterior (B, T, S), prior (H, B*T, S), action (H+1, B*T, noise)."""
+
+    posterior: Tensor
+    prior: Tensor
+    action: Tensor
+
+
+@dataclass
+class ReturnRange:
+    """Moving 5th and 95th percentile of the imagined returns; max(1, their distance) divides advantages (eq. 11, 12).
+
+    Both start at 0 and are not debiased, as published: early on, the divisor is 1.
+    """
+
+    low: Tensor = field(default_factory=lambda: torch.zeros(()))
+    high: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    @torch.no_grad()
+    def update(self, returns: Tensor, rate: float) -> Tensor:
+        """Takes the returns in and gives the divisor ()."""
+        ordered = returns.flatten().sort().values  # not torch.quantile, which a CUDA graph cannot hold
+        self.low.lerp_(_percentile(ordered, 0.05), rate)
+        self.high.lerp_(_percentile(ordered, 0.95), rate)
+        return (self.high - self.low).clamp(min=1.0)
+
+
+def _percentile(ordered: Tensor, share: float) -> Tensor:
+    """Linear interpolation between the two neighbours, as numpy.percentile does."""
+    position = share * (len(ordered) - 1)
+    below = int(position)
+    above = min(below + 1, len(ordered) - 1)
+    return torch.lerp(ordered[below], ordered[above], position - below)
+
+
+def world_model_losses(
+    agent: Agent, batch: Batch, noise: Tensor, config: LossConfig
+) -> tuple[dict[str, Tensor], State, Tensor | Feature]:
+    """Means over B and T of the decoder, reward, continue, dynamics and representation losses (eq. 4, 5), the states
+    (B, T, ...) and what the heads see of them (B*T, ...)."""
+    before = torch.cat([batch.previous_action[:, None], batch.action[:, :-1]], 1)
+    tokens = agent.encoder(batch.observation)
+    states, posterior = agent.rssm.observe(tokens, before, batch.is_first, batch.carry, noise)
+    feature = agent.rssm.feature(states)
+    prior = agent.rssm.prior(states.deter)
+    proceeds = (1.0 - batch.is_terminal).flatten() * config.gamma  # contdisc: the discount is part of the prediction
+    losses = {
+        "decoder": agent.decoder.loss(feature, batch.observation),
+        "reward": two_hot_loss(agent.reward(feature), batch.reward.flatten(), agent.bins).mean(),
+        "continue": functional.binary_cross_entropy_with_logits(agent.cont(feature)[..., 0], proceeds),
+        "dynamics": categorical_kl(posterior.detach(), prior).clamp(min=config.free_nats).mean(),
+        "representation": categorical_kl(posterior, prior.detach()).clamp(min=config.free_nats).mean(),
+    }
+    return losses, states, feature
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """H+1 imagined states of N rows, one after the other: features of (H+1)*N rows, and of the first H*N and the last
+    N; actions and the actor's outputs for the first H (H, N, ...), the latter with their history."""
+
+    features: Tensor | Feature
+    taught: Tensor | Feature
+    last: Tensor | Feature
+    actions: Tensor
+    outputs: Tensor
+
+
+def imagine(agent: Agent, start: State, noise: Noise, config: LossConfig) -> Imagined:
+    """From the start states (N, ...) on; then the actor's outputs once more for all steps, with gradient."""
+    features, actions, products = [], [], []
+    with torch.no_grad():
+        dream = Dream(agent.rssm, start, config.horizon_H)
+        actor = _ActorInLoop(agent.actor)
+        for step in range(config.horizon_H):
+            features.append(dream.feature)
+            products.append(actor.first(features[-1]))
+            actions.append(agent.action.sample(agent.actor.rest(products[-1]), noise.action[step]))
+            dream.step(actions[-1], noise.prior[step])
+        every, taught = join([*features, dream.feature]), join(features)
+    with torch.set_grad_enabled(config.train_actor):
+        outputs = agent.actor(taught, torch.cat(products)).unflatten(0, (config.horizon_H, -1))
+    return Imagined(every, taught, dream.feature, torch.stack(actions), outputs)
+
+
+class _ActorInLoop:
+    """The actor's first layer with its weight laid out once for all steps."""
+
+    def __init__(self, actor: Head) -> None:
+        self.layer = actor.first
+        self.table = self.layer.weight.t().contiguous()
+
+    def first(self, feature: Tensor | Feature) -> Tensor:
+        if isinstance(feature, Feature):
+            return feature_product(feature, self.table, self.layer.bias)
+        product: Tensor = self.layer(feature)
+        return product
+
+
+def behaviour_losses(
+    agent: Agent, imagined: Imagined, returns_seen: ReturnRange, config: LossConfig
+) -> tuple[dict[str, Tensor], dict[str, Tensor], tuple[Tensor, Tensor]]:
+    """Actor (eq. 11, REINFORCE) and critic (eq. 7, 10) losses of imagined states, means over N and H.
+
+    Returns the losses, figures for the log, and of the start states the lambda returns and the slow critic's values
+    (N,).
+    """
+    horizon, rows = imagined.outputs.shape[:2]
+    with torch.set_grad_enabled(config.train_critic):
+        logits = agent.critic(imagined.taught)  # (H*N, bins)
+    with torch.no_grad():
+        reward = two_hot_mean(agent.reward(imagined.features), agent.bins).unflatten(0, (-1, rows))
+        proceeds = torch.sigmoid(agent.cont(imagined.features)[..., 0]).unflatten(0, (-1, rows))
+        slow_value = two_hot_mean(agent.slow_critic(imagined.taught), agent.bins)
+        last_value = two_hot_mean(agent.critic(imagined.last), agent.bins)
+        value = torch.cat([two_hot_mean(logits, agent.bins), last_value]).unflatten(0, (-1, rows))
+        returns = lambda_return(
+            torch.zeros_like(proceeds).t(),
+            1.0 - proceeds.t(),
+            reward.t(),
+            value.t(),
+            discount=1.0,
+            gae_lambda=config.gae_lambda,
+        ).t()
+        weight = torch.cumprod(proceeds, 0)[:-1]  # the first step counts with its own chance of going on
+        scale = returns_seen.update(returns, config.return_rate)
+        advantage = (returns - value[:-1]) / scale
+    log_probability, entropy = agent.action.log_probability_and_entropy(imagined.outputs, imagined.actions)
+    value_loss = _value_loss(logits, returns.flatten(), slow_value, agent, config).unflatten(0, (horizon, rows))
+    losses = {
+        "actor": (-weight * (log_probability * advantage + config.entropy_scale * entropy)).mean(),
+        "critic": (weight * value_loss).mean(),
+    }
+    figures = {
+        "entropy": entropy.detach().mean(),
+        "return_scale": scale,
+        "return_low": returns_seen.low.clone(),
+        "return_high": returns_seen.high.clone(),
+        "advantage": advantage.abs().mean(),
+    }
+    return losses, figures, (returns[0], slow_value[:rows])
+
+
+def replay_value_loss(  # noqa: PLR0917
+    agent: Agent, feature: Tensor | Feature, batch: Batch, bootstrap: Tensor, slow_value: Tensor, config: LossConfig
+) -> Tensor:
+    """The critic's loss on replayed states (B*T, ...), lambda returns of real rewards with the imagined returns
+    (B, T) as bootstrap, the slow critic's values (B, T) as regulariser; its gradient reaches the world model.
+    Mean over B and T-1."""
+    shape = batch.reward.shape
+    with torch.set_grad_enabled(config.train_critic):
+        logits = agent.critic(feature).unflatten(0, shape)[:, :-1]
+    returns = lambda_return(
+        batch.is_last, batch.is_terminal, batch.reward, bootstrap, discount=config.gamma, gae_lambda=config.gae_lambda
+    )
+    weight = 1.0 - batch.is_last[:, :-1]
+    return (weight * _value_loss(logits, returns, slow_value[:, :-1], agent, config)).mean()
+
+
+def _value_loss(logits: Tensor, target: Tensor, slow_value: Tensor, agent: Agent, config: LossConfig) -> Tensor:
+    both = two_hot_loss(logits, torch.stack([target, slow_value], -1), agent.bins)
+    return both[..., 0] + config.slow_regulariser * both[..., 1]
+
+
+def total_loss(
+    agent: Agent, batch: Batch, noise: Noise, returns_seen: ReturnRange, config: LossConfig
+) -> tuple[Tensor, dict[str, Tensor], State]:
+    """The sum that is optimised, every loss by name, and the new states (B, T, ...) for the replay."""
+    losses, states, feature = world_model_losses(agent, batch, noise.posterior, config)
+    world_model_terms = len(losses)
+    rows, steps = batch.reward.shape
+    start = State(states.deter.detach().flatten(0, 1), states.stoch.detach().flatten(0, 1))
+    imagined = imagine(agent, start, noise, config)
+    behaviour, figures, (first_returns, slow_value) = behaviour_losses(agent, imagined, returns_seen, config)
+    bootstrap, slow_value = first_returns.view(rows, steps), slow_value.view(rows, steps)
+    losses |= behaviour | {"replay_critic": replay_value_loss(agent, feature, batch, bootstrap, slow_value, config)}
+    scales = {
+        "dynamics": config.dynamics_scale,
+        "representation": config.representation_scale,
+        "replay_critic": config.replay_value_scale,
+    }
+    weighted = torch.stack([scales.get(name, 1.0) * loss for name, loss in losses.items()])
+    figures |= {name: loss.detach() for name, loss in losses.items()}
+    figures["world_model"] = weighted[:world_model_terms].detach().sum()
+    return weighted.sum(), figures, states.detach()

@@ -1,0 +1,67 @@
+"""RLlib's config of the fast learner: DreamerV3Config with the keys that RLlib doesn't have."""
+
+from dataclasses import asdict
+from typing import Any
+
+from ray.rllib.algorithms.dreamerv3 import DreamerV3Config
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from dreamer_exp.algorithms.dreamerv3.learner import FastLearner
+from dreamer_exp.algorithms.dreamerv3.module import FastModule
+from dreamer_exp.config.sizes import SIZES, NetworkSize
+
+
+class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is untyped
+    """Names FastModule and FastLearner as RLlib's defaults for this algorithm."""
+
+    def __init__(self, algo_class: Any = None) -> None:
+        super().__init__(algo_class=algo_class)
+        self.network = SIZES["XS"]
+        self.kernels = "eager"
+        self.why_not_fused = ""
+        self.precision = "float32"
+        self.lr_warmup = 1000
+        self.adaptive_grad_clip = 0.3
+        self.replay_device = "cpu"
+        self.overlap_sampling = False
+        self.learner_threads = 1
+
+    def fast(
+        self,
+        *,
+        network: NetworkSize,
+        kernels: str,
+        why_not_fused: str,
+        precision: str,
+        lr_warmup: int,
+        adaptive_grad_clip: float,
+        replay_device: str,
+        overlap_sampling: bool,
+        learner_threads: int,
+    ) -> "FastDreamerV3Config":
+        """Sets what DreamerV3Config.training() doesn't know; the meanings are in config/schema.py.
+
+        `why_not_fused` is backends/requirements.py's; `learner_threads` are those of a learner on the CPU.
+        """
+        self.network = network
+        self.kernels = kernels
+        self.why_not_fused = why_not_fused
+        self.precision = precision
+        self.lr_warmup = lr_warmup
+        self.adaptive_grad_clip = adaptive_grad_clip
+        self.replay_device = replay_device
+        self.overlap_sampling = overlap_sampling
+        self.learner_threads = learner_threads
+        return self
+
+    def get_default_learner_class(self) -> type:
+        """Ours."""
+        return FastLearner
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """Ours."""
+        return RLModuleSpec(module_class=FastModule)
+
+    @property
+    def _model_config_auto_includes(self) -> dict[str, Any]:
+        return {"size": asdict(self.network), "symlog_obs": self.symlog_obs, "seed": self.seed}

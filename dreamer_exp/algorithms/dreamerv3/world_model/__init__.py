@@ -1,0 +1,1 @@
+"""The world model: RSSM, encoder and decoder, and open-loop prediction."""

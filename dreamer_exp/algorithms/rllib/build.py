@@ -1,0 +1,164 @@
+"""Experiment -> DreamerV3Config -> Algorithm, and the proof that every value arrived."""
+
+from dataclasses import fields
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.dreamerv3 import DreamerV3Config
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.tune.registry import register_env
+
+from dreamer_exp.algorithms.dreamerv3.acting.env_runner import FastEnvRunner
+from dreamer_exp.algorithms.dreamerv3.algorithm import FastDreamerV3
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
+from dreamer_exp.algorithms.dreamerv3.rllib_config import FastDreamerV3Config
+from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.env_runner import CandidEnvRunner
+from dreamer_exp.algorithms.rllib.episodes import EpisodeCallback
+from dreamer_exp.config.checks import OF_FAST
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.envs.make import make_guarded_env
+
+ENV_NAME = "dreamer_exp"
+# keys that aren't RLlib's: they name an option, or are consumed before (learner) or outside (Ray) of its config
+NOT_RLLIB = {"algo.name", "algo.learner", "hardware.name", "hardware.num_cpus", "hardware.ray_address"}
+# keys that RLlib's learner has no place for
+FASTS_ALONE = {"algo.network", "hardware.overlap_sampling", *(f"algo.{name}" for name in OF_FAST)}
+
+
+class ValueLost(RuntimeError):
+    """A value of the experiment did not arrive in RLlib: the run would not be what it says it is."""
+
+
+def build_algorithm(experiment: Experiment) -> LoopedDreamerV3:
+    """The algorithm, ready to train, its values read back and its device checked. Ray has to be initialised.
+
+    Raises:
+        UserError: a GPU was asked for, and torch cannot use one.
+        ValueLost: a value or the device did not arrive.
+    """
+    if experiment.hardware.num_gpus_per_learner and not experiment.hardware.num_learners:
+        _check_torch_sees_gpu(experiment.hardware.num_gpus_per_learner)
+    config = build_config(experiment)
+    check_arrival(experiment, config)
+    algorithm = config.build_algo()
+    assert isinstance(algorithm, LoopedDreamerV3)
+    check_device(experiment, learner_devices(algorithm))
+    return algorithm
+
+
+def build_config(experiment: Experiment) -> DreamerV3Config:
+    """RLlib's config of the experiment."""
+    algo, hardware = experiment.algo, experiment.hardware
+    register_env(ENV_NAME, lambda _: make_guarded_env(experiment.env, experiment.obs_contract))
+    fast = algo.learner == "fast"
+    config = FastDreamerV3Config(FastDreamerV3) if fast else DreamerV3Config(LoopedDreamerV3)
+    config.environment(ENV_NAME)
+    config.framework("torch")
+    config.training(
+        model_size=algo.model_size,
+        training_ratio=algo.training_ratio,
+        batch_size_B=algo.batch_size_B,
+        batch_length_T=algo.batch_length_T,
+        horizon_H=algo.horizon_H,
+        gamma=algo.gamma,
+        gae_lambda=algo.gae_lambda,
+        entropy_scale=algo.entropy_scale,
+        return_normalization_decay=algo.return_normalization_decay,
+        train_actor=algo.train_actor,
+        train_critic=algo.train_critic,
+        intrinsic_rewards_scale=algo.intrinsic_rewards_scale,
+        world_model_lr=algo.world_model_lr,
+        actor_lr=algo.actor_lr,
+        critic_lr=algo.critic_lr,
+        world_model_grad_clip_by_global_norm=algo.world_model_grad_clip_by_global_norm,
+        actor_grad_clip_by_global_norm=algo.actor_grad_clip_by_global_norm,
+        critic_grad_clip_by_global_norm=algo.critic_grad_clip_by_global_norm,
+        symlog_obs=algo.symlog_obs,
+        replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": algo.replay_capacity},
+    )
+    if fast:
+        assert algo.network is not None
+        config.fast(
+            network=algo.network,
+            kernels=algo.kernels,
+            why_not_fused=why_not_fused(algo),
+            precision=algo.precision,
+            lr_warmup=algo.lr_warmup,
+            adaptive_grad_clip=algo.adaptive_grad_clip,
+            replay_device=algo.replay_device,
+            overlap_sampling=hardware.overlap_sampling,
+            learner_threads=hardware.learner_threads,
+        )
+    config.env_runners(
+        env_runner_cls=FastEnvRunner if fast else CandidEnvRunner,
+        num_env_runners=hardware.num_env_runners,
+        num_envs_per_env_runner=hardware.num_envs_per_env_runner,
+        rollout_fragment_length=hardware.rollout_fragment_length,
+    )
+    config.learners(num_learners=hardware.num_learners, num_gpus_per_learner=hardware.num_gpus_per_learner)
+    # an env runner that fails ends the run with its error; RLlib's default restarts it in silence, for ever
+    config.fault_tolerance(restart_failed_env_runners=False)
+    if not fast:  # whose chunks are slim, and tell their results, as they are
+        config.callbacks(EpisodeCallback)
+    config.debugging(seed=experiment.run.seed, log_level=rllib_log_level(experiment))
+    return config
+
+
+def check_arrival(experiment: Experiment, config: DreamerV3Config) -> None:
+    """Reads every value of `algo` and `hardware` back from RLlib's config.
+
+    Raises:
+        ValueLost: naming the key, the value asked for and the one that RLlib has.
+    """
+    held: dict[str, Any] = {"algo.replay_capacity": config.replay_buffer_config.get("capacity")}
+    for group in ("algo", "hardware"):
+        asked = getattr(experiment, group)
+        for name in (field.name for field in fields(asked)):
+            key = f"{group}.{name}"
+            if key in NOT_RLLIB or (key in FASTS_ALONE and experiment.algo.learner != "fast"):
+                continue
+            arrived = held.get(key, getattr(config, name, "nothing"))
+            if arrived != getattr(asked, name):
+                raise ValueLost(f"{key}={getattr(asked, name)!r} did not arrive in RLlib's config: it has {arrived!r}.")
+
+
+def learner_devices(algorithm: LoopedDreamerV3) -> list[str]:
+    """The devices that the learners' parameters really sit on, one a learner."""
+    found = algorithm.learner_group.foreach_learner(
+        lambda learner: str(next(learner.module[DEFAULT_MODULE_ID].parameters()).device)
+    )
+    return [result.get() for result in found]
+
+
+def gpu_names() -> list[str]:
+    """Return the names of the GPUs that torch can use."""
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+
+
+def check_device(experiment: Experiment, devices: list[str]) -> None:
+    """Holds what was asked for against where the parameters are.
+
+    Raises:
+        ValueLost: a learner is not where it should be.
+    """
+    wanted = "cuda" if experiment.hardware.num_gpus_per_learner else "cpu"
+    if any(not device.startswith(wanted) for device in devices):
+        raise ValueLost(
+            f"hardware.num_gpus_per_learner={experiment.hardware.num_gpus_per_learner} asks for {wanted}, but the "
+            f"learner's parameters are on {', '.join(devices)}."
+        )
+
+
+def _check_torch_sees_gpu(asked: int) -> None:
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"hardware.num_gpus_per_learner={asked}, but this torch ({torch.__version__}) cannot use a GPU; install "
+            "a CUDA build of torch, or use hardware=cpu."
+        )
+
+
+def rllib_log_level(experiment: Experiment) -> str:
+    """RLlib is silent but at DEBUG: what ends a run is told by us, once, and its traceback is kept."""
+    return "DEBUG" if experiment.run.log_level == "DEBUG" else "CRITICAL"

@@ -1,0 +1,75 @@
+"""`resume=<run's directory>`: the run goes on there, from its newest whole checkpoint, under further overrides."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamer_exp.config import load, saved_experiment
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.envs.make import contract_of, require
+from dreamer_exp.hardware import Machine, probe
+from dreamer_exp.planning.forecast import check_memory, place_replay
+from dreamer_exp.rundir import metric_names
+from dreamer_exp.rundir.status import refuse_running
+
+KEY = "resume="
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run as it will go on."""
+
+    root: Path
+    experiment: Experiment
+    contract: ObservationContract
+    machine: Machine
+    changed: dict[str, tuple[object, object]]  # key: before, after
+
+
+def asked_for(words: list[str]) -> bool:
+    """Whether a command line resumes a run."""
+    return any(word.startswith(KEY) and word != f"{KEY}null" for word in words)
+
+
+def prepare(words: list[str]) -> tuple[Resumed, bool]:
+    """The run that these words name, checked as far as that goes without ray and torch; and whether it is a dry run.
+
+    Raises:
+        UserError: no run there, one of another user or that is running, or overrides that it cannot take.
+    """
+    if {"-m", "--multirun"} & set(words):
+        raise UserError("resume: goes on with one run; a sweep's jobs are resumed one by one.")
+    root = Path(next(word for word in words if word.startswith(KEY)).removeprefix(KEY)).resolve()
+    if not (root / "experiment.yaml").exists():
+        raise UserError(f"resume={root}: no experiment.yaml there; name a run's directory, outputs/<run>.")
+    config, composed = saved_experiment.reload(root / "experiment.yaml", words)
+    refuse_foreign(root, composed.trust)
+    refuse_running(root)
+    machine = probe()
+    experiment = load.load_experiment(config, machine)
+    contract = contract_of(experiment.env, experiment.obs_contract)
+    experiment = place_replay(experiment, contract, machine)
+    changed = saved_experiment.changes(root / "experiment.yaml", experiment)
+    saved_experiment.refuse_other_network(changed)
+    metric_names.check_objective(experiment.run.objective, experiment.algo.learner)
+    check_memory(experiment, contract, machine)
+    require(experiment.env)
+    return Resumed(root, experiment, contract, machine, changed), bool(composed.dry_run)
+
+
+def refuse_foreign(root: Path, trust: bool) -> None:
+    """A checkpoint's RLlib part is pickled, and whoever wrote it can have it run anything.
+
+    Raises:
+        UserError: the directory, or something in its checkpoints, belongs to another user.
+    """
+    if trust or not hasattr(os, "getuid"):
+        return
+    for path in (root, *(root / "checkpoints").rglob("*")):
+        if path.lstat().st_uid != os.getuid():
+            raise UserError(
+                f"resume={root}: {path} belongs to another user, and its checkpoint's pickles could run anything; "
+                "trust=true resumes it all the same."
+            )

@@ -1,0 +1,84 @@
+"""`python -m dreamer_exp.doctor`: what this machine offers, which versions it has, and whether Robot SF imports."""
+
+import platform
+
+from rich.console import Console
+from rich.table import Table
+
+from dreamer_exp import __version__
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.hardware import probe
+from dreamer_exp.rundir.provenance import PACKAGES, package_version
+
+
+def main() -> None:
+    """Prints one table, and below it what to do about what is missing; the exit code is 0 whatever it says."""
+    rows, advice = diagnose()
+    table = Table(title="dreamer_exp doctor", show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows.items():
+        table.add_row(name, text)
+    console = Console(highlight=False)
+    console.print(table)
+    for line in advice:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def diagnose() -> tuple[dict[str, str], list[str]]:
+    """The table's rows, and lines of advice; imports torch and, where it is there, Robot SF."""
+    advice: list[str] = []
+    named = [name for name in PACKAGES if name != "robot-sf"]  # which has a row of its own
+    rows = {
+        "dreamer_exp": __version__,
+        "Python": f"{platform.python_version()}, {platform.platform()}",
+        "packages": ", ".join(f"{name} {package_version(name) or 'missing'}" for name in named),
+        "torch's GPUs": _gpus(),
+        **_machine(advice),
+        "robot_sf": _robot_sf(advice),
+    }
+    return rows, advice
+
+
+def _gpus() -> str:
+    try:
+        import torch
+    except ImportError as error:
+        return f"torch cannot be imported: {error}"
+    if not torch.cuda.is_available():
+        return f"none; torch {torch.__version__} learns on the CPU"
+    return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+
+
+def _machine(advice: list[str]) -> dict[str, str]:
+    try:
+        machine = probe()
+    except UserError as error:
+        advice.append(str(error))
+        return {"machine": "not readable, see below"}
+    gpu_memory = machine.gpu_memory_bytes
+    told = f"{gpu_memory / 2**30:.1f} GiB on the first" if gpu_memory else "memory not known"
+    return {
+        "CPUs": f"{machine.cpus} usable ({machine.sources['cpus']}), {machine.cpu_name}",
+        "GPUs": f"{machine.gpus} visible ({machine.sources['gpus']})" + (f", {told}" if machine.gpus else ""),
+        "memory": f"{machine.memory_available_bytes / 2**30:.1f} of {machine.memory_bytes / 2**30:.1f} GiB free",
+    }
+
+
+def _robot_sf(advice: list[str]) -> str:
+    """Whether Robot SF imports, from where, at which commit."""
+    place = package.folder()
+    try:
+        package.load()
+    except UserError as error:
+        advice.append(str(error))
+        return "not installed; env=crowd_nav needs none" if place is None else f"{place}, but it does not import"
+    commit = package.commit()
+    if commit != package.COMMIT:
+        advice.append(f"robot_sf: its commit is {commit or 'not known'}; the adapter was tested with {package.COMMIT}.")
+    return f"imports from {place}, commit {commit or 'not known'}"
+
+
+if __name__ == "__main__":
+    main()

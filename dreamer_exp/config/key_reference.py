@@ -1,0 +1,130 @@
+"""README's table of keys, from the schema and conf/: `python -m dreamer_exp.config.key_reference README.md`."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as compose_config
+from hydra import initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from dreamer_exp.config.compose import NODES, config_dir, prepare
+from dreamer_exp.config.composition_errors import PRESET, takes
+from dreamer_exp.config.help_text import options
+from dreamer_exp.config.schema import ExperimentConfig
+
+BEGIN, END = "<!-- keys: begin -->", "<!-- keys: end -->"
+ENVS = {name: node for group, name, node in NODES if group == "schema/env"}
+HEAD = ("| key | default | allowed | meaning |", "| --- | --- | --- | --- |")
+
+
+def groups_and_keys() -> str:
+    """The whole table in markdown: each group with its options, and each of its keys."""
+    defaults = _composed()
+    sections = [f"**`{PRESET}`**: {_options(PRESET)}. Presets: each a small diff over the groups below."]
+    for declared in fields(ExperimentConfig):
+        name, of = declared.name, declared.type
+        if name == "env":
+            sections.append(f"**`env`**: {_options('env')}")
+            sections += [_table(f"env={env}", "env.", node, _composed(env)) for env, node in ENVS.items()]
+        elif is_dataclass(of):
+            sections.append(_table(name, f"{name}.", of, defaults))
+    sections.append(_table("at the top", "", ExperimentConfig, defaults))
+    return "\n\n".join(sections) + "\n"
+
+
+def _composed(env: str | None = None) -> DictConfig:
+    prepare()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config: DictConfig = compose_config("config", [f"env={env}"] if env else [])
+    return config
+
+
+def _options(group: str) -> str:
+    found = options(group, (config_dir(),))
+    return ", ".join(f"{name[:-1]} (default)" if name.endswith("*") else name for name in found)
+
+
+def _table(group: str, prefix: str, node: Any, config: DictConfig) -> str:
+    rows = [
+        f"| `{path}` | {_shown(OmegaConf.select(config, path))} | {_allowed(declared)} | {declared.metadata['help']} |"
+        for path, declared in _leaves(prefix, node, whole=not prefix)
+    ]
+    found = _options(group)
+    return "\n".join([f"**`{group}`**: {found}" if found else f"**`{group}`**", "", *HEAD, *rows])
+
+
+def _leaves(prefix: str, node: Any, whole: bool = False) -> Iterator[tuple[str, Field[Any]]]:
+    """Every key below a dataclass; of the whole tree only those that stand at its top."""
+    for declared in fields(node):
+        if not is_dataclass(declared.type):
+            yield f"{prefix}{declared.name}", declared
+        elif not whole:
+            yield from _leaves(f"{prefix}{declared.name}.", declared.type)
+
+
+def _shown(value: Any) -> str:
+    """A default as YAML has it."""
+    if isinstance(value, DictConfig):
+        value = OmegaConf.to_container(value)
+    if isinstance(value, Mapping):
+        if len(value) > 3 and len(set(value.values())) == 1:
+            return f"`{_plain(next(iter(value.values())))}` each"
+        return f"`{{{', '.join(f'{name}: {_plain(one)}' for name, one in value.items())}}}`"
+    return f"`{_plain(value)}`"
+
+
+def _plain(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int):
+        return f"{value:_}" if value >= 10_000 else str(value)
+    return str(OmegaConf.to_container(value) if OmegaConf.is_list(value) else value).replace("'", "")
+
+
+def _allowed(declared: Field[Any]) -> str:
+    allowed = declared.metadata
+    if allowed["choices"] is not None:
+        words = " ".join(f"`{word}`" for word in allowed["choices"])
+        return f"list of {words}" if declared.type == list[str] else words
+    low, above, high = (_bound(allowed[side]) for side in ("low", "above", "high"))
+    kind, *auto = takes(declared).removeprefix("a ").split(" or ")
+    bounds = [
+        *([f"{low} to {high}"] if low and high else [f"{low} or more"] if low else []),
+        *([f"more than {above}"] if above else []),
+        *([f"at most {high}"] if high and not low else []),
+    ]
+    text = f"{kind}, {', '.join(bounds)}" if bounds else " or ".join([kind, *auto])
+    return f"{text}; or {auto[0]}" if bounds and auto else text
+
+
+def _bound(value: float | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def rewritten(readme: str) -> str:
+    """The README with a fresh table between its two markers.
+
+    Raises:
+        ValueError: a marker is missing, stands twice, or they stand in the wrong order.
+    """
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+        raise ValueError(f"the table goes between one {BEGIN} and one {END}, each once and in this order")
+    before, _, rest = readme.partition(BEGIN)
+    return f"{before}{BEGIN}\n{groups_and_keys()}{END}{rest.partition(END)[2]}"
+
+
+def main() -> None:
+    """Rewrites the table of the file named on the command line."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m dreamer_exp.config.key_reference README.md")
+    path = Path(sys.argv[1])
+    path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

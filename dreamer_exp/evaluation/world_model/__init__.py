@@ -1,0 +1,1 @@
+"""The world-model check: imagined rollouts against ground truth."""

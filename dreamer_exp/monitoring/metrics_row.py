@@ -1,0 +1,95 @@
+"""One metrics row an iteration, and how it is filled (the names: names.py)."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dreamer_exp.algorithms.rllib.algorithm import Iteration
+from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult, whole
+from dreamer_exp.monitoring.counters import Counters
+from dreamer_exp.monitoring.memory import rss, workers_rss
+from dreamer_exp.rundir.metric_names import LEARNER_METRICS
+
+
+def make_row(
+    counters: Counters,
+    iteration: Iteration,
+    learner: Mapping[str, Any],
+    steps_per_update: int,
+    replay: Mapping[str, int],
+) -> dict[str, Any]:
+    """The row of an iteration that `counters` has counted already.
+
+    A mean over nothing is null, never a number: RLlib's own `episode_return_mean` is NaN where no episode ended.
+
+    Args:
+        counters: totals, this iteration included.
+        iteration: what the iteration did.
+        learner: the learner's metrics of the iteration, means over its updates.
+        steps_per_update: batch_size_B x batch_length_T.
+        replay: `steps` and `bytes` in the replay.
+    """
+    ended = whole(iteration.episodes)
+    total_s = iteration.sample_s + iteration.update_s
+    return {
+        "iteration": counters.iterations,
+        "env_steps": counters.env_steps,
+        "updates": counters.updates,
+        "episodes": len(ended),
+        "episodes_total": counters.episodes,
+        "episodes_cut_total": counters.episodes_cut,
+        "env_faults": counters.faults,
+        "episode_return_mean": mean(episode.episode_return for episode in ended),
+        "episode_length_mean": mean(episode.length for episode in ended),
+        **window_figures(counters.window),
+        "training_ratio_actual": counters.updates * steps_per_update / counters.env_steps,
+        **{name: _learner_value(learner, keys, iteration.updates) for name, keys in LEARNER_METRICS.items()},
+        "replay/steps": replay["steps"],
+        "replay/bytes": replay["bytes"],
+        "time/sample_s": iteration.sample_s,
+        "time/update_s": iteration.update_s,
+        "time/total_s": counters.seconds,
+        "rate/env_steps_per_s": iteration.env_steps / total_s if total_s else None,
+        "rate/updates_per_s": iteration.updates / iteration.update_s if iteration.update_s else None,
+        "memory/rss_bytes": rss(),
+        "memory/env_runners_rss_bytes": workers_rss(),
+        "memory/gpu_bytes": gpu_bytes(),
+    }
+
+
+def blank_nonfinite(row: dict[str, Any]) -> list[str]:
+    """Replaces each NaN or infinity of a row by null, in place (JSON has neither); returns the names of those."""
+    broken = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+    row.update(dict.fromkeys(broken))
+    return broken
+
+
+def window_figures(window: Iterable[EpisodeResult]) -> dict[str, float | None]:
+    """Return and rates over the last finished episodes; null while there are none, or without outcomes."""
+    episodes = list(window)
+    told = [episode for episode in episodes if episode.outcome is not None]
+    return {
+        "episode_return_window": mean(episode.episode_return for episode in episodes),
+        "success_rate_window": mean(episode.outcome == SUCCESS for episode in told),
+        "collision_rate_window": mean(episode.collided for episode in told),
+        "timeout_rate_window": mean(episode.outcome == TIMEOUT for episode in told),
+    }
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """The mean, or None of nothing."""
+    found = list(values)
+    return sum(found) / len(found) if found else None
+
+
+def gpu_bytes() -> int | None:
+    """GPU memory that torch holds in this process; None without a GPU in use."""
+    import torch
+
+    return torch.cuda.memory_reserved() if torch.cuda.is_initialized() else None
+
+
+def _learner_value(learner: Mapping[str, Any], keys: Iterable[str | None], updates: int) -> float | None:
+    """The figure under whichever of its names this learner uses; None without updates, or where it has none."""
+    found = [learner[key] for key in keys if key is not None and key in learner]
+    return float(found[0]) if updates and found else None

@@ -1,0 +1,95 @@
+"""What a user sees while a run works: a live panel in a terminal, plain single lines elsewhere."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+
+from dreamer_exp.planning.forecast import gibibytes
+
+
+class Progress:
+    """Shows one row after another; use it as a context manager."""
+
+    def __init__(self, console: Console, train_iterations: int, shown: bool) -> None:
+        self._console = console
+        self._total = train_iterations
+        self._shown = shown
+        self._iteration_s: float | None = None  # moving average, evaluations and start-up left out
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> "Progress":
+        if self._shown and self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """What the run is doing now, when it isn't an iteration."""
+        if not self._shown:
+            return
+        if self._live:
+            self._live.update(Spinner("dots", text=text))
+        else:
+            self._console.print(text, soft_wrap=True)
+
+    def show(self, row: dict[str, Any]) -> None:
+        """One finished iteration."""
+        if not self._shown:
+            return
+        figures = describe(row, self._total, self._seconds_left(row))
+        if self._live:
+            self._live.update(self._panel(figures, row["iteration"]))
+        else:
+            self._console.print("  ".join(f"{name} {value}" for name, value in figures.items()), soft_wrap=True)
+
+    def _seconds_left(self, row: dict[str, Any]) -> float:
+        taken = row["time/sample_s"] + row["time/update_s"]
+        before = taken if self._iteration_s is None else self._iteration_s
+        self._iteration_s = 0.9 * before + 0.1 * taken
+        return float(self._iteration_s * (self._total - row["iteration"]))
+
+    def _panel(self, figures: dict[str, str], done: int) -> Table:
+        panel = Table.grid(padding=(0, 2))
+        names = list(figures)
+        half = (len(names) + 1) // 2
+        for part in (names[:half], names[half:]):
+            line = "  ".join(f"[dim]{name}[/dim] {figures[name]}" for name in part)
+            panel.add_row(line)
+        panel.add_row(ProgressBar(total=self._total, completed=done, width=min(80, self._console.width - 2)))
+        return panel
+
+
+def describe(row: dict[str, Any], train_iterations: int, seconds_left: float) -> dict[str, str]:
+    """The figures of a progress line, as text; a dash stands for what is not there yet."""
+    return {
+        "it": f"{row['iteration']}/{train_iterations}",
+        "steps": f"{row['env_steps']:,}",
+        "updates": f"{row['updates']:,}",
+        "ratio": f"{row['training_ratio_actual']:.1f}",
+        "episodes": f"{row['episodes_total']:,}",
+        "return": number(row["episode_return_window"], ".2f"),
+        "success": number(row["success_rate_window"], ".0%"),
+        "wm_loss": number(row["loss/world_model"], ".3g"),
+        "upd/s": number(row["rate/updates_per_s"], ".2f"),
+        "rss": gibibytes(row["memory/rss_bytes"]),
+        "eta": clock(seconds_left),
+    }
+
+
+def number(value: float | None, spec: str) -> str:
+    """The number, or a dash where there is none."""
+    return "-" if value is None else format(value, spec)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

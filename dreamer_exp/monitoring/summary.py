@@ -1,0 +1,196 @@
+"""What a run came to: run_summary.json, the closing table and report/learning_curve.png."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from dreamer_exp.monitoring.progress import number
+from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.rundir.metric_names import LEARNER
+
+
+def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str) -> dict[str, Any]:
+    """The tree of run_summary.json, from the run's own rows."""
+    rows, evaluations = read_rows(directory.result), read_rows(directory.evaluation)
+    mine = [without_outcomes(row) for row in evaluations if row["policy"] == LEARNER]
+    last = rows[-1] if rows else {}
+    trained = [row for row in mine if row["env_steps"]]
+    after = trained[-1] if trained else {}
+    return {
+        "run": directory.root.name,
+        "fingerprint": fingerprint,
+        **status,
+        "final": {
+            **last,
+            "success_rate": after.get("success_rate", last.get("success_rate_window")),
+            "return_mean": after.get("return_mean", last.get("episode_return_window")),
+            "evaluated_at_env_steps": after.get("env_steps"),  # null: the two above are the training window's
+        },
+        "best": max(trained, key=score, default=None),
+        "evaluations": mine,
+        "baselines": [without_outcomes(row) for row in evaluations if row["policy"] != LEARNER],
+        "paths": {
+            name: path.relative_to(directory.root).as_posix()
+            for name, path in (
+                ("experiment", directory.experiment),
+                ("result", directory.result),
+                ("evaluation", directory.evaluation),
+                ("checkpoints", directory.checkpoints),
+                ("report", directory.report),
+            )
+        },
+    }
+
+
+def score(row: dict[str, Any]) -> tuple[float, float, float]:
+    """What `best` is the best of: an evaluation's success rate, then SPL, then mean return; 0 where it has none."""
+    return row["success_rate"] or 0.0, row.get("spl") or 0.0, row["return_mean"] or 0.0
+
+
+def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation's figures without its single episodes."""
+    return {name: value for name, value in row.items() if name != "outcomes"}
+
+
+def closing_table(summary: dict[str, Any]) -> Table | None:
+    """Before, after and the baselines, on the same seeds; None without an evaluation."""
+    mine, others = summary["evaluations"], summary["baselines"]
+    named = [*([("before training", mine[0])] if mine else []),
+             *([(f"after {mine[-1]['env_steps']:,} steps", mine[-1])] if len(mine) > 1 else []),
+             *[(row["policy"], row) for row in others]]  # fmt: skip
+    return evaluation_table(named) if named else None
+
+
+class Column(NamedTuple):
+    """One figure of an evaluation in the table."""
+
+    heading: str
+    key: str
+    spec: str
+
+
+SUCCESS_RATE = Column("success", "success_rate", "")
+COLUMNS = (
+    SUCCESS_RATE,
+    Column("SPL", "spl", ".2f"),
+    Column("ped.", "pedestrian_collision_rate", ".0%"),
+    Column("wall", "wall_collision_rate", ".0%"),
+    Column("rob.", "robot_collision_rate", ".0%"),
+    Column("t/o", "timeout_rate", ".0%"),
+    Column("time", "time_to_goal_s_mean", ".1f"),
+    Column("gap", "min_clearance_m_mean", ".2f"),
+    Column("return", "return_mean", ".2f"),
+    Column("steps", "length_mean", ".0f"),
+)
+CAPTION = """\
+success: with its 95 % interval; SPL: weighted by path length
+ped., wall: collisions; t/o: timeouts; time: s to the goal
+gap: least metres to a pedestrian, mean of the episodes"""
+
+
+def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
+    """Evaluations of the same episodes, one a line, each under its name."""
+    columns = columns_of([row for _, row in named])
+    table = Table(
+        title=f"{named[0][1]['episodes']} episodes on fixed seeds",
+        caption=CAPTION if SUCCESS_RATE in columns else None,
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("policy", no_wrap=True)
+    for column in columns:
+        table.add_column(column.heading, justify="right", no_wrap=True)
+    for name, row in named:
+        table.add_row(name, *[cell(row, column) for column in columns])
+    return table
+
+
+def columns_of(rows: list[dict[str, Any]]) -> list[Column]:
+    """Those that some row fills; collisions of robots where there were any, and steps where no outcomes are told."""
+    filled = [column for column in COLUMNS if any(row.get(column.key) is not None for row in rows)]
+    told = SUCCESS_RATE in filled
+    left_out = {"steps"} if told else set()
+    if not any(row["robot_collision_rate"] for row in rows):
+        left_out.add("rob.")
+    return [column for column in filled if column.heading not in left_out]
+
+
+def cell(row: dict[str, Any], column: Column) -> str:
+    """The figure as text; a dash where there is none."""
+    return rate_with_interval(row) if column is SUCCESS_RATE else number(row.get(column.key), column.spec)
+
+
+def rate_with_interval(row: dict[str, Any]) -> str:
+    """The success rate and its interval in percent, as `45% (26-66)`."""
+    interval = row["success_interval_95"]
+    if interval is None:
+        return "-"
+    return f"{row['success_rate']:.0%} ({100 * interval[0]:.0f}-{100 * interval[1]:.0f})"
+
+
+def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
+    """The closing table, where everything is, and the next command to try."""
+    table = closing_table(summary)
+    if table is not None:
+        console.print(table)
+    lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
+    lines += [f"Upload: python -m dreamer_exp.runs sync {root}"] if any(root.glob("wandb/offline-run-*")) else []
+    lines += [f"Next: python -m dreamer_exp.evaluate {root} episodes=100 video=3"]
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def draw_learning_curve(directory: RunDirectory) -> Path | None:
+    """report/learning_curve.png: return, success and world-model loss over env steps; None without rows."""
+    rows, evaluations = read_rows(directory.result), read_rows(directory.evaluation)
+    if not rows:
+        return None
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(3, 1, figsize=(8, 9), sharex=True, constrained_layout=True)
+    panels = (
+        ("episode_return_window", "return_mean", "return (mean of last 100)"),
+        ("success_rate_window", "success_rate", "success rate (last 100)"),
+        ("loss/world_model", None, "world-model loss"),
+    )
+    for axis, (curve, evaluated, label) in zip(axes, panels, strict=True):
+        _draw_panel(axis, rows, evaluations, curve, evaluated)
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+    axes[1].set_ylim(-0.03, 1.03)
+    if any(row["loss/world_model"] for row in rows):
+        axes[2].set_yscale("log")
+    axes[-1].set_xlabel("env steps")
+    axes[0].legend(fontsize=8)
+    figure.suptitle(directory.root.name, fontsize=10)
+    directory.report.mkdir(exist_ok=True)
+    path = directory.report / "learning_curve.png"
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path
+
+
+# Okabe and Ito's colour-blind-safe palette
+COLOURS = {LEARNER: "#0072B2", "random": "#999999", "straight_to_goal": "#E69F00", "orca": "#009E73", "hl": "#CC79A7"}
+
+
+def _draw_panel(axis: Any, rows: list[Any], evaluations: list[Any], curve: str, evaluated: str | None) -> None:
+    points = [(row["env_steps"], row[curve]) for row in rows if row[curve] is not None]
+    axis.plot(*zip(*points, strict=True) if points else ([], []), color=COLOURS[LEARNER], label="training")
+    if evaluated is None:
+        return
+    mine = [(row["env_steps"], row[evaluated]) for row in evaluations
+            if row["policy"] == LEARNER and row[evaluated] is not None]  # fmt: skip
+    if mine:
+        axis.plot(*zip(*mine, strict=True), "o", color=COLOURS[LEARNER], label="evaluation, fixed seeds")
+    for row in evaluations:
+        if row["policy"] != LEARNER and row[evaluated] is not None:
+            axis.axhline(row[evaluated], color=COLOURS[row["policy"]], linestyle="--", label=row["policy"])

@@ -1,0 +1,89 @@
+"""Where a run came from: commit and uncommitted changes, versions, machine, command line. No environment variables."""
+
+import hashlib
+import importlib.util
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from dreamer_exp import __version__
+from dreamer_exp.hardware import Machine
+from dreamer_exp.rundir.layout import write_text
+
+PATCH_BYTES = 2**20  # of uncommitted changes that are kept
+PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGES = ("ray", "torch", "triton", "gymnasium", "numpy", "hydra-core", "omegaconf", "navground", "wandb", "robot-sf")
+
+
+def collect(machine: Machine, gpu_names: list[str]) -> dict[str, Any]:
+    """The tree of provenance.json."""
+    return {
+        "started_utc": now_utc(),
+        "command_line": sys.argv,
+        "dreamer_exp": __version__,
+        "git": git_state(PACKAGE),
+        "robot_sf_git": git_state(robot_sf) if (robot_sf := package_folder("robot_sf")) else None,
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "machine": asdict(machine),
+        "gpu_names": gpu_names,
+    }
+
+
+def package_folder(name: str) -> Path | None:
+    """Return the folder of the package on this Python's path, or None; nothing is imported."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).parent if spec is not None and spec.origin is not None else None
+
+
+def now_utc() -> str:
+    """The time in ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a distribution, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit, whether tracked files differ from it, and the hash of the difference; None outside a checkout."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None or _git(folder, "ls-files", "--error-unmatch", str(folder / "__init__.py")) is None:
+        return None  # no checkout, or one that the package merely lies in (an environment inside a project's folder)
+    diff = difference(folder)
+    return {
+        "commit": commit.strip(),
+        "dirty": bool(diff),
+        "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+    }
+
+
+def difference(folder: Path) -> str:
+    """What `git diff HEAD` tells about a folder's checkout."""
+    return _git(folder, "diff", "--binary", "HEAD") or ""
+
+
+def save_difference(path: Path, folder: Path = PACKAGE) -> None:
+    """Writes the uncommitted changes of a package's checkout, if there are any, and not too many to keep."""
+    text = difference(folder) if git_state(folder) else ""
+    if 0 < len(text.encode()) <= PATCH_BYTES:
+        write_text(path, text)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,1 +1,0 @@
-"""One run's life: its directory, loop, metrics rows, checkpoints, evaluation, tracking and progress."""

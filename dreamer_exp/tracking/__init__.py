@@ -1,0 +1,1 @@
+"""Experiment trackers next to the files of the run."""

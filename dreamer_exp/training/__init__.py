@@ -1,0 +1,1 @@
+"""Training: the loop, signals, and recovery from divergence."""

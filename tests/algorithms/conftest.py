@@ -1,0 +1,21 @@
+"""What the tests of the algorithms share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.build import build_algorithm
+from tests.experiments import nano
+
+
+@pytest.fixture
+def trained(learner: str) -> Iterator[LoopedDreamerV3]:
+    """Five iterations of 16 steps, in episodes of 20: each episode spans two chunks."""
+    algorithm = build_algorithm(nano(f"algo.learner={learner}"))
+    algorithm.episodes_seen = []
+    for _ in range(5):
+        algorithm.train()
+        algorithm.episodes_seen += algorithm.last_iteration.episodes
+    yield algorithm
+    algorithm.stop()

@@ -1,0 +1,204 @@
+"""The env runner: episodes whole across chunks, seeds, weights, and errors that stay what they were."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+
+from dreamer_exp.algorithms.dreamerv3.acting.chunks import Steps, result, steps_of
+from dreamer_exp.algorithms.dreamerv3.acting.env_runner import FastEnvRunner
+from dreamer_exp.algorithms.dreamerv3.acting.policy import FastPolicy
+from dreamer_exp.algorithms.rllib.build import build_config
+from dreamer_exp.algorithms.rllib.env_runner import policy_seed
+from tests.experiments import nano, nano_gym
+
+ENVS, FRAGMENT, LENGTH = 3, 16, 20  # nano's fragment, and its time limit: an episode spans two or three chunks
+SEED = 7
+
+
+def make_runner(*overrides: str, worker_index: int = 0) -> FastEnvRunner:
+    experiment = nano("algo.learner=fast", f"run.seed={SEED}", f"hardware.num_envs_per_env_runner={ENVS}", *overrides)
+    return FastEnvRunner(config=build_config(experiment), worker_index=worker_index, num_workers=0)
+
+
+def make_cartpole() -> FastEnvRunner:
+    experiment = nano_gym("CartPole-v1", "algo.learner=fast", "env.max_steps=500")
+    return FastEnvRunner(config=build_config(experiment), worker_index=0, num_workers=0)
+
+
+def sample(runner: FastEnvRunner, calls: int) -> list[SingleAgentEpisode]:
+    return [chunk for _ in range(calls) for chunk in runner.sample()]
+
+
+def streams(chunks: list[SingleAgentEpisode]) -> list[list[SingleAgentEpisode]]:
+    """Each environment's chunks, oldest first."""
+    keys = sorted({chunk.custom_data["stream"] for chunk in chunks})
+    return [[chunk for chunk in chunks if chunk.custom_data["stream"] == key] for key in keys]
+
+
+def steps(runner: FastEnvRunner, stream: list[SingleAgentEpisode]) -> Steps:
+    """All of an environment's steps as the replay gets them."""
+    before = [0.0, *(float(chunk.rewards.data[-1]) for chunk in stream)]
+    parts = [steps_of(chunk, runner.module.agent.action, paid) for chunk, paid in zip(stream, before, strict=False)]
+    return Steps(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
+
+
+@pytest.fixture(scope="module")
+def runner() -> FastEnvRunner:
+    """Its chunks are those of `chunks`."""
+    return make_runner()
+
+
+@pytest.fixture(scope="module")
+def chunks(runner: FastEnvRunner) -> list[SingleAgentEpisode]:
+    return sample(runner, 5)
+
+
+def test_a_fragment_has_as_many_env_steps_as_were_asked_for(chunks: list[SingleAgentEpisode]) -> None:
+    assert sum(map(len, chunks)) == 5 * FRAGMENT * ENVS
+
+
+def test_odd_requests_are_rounded_up_to_a_step_of_every_environment() -> None:
+    assert sum(map(len, make_runner().sample(num_timesteps=4))) == 2 * ENVS
+
+
+def test_chunks_of_an_episode_follow_each_other_without_a_gap(chunks: list[SingleAgentEpisode]) -> None:
+    for stream in streams(chunks):
+        for left, right in pairwise(stream):
+            if left.is_done:
+                assert right.t_started == 0
+                assert left.id_ != right.id_
+            else:
+                assert (left.id_, left.t) == (right.id_, right.t_started)
+                assert np.array_equal(left.observations.data[-1], right.observations.data[0])
+
+
+def test_an_episodes_result_is_whole(chunks: list[SingleAgentEpisode]) -> None:
+    done = [chunk for chunk in chunks if chunk.is_done]
+    assert len(done) == 4 * ENVS
+    for chunk in done:
+        parts = [part for part in chunks if part.id_ == chunk.id_]
+        ended = result(chunk)
+        assert len(parts) > 1
+        assert (ended.length, ended.outcome, ended.scenario) == (LENGTH, "timeout", "open")
+        assert ended.episode_return == pytest.approx(sum(part.get_return() for part in parts), abs=1e-4)
+
+
+def test_a_timeout_is_truncated_and_not_terminated(chunks: list[SingleAgentEpisode]) -> None:
+    assert {(chunk.is_terminated, chunk.is_truncated) for chunk in chunks if chunk.is_done} == {(False, True)}
+
+
+def test_no_env_step_is_lost_to_a_reset(runner: FastEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
+    for stream in streams(chunks):
+        found = steps(runner, stream)
+        assert np.flatnonzero(found.is_last).tolist() == [LENGTH, 2 * LENGTH + 1, 3 * LENGTH + 2, 4 * LENGTH + 3]
+        assert np.array_equal(np.flatnonzero(found.is_first)[1:], np.flatnonzero(found.is_last)[:-1] + 1)
+
+
+def test_the_latents_and_actions_are_the_policys(runner: FastEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
+    """Over chunks and episodes; an episode's last observation is not acted on."""
+    found = [steps(runner, stream) for stream in streams(chunks)]
+    acted = [~each.is_last for each in found]
+    policy = FastPolicy(runner.module.agent, ENVS, policy_seed(SEED, 0), explore=True)
+    for t in range(5 * FRAGMENT):
+        now = [np.flatnonzero(mask)[t] for mask in acted]
+        rows = list(zip(found, now, strict=True))
+        policy.act(
+            np.stack([each.observation[i] for each, i in rows]), np.array([each.is_first[i] for each, i in rows])
+        )
+        assert np.array_equal(policy.deter, [each.deter[i] for each, i in rows])
+        assert np.array_equal(policy.stoch, [each.stoch[i] for each, i in rows])
+        assert np.array_equal(policy.action, [each.action[i] for each, i in rows])
+
+
+def test_the_chunks_are_slim(chunks: list[SingleAgentEpisode]) -> None:
+    assert all(info == {} for chunk in chunks for info in chunk.infos.data)
+    assert all(chunk.is_numpy for chunk in chunks)
+
+
+def test_the_same_seed_gives_the_same_episodes(chunks: list[SingleAgentEpisode]) -> None:
+    again = sample(make_runner(), 5)
+    assert all(
+        np.array_equal(left.observations.data, right.observations.data)
+        for left, right in zip(chunks, again, strict=True)
+    )
+
+
+def test_environments_and_runners_live_different_episodes(chunks: list[SingleAgentEpisode]) -> None:
+    others = make_runner(worker_index=1).sample()
+    starts = [chunk.observations.data[0].tobytes() for chunk in (*chunks, *others) if chunk.t_started == 0]
+    assert len(starts) == len(set(starts)) == (4 + 1) * ENVS
+    assert [chunk.custom_data["stream"] for chunk in others] == [(1, i) for i in range(ENVS)]
+
+
+def test_weights_that_arrive_change_the_actions_and_not_the_episode() -> None:
+    stale, fresh = make_runner(), make_runner()
+    stale.sample()
+    fresh.sample()
+    weights = {name: np.full_like(value, 0.05) for name, value in fresh.module.get_state().items()}
+    fresh.set_state({COMPONENT_RL_MODULE: {DEFAULT_MODULE_ID: weights}})
+    left, right = stale.sample()[-1], fresh.sample()[-1]
+    assert torch.equal(fresh.module.agent.actor[0].bias, torch.full_like(fresh.module.agent.actor[0].bias, 0.05))
+    assert not np.array_equal(left.actions.data, right.actions.data)
+
+
+def test_without_exploration_it_takes_the_mode() -> None:
+    runner = make_runner()
+    (chunk, *_) = runner.sample(explore=False)
+    policy = FastPolicy(runner.module.agent, ENVS, policy_seed(SEED, 0), explore=False)
+    policy.act(np.stack([env_chunk[0].observations.data[0] for env_chunk in streams([chunk])] * ENVS))
+    assert np.allclose(chunk.actions.data[0], policy.action[0], atol=1e-6)
+
+
+def test_a_forced_reset_begins_new_episodes() -> None:
+    runner = make_runner()
+    first, second = runner.sample(), runner.sample(num_timesteps=ENVS, force_reset=True)
+    assert {chunk.t_started for chunk in second} == {0}
+    assert not {chunk.id_ for chunk in first} & {chunk.id_ for chunk in second}
+
+
+@pytest.mark.parametrize("asked", [{"num_episodes": 1}, {"num_timesteps": 8, "random_actions": True}])
+def test_what_it_does_not_do_it_says(asked: dict[str, object]) -> None:
+    with pytest.raises(NotImplementedError, match="FastEnvRunner samples env steps"):
+        make_runner().sample(**asked)
+
+
+def test_discrete_actions_are_kept_as_numbers_and_ends_are_terminal() -> None:
+    runner = make_cartpole()
+    chunks = sample(runner, 8)
+    assert {chunk.actions.data.dtype.kind for chunk in chunks} == {"i"}
+    assert {(chunk.is_terminated, chunk.is_truncated) for chunk in chunks if chunk.is_done} == {(True, False)}
+    found = steps(runner, chunks)
+    assert found.action.shape[1] == 2
+    assert np.array_equal(found.action.sum(1) == 0.0, found.is_last)
+
+
+def test_an_environments_error_is_raised_as_itself() -> None:
+    runner = make_runner()
+    runner.sample()
+
+    def broken(action: object) -> None:
+        raise ValueError("the simulator said no")
+
+    runner._envs[1].step = broken
+    with pytest.raises(ValueError, match="the simulator said no"):
+        runner.sample()
+
+
+def test_rllibs_figures_are_logged() -> None:
+    runner = make_runner()
+    sample(runner, 2)
+    figures = runner.get_metrics()
+    assert figures["num_env_steps_sampled"].peek() == 2 * FRAGMENT * ENVS
+    assert figures["num_episodes"].peek() == ENVS
+    assert figures["episode_len_mean"].peek() == LENGTH
+
+
+def test_sampling_leaves_torchs_generator_as_it_was() -> None:
+    runner = make_runner()
+    before = torch.get_rng_state()
+    runner.sample()
+    assert torch.equal(before, torch.get_rng_state())

@@ -1,0 +1,129 @@
+"""The policy: one step equals the learner's filter, deterministic, forgets where an episode begins."""
+
+import numpy as np
+import pytest
+import torch
+
+from dreamer_exp.algorithms.dreamerv3.acting.policy import FastPolicy
+from dreamer_exp.algorithms.dreamerv3.acting.step import act, filter_step
+from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
+from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
+from dreamer_exp.config.sizes import SIZES
+
+SIZE, ROWS = 7, 3
+BOX, DISCRETE = ActionKind(2, discrete=False), ActionKind(4, discrete=True)
+STEPS = np.random.default_rng(0).normal(size=(5, ROWS, SIZE)).astype(np.float32)
+
+
+def make_agent(kind: ActionKind) -> Agent:
+    """An agent whose actor has opinions (a fresh one's output is nearly zero)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        agent = Agent(SIZES["1M"], SIZE, kind)
+        torch.nn.init.normal_(agent.actor[-1].weight)
+    return agent
+
+
+BOX_AGENT, DISCRETE_AGENT = make_agent(BOX), make_agent(DISCRETE)
+
+
+def actions(seed: int, agent: Agent = BOX_AGENT, explore: bool = True) -> np.ndarray:
+    policy = FastPolicy(agent, ROWS, seed, explore)
+    return np.stack([policy.act(step) for step in STEPS])
+
+
+def test_a_single_step_equals_the_learners_filter() -> None:
+    rssm, generator = BOX_AGENT.rssm, torch.Generator().manual_seed(1)
+    deter = torch.rand(ROWS, BOX_AGENT.size.deter, generator=generator) * 2 - 1
+    before = State(deter, filter_step(BOX_AGENT, rssm.initial(ROWS), torch.zeros(ROWS, 2), *numbers(2))[0].stoch)
+    observation, noise = numbers(3)
+    previous = 3 * torch.randn(ROWS, 2, generator=generator)
+    tokens = BOX_AGENT.encoder(observation)
+    first = torch.tensor([1.0, 0.0, 0.0])
+    theirs, _ = rssm.observe(tokens[:, None], previous[:, None], first[:, None], before, noise[:, None])
+    _, ours = act(BOX_AGENT, before, previous, observation, first, noise, None)
+    assert torch.allclose(theirs.deter[:, 0], ours.deter, atol=1e-5)
+    assert torch.allclose(theirs.stoch[:, 0], ours.stoch, atol=1e-5)
+
+
+def numbers(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """An observation and noise."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(ROWS, SIZE, generator=generator), torch.rand(ROWS, 32, generator=generator)
+
+
+@pytest.mark.parametrize("explore", [True, False])
+def test_box_actions_have_one_row_an_environment_and_lie_in_the_bounds(explore: bool) -> None:
+    found = actions(seed=1, explore=explore)
+    assert found.shape == (5, ROWS, 2)
+    assert 0.1 < np.abs(found).max() <= 1.0
+
+
+@pytest.mark.parametrize("explore", [True, False])
+def test_discrete_actions_are_whole_numbers_below_n(explore: bool) -> None:
+    found = actions(seed=1, agent=DISCRETE_AGENT, explore=explore)
+    assert found.shape == (5, ROWS)
+    assert found.dtype.kind == "i"
+    assert set(found.flat) <= set(range(4))
+
+
+def test_exploration_spreads_around_the_mode() -> None:
+    policy = FastPolicy(DISCRETE_AGENT, 200, seed=1, explore=True)
+    explored = policy.act(np.repeat(STEPS[0][:1], 200, 0))
+    assert len(set(explored.tolist())) > 1
+
+
+@pytest.mark.parametrize("explore", [True, False])
+def test_the_same_seed_gives_the_same_actions(explore: bool) -> None:
+    assert np.array_equal(actions(1, explore=explore), actions(1, explore=explore))
+
+
+def test_another_seed_gives_other_actions() -> None:
+    assert not np.array_equal(actions(1), actions(2))
+
+
+def test_acting_leaves_torchs_generator_as_it_was() -> None:
+    before = torch.get_rng_state()
+    actions(seed=1)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_policy_remembers() -> None:
+    policy = FastPolicy(BOX_AGENT, ROWS, seed=1)
+    policy.act(STEPS[0])
+    before = policy.deter
+    policy.act(STEPS[0])
+    assert not np.array_equal(before, policy.deter)
+
+
+def test_is_first_forgets_in_its_row_alone() -> None:
+    began, lived = FastPolicy(BOX_AGENT, ROWS, seed=1), FastPolicy(BOX_AGENT, ROWS, seed=1)
+    began.act(STEPS[1])
+    lived.act(STEPS[0])
+    lived._generator.set_state(torch.Generator().manual_seed(1).get_state())
+    lived.act(STEPS[1], np.array([True, False, False]))
+    assert np.allclose(began.deter[0], lived.deter[0], atol=1e-3)
+    assert not np.allclose(began.deter[1], lived.deter[1], atol=1e-3)
+
+
+def test_it_tells_the_action_and_the_latents_of_its_step() -> None:
+    policy = FastPolicy(DISCRETE_AGENT, ROWS, seed=1, explore=True)
+    taken = policy.act(STEPS[0])
+    size = DISCRETE_AGENT.size
+    assert np.array_equal(policy.action, np.eye(4, dtype=np.float32)[taken])
+    assert (policy.deter.shape, policy.deter.dtype) == ((ROWS, size.deter), np.float16)
+    assert (policy.stoch.shape, policy.stoch.dtype) == ((ROWS, size.stoch), np.uint8)
+    assert policy.stoch.max() < size.classes
+
+
+def test_the_classes_are_the_one_hot_state() -> None:
+    policy = FastPolicy(BOX_AGENT, ROWS, seed=1)
+    policy.act(STEPS[0])
+    one_hot = policy._state.stoch.unflatten(-1, (BOX_AGENT.size.stoch, -1)).numpy()
+    assert np.array_equal(np.eye(BOX_AGENT.size.classes, dtype=np.float32)[policy.stoch], one_hot)
+
+
+def test_what_the_environment_got_is_what_is_told() -> None:
+    policy = FastPolicy(BOX_AGENT, ROWS, seed=1, explore=True)
+    assert np.array_equal(policy.act(STEPS[0]), policy.action)

@@ -1,0 +1,44 @@
+"""The decoder's and the continue head's losses and gradients equal torch's."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.regression import continue_loss, squared_error
+from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
+from tests.algorithms.dreamerv3.backends.fused.close import close
+
+
+@pytest.mark.parametrize(("rows", "width"), [(5, 7), (40, 24), (3, 1500)])
+def test_squared_error_is_summed_over_a_row_and_its_gradient_of_the_mean(rows: int, width: int) -> None:
+    torch.manual_seed(1)
+    raw, target = torch.randn(2, rows, width + 3).to(DEVICE)[..., 1 : width + 1]
+    bias = torch.randn(width).to(DEVICE)
+    wide = torch.zeros(rows, width + 5, device=DEVICE)
+    found = squared_error(raw, bias, target, wide[:, :width])
+    exact = raw.double().requires_grad_()
+    wanted = (exact + bias - target).square().sum(-1)
+    close(found, wanted)
+    close(wide[:, :width], torch.autograd.grad(wanted.mean(), exact)[0])
+    assert not wide[:, width:].any()
+
+
+def test_the_continue_loss_and_its_gradient() -> None:
+    torch.manual_seed(1)
+    rows = 150
+    raw, bias = 5.0 * torch.randn(rows, 4).to(DEVICE)[:, 2:3], torch.full((1,), 0.3, device=DEVICE)
+    target = 0.997 * (torch.rand(rows) < 0.8).float().to(DEVICE)
+    d_raw = torch.full((rows, 1), torch.nan, device=DEVICE)
+    found = continue_loss(raw, bias, target, d_raw)
+    exact = raw.double().requires_grad_()
+    wanted = functional.binary_cross_entropy_with_logits((exact + bias)[:, 0], target.double(), reduction="none")
+    close(found, wanted)
+    close(d_raw, torch.autograd.grad(wanted.mean(), exact)[0])
+
+
+@pytest.mark.filterwarnings("ignore:overflow")  # the interpreter's, inside a sigmoid
+@pytest.mark.parametrize("logit", [-200.0, 200.0])
+def test_the_continue_loss_of_extreme_logits_stays_finite(logit: float) -> None:
+    raw, bias = torch.full((1, 1), logit, device=DEVICE), torch.zeros(1, device=DEVICE)
+    found = continue_loss(raw, bias, torch.full((1,), 0.5, device=DEVICE), torch.empty_like(raw))
+    assert found.item() == pytest.approx(100.0)

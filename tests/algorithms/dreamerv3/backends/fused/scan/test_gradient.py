@@ -1,0 +1,68 @@
+"""The filter's way back, stage by stage, against autograd through Rssm.observe."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
+from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.gradient import FilterGradient
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import Filter
+from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
+from dreamer_exp.config.sizes import NetworkSize
+from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
+from tests.algorithms.dreamerv3.backends.fused.scan.test_posterior_scan import SIZES, A, B, O, T
+
+BY_AUTOGRAD = ("prior_net", "from_action")  # of the RSSM's parts, those that the filter doesn't teach
+
+
+def gradients(size: NetworkSize) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """By parameter, and of "tokens" and "actions": as the scan has them, and as autograd."""
+    torch.manual_seed(0)
+    rssm = Agent(size, O, ActionKind(A, discrete=False)).to(DEVICE).rssm
+    for parameter in rssm.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    tokens = torch.randn(B, T, size.units, device=DEVICE, requires_grad=True)
+    actions = 2 * torch.randn(B, T, A, device=DEVICE)
+    is_first = (torch.rand(B, T, device=DEVICE) < 0.3).float()
+    stoch = torch.nn.functional.one_hot(torch.randint(size.classes, (B, size.stoch)), size.classes).flatten(1)
+    carry = State(torch.randn(B, size.deter, device=DEVICE).tanh(), stoch.float().to(DEVICE))
+    uniform = torch.rand(B, T, size.stoch, device=DEVICE)
+    keep = (1.0 - is_first).t().contiguous()
+    to_feature = torch.randn(T, B, size.feature, device=DEVICE)
+    to_probabilities = torch.randn(T, B, size.latent, device=DEVICE)
+
+    states, probabilities = rssm.observe(tokens, actions, is_first, carry, uniform)
+    total = (states.feature.transpose(0, 1) * to_feature).sum()
+    total = total + (probabilities.flatten(-2).transpose(0, 1) * to_probabilities).sum()
+    parts = {name: parameter for name, parameter in rssm.named_parameters() if not name.startswith(BY_AUTOGRAD)}
+    found = torch.autograd.grad(total, [*parts.values(), tokens])
+    expected = dict(zip([*parts, "tokens"], [gradient.clone() for gradient in found], strict=True))
+
+    with torch.no_grad():
+        units = rssm._action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
+        flat = Flat(list(rssm.parameters()), torch.float32)
+        forward = Filter(rssm, flat.leaf, Precision.of("float32"), B, T, programs=2, persistent=False)
+        by_step = tokens.detach().transpose(0, 1).flatten(0, 1)
+        forward.begin(carry, keep)
+        forward.read(by_step, units)
+        forward.run(uniform.transpose(0, 1).contiguous())
+        backward = FilterGradient(forward)
+        backward.know(by_step, units)
+        backward.run(to_feature, to_probabilities)
+        backward.learn_units()
+        backward.learn_core()
+        d_tokens = backward.learn_posterior()
+    mine = {name: flat.leaf(parameter).grad for name, parameter in parts.items()}
+    return mine | {"tokens": d_tokens.unflatten(0, (T, B)).transpose(0, 1)}, expected
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_the_gradient_of_every_parameter_and_of_the_tokens_is_autograds(size: NetworkSize) -> None:
+    found, expected = gradients(size)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        error = (found[name] - gradient).norm() / gradient.norm()
+        assert error < 2e-6, name

@@ -1,0 +1,108 @@
+"""A whole update's losses and gradients against the eager rung's autograd in float64, same weights and noise."""
+
+from copy import deepcopy
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
+from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.backends.fused.gradients import Gradients, stored
+from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
+from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
+from dreamer_exp.config.sizes import NetworkSize
+from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
+
+B, T, O, H = 16, 3, 7, 2  # noqa: E741  # the glossary's letters
+N = B * T
+SHALLOW = NetworkSize(
+    deter=64, hidden=32, classes=8, units=32, stoch=8, blocks=2,
+    encoder_layers=1, decoder_layers=1, prior_layers=1, actor_layers=1, critic_layers=1,
+)  # fmt: skip
+DEEP = replace(SHALLOW, encoder_layers=2, decoder_layers=2, prior_layers=2, actor_layers=2, critic_layers=3)
+BOX, DISCRETE = ActionKind(2, discrete=False), ActionKind(3, discrete=True)
+CASES = {"box": (SHALLOW, BOX), "discrete": (SHALLOW, DISCRETE), "deep": (DEEP, BOX)}
+
+
+def made(size: NetworkSize, kind: ActionKind) -> tuple[Agent, Batch, Noise]:
+    torch.manual_seed(0)
+    agent = Agent(size, O, kind)
+    for parameter in agent.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    for head in (agent.reward, agent.critic, agent.slow_critic):
+        # believe in moderate values, as trained heads do: a mean of bins up to e^20 loses its digits where it cancels
+        bias = next(bias for bias in head.parameters() if bias.shape == agent.bins.shape)
+        bias.data -= torch.linspace(-20.0, 20.0, len(bias)).abs()
+
+    def sometimes(chance: float) -> Tensor:
+        return (torch.rand(B, T) < chance).float().to(DEVICE)
+
+    latent = torch.nn.functional.one_hot(torch.randint(size.classes, (B, size.stoch)), size.classes).flatten(1)
+    actions = torch.nn.functional.one_hot(torch.randint(kind.size, (B, T)), kind.size).float()
+    batch = Batch(
+        observation=(3 * torch.randn(B, T, O)).to(DEVICE),
+        action=(actions if kind.discrete else 2 * torch.randn(B, T, kind.size)).to(DEVICE),
+        previous_action=actions[:, 0].to(DEVICE),
+        reward=torch.randn(B, T).to(DEVICE),
+        is_first=sometimes(0.2),
+        is_last=sometimes(0.2),
+        is_terminal=sometimes(0.1),
+        carry=State(torch.randn(B, size.deter).tanh().to(DEVICE), latent.float().to(DEVICE)),
+    )
+    noise = Noise(torch.rand(B, T, size.stoch), torch.rand(H, N, size.stoch), torch.rand(H + 1, N, kind.noise))
+    return agent.to(DEVICE), batch, Noise(noise.posterior.to(DEVICE), noise.prior.to(DEVICE), noise.action.to(DEVICE))
+
+
+def time_major(noise: Noise) -> Noise:
+    """The eager rung's noise, whose rows are b * T + t, for rows t * B + b."""
+
+    def turned(x: Tensor) -> Tensor:
+        return x.unflatten(1, (B, T)).transpose(1, 2).flatten(1, 2).contiguous()
+
+    return Noise(
+        noise.posterior.transpose(0, 1).contiguous(), turned(noise.prior), turned(noise.action)[:H].contiguous()
+    )
+
+
+def double(held: Any) -> Any:
+    """The same in float64."""
+    if isinstance(held, Tensor):
+        return held.double()
+    parts = [getattr(held, field.name) for field in fields(held)] if is_dataclass(held) else held
+    return type(held)(*map(double, parts))
+
+
+def seen(dtype: torch.dtype) -> ReturnRange:
+    return ReturnRange(torch.tensor(-1.0, dtype=dtype, device=DEVICE), torch.tensor(2.0, dtype=dtype, device=DEVICE))
+
+
+@pytest.mark.parametrize(("size", "kind"), CASES.values(), ids=CASES)
+def test_figures_states_and_gradients_are_those_of_the_eager_rung(size: NetworkSize, kind: ActionKind) -> None:
+    agent, batch, noise = made(size, kind)
+    config, exact = LossConfig(horizon_H=H), deepcopy(agent).double()
+    total, figures, states = total_loss(exact, double(batch), double(noise), seen(torch.float64), config)
+    total.backward()
+
+    with torch.no_grad():
+        flat = stored(agent, Precision.of("float32"))
+        flat.gradients.fill_(float("nan"))  # every one has to be written
+        compute = Gradients(agent, flat, seen(torch.float32), config, Precision.of("float32"), (B, T), persistent=False)
+        found, new = compute(batch, time_major(noise))
+
+    torch.testing.assert_close(new.deter, states.deter.float(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(new.stoch, states.stoch.float())
+    assert found.pop("total").item() == pytest.approx(total.item(), rel=5e-6)
+    assert found.keys() == figures.keys()
+    for name, figure in figures.items():
+        assert found[name].item() == pytest.approx(figure.item(), rel=5e-6, abs=1e-6), name
+    exact_of = dict(exact.named_parameters())
+    for name, parameter in agent.named_parameters():
+        if parameter.requires_grad:
+            gradient = exact_of[name].grad
+            assert gradient is not None
+            error = (flat.leaf(parameter).grad - gradient).norm() / gradient.norm().clamp(min=1e-6)
+            assert error < 1e-5, name  # float32 autograd's own is up to 4e-6

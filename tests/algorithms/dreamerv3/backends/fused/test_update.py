@@ -1,0 +1,275 @@
+"""Whole updates on the fused rung: ten of them against the eager rung's with the same noise, and their bookkeeping."""
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
+from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import GraphedUpdate
+from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import Filter
+from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
+from dreamer_exp.algorithms.dreamerv3.learner import PARTS
+from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange
+from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
+from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
+from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
+from tests.algorithms.dreamerv3.backends.fused.test_gradients import (
+    BOX,
+    CASES,
+    DISCRETE,
+    SHALLOW,
+    B,
+    H,
+    T,
+    made,
+    time_major,
+)
+
+UPDATES = 10
+CASES_HERE = CASES if torch.cuda.is_available() else {"box": CASES["box"]}  # an update takes 7 s in the interpreter
+EXACT = Precision.of("float32")
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+
+class Fed(FusedUpdate):
+    """With the noise that the eager rung would draw."""
+
+    def draw(self) -> Noise:
+        return time_major(self.update.draw(*self.shape))
+
+
+def make_update(agent: Agent, *, bfloat16: bool = False) -> Update:
+    groups = [
+        {"name": part, "params": [parameter for name in names for parameter in getattr(agent, name).parameters()]}
+        for part, names in PARTS.items()
+    ]
+    return Update(
+        agent=agent,
+        optimizer=LaProp(groups, lr=1e-4, warmup=5),
+        returns=ReturnRange(torch.zeros((), device=DEVICE), torch.zeros((), device=DEVICE)),
+        config=LossConfig(horizon_H=H),
+        generator=torch.Generator(DEVICE).manual_seed(3),
+        bfloat16=bfloat16,
+    )
+
+
+def fresh(kind: ActionKind = BOX) -> tuple[FusedUpdate, Batch]:
+    agent, batch, _ = made(SHALLOW, kind)
+    return FusedUpdate(make_update(agent), EXACT, (B, T), persistent=False), batch
+
+
+@torch.no_grad()
+def apart(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm().clamp(min=1e-6))
+
+
+def direction(gradient: Tensor) -> Tensor:
+    """Of a gradient, which the eager rung's step leaves clipped."""
+    return gradient / gradient.norm().clamp(min=1e-12)
+
+
+@pytest.fixture(scope="module", params=CASES_HERE.values(), ids=CASES_HERE)
+def both(request: pytest.FixtureRequest) -> tuple[FusedUpdate, Update, list[dict[str, tuple[float, float]]]]:
+    """Ten updates on each rung: both, and each update's figures, fused and eager."""
+    agent, batch, _ = made(*request.param)
+    eager = make_update(deepcopy(agent))
+    fused = Fed(make_update(agent), EXACT, (B, T), persistent=False)
+    figures = []
+    for _ in range(UPDATES):
+        (found, states), (wanted, expected) = fused(batch), eager(batch)
+        assert torch.equal(states.stoch, expected.stoch)
+        figures.append({name: (found[name].item(), figure.item()) for name, figure in wanted.items()})
+    return fused, eager, figures
+
+
+Both = tuple[FusedUpdate, Update, list[dict[str, tuple[float, float]]]]
+
+
+def named(both: Both) -> Iterator[tuple[str, torch.nn.Parameter, torch.nn.Parameter]]:
+    """Parameters of the same name, fused and eager."""
+    fused, eager, _ = both
+    of_eager = dict(eager.agent.named_parameters())
+    return ((name, parameter, of_eager[name]) for name, parameter in fused.update.agent.named_parameters())
+
+
+def test_ten_updates_have_the_figures_of_the_eager_rung(both: Both) -> None:
+    for figures in both[2]:
+        for name, (found, wanted) in figures.items():
+            assert found == pytest.approx(wanted, rel=1e-5, abs=1e-6), name
+
+
+def test_after_ten_updates_the_gradients_are_those_of_the_eager_rung(both: Both) -> None:
+    for name, parameter, other in named(both):
+        if other.grad is not None:
+            found = direction(both[0].flat.leaf(parameter).grad)
+            assert apart(found, direction(other.grad)) < 1e-5, name
+
+
+def test_after_ten_updates_the_parameters_are_those_of_the_eager_rung(both: Both) -> None:
+    for name, parameter, other in named(both):
+        assert apart(parameter, other) < 1e-6, name
+
+
+def test_the_optimisers_state_is_that_of_the_eager_rung(both: Both) -> None:
+    fused, eager, _ = both
+    for _, parameter, other in named(both):
+        if other.requires_grad:
+            found, wanted = fused.update.optimizer.state[parameter], eager.optimizer.state[other]
+            assert found["step"].item() == wanted["step"].item() == UPDATES
+            assert apart(found["momentum"], wanted["momentum"]) < 1e-3
+
+
+def test_an_update_can_be_repeated_bit_for_bit() -> None:
+    def once() -> tuple[Tensor, Tensor]:
+        update, batch = fresh(DISCRETE)
+        return torch.stack(list(update(batch)[0].values())), update.flat.values
+
+    for first, again in zip(once(), once(), strict=True):
+        assert torch.equal(first, again)
+
+
+def test_noise_has_the_shapes_that_time_comes_first_in() -> None:
+    update, _ = fresh(DISCRETE)
+    noise, stoch = update.draw(), SHALLOW.stoch
+    assert noise.posterior.shape == (T, B, stoch)
+    assert noise.prior.shape == (H, T * B, stoch)
+    assert noise.action.shape == (H, T * B, 1)
+    assert not torch.equal(noise.prior, update.draw().prior)
+
+
+def test_a_rehearsal_changes_nothing() -> None:
+    (rehearsed, batch), (plain, _) = fresh(), fresh()
+    rehearsed.rehearse()
+    found, wanted = rehearsed(batch)[0], plain(batch)[0]
+    assert {name: figure.item() for name, figure in found.items()} == {n: f.item() for n, f in wanted.items()}
+    assert torch.equal(rehearsed.flat.values, plain.flat.values)
+
+
+def test_a_rehearsal_that_fails_changes_nothing_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    update, _ = fresh()
+    noise, low = update.generator.get_state(), update.update.returns.low
+
+    def fail(batch: Batch, noise: Noise) -> None:
+        low.fill_(7.0)
+        raise RuntimeError
+
+    monkeypatch.setattr(update.gradients, "compile", fail)
+    with pytest.raises(RuntimeError):
+        update.rehearse()
+    assert torch.equal(update.generator.get_state(), noise)
+    assert low.item() == 0.0
+
+
+def test_what_a_part_fails_with_is_what_the_rehearsal_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    update, _ = fresh()
+    problem = RuntimeError("too many blocks")
+
+    def fail(noise: Tensor) -> None:
+        raise problem
+
+    monkeypatch.setattr(update.gradients.filter, "run", fail)
+    with pytest.raises(RuntimeError) as raised:
+        update.rehearse()
+    assert raised.value is problem
+
+
+def test_a_rehearsal_that_failed_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    update, _ = fresh()
+    held = weakref.ref(update.flat)
+    monkeypatch.setattr(Filter, "run", refuse)
+    gc.disable()
+    try:
+        with pytest.raises(MemoryError):
+            update.rehearse()
+        del update
+        assert held() is None
+    finally:
+        gc.enable()
+
+
+def refuse(scan: Filter, noise: Tensor) -> None:
+    raise MemoryError
+
+
+REHEARSE = """
+from triton import knobs
+compiled = []
+knobs.compilation.listener = lambda *, src, cache_hit, **_: None if cache_hit else compiled.append(src.name)
+from tests.algorithms.dreamerv3.backends.fused import test_update
+agent, _, _ = test_update.made(test_update.SHALLOW, test_update.BOX)
+shape = test_update.B, test_update.T
+test_update.FusedUpdate(test_update.make_update(agent), test_update.EXACT, shape, persistent=True).rehearse()
+print(len(compiled), *sorted(compiled))
+"""
+
+
+@on_gpu
+def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
+    with_cache = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", REHEARSE]
+    ended = [subprocess.run(command, env=with_cache, check=True, capture_output=True, text=True) for _ in range(3)]
+    first, *others = (end.stdout.split() for end in ended)
+    assert int(first[0]) > 20
+    assert others == [["0"], ["0"]]
+
+
+def test_a_checkpoint_goes_on_as_if_it_had_never_been_one() -> None:
+    first, batch = fresh()
+    first(batch)
+    held = first.update
+    agent = Agent(SHALLOW, batch.observation.shape[-1], BOX).to(DEVICE)
+    other = make_update(agent)
+    agent.load_state_dict(held.agent.state_dict())
+    other.optimizer.load_state_dict(deepcopy(held.optimizer.state_dict()))
+    other.returns.low.copy_(held.returns.low)
+    other.returns.high.copy_(held.returns.high)
+    other.generator.set_state(held.generator.get_state())
+    second = FusedUpdate(other, EXACT, (B, T), persistent=False)
+    first(batch)
+    second(batch)
+    assert torch.equal(first.flat.values, second.flat.values)
+
+
+@on_gpu  # the interpreter multiplies bfloat16 operands as if they were integers
+@pytest.mark.parametrize("kind", [BOX, DISCRETE], ids=["box", "discrete"])
+def test_bfloat16_errs_as_autocast_does(kind: ActionKind) -> None:
+    agent, batch, _ = made(SHALLOW, kind)
+    exact, cast = make_update(deepcopy(agent)), make_update(deepcopy(agent), bfloat16=True)
+    fused = Fed(make_update(agent), Precision.of("bfloat16"), (B, T), persistent=False)
+    wanted, of_cast, found = (update(batch)[0] for update in (exact, cast, fused))
+    for name in ("decoder", "reward", "continue", "dynamics", "critic", "replay_critic", "total"):
+        error, of_autocast = abs(found[name] - wanted[name]), abs(of_cast[name] - wanted[name])
+        assert error < max(2.0 * of_autocast, 0.01 * abs(wanted[name])), name
+
+
+@on_gpu
+@pytest.mark.parametrize("programs", [1, 32])
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_a_graph_of_persistent_kernels_equals_launches_stage_by_stage(precision: str, programs: int) -> None:
+    agent, batch, _ = made(SHALLOW, BOX)
+    staged = FusedUpdate(make_update(deepcopy(agent)), Precision.of(precision), (B, T), persistent=False)
+    whole = FusedUpdate(make_update(agent), Precision.of(precision), (B, T), programs, persistent=True)
+    graph = GraphedUpdate(whole)
+    for _ in range(UPDATES):
+        (found, _), (wanted, _) = graph(batch), staged(batch)
+        assert torch.equal(torch.stack(list(found.values())), torch.stack(list(wanted.values())))
+    assert torch.equal(whole.flat.values, staged.flat.values)
+
+
+@on_gpu
+def test_a_scan_whose_programs_are_not_resident_at_once_is_refused_and_does_not_hang() -> None:
+    agent, _, _ = made(SHALLOW, BOX)
+    update = FusedUpdate(make_update(agent), EXACT, (B, T), programs=100_000, persistent=True)
+    with pytest.raises(RuntimeError, match="cooperative"):
+        update.rehearse()

@@ -1,0 +1,72 @@
+"""One update as a whole, on the CPU: what it leaves behind, and what a broken one leaves alone."""
+
+import gc
+
+import pytest
+import torch
+
+from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
+from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
+from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
+from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
+from dreamer_exp.config.sizes import SIZES
+
+B, T, O, H = 4, 8, 6, 3  # noqa: E741  # the glossary's letters
+KINDS = {"box": ActionKind(2, discrete=False), "discrete": ActionKind(3, discrete=True)}
+
+
+def make_update(kind: ActionKind = KINDS["box"]) -> Update:
+    torch.manual_seed(0)
+    agent = Agent(SIZES["nano"], O, kind, symlog_obs=False)
+    groups = [{"params": [parameter for parameter in agent.parameters() if parameter.requires_grad], "name": "all"}]
+    generator = torch.Generator().manual_seed(1)
+    return Update(agent, LaProp(groups, warmup=0), ReturnRange(), LossConfig(horizon_H=H), generator)
+
+
+def batch(update: Update) -> Batch:
+    generator, actions = torch.Generator().manual_seed(2), update.agent.action.size
+    ends = torch.zeros(B, T)
+    return Batch(
+        observation=torch.rand(B, T, O, generator=generator),
+        action=torch.rand(B, T, actions, generator=generator),
+        previous_action=torch.rand(B, actions, generator=generator),
+        reward=torch.rand(B, T, generator=generator),
+        is_first=ends,
+        is_last=ends,
+        is_terminal=ends,
+        carry=update.agent.rssm.initial(B),
+    )
+
+
+def tensors_alive() -> int:
+    gc.collect()
+    return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_an_update_leaves_no_tensor_behind(kind: ActionKind) -> None:
+    """A graph that holds itself through torch's C++ is never collected."""
+    update = make_update(kind)
+    given = batch(update)
+    update(given)  # makes the optimiser's state
+    before = tensors_alive()
+    for _ in range(3):
+        update(given)
+    assert tensors_alive() == before
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_an_update_that_is_not_finite_leaves_weights_and_optimiser_as_they_are(value: float) -> None:
+    """1e30 is finite, and its square in the decoder's loss isn't."""
+    update = make_update()
+    given = batch(update)
+    update(given)
+    weights = [parameter.clone() for parameter in update.agent.parameters()]
+    state = [tensor.clone() for held in update.optimizer.state.values() for tensor in held.values()]
+    given.observation[1, 2, 3] = value
+    figures, _ = update(given)
+    assert not all(figure.isfinite() for figure in figures.values())
+    assert all(torch.equal(now, then) for now, then in zip(update.agent.parameters(), weights, strict=True))
+    held_now = [tensor for held in update.optimizer.state.values() for tensor in held.values()]
+    assert all(torch.equal(now, then) for now, then in zip(held_now, state, strict=True))

@@ -1,0 +1,94 @@
+"""What the fused kernels take, value by value."""
+
+import pytest
+
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import foreseen, why_not_fused
+from dreamer_exp.config.experiment import Algo
+from tests.config.composing import loaded
+from tests.experiments import machine
+
+
+def algo(*words: str) -> Algo:
+    return loaded(*words, on=machine(cpus=64, gpus=1)).algo
+
+
+@pytest.mark.parametrize("size", ["nano", "XS", "1M", "12M", "25M"])
+@pytest.mark.parametrize("batch", [16, 32, 48, 64])
+def test_small_sizes_fit_at_every_batch_in_tiles(size: str, batch: int) -> None:
+    assert why_not_fused(algo(f"algo.model_size={size}", f"algo.batch_size_B={batch}")) == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("algo.batch_length_T=2", "algo.horizon_H=1"), ("algo.batch_length_T=129", "algo.horizon_H=333")]
+)
+def test_any_length_and_horizon_fit(words: tuple[str, ...]) -> None:
+    assert why_not_fused(algo(*words)) == ""
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_the_precisions_of_tensor_cores_fit(precision: str) -> None:
+    assert why_not_fused(algo(f"algo.precision={precision}")) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("algo.precision=float32",), "algo.precision=float32, where fused takes tf32 or bfloat16"),
+        (("algo.batch_size_B=8",), "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"),
+        (("algo.batch_size_B=80",), "algo.batch_size_B=80, where fused takes a multiple of 16 up to 64"),
+        (("algo.model_size=50M",), "algo.network.deter=4096, where fused takes up to 3072"),
+        (
+            ("algo.network.deter=320",),
+            "algo.network.deter / algo.network.blocks = 320 / 8 = 40, where fused takes a multiple of 16 up to 384",
+        ),
+        (
+            ("algo.network.deter=1024", "algo.network.blocks=2"),
+            "algo.network.deter / algo.network.blocks = 1024 / 2 = 512, where fused takes a multiple of 16 up to 384",
+        ),
+        (("algo.network.hidden=48",), "algo.network.hidden=48, where fused takes a multiple of 32 up to 512"),
+        (("algo.network.hidden=544",), "algo.network.hidden=544, where fused takes a multiple of 32 up to 512"),
+        (("algo.network.units=48",), "algo.network.units=48, where fused takes a multiple of 32 up to 512"),
+        (("algo.network.classes=33",), "algo.network.classes=33, where fused takes up to 32"),
+        (("algo.network.stoch=65", "algo.network.classes=16"), "algo.network.stoch=65, where fused takes up to 64"),
+        (
+            ("algo.batch_length_T=256", "algo.horizon_H=333", "algo.batch_size_B=64"),
+            "algo.batch_size_B=64 x (algo.batch_length_T=256 + 1) x (algo.horizon_H=333 + 1) = 5493632, "
+            "where fused takes up to 2796202",
+        ),
+        (
+            ("algo.model_size=25M", "algo.batch_length_T=3641", "algo.horizon_H=1", "algo.batch_size_B=64"),
+            "algo.batch_size_B=64 x (algo.batch_length_T=3641 + 1) = 233088, where fused takes up to 233016",
+        ),
+        (
+            ("algo.network.stoch=3", "algo.network.classes=8"),
+            "algo.network.stoch=3 x algo.network.classes=8, where fused takes a product that is a multiple of 16",
+        ),
+        (("algo.network.posterior_layers=2",), "algo.network.posterior_layers=2, where fused takes 1"),
+        (("algo.train_actor=false",), "algo.train_actor=False, where fused takes True"),
+        (("algo.learner=rllib",), "algo.learner=rllib computes its updates otherwise"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_what_does(words: tuple[str, ...], why: str) -> None:
+    assert why_not_fused(algo(*words)) == why
+
+
+def test_classes_need_be_no_power_of_two() -> None:
+    assert why_not_fused(algo("algo.network.classes=24")) == ""
+
+
+B_8 = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
+
+
+@pytest.mark.parametrize(
+    ("words", "rung"),
+    [
+        ((), ("fused", "")),
+        (("algo.batch_size_B=8",), ("graph", B_8)),
+        (("algo.kernels=fused", "algo.batch_size_B=8"), ("graph", B_8)),
+        (("algo.kernels=graph", "algo.batch_size_B=8"), ("graph", "")),
+        (("algo.kernels=eager", "algo.batch_size_B=8"), ("eager", "")),
+    ],
+    ids=["fits", "auto", "asked for", "graph was chosen", "eager was chosen"],
+)
+def test_the_rung_and_the_reason_are_foreseen(words: tuple[str, ...], rung: tuple[str, str]) -> None:
+    assert foreseen(algo(*words)) == rung

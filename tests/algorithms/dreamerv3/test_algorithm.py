@@ -1,0 +1,200 @@
+"""The fast learner as an RLlib algorithm: replay, seeds, figures, checkpoints, runners near and far.
+
+What its loop does as RLlib's learner does is tested in tests/dreamer/test_algorithm.py.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+
+from dreamer_exp.algorithms.dreamerv3.acting.env_runner import FastEnvRunner
+from dreamer_exp.algorithms.dreamerv3.algorithm import FastDreamerV3
+from dreamer_exp.algorithms.dreamerv3.learner import FastLearner
+from dreamer_exp.algorithms.rllib.build import build_algorithm
+from dreamer_exp.rundir.metric_names import LEARNER_METRICS
+from tests.experiments import nano
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+REMOTE = ("hardware.num_cpus=2", "hardware.num_learners=1")
+TWO_RUNNERS = ("hardware.num_cpus=2", "hardware.num_env_runners=2", "hardware.num_envs_per_env_runner=2")
+
+
+@pytest.fixture
+def learner() -> str:
+    return "fast"
+
+
+def build(*overrides: str) -> FastDreamerV3:
+    algorithm = build_algorithm(nano("algo.learner=fast", *overrides))
+    assert isinstance(algorithm, FastDreamerV3)
+    return algorithm
+
+
+def fast_learner(algorithm: FastDreamerV3) -> FastLearner:
+    found = algorithm.learner_group._learner
+    assert isinstance(found, FastLearner)
+    return found
+
+
+def weights(algorithm: FastDreamerV3) -> dict[str, np.ndarray]:
+    """All of the learner's parameters, wherever it is."""
+    state = algorithm.learner_group.get_state(components=[f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"])
+    return {k: np.array(v) for k, v in state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID].items()}
+
+
+def equal(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> bool:
+    assert left.keys() == right.keys()
+    return all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def after(iterations: int, *overrides: str) -> dict[str, np.ndarray]:
+    algorithm = build(*overrides)
+    for _ in range(iterations):
+        algorithm.train()
+    found = weights(algorithm)
+    algorithm.stop()
+    return found
+
+
+def test_the_replay_holds_an_entry_an_observation(trained: FastDreamerV3) -> None:
+    assert trained.replay_steps == 96 + 4  # an episode of 20 steps has 21 observations
+
+
+def test_a_timeout_is_the_last_step_and_no_terminal_one(trained: FastDreamerV3) -> None:
+    flags = fast_learner(trained).replay._rings["flags"][: trained.replay_steps].sum(0)
+    first, last, terminal = flags.tolist()
+    assert (first, last, terminal) == (5, 4, 0)
+
+
+def test_every_figure_of_the_learner_has_a_name_in_the_row(trained: FastDreamerV3) -> None:
+    figures = trained.train()["learners"][DEFAULT_MODULE_ID]
+    named = {fast for fast, _ in LEARNER_METRICS.values() if fast}
+    assert named == set(figures)
+    assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_the_figures_of_an_iteration_are_means_over_its_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.BETWEEN_STOPS_S", 0.0)  # a call an update
+    algorithm = build("algo.training_ratio=16")
+    losses, learn = [], FastLearner.learn
+
+    def recorded(self: FastLearner, updates: int) -> tuple[dict[str, float], float]:
+        means, seconds = learn(self, updates)
+        losses.append(means["total"])
+        return means, seconds
+
+    monkeypatch.setattr(FastLearner, "learn", recorded)
+    result = algorithm.train()
+    assert len(losses) == 8
+    assert result["learners"][DEFAULT_MODULE_ID]["total"] == pytest.approx(np.mean(losses), rel=1e-5)
+    algorithm.stop()
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    assert equal(after(3), after(3))
+
+
+def test_another_seed_gives_other_weights() -> None:
+    assert not equal(after(1), after(1, "run.seed=9"))
+
+
+def test_how_many_updates_a_call_makes_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_one_call = after(2, "algo.training_ratio=32")
+    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.BETWEEN_STOPS_S", 0.0)
+    assert equal(in_one_call, after(2, "algo.training_ratio=32"))
+
+
+def test_two_runs_with_two_env_runners_are_equal() -> None:
+    assert equal(after(2, *TWO_RUNNERS), after(2, *TWO_RUNNERS))
+
+
+def test_overlapped_runs_repeat_themselves() -> None:
+    overlapped = (*TWO_RUNNERS, "hardware.overlap_sampling=always")
+    assert equal(after(3, *overlapped), after(3, *overlapped))
+
+
+class SlowToListen(FastEnvRunner):
+    """Takes its time over whatever state it is sent, so that the next one finds it busy."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        time.sleep(0.3)
+        super().set_state(state)
+
+
+def test_no_env_runner_misses_its_weights_because_it_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamer_exp.algorithms.rllib.build.FastEnvRunner", SlowToListen)
+    algorithm = build(*TWO_RUNNERS, "hardware.overlap_sampling=always")
+    algorithm.train()
+    learned = weights(algorithm)
+    algorithm.train()  # sends these weights, then learns
+    assert not equal(learned, weights(algorithm))
+    acting = algorithm.env_runner_group.foreach_env_runner(lambda r: r.module.get_state(), local_env_runner=False)
+    assert len(acting) == 2
+    assert all(equal(runner, {name: learned[name] for name in runner}) for runner in acting)
+    algorithm.stop()
+
+
+def test_overlapped_sampling_uses_older_weights() -> None:
+    assert not equal(after(3, *TWO_RUNNERS), after(3, *TWO_RUNNERS, "hardware.overlap_sampling=always"))
+
+
+def test_the_network_that_is_evaluated_is_the_learners_even_when_overlapped() -> None:
+    algorithm = build(*TWO_RUNNERS, "hardware.overlap_sampling=always")
+    algorithm.train()
+    acting = {name: value.numpy() for name, value in algorithm.module_to_evaluate().state_dict().items()}
+    learned = weights(algorithm)
+    assert equal(acting, {name: learned[name] for name in acting})
+    algorithm.stop()
+
+
+def test_env_runners_get_only_what_acting_needs() -> None:
+    algorithm = build()
+    parts = {name.split(".")[1] for name in algorithm.env_runner.module.state_dict()}
+    assert parts == {"encoder", "rssm", "actor"}
+    algorithm.stop()
+
+
+def test_train_actor_false_leaves_the_actor_as_it_was() -> None:
+    algorithm = build("algo.train_actor=false")
+    before = weights(algorithm)
+    algorithm.train()
+    after = weights(algorithm)
+    moved = {name.split(".")[1] for name in after if not np.array_equal(before[name], after[name])}
+    assert "actor" not in moved
+    assert "critic" in moved
+    algorithm.stop()
+
+
+def test_a_remote_learner_learns_the_same() -> None:
+    assert equal(after(2), after(2, *REMOTE))
+
+
+@pytest.mark.parametrize("where", [(), REMOTE], ids=["here", "remote"])
+def test_the_learner_tells_its_rung_wherever_it_is(where: tuple[str, ...]) -> None:
+    algorithm = build("algo.kernels=eager", *where)
+    assert algorithm.rung == ("eager", "")
+    algorithm.stop()
+
+
+@pytest.mark.parametrize("runners", [(), TWO_RUNNERS])
+def test_a_checkpoint_brings_back_weights_optimiser_and_noise(runners: tuple[str, ...], tmp_path: Path) -> None:
+    trained = build(*runners)
+    trained.train()
+    trained.save_to_path(str(tmp_path))
+    learned, left = weights(trained), fast_learner(trained).get_state()
+    trained.stop()
+    fresh = build("run.seed=9", *runners)
+    assert not equal(learned, weights(fresh))
+    fresh.restore_from_path(str(tmp_path))
+    assert equal(learned, weights(fresh))
+    right = fast_learner(fresh).get_state()
+    assert str(left["optimizer"]) == str(right["optimizer"])
+    assert left["fast_learner"].keys() == right["fast_learner"].keys()
+    assert all(np.array_equal(left["fast_learner"][name], right["fast_learner"][name]) for name in left["fast_learner"])
+    fresh.train()
+    fresh.stop()

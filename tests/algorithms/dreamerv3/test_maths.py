@@ -1,0 +1,100 @@
+"""Symlog, two-hot, categoricals and lambda returns."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamer_exp.algorithms.dreamerv3.maths import (
+    categorical_kl,
+    draw_classes,
+    lambda_return,
+    symexp,
+    symlog,
+    two_hot_bins,
+    two_hot_loss,
+    two_hot_mean,
+    unimix_probabilities,
+)
+
+BINS = two_hot_bins()
+
+
+@given(st.floats(-1e6, 1e6))
+def test_symexp_undoes_symlog(x: float) -> None:
+    value = torch.tensor(x, dtype=torch.float64)
+    assert symexp(symlog(value)).item() == pytest.approx(x, rel=1e-9, abs=1e-9)
+
+
+def test_bins_are_antisymmetric_and_reach_symexp_of_20() -> None:
+    assert torch.equal(BINS, -BINS.flip(0))
+    assert BINS[127] == 0.0
+    assert BINS[-1].item() == pytest.approx(4.85165194e8, rel=1e-6)
+
+
+def test_uniform_logits_mean_exactly_zero() -> None:
+    assert two_hot_mean(torch.zeros(3, 255), BINS).tolist() == [0.0, 0.0, 0.0]
+
+
+@given(st.floats(-1e5, 1e5))
+def test_the_two_hot_encoding_means_what_it_encodes(x: float) -> None:
+    """The loss is linear in the target's weights, so they can be read off its gradient: softmax - target."""
+    logits = torch.zeros(1, 255, dtype=torch.float64, requires_grad=True)
+    bins = two_hot_bins(dtype=torch.float64)
+    two_hot_loss(logits, torch.tensor([x], dtype=torch.float64), bins).sum().backward()
+    assert logits.grad is not None
+    target = torch.softmax(logits.detach(), -1) - logits.grad
+    assert int((target > 1e-12).sum()) <= 2
+    assert (target * bins).sum().item() == pytest.approx(x, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("target", [1e12, -1e12])
+def test_targets_beyond_the_bins_are_held_at_the_last_one(target: float) -> None:
+    logits = torch.zeros(1, 255)
+    logits[0, -1 if target > 0 else 0] = 50.0
+    assert two_hot_loss(logits, torch.tensor([target]), BINS).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_one_percent_of_a_categorical_is_uniform() -> None:
+    probabilities = unimix_probabilities(torch.tensor([1000.0, 0.0, 0.0, 0.0]))
+    assert probabilities.tolist() == pytest.approx([0.9925, 0.0025, 0.0025, 0.0025])
+
+
+@pytest.mark.parametrize(("number", "drawn"), [(0.0, 0), (0.25, 1), (0.74, 1), (0.75, 3), (0.99, 3), (0.99999994, 3)])
+def test_a_class_is_drawn_where_its_share_begins(number: float, drawn: int) -> None:
+    """The third has no share; all together are a little less than 1, and the largest number still draws one."""
+    probabilities = torch.tensor([[0.25, 0.5, 0.0, 0.2499]])
+    assert draw_classes(probabilities, torch.tensor([number])).tolist() == [drawn]
+
+
+def test_the_divergence_of_equals_is_zero() -> None:
+    probabilities = unimix_probabilities(torch.randn(2, 3, 4))
+    assert categorical_kl(probabilities, probabilities).tolist() == [0.0, 0.0]
+
+
+def test_without_lambda_a_return_is_one_step() -> None:
+    reward, value = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[9.0, 10.0, 20.0]])
+    returns = lambda_return(torch.zeros(1, 3), torch.zeros(1, 3), reward, value, discount=0.5, gae_lambda=0.0)
+    assert returns.tolist() == [[1.0 + 5.0, 2.0 + 10.0]]
+
+
+def test_with_lambda_one_a_return_is_the_whole_sum() -> None:
+    reward, value = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[9.0, 10.0, 20.0]])
+    returns = lambda_return(torch.zeros(1, 3), torch.zeros(1, 3), reward, value, discount=0.5, gae_lambda=1.0)
+    assert returns.tolist() == [[1.0 + 0.5 * (2.0 + 0.5 * 20.0), 2.0 + 0.5 * 20.0]]
+
+
+def test_nothing_counts_after_a_terminal_step() -> None:
+    reward, value = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[9.0, 10.0, 20.0]])
+    returns = lambda_return(
+        torch.zeros(1, 3), torch.tensor([[0.0, 1.0, 0.0]]), reward, value, discount=1.0, gae_lambda=0.95
+    )
+    assert returns[0, 0].item() == 1.0
+
+
+def test_a_cut_sequence_falls_back_on_the_value_of_its_last_state() -> None:
+    reward, value = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[9.0, 10.0, 20.0]])
+    returns = lambda_return(
+        torch.tensor([[0.0, 1.0, 0.0]]), torch.zeros(1, 3), reward, value, discount=1.0, gae_lambda=0.95
+    )
+    assert returns[0, 0].item() == 1.0 + 10.0

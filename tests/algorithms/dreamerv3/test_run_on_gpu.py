@@ -1,0 +1,58 @@
+"""Whole runs of the fast learner on a GPU, on its upper rungs. Skipped without one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dreamer_exp.algorithms.dreamerv3.algorithm import FastDreamerV3
+from dreamer_exp.algorithms.rllib.build import build_algorithm
+from tests.algorithms.dreamerv3.test_algorithm import equal, weights
+from tests.experiments import machine, nano
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+    pytest.mark.usefixtures("ray_local"),
+]
+
+WORDS = (
+    "hardware=cuda", "hardware.num_env_runners=0", "algo.learner=fast", "algo.batch_size_B=16",
+    "algo.training_ratio=64", "algo.precision=tf32", "algo.replay_device=cuda",
+)  # fmt: skip
+ITERATIONS = 6  # of some 8 updates each, whose windows overlap
+rungs = pytest.mark.parametrize("kernels", ["graph", "fused"])
+
+
+def build(kernels: str) -> FastDreamerV3:
+    algorithm = build_algorithm(nano(*WORDS, f"algo.kernels={kernels}", on=machine(gpus=1)))
+    assert isinstance(algorithm, FastDreamerV3)
+    return algorithm
+
+
+def trained(kernels: str) -> dict[str, np.ndarray]:
+    algorithm = build(kernels)
+    for _ in range(ITERATIONS):
+        algorithm.train()
+    assert algorithm.rung == (kernels, "")
+    found = weights(algorithm)
+    algorithm.stop()
+    return found
+
+
+def test_the_same_seed_gives_the_same_weights_on_the_fused_rung() -> None:
+    assert equal(trained("fused"), trained("fused"))
+
+
+@rungs
+def test_a_checkpoint_brings_the_weights_back(kernels: str, tmp_path: Path) -> None:
+    algorithm = build(kernels)
+    algorithm.train()
+    algorithm.save_to_path(str(tmp_path))
+    learned = weights(algorithm)
+    algorithm.stop()
+    other = build(kernels)
+    other.restore_from_path(str(tmp_path))
+    assert equal(weights(other), learned)
+    other.train()
+    other.stop()

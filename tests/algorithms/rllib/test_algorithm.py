@@ -1,0 +1,159 @@
+"""The mended loop under both learners: ratio, stops, episodes; with RLlib's also seeds and what its replay holds."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.build import build_algorithm
+from tests.experiments import nano, nano_gym
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+both_learners = pytest.mark.parametrize("learner", ["rllib", "fast"])
+
+
+@pytest.fixture
+def learner() -> str:
+    """Where a test isn't for both."""
+    return "rllib"
+
+
+def rllib(*overrides: str) -> LoopedDreamerV3:
+    return build_algorithm(nano("algo.learner=rllib", *overrides))
+
+
+def weights(algorithm: LoopedDreamerV3) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in algorithm.env_runner.module.state_dict().items()}
+
+
+@both_learners
+def test_the_first_iteration_samples_until_a_batch_is_there_and_pays_for_the_last_fragment(learner: str) -> None:
+    algorithm = build_algorithm(nano(f"algo.learner={learner}"))
+    algorithm.train()
+    assert algorithm.last_iteration.env_steps == 32
+    assert algorithm.last_iteration.updates == 2  # 16 new steps x ratio 4 / 32 replayed steps
+    algorithm.stop()
+
+
+@both_learners
+def test_a_small_training_ratio_is_kept_over_several_iterations(learner: str) -> None:
+    algorithm = build_algorithm(nano(f"algo.learner={learner}", "algo.training_ratio=0.5"))  # 1/4 update an iteration
+    updates = []
+    for _ in range(8):
+        algorithm.train()
+        updates.append(algorithm.last_iteration.updates)
+    assert updates == [0, 0, 0, 1, 0, 0, 0, 1]
+    algorithm.stop()
+
+
+@both_learners
+def test_a_stop_is_heard_between_two_updates(learner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.BETWEEN_STOPS_S", 0.0)  # a call an update
+    algorithm = build_algorithm(nano(f"algo.learner={learner}", "algo.training_ratio=64"))
+    algorithm.should_stop = lambda: algorithm.last_iteration.updates >= 3
+    algorithm.train()
+    assert algorithm.last_iteration.updates == 3
+    algorithm.stop()
+
+
+@both_learners
+def test_finished_episodes_are_told_whole_with_their_outcome(trained: LoopedDreamerV3) -> None:
+    assert len(trained.episodes_seen) == 4  # 96 steps: 4 whole episodes of 20
+    assert {(episode.length, episode.outcome) for episode in trained.episodes_seen} == {(20, "timeout")}
+    assert all(episode.scenario == "open" for episode in trained.episodes_seen)
+
+
+def test_an_episodes_return_is_the_sum_of_its_rewards_in_the_replay(trained: LoopedDreamerV3) -> None:
+    whole = [float(np.sum(episode.rewards.data)) for episode in trained.replay_buffer.episodes if episode.is_done]
+    told = [episode.episode_return for episode in trained.episodes_seen]
+    assert sorted(whole) == pytest.approx(sorted(told), abs=1e-4)
+
+
+def test_the_replay_holds_neither_infos_nor_model_states(trained: LoopedDreamerV3) -> None:
+    for episode in trained.replay_buffer.episodes:
+        assert episode.extra_model_outputs == {}
+        assert all(info == {} for info in episode.infos.data)
+
+
+def test_a_timeout_is_truncated_for_the_world_model(trained: LoopedDreamerV3) -> None:
+    done = [episode for episode in trained.replay_buffer.episodes if episode.is_done]
+    assert done
+    assert all(episode.is_truncated and not episode.is_terminated for episode in done)
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    found = []
+    for _ in range(2):
+        algorithm = rllib()
+        for _ in range(2):
+            algorithm.train()
+        found.append(weights(algorithm))
+        algorithm.stop()
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_another_seed_gives_other_episodes() -> None:
+    first_observations = []
+    for seed in (1, 2):
+        algorithm = rllib(f"run.seed={seed}")
+        algorithm.train()
+        first_observations.append(algorithm.replay_buffer.episodes[0].observations[0])
+        algorithm.stop()
+    assert not np.array_equal(*first_observations)
+
+
+def first_observations(*overrides: str) -> list[bytes]:
+    """The first observation of each environment's first episode."""
+    algorithm = rllib("hardware.num_cpus=2", *overrides)
+    algorithm.train()
+    starts = [episode.observations[0].tobytes() for episode in algorithm.replay_buffer.episodes]
+    algorithm.stop()
+    return starts
+
+
+def test_environments_of_all_runners_live_different_episodes() -> None:
+    starts = first_observations("hardware.num_env_runners=2", "hardware.num_envs_per_env_runner=4")
+    assert len(starts) == len(set(starts)) == 8
+
+
+def test_neighbouring_seeds_share_no_episode() -> None:
+    runs = [first_observations("hardware.num_envs_per_env_runner=4", f"run.seed={seed}") for seed in (1, 2)]
+    assert not set(runs[0]) & set(runs[1])
+
+
+@pytest.mark.parametrize(("learner", "loss"), [("rllib", "WORLD_MODEL_L_total"), ("fast", "total")])
+def test_discrete_actions_train_too(learner: str, loss: str) -> None:
+    algorithm = build_algorithm(nano_gym("CartPole-v1", f"algo.learner={learner}"))
+    result = algorithm.train()
+    assert np.isfinite(result["learners"]["default_policy"][loss])
+    algorithm.stop()
+
+
+def test_the_figures_of_an_iteration_are_means_over_its_updates() -> None:
+    algorithm = rllib("algo.training_ratio=16")
+    losses = []
+    update_once = algorithm._update_once
+
+    def recorded() -> list[Any]:
+        results = update_once()
+        losses.append(float(results[0]["default_policy"]["WORLD_MODEL_L_total"].peek()))
+        return results
+
+    algorithm._update_once = recorded
+    result = algorithm.train()
+    assert len(losses) == 8
+    assert result["learners"]["default_policy"]["WORLD_MODEL_L_total"] == pytest.approx(np.mean(losses), rel=1e-5)
+    algorithm.stop()
+
+
+def test_a_checkpoint_loads_back_with_equal_weights(trained: LoopedDreamerV3, tmp_path: object) -> None:
+    trained.save_to_path(str(tmp_path))
+    before = weights(trained)
+    fresh = rllib("run.seed=9")
+    assert not all(torch.equal(before[name], weights(fresh)[name]) for name in before)
+    fresh.restore_from_path(str(tmp_path))
+    assert all(torch.equal(before[name], weights(fresh)[name]) for name in before)
+    fresh.stop()

@@ -1,0 +1,65 @@
+"""An environment that breaks its contract now and then, under both learners' env runners."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from dreamer_exp.algorithms.rllib.build import build_algorithm
+from dreamer_exp.envs.contract import Fault
+from tests.experiments import nano_gym
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+both_learners = pytest.mark.parametrize("learner", ["rllib", "fast"])
+
+
+class Flickering(gymnasium.Env[Any, Any]):
+    """Every second of its episodes, which have ten steps, rewards NaN in its fourth."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.steps, self.episodes = 0, self.episodes + 1
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        reward = float("nan") if self.steps == 4 and self.episodes % 2 == 0 else 1.0
+        return np.full(3, self.steps / 10, np.float32), reward, False, self.steps == 10, {}
+
+
+ID = "Flickering-v0"
+gymnasium.register(ID, Flickering)
+
+
+@both_learners
+def test_the_run_goes_on_and_hears_of_each_fault(learner: str) -> None:
+    algorithm = build_algorithm(nano_gym(ID, f"algo.learner={learner}"))
+    episodes = []
+    for _ in range(4):
+        result = algorithm.train()
+        episodes += algorithm.last_iteration.episodes
+    assert [(each.outcome, each.length, each.faults) for each in episodes[:4]] == [(None, 10, 0), ("fault", 4, 1)] * 2
+    assert episodes[1].fault == "reward is nan; the env must return a finite number"
+    losses = [value for name, value in result["learners"]["default_policy"].items() if "total" in name]
+    assert losses
+    assert np.isfinite(losses).all()
+    algorithm.stop()
+
+
+@both_learners
+def test_past_the_limit_the_fault_is_raised_as_it_was(learner: str) -> None:
+    algorithm = build_algorithm(nano_gym(ID, f"algo.learner={learner}", "env.max_faults=1"))
+    with pytest.raises(Fault, match=r"^reward is nan; .*2 times"):
+        train(algorithm, 6)
+    algorithm.stop()
+
+
+def train(algorithm: Any, iterations: int) -> None:
+    for _ in range(iterations):
+        algorithm.train()

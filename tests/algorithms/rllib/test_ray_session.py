@@ -1,0 +1,47 @@
+"""Where Ray runs."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from dreamer_exp.algorithms.rllib import ray_session as cluster
+from dreamer_exp.algorithms.rllib.ray_session import ray_session
+from dreamer_exp.config.errors import UserError
+from tests.experiments import nano
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    asked = nano("hardware=ray_cluster", f"hardware.ray_address=127.0.0.1:{port}")
+    with pytest.raises(UserError, match=r"hardware\.ray_address=.*no Ray cluster answers there"), ray_session(asked):
+        pass
+
+
+def test_a_listener_that_says_nothing_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "STATUS_TIMEOUT_S", 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        asked = nano("hardware=ray_cluster", f"hardware.ray_address=127.0.0.1:{deaf.getsockname()[1]}")
+        with (
+            pytest.raises(UserError, match=r"no Ray cluster answers.*no answer after 5 s"),
+            ray_session(asked),
+        ):
+            pass
+
+
+def test_a_local_ray_listens_on_loopback_alone() -> None:
+    code = """
+import psutil
+from dreamer_exp.algorithms.rllib import ray_session as cluster
+cluster.start_local(1, 0)
+family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+found = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+print(*sorted(set(found)))
+cluster.stop_local()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert set(ended.stdout.split()) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert ended.stdout.split()

@@ -1,0 +1,252 @@
+"""Going on with a run: equal to one that was never stopped, under further overrides, from whatever is whole."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+from dreamer_exp.checkpoints.store import CheckpointStore
+from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from tests.experiments import NANO
+from tests.paths import CHECKOUT
+
+pytestmark = pytest.mark.end_to_end
+
+WORDS = (*NANO, "hardware.num_env_runners=0", "run.checkpoint_every=2", "tracking=none")
+TIMES = ("time/", "rate/", "memory/")
+KILLS = int(os.environ.get("DREAMER_EXP_KILLS", "3"))
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "dreamer_exp", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    process = start(*words)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def train(root: Path, iterations: int, *words: str) -> RunDirectory:
+    code, out, err = run(*WORDS, f"run.train_iterations={iterations}", f"hydra.run.dir={root}", *words)
+    assert code == 0, out + err
+    return RunDirectory(root)
+
+
+def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if not name.startswith(TIMES)} for row in rows]
+
+
+def weights(directory: RunDirectory) -> dict[str, Any]:
+    latest = CheckpointStore(directory.checkpoints, 1).named("latest")
+    assert latest is not None
+    return {name: tensor.tobytes() for name, tensor in load_file(latest / "policy.safetensors").items()}
+
+
+def replay(directory: RunDirectory) -> dict[str, bytes]:
+    latest = CheckpointStore(directory.checkpoints, 1).named("latest")
+    assert latest is not None
+    return {path.name: path.read_bytes() for path in (latest / "replay").iterdir() if path.suffix == ".npy"}
+
+
+Halves = tuple[RunDirectory, Path, str]
+
+
+@pytest.fixture(scope="module")
+def of_fast(tmp_path_factory: pytest.TempPathFactory) -> Halves:
+    return make_halves(tmp_path_factory.mktemp("fast"), "algo.learner=fast")
+
+
+@pytest.fixture(scope="module")
+def of_rllib(tmp_path_factory: pytest.TempPathFactory) -> Halves:
+    return make_halves(tmp_path_factory.mktemp("rllib"), "algo.learner=rllib")
+
+
+@pytest.fixture(params=["of_fast", "of_rllib"])
+def halves(request: pytest.FixtureRequest) -> Halves:
+    found: Halves = request.getfixturevalue(request.param)
+    return found
+
+
+def make_halves(folder: Path, learner: str) -> Halves:
+    """A run of four iterations, one of two that was resumed for two more, and what the resumption printed."""
+    whole = train(folder / "whole", 4, learner)
+    train(folder / "parts", 2, learner)
+    shutil.copytree(folder / "parts", folder / "first_half")
+    code, out, err = run(f"resume={folder / 'parts'}", "run.train_iterations=4")
+    assert code == 0, out + err
+    return whole, folder, out
+
+
+def test_a_resumed_run_has_the_rows_of_one_that_was_never_stopped(halves: Halves) -> None:
+    whole, folder, _ = halves
+    resumed = RunDirectory(folder / "parts")
+    assert without_times(read_rows(resumed.result)) == without_times(read_rows(whole.result))
+
+
+def test_a_resumed_run_ends_with_the_same_weights_and_replay_bit_for_bit(halves: Halves) -> None:
+    whole, folder, _ = halves
+    resumed = RunDirectory(folder / "parts")
+    assert weights(resumed) == weights(whole)
+    assert replay(resumed) == replay(whole)
+
+
+def test_what_changed_is_listed_and_kept(of_fast: Halves) -> None:
+    _, folder, out = of_fast
+    assert "run.train_iterations: 2 -> 4" in out
+    (entry,) = json.loads(RunDirectory(folder / "parts").provenance.read_text())["resumes"]
+    assert entry["changed"] == {"run.train_iterations": {"before": 2, "after": 4}}
+
+
+def test_how_it_computes_is_told_of_the_beginning_and_of_each_time_it_went_on(of_fast: Halves) -> None:
+    tree = json.loads(RunDirectory(of_fast[1] / "parts").provenance.read_text())
+    for told in (tree, tree["resumes"][0]):
+        assert (told["learner_devices"], told["kernels"], told["why_not_fused"]) == (["cpu"], "eager", "")
+
+
+def test_time_goes_on_from_where_it_was(of_fast: Halves) -> None:
+    rows = read_rows(RunDirectory(of_fast[1] / "parts").result)
+    seconds = [row["time/total_s"] for row in rows]
+    assert seconds == sorted(seconds)
+
+
+@pytest.fixture
+def two_done(of_fast: Halves, tmp_path: Path) -> RunDirectory:
+    """A run of two iterations, to be ill-treated."""
+    root = tmp_path / "run"
+    shutil.copytree(of_fast[1] / "first_half", root)
+    return RunDirectory(root)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["algo.model_size=XS"], "algo.model_size='XS' makes another network than the run's, which has 'nano'"),
+        (["obs_contract=drive_state_rays_latest"], "the policy was trained on"),
+        (["run.train_iterations=2"], "the run has done 2 of run.train_iterations=2"),
+        (["experiment=quickstart"], "experiment=quickstart composes a new run"),
+        (["algo.gama=0.9"], "algo.gama"),
+        (["-m"], "resume: goes on with one run"),
+    ],
+)
+def test_what_a_run_cannot_go_on_with_is_refused_in_one_line(
+    two_done: RunDirectory, words: list[str], told: str
+) -> None:
+    code, out, err = run(f"resume={two_done.root}", *words)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
+    code, _, err = run(f"resume={tmp_path}")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no experiment.yaml there" in err
+
+
+@pytest.mark.parametrize("left", [None, b'{"git": {"comm'], ids=["missing", "cut off"])
+def test_a_run_whose_provenance_is_gone_is_refused_and_left_alone(two_done: RunDirectory, left: bytes | None) -> None:
+    two_done.provenance.unlink() if left is None else two_done.provenance.write_bytes(left)
+    before = two_done.result.read_bytes()
+    code, out, err = run(f"resume={two_done.root}", "run.train_iterations=3")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{two_done.provenance} is missing or broken" in err
+    assert two_done.result.read_bytes() == before
+
+
+def test_a_run_cut_off_in_its_last_evaluation_is_finished(two_done: RunDirectory) -> None:
+    status = json.loads(two_done.status.read_text())
+    two_done.status.write_text(json.dumps({**status, "state": "interrupted"}))
+    code, out, err = run(f"resume={two_done.root}")
+    assert code == 0, out + err
+    assert json.loads(two_done.summary.read_text())["state"] == "finished"
+    assert len(read_rows(two_done.result)) == 2
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+def test_another_users_directory_is_refused_unless_trusted(two_done: RunDirectory) -> None:
+    latest = CheckpointStore(two_done.checkpoints, 1).named("latest")
+    assert latest is not None
+    os.chown(latest / "policy.json", 1, 1)
+    words = (f"resume={two_done.root}", "run.train_iterations=3")
+    code, _, err = run(*words)
+    assert code == 2
+    assert "belongs to another user" in err
+    assert run(*words, "trust=true")[0] == 0
+
+
+def test_a_run_at_work_is_refused(two_done: RunDirectory) -> None:
+    status = json.loads(two_done.status.read_text())
+    two_done.status.write_text(json.dumps({**status, "state": "running", "pid": os.getpid()}))
+    code, _, err = run(f"resume={two_done.root}", "run.train_iterations=3")
+    assert code == 2
+    assert f"is at work, as process {os.getpid()}" in err
+
+
+def test_a_broken_checkpoint_is_passed_over_for_the_one_before(of_fast: Halves, tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    shutil.copytree(of_fast[1] / "parts", root)  # with checkpoints after two and four iterations
+    newest = CheckpointStore(root / "checkpoints", 1).all()[-1]
+    (newest / "policy.safetensors").write_bytes(b"half")
+    code, out, err = run(f"resume={root}", "run.train_iterations=5")
+    assert code == 0, err
+    assert f"checkpoint {newest.name} passed over" in err
+    assert "later rows dropped" in out
+    assert [row["iteration"] for row in read_rows(root / "result.jsonl")] == [1, 2, 3, 4, 5]
+
+
+def test_killed_at_random_moments_it_resumes_without_a_lost_or_a_doubled_row(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    words = [*WORDS, "run.train_iterations=1000000", "run.checkpoint_every=1", f"hydra.run.dir={root}",
+             "evaluation.every_env_steps=64", "evaluation.baselines=[]"]  # fmt: skip
+    moments = random.Random(0)
+    for kill in range(KILLS):
+        process = start(*words) if kill == 0 else start(f"resume={root}")
+        before = len(CheckpointStore(root / "checkpoints", 1).all())
+        newest = (root / "checkpoints" / "latest").read_text() if before else ""
+        wait_for_another_checkpoint(process, root, newest)
+        time.sleep(3 * moments.random())
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert CheckpointStore(root / "checkpoints", 1).newest_whole() is not None
+    done = len(read_whole(root / "result.jsonl"))
+    code, out, err = run(f"resume={root}", f"run.train_iterations={done + 2}")
+    assert code == 0, out + err
+    rows = read_rows(root / "result.jsonl")
+    assert [row["iteration"] for row in rows] == list(range(1, done + 3))
+    assert [row["env_steps"] for row in rows] == sorted({row["env_steps"] for row in rows})
+    assert len({tuple(row) for row in rows}) == 1
+    evaluated = [row["env_steps"] for row in read_rows(root / "evaluation.jsonl")]
+    assert evaluated == sorted(set(evaluated))
+    assert json.loads((root / "run_summary.json").read_text())["state"] == "finished"
+    assert not list((root / "checkpoints").glob(".*"))
+
+
+def read_whole(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def wait_for_another_checkpoint(process: subprocess.Popen[str], root: Path, before: str) -> None:
+    for _ in range(600):
+        assert process.poll() is None, process.communicate()
+        latest = root / "checkpoints" / "latest"
+        if latest.exists() and latest.read_text() != before:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"no checkpoint after {before!r}")

@@ -1,0 +1,278 @@
+"""A network as policy.safetensors and policy.json: the same network comes back, and nothing is run to read it."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module.rl_module import RLModule
+from safetensors.torch import load_file, save_file
+
+from dreamer_exp.algorithms.policy import make_policy
+from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.build import build_algorithm
+from dreamer_exp.checkpoints.policy_file import DESCRIPTION, TENSORS, build, load_policy, save_policy
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.sizes import SIZES
+from tests.experiments import nano
+
+NETWORKS = {"fast": asdict(SIZES["nano"]), "rllib": {"model_size": "nano", "batch_length_T": 8}}
+EXTRA = {"contract_hash": "0123456789abcdef", "env_steps": 512, "updates": 8}
+OBSERVATIONS = np.random.default_rng(0).normal(size=(6, 3, 7)).astype(np.float32)  # T=6 steps of N=3 environments
+
+each_learner = pytest.mark.parametrize("learner", ["fast", "rllib"])
+each_action = pytest.mark.parametrize("kind", ["box", "discrete"])
+
+
+def trained(learner: str, kind: str = "box", seed: int = 1) -> RLModule:
+    """A network whose every weight is another number, as after training: also those that begin as zeros."""
+    action = {"kind": kind, "size": 3}
+    module = build(
+        {
+            "learner": learner,
+            "network": NETWORKS[learner],
+            "observation_size": 7,
+            "action": action,
+            "symlog_obs": learner == "fast",
+        }
+    )
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.nan_to_num_().add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def actions(module: RLModule) -> np.ndarray:
+    policy = make_policy(module, num_envs=3, seed=5)
+    return np.stack([policy.act(step) for step in OBSERVATIONS])
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / DESCRIPTION
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_policy(trained("fast"), tmp_path, EXTRA)
+    return tmp_path
+
+
+@each_learner
+@each_action
+def test_the_network_that_comes_back_acts_alike(learner: str, kind: str, tmp_path: Path) -> None:
+    module = trained(learner, kind)
+    save_policy(module, tmp_path, EXTRA)
+    expected = actions(module)
+    assert len(np.unique(expected)) > 1
+    assert np.array_equal(actions(load_policy(tmp_path)), expected)
+
+
+@each_learner
+def test_every_weight_comes_back_world_model_included(learner: str, tmp_path: Path) -> None:
+    module = trained(learner)
+    save_policy(module, tmp_path, EXTRA)
+    back = load_policy(tmp_path).state_dict()
+    assert back.keys() == module.state_dict().keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in module.state_dict().items())
+
+
+def test_the_description_tells_what_was_given_with_it(saved: Path) -> None:
+    tree = json.loads((saved / DESCRIPTION).read_text())
+    assert (tree["format"], tree["learner"], tree["observation_size"], tree["action"]) == (
+        1,
+        "fast",
+        7,
+        {"kind": "box", "size": 3},
+    )
+    assert tree["network"] == NETWORKS["fast"]
+    assert tree["extra"] == EXTRA
+
+
+NO_PICKLE = """
+import sys
+def refuse(event, args):
+    if event == "pickle.find_class":
+        raise RuntimeError(f"unpickled {args}")
+sys.addaudithook(refuse)
+import pickle
+from pathlib import Path
+try:
+    pickle.loads(pickle.dumps(Path()))
+except RuntimeError:
+    print("refuses")
+from dreamer_exp.checkpoints.policy_file import load_policy
+module = load_policy(Path(sys.argv[1]))
+import ray
+print(sum(parameter.numel() for parameter in module.parameters()), ray.is_initialized())
+"""
+
+
+@each_learner
+def test_nothing_is_unpickled_and_ray_is_not_started(learner: str, tmp_path: Path) -> None:
+    module = trained(learner)
+    save_policy(module, tmp_path, EXTRA)
+    done = subprocess.run(
+        [sys.executable, "-c", NO_PICKLE, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    weights = sum(parameter.numel() for parameter in module.parameters())
+    assert done.stdout.split() == ["refuses", str(weights), "False"]
+
+
+@each_learner
+def test_loading_leaves_torchs_generator_as_it_was(learner: str, tmp_path: Path) -> None:
+    save_policy(trained(learner), tmp_path, EXTRA)
+    before = torch.get_rng_state()
+    load_policy(tmp_path)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", [TENSORS, DESCRIPTION])
+def test_a_missing_file_is_named(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(UserError, match=f"{name}: there is no such file"):
+        load_policy(saved)
+
+
+def test_an_unknown_format_is_refused(saved: Path) -> None:
+    edit(saved, format=2)
+    with pytest.raises(UserError, match="format=2 is unknown here, allowed is 1"):
+        load_policy(saved)
+
+
+@pytest.mark.parametrize("text", ['{"for', "[]", "{}", "\x00"])
+def test_what_is_no_description_is_refused(saved: Path, text: str) -> None:
+    (saved / DESCRIPTION).write_text(text)
+    with pytest.raises(UserError, match="not a policy's description"):
+        load_policy(saved)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("learner", "other"),
+        ("learner", ["fast"]),
+        ("network", {"deter": 64}),
+        ("network", {**NETWORKS["fast"], "blocks": 5}),
+        ("network", {**NETWORKS["fast"], "units": "64"}),
+        ("observation_size", 0),
+        ("action", {"kind": "box", "size": True}),
+        ("action", "box"),
+        ("symlog_obs", None),
+        ("extra", 1),
+    ],
+)
+def test_a_description_of_no_network_is_refused_by_key(saved: Path, key: str, value: Any) -> None:
+    edit(saved, **{key: value})
+    with pytest.raises(UserError, match=rf"{key}=.* makes no network"):
+        load_policy(saved)
+
+
+@pytest.mark.parametrize("model_size", ["12M", None])
+def test_a_size_that_rllib_lacks_is_refused(tmp_path: Path, model_size: Any) -> None:
+    save_policy(trained("rllib"), tmp_path, EXTRA)
+    edit(tmp_path, network={"model_size": model_size, "batch_length_T": 8})
+    with pytest.raises(UserError, match=r"network=.* makes no network"):
+        load_policy(tmp_path)
+
+
+def test_weights_of_another_shape_are_refused_by_name(saved: Path) -> None:
+    edit(saved, observation_size=8)
+    with pytest.raises(UserError, match=r"agent\.decoder.* is float32\[7\], and policy\.json .* wants float32\[8\]"):
+        load_policy(saved)
+
+
+def test_weights_of_another_type_are_refused(saved: Path) -> None:
+    tensors = load_file(saved / TENSORS)
+    save_file({name: tensor.half() for name, tensor in tensors.items()}, saved / TENSORS)
+    with pytest.raises(UserError, match="is float16"):
+        load_policy(saved)
+
+
+@pytest.mark.parametrize("change", ["less", "more"])
+def test_weights_that_are_missing_or_unknown_are_refused(saved: Path, change: str) -> None:
+    tensors = load_file(saved / TENSORS)
+    if change == "less":
+        del tensors["agent.actor.0.bias"]
+    else:
+        tensors["agent.other"] = torch.zeros(1)
+    save_file(tensors, saved / TENSORS)
+    with pytest.raises(UserError, match="nothing"):
+        load_policy(saved)
+
+
+def test_weights_that_were_cut_off_are_refused(saved: Path) -> None:
+    whole = (saved / TENSORS).read_bytes()
+    (saved / TENSORS).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        load_policy(saved)
+
+
+def test_a_disk_that_takes_no_more_is_an_error_of_the_disk_and_leaves_the_old_files(saved: Path) -> None:
+    before = (saved / TENSORS).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_policy(trained("fast", seed=2), saved, EXTRA)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (saved / TENSORS).read_bytes() == before
+
+
+def test_a_write_that_fails_leaves_the_old_files(saved: Path) -> None:
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    with pytest.raises(ValueError, match="JSON"):
+        save_policy(trained("fast", seed=2), saved, {"loss": float("nan")})
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+
+
+def test_weights_that_cannot_be_written_leave_the_old_description_and_nothing_else(saved: Path) -> None:
+    described = (saved / DESCRIPTION).read_bytes()
+    (saved / TENSORS).unlink()
+    (saved / TENSORS).mkdir()
+    with pytest.raises(OSError, match=TENSORS):
+        save_policy(trained("fast", seed=2), saved, {})
+    assert (saved / DESCRIPTION).read_bytes() == described
+    assert {path.name for path in saved.iterdir()} == {TENSORS, DESCRIPTION}
+
+
+@pytest.fixture(params=["fast", "rllib"])
+def algorithm(request: pytest.FixtureRequest, ray_local: None) -> Iterator[LoopedDreamerV3]:
+    built = build_algorithm(nano(f"algo.learner={request.param}"))
+    yield built
+    built.stop()
+
+
+def learners_module(algorithm: LoopedDreamerV3) -> RLModule:
+    (found,) = algorithm.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID].unwrapped())
+    return found.get()
+
+
+def test_what_a_learner_trained_acts_from_its_files_as_it_is_evaluated(
+    algorithm: LoopedDreamerV3, tmp_path: Path
+) -> None:
+    algorithm.train()
+    save_policy(learners_module(algorithm), tmp_path, EXTRA)
+    observation = np.random.default_rng(1).random((3, 831), np.float32)
+    acted = [
+        make_policy(module, num_envs=3, seed=5).act(observation)
+        for module in (load_policy(tmp_path), algorithm.module_to_evaluate())
+    ]
+    assert np.array_equal(*acted)
+
+
+@pytest.mark.parametrize("algorithm", ["fast"], indirect=True)
+def test_an_env_runners_network_is_refused_as_it_has_no_world_model(algorithm: LoopedDreamerV3, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="save the learner's"):
+        save_policy(algorithm.env_runner.module, tmp_path, EXTRA)

@@ -1,0 +1,247 @@
+"""`python -m dreamer_exp.compare`: what it prints, writes and refuses."""
+
+import csv
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+
+from dreamer_exp.cli import compare
+from dreamer_exp.config.errors import UserError
+from tests.compare.folders import config, write_run
+
+FILES = ["bars.png", "compare.csv", "compare.html", "compare.json", "compare_runs.csv", "learning_curves.png"]
+
+
+def write_sweep(folder: Path) -> Path:
+    """Two settings of four seeds, the second better; a run that broke, a job that never began, a file of nobody."""
+    for number in range(8):
+        ratio, seed = (32.0, 64.0)[number // 4], number % 4 + 1
+        tree, won = config(seed, training_ratio=ratio, derived=-ratio), (0, seed, 10 * (number // 4) + seed)
+        write_run(folder / f"{number}_ratio={ratio:g}", tree, [1.0, seed], won)
+    error = {"type": "Diverged", "message": "not finite"}
+    broken = write_run(
+        folder / "8_broken", config(5, derived=-32.0), [1.0], (0, 1), {"state": "failed", "error": error}
+    )
+    with open(broken / "result.jsonl", "a") as file:
+        file.write('{"env_st')
+    (folder / "9_never").mkdir()
+    (folder / "9_never" / "console.log").write_text("Killed\n")
+    (folder / "sweep_summary.json").write_text("{}")
+    (folder / "foreign").write_text("")
+    return folder
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return write_sweep(tmp_path / "sweep")
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command wrote of such a sweep, and, in `printed`, what it printed."""
+    folder = tmp_path_factory.mktemp("answered")
+    with redirect_stdout(io.StringIO()) as printed:
+        compare.run([str(write_sweep(folder / "sweep")), "--out", str(folder / "out")])
+    (folder / "printed").write_text(printed.getvalue())
+    return folder / "out"
+
+
+@pytest.fixture
+def printed(out: Path) -> str:
+    return (out.parent / "printed").read_text()
+
+
+def test_the_answer_is_printed_within_a_hundred_columns(printed: str) -> None:
+    lines = printed.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("/")) <= 100
+    assert lines[0] == "10 runs (8 finished, 2 failed) in 2 groups; evaluation/success_rate, higher is better"
+    assert "training_ratio=64 beats training_ratio=32 (P = 1.00 [" in printed
+
+
+def test_what_differs_comes_before_the_figures(printed: str) -> None:
+    assert re.search(r"algo.training_ratio +32 \(5\), 64 \(4\) +and 1 that go with it", printed)
+    assert "algo.derived" not in printed
+    assert 0 < printed.index("algo.training_ratio") < printed.index("IQM [95 %]") < printed.index("Findings")
+
+
+def test_what_broke_is_told_with_what_it_has(printed: str) -> None:
+    assert "8_broken: failed, 100 env steps; Diverged: not finite" in printed
+    assert "9_never: failed, no row; Killed" in printed
+    assert "8_broken: result.jsonl: the last line is cut off" in printed
+    assert "belongs to no run: foreign" in " ".join(printed.split())
+
+
+def test_all_files_are_written_and_named(printed: str, out: Path) -> None:
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert all(str(out / name) in printed for name in FILES)
+
+
+def test_compare_json_holds_everything(out: Path) -> None:
+    tree = json.loads((out / "compare.json").read_text())
+    assert (tree["metric"], tree["lower_is_better"], tree["differing"]) == (
+        "evaluation/success_rate", False, ["algo.training_ratio", "algo.derived"],
+    )  # fmt: skip
+    assert [group["label"] for group in tree["groups"]] == ["training_ratio=32", "training_ratio=64"]
+    assert [run["run"] for run in tree["runs"]][-2:] == ["8_broken", "9_never"]
+    assert tree["runs"][0] | {"folder": ""} == {
+        "run": "0_ratio=32", "group": "training_ratio=32", "seed": 1, "state": "finished", "error": None,
+        "env_steps": 200.0, "wall_s": 20.0, "final": 0.05, "best": 0.05,
+        "env_steps_to_threshold": None, "wall_s_to_threshold": None,
+        "algo.training_ratio": 32.0, "algo.derived": -32.0, "folder": "",
+    }  # fmt: skip
+    assert tree["pairs"][0]["probability"]["estimate"] > 0.5
+
+
+def test_the_tables_have_a_row_a_group_and_a_row_a_run(out: Path) -> None:
+    groups = list(csv.DictReader((out / "compare.csv").read_text().splitlines()))
+    runs = list(csv.DictReader((out / "compare_runs.csv").read_text().splitlines()))
+    assert [row["label"] for row in groups] == ["training_ratio=32", "training_ratio=64"]
+    assert groups[0]["runs"] == "5"
+    assert [row["run"] for row in runs][-1] == "9_never"
+    assert runs[-1]["final"] == ""
+
+
+@pytest.mark.parametrize("figure", ["learning_curves.png", "bars.png"])
+def test_figures_are_pictures(out: Path, figure: str) -> None:
+    pixels = matplotlib.image.imread(out / figure)
+    assert min(pixels.shape[:2]) > 200
+    assert len({tuple(pixel) for pixel in pixels[::7, ::7].reshape(-1, 4).tolist()}) > 10
+
+
+def test_many_groups_get_a_panel_each(tmp_path: Path) -> None:
+    few, many = tmp_path / "few", tmp_path / "many"
+    for number in range(12):
+        write_run(many / str(number), config(x=number))
+        if number < 2:
+            write_run(few / str(number), config(x=number))
+    sizes = []
+    for folder in (few, many):
+        compare.run([str(folder), "--out", str(folder / "out")])
+        sizes.append(matplotlib.image.imread(folder / "out" / "learning_curves.png").shape[:2])
+    assert sizes == [(539, 990), (792, 1210)]
+
+
+def test_one_sweep_is_answered_in_its_own_folder(sweep: Path) -> None:
+    assert compare.run([str(sweep)]) == sweep
+    assert (sweep / "compare.json").exists()
+    assert "compare" not in json.loads((sweep / "compare.json").read_text())["faults"][0]
+
+
+def test_anything_else_is_answered_in_a_new_folder_of_outputs(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = compare.run([str(sweep / "0_ratio=32"), str(sweep / "4_ratio=64")])
+    assert re.fullmatch(r"outputs/compare_\d{8}T\d{6}Z", str(folder))
+    assert (folder / "compare.html").exists()
+
+
+def test_runs_can_be_grouped_timed_and_measured_otherwise(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--by", "seed", "--metric", "loss/world_model", "--at", "wall", "--threshold", "0.5"]
+    compare.run([str(sweep), *words, "--out", str(tmp_path / "out")])
+    text = capsys.readouterr().out
+    assert "in 5 groups by seed; loss/world_model, lower is better" in " ".join(text.split())
+    assert "within groups" in text
+    assert "time to 0.5" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere"], "no run found. nowhere: there is no such folder."),
+        ([], "the following arguments are required: PATH"),
+        (["SWEEP", "--metric", "sucess_rate"], "Did you mean 'success_rate'?"),
+        (["SWEEP", "--by", "trainig_ratio"], "Did you mean 'training_ratio'?"),
+        (["SWEEP", "--at", "hours"], "invalid choice: 'hours'"),
+        (["SWEEP", "--threshold", "high"], "invalid float value: 'high'"),
+        (["SWEEP", "--out", "SWEEP/foreign/out"], "cannot be written"),
+        (["SWEEP", "--colour", "red"], "unrecognized arguments: --colour red"),
+    ],
+)
+def test_a_mistake_is_one_line(sweep: Path, words: list[str], told: str) -> None:
+    with pytest.raises(UserError) as refused:
+        compare.run([word.replace("SWEEP", str(sweep)) for word in words])
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_mistake_ends_the_command_with_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dreamer_exp.compare", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"compare: no run found. {tmp_path}: holds no run.\n"
+
+
+def deep(root: Path) -> None:
+    (root / "experiment.yaml").write_text("{a: " * 3000 + "1" + "}" * 3000)
+
+
+def loops(root: Path) -> None:
+    (root / "console.log").unlink(missing_ok=True)
+    (root / "evaluation.jsonl").unlink()
+    (root / "evaluation.jsonl").symlink_to("x" * 300)  # a name too long to look up
+
+
+def huge(root: Path) -> None:
+    (root / "experiment.yaml").write_text(f"run: {{seed: 1{'0' * 400}}}\nalgo: {{x: 1{'0' * 400}}}")
+
+
+def seeds(root: Path) -> None:
+    (root / "experiment.yaml").write_text("run: {seed: [1, 2]}")
+
+
+def no_counts(root: Path) -> None:
+    (root / "evaluation.jsonl").write_text('{"policy": "dreamerv3", "env_steps": 100, "success_rate": 0.5, '
+                                           '"outcome_counts": null}\n')  # fmt: skip
+
+
+def nobody(root: Path) -> None:
+    status = {"state": "running", "pid": -1, "host": socket.gethostname()}
+    (root / "status.json").write_text(json.dumps(status))
+
+
+@pytest.mark.parametrize("harm", [deep, loops, huge, seeds, no_counts, nobody])
+def test_one_odd_folder_costs_no_other(
+    sweep: Path, tmp_path: Path, harm: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm(write_run(sweep / "10_odd", config(7)))
+    compare.run([str(sweep), "--out", str(tmp_path / "out")])
+    assert " beats " in capsys.readouterr().out
+    assert "10_odd" in [run["run"] for run in json.loads((tmp_path / "out" / "compare.json").read_text())["runs"]]
+
+
+def test_a_folder_whose_name_is_no_text_is_compared_and_told(sweep: Path) -> None:
+    odd = os.fsdecode(os.fsencode(sweep.parent) + b"/sw\xffeep")
+    sweep.rename(odd)
+    words = [sys.executable, "-m", "dreamer_exp.compare", odd, odd + "/no\udcff"]
+    done = subprocess.run(words, capture_output=True, check=False, cwd=sweep.parent)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"no\xff" in b"".join(done.stdout.split())
+    (page,) = sweep.parent.rglob("compare.html")
+    assert r"sw\xffeep" in page.read_text()
+    assert "sw%FFeep" in page.read_text()
+
+
+def test_it_answers_without_ray_torch_or_pandas(sweep: Path, tmp_path: Path) -> None:
+    heavy = ("ray", "torch", "pandas", "scipy", "wandb", "hydra", "gymnasium")
+    code = (
+        "import sys; from dreamer_exp.cli.compare import run; run(sys.argv[1:]); "
+        f"print('imported:', [name for name in {heavy} if name in sys.modules])"
+    )
+    words = [sys.executable, "-c", code, str(sweep), "--out", str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "imported: []"

@@ -1,0 +1,198 @@
+"""Refused command lines, through the real entry point: exit code 2 and one line that names key, value and way out."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dreamer_exp.cli import train as program
+from dreamer_exp.config.composition_errors import TAKES, all_keys, unknown_key
+from dreamer_exp.config.schema import AlgoConfig, ExperimentConfig
+from tests.config.composing import OPTIONS, schema_keys
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Refused:
+    """`refused(*words)` runs the program with these words and returns its complaint, having checked its form."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(program, "TRACEBACKS", False)
+    monkeypatch.setenv(program.FULL_ERROR, "1")  # so that main()'s own setting of it is undone too
+
+    def run(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["dreamer_exp", *words, "dry_run=true"])  # nothing trains if it isn't refused
+        with pytest.raises(SystemExit) as ended:
+            program.main()
+        out, complaint = capfd.readouterr()
+        assert (ended.value.code, out) == (2, "")
+        assert complaint.count("\n") == 1
+        assert complaint.startswith("dreamer_exp: ")
+        assert [path for path in tmp_path.rglob("*") if path.name != "outputs"] == []
+        return complaint.removeprefix("dreamer_exp: ").rstrip("\n")
+
+    return run
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("algo.horzon_H=15", "algo.horzon_H: there is no such key. Did you mean 'algo.horizon_H'? algo has: name, "),
+        ("+algo.horzon_H=15", "algo.horzon_H: there is no such key. Did you mean 'algo.horizon_H'?"),
+        ("++run.train_iteration=5", "run.train_iteration: there is no such key. Did you mean 'run.train_iterations'?"),
+        ("env.reward.progres=3", "env.reward.progres: there is no such key. Did you mean 'env.reward.progress'?"),
+        ("+algo.foo=1", "algo.foo: there is no such key. algo has: name, learner, "),
+        ("algo.network.detr=9", "algo.network.detr: there is no such key. Did you mean 'algo.network.deter'?"),
+        ("algo.deter=9", "algo.deter: there is no such key. Did you mean 'algo.network.deter'?"),
+        ("+foo=1", "foo: there is no such key. There are: env, "),
+        ("horizon_H=15", "horizon_H: there is no such key. Did you mean 'algo.horizon_H'?"),
+        ("+horizon_H=15", "horizon_H: there is no such key. Did you mean 'algo.horizon_H'?"),
+        ("training_ratio=32", "training_ratio: there is no such key. Did you mean 'algo.training_ratio'?"),
+        ("env.batch_size_B=8", "env.batch_size_B: there is no such key. Did you mean 'algo.batch_size_B'?"),
+        ("enf=gym", "enf: there is no such key. Did you mean 'env'?"),
+        ("experment=quickstart", "experment: there is no such key. Did you mean 'experiment'?"),
+        ("hydra.run.dirr=x", "hydra.run.dirr: there is no such key. Did you mean 'hydra.run.dir'?"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest_there_is(refused: Refused, word: str, line: str) -> None:
+    assert refused(word).startswith(line)
+
+
+def test_a_key_of_another_environment_is_answered_with_this_ones_keys(refused: Refused) -> None:
+    line = refused("env=gym", "env.scenario=open")
+
+    assert line == "env.scenario: there is no such key. env has: name, max_steps, max_faults, id, kwargs."
+
+
+def test_a_new_keyword_of_a_mapping_is_answered_with_how_to_add_it(refused: Refused) -> None:
+    line = refused("env=gym", "obs_contract=vector", "env.kwargs.g=9.8")
+
+    assert line == "env.kwargs.g: env.kwargs has no 'g' yet; +env.kwargs.g=... adds it."
+
+
+OF_ALGO = [name for name in all_keys() if name.startswith("algo.") and name.count(".") == 1 and len(name) > 10]
+
+
+@given(st.sampled_from(OF_ALGO), st.data())
+def test_a_key_of_algo_that_lost_a_letter_is_found_again(path: str, data: st.DataObject) -> None:
+    leaf = path.removeprefix("algo.")
+    at = data.draw(st.integers(0, len(leaf) - 1))
+
+    assert f"Did you mean {path!r}?" in unknown_key(f"algo.{leaf[:at]}{leaf[at + 1 :]}", AlgoConfig)
+
+
+@given(st.sampled_from([name for name in all_keys() if "_" in name and "." in name]))
+def test_a_key_without_its_group_is_found_in_it(path: str) -> None:
+    leaf = path.rpartition(".")[2]
+    alike = [other for other in all_keys() if other.rpartition(".")[2] == leaf]
+
+    assert any(f"Did you mean {other!r}?" in unknown_key(leaf, ExperimentConfig) for other in alike)
+
+
+# Options
+
+
+@pytest.mark.parametrize("group", sorted({group for group, _ in OPTIONS}))
+def test_a_wrong_option_is_answered_with_the_options_there_are(refused: Refused, group: str) -> None:
+    line = refused(f"{group}=nonsuch")
+
+    assert line.startswith(f"{group}=nonsuch: there is no such option.")
+    assert line.endswith(f"{group} has: {', '.join(option for of, option in OPTIONS if of == group)}.")
+
+
+def test_a_misspelt_option_is_answered_with_the_nearest(refused: Refused) -> None:
+    assert "Did you mean 'slurm'?" in refused("hardware=slrum")
+
+
+def test_an_option_added_with_a_plus_is_answered_with_how_to_write_it(refused: Refused) -> None:
+    line = refused("+experiment=quickstart")
+
+    assert line.endswith("write experiment=quickstart, without the +.")
+
+
+# Types
+
+
+@pytest.mark.parametrize(
+    ("word", "takes"),
+    [
+        ("algo.horizon_H='abc'", "a whole number"),
+        ("algo.horizon_H=1.5", "a whole number"),
+        ("run.seed=True", "a whole number"),
+        ("algo.gamma='high'", "a number"),
+        ("algo.gamma=null", "a number"),
+        ("algo.actor_lr=null", "a number or auto"),
+        ("algo.network.deter=1.5", "a whole number or auto"),
+        ("algo.network=3", "keys of its own: deter, hidden, "),
+        ("algo.train_actor='perhaps'", "true or false"),
+        ("run.id=['a']", "text"),
+        ("hardware.num_cpus=2.5", "a whole number or auto"),
+        ("hardware.max_env_runners='x'", "a whole number or null"),
+        ("obs_contract.keys=3", "a list, [a,b]"),
+        ("env.scenario_weights=3", "names with numbers, {a: 1.0}"),
+        ("env.scenario_weights.open='often'", "a number"),
+        ("env.reward=3", "keys of its own: progress, living, "),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_answered_with_the_type_it_takes(refused: Refused, word: str, takes: str) -> None:
+    assert refused(word).startswith(f"{word} is of the wrong type: it takes {takes}")
+
+
+def test_there_are_words_for_every_type_of_the_schema() -> None:
+    assert {str(key) for key in schema_keys() if key.takes not in TAKES} == set()
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("algo.batch_length_T=1",), "algo.batch_length_T=1 is out of range: it has to be at least 2."),
+        (("algo.horizon_H=0",), "algo.horizon_H=0 is out of range: it has to be at least 1."),
+        (("run.checkpoint_every=0",), "run.checkpoint_every=0 is out of range: it has to be at least 1."),
+        (("algo.training_ratio=-1",), "algo.training_ratio=-1.0 is out of range: it has to be more than 0."),
+        (("algo.gamma=nan",), "algo.gamma=nan is out of range: it has to be finite and more than 0 and at most 1."),
+        (("algo.model_size=XXL",), "algo.model_size='XXL' is not one of: nano, XS, 1M, 12M, 25M, 50M, 100M, 200M, S, "),
+        (("algo.model_size=XXS",), "algo.model_size='XXS' is none of algo.learner=fast's sizes: nano, XS, 1M, 12M, "),
+        (("algo.learner=fats",), "algo.learner='fats' is not one of: fast, rllib. Did you mean 'fast'?"),
+        (("algo.precision=tf32",), "algo.precision=tf32 needs a learner on a GPU: use hardware="),
+        (("algo.network.blocks=7",), "algo.network.blocks=7 has to divide algo.network.deter=512."),
+        (("algo.replay_capacity=100",), "algo.replay_capacity=100 is less than one batch: it has to be at least "),
+        (("hardware=cuda",), "hardware.num_gpus_per_learner=1 asks for 1 GPU(s), and this machine shows 0"),
+        (("hardware.num_env_runners=9", "hardware.num_cpus=8"), "hardware.num_env_runners=9 is more than"),
+        (("obs_contract.keys=[drive_state,camera]",), "obs_contract.keys: 'camera' is not an observation of this env"),
+        (("run.id=../elsewhere",), "run.id='../elsewhere' cannot begin a directory's name"),
+        (("algo.horizon_H=${algo.nonsuch}",), "algo.horizon_H: Interpolation key 'algo.nonsuch' not found."),
+    ],
+)
+def test_a_value_that_cannot_work_is_told_in_one_line(refused: Refused, words: tuple[str, ...], line: str) -> None:
+    assert refused(*words).startswith(line)
+
+
+# What cannot be read
+
+
+@pytest.mark.parametrize("words", ["algo.batch_size_B=8,16", "hardware=cpu,auto"])
+def test_several_values_are_answered_with_the_flag_of_a_sweep(refused: Refused, words: str) -> None:
+    line = refused(words)
+
+    assert words in line
+    assert line.endswith("several values make a sweep, which takes -m.")
+
+
+@pytest.mark.parametrize("word", ["algo.batch_size_B=[1", "algo", "run.id=two words)"])
+def test_an_override_that_cannot_be_read_is_quoted(refused: Refused, word: str) -> None:
+    assert refused(word).startswith(f"{word!r} cannot be read as KEY=VALUE")
+
+
+def test_a_folder_of_configs_that_is_not_there_is_named(refused: Refused) -> None:
+    assert f"{os.sep}nowhere' not found" in refused("--config-dir", "nowhere")

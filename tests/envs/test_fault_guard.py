@@ -1,0 +1,153 @@
+"""Faults of an environment: each ends its episode and is told; past the limit the run stops."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box
+from gymnasium.utils.env_checker import check_env
+
+from dreamer_exp.config.schema import GymConfig, ObsContractConfig
+from dreamer_exp.envs.contract import ContractEnv, ContractError, Fault
+from dreamer_exp.envs.episode import result_of, whole
+from dreamer_exp.envs.fault_guard import Boundary
+from dreamer_exp.envs.make import make_env, make_guarded_env
+
+ACTION = np.zeros(1, np.float32)
+NAN, INF = float("nan"), float("inf")
+
+
+class Counting(gymnasium.Env[Any, Any]):
+    """Observes how many steps the episode has, over 100; at the step `bad_step` what the test asks for."""
+
+    observation_space = Box(-1.0, 1.0, (2,), np.float32)
+    action_space = Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, bad_step: int, observation: Any = None, reward: float = 1.0) -> None:
+        self.bad_step, self.observation, self.reward = bad_step, observation, reward
+        self.resets: list[int | None] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.resets.append(seed)
+        self.steps = 0
+        return self._seen(), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        reward = self.reward if self.steps == self.bad_step else 1.0
+        return self._seen(), reward, False, self.steps == 5, {"outcome": "timeout"}
+
+    def _seen(self) -> Any:
+        if self.steps == self.bad_step and self.observation is not None:
+            return np.array(self.observation, np.float32)
+        return np.array([self.steps / 100, 0.0], np.float32)
+
+
+class BadResets(Counting):
+    """Its first resets observe NaN."""
+
+    def __init__(self, bad: int) -> None:
+        super().__init__(-1)
+        self.bad = bad
+
+    def _seen(self) -> Any:
+        return np.array([NAN, 0.0], np.float32) if len(self.resets) <= self.bad else super()._seen()
+
+
+def bounded(inner: Counting, max_faults: int = 10) -> Boundary:
+    return Boundary(ContractEnv(inner), max_faults)
+
+
+def episode(env: Boundary) -> list[Any]:
+    """What each step of an episode returned."""
+    env.reset()
+    steps = [env.step(ACTION)]
+    while not (steps[-1][2] or steps[-1][3]):
+        steps.append(env.step(ACTION))
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ({"observation": [0.0, NAN]}, "observation[1] is nan; it must be finite and in [-1.0, 1.0]"),
+        ({"observation": [INF, 0.0]}, "observation[0] is inf; it must be finite and in [-1.0, 1.0]"),
+        ({"observation": [0.0, 1.5]}, "observation[1] is 1.5; it must be finite and in [-1.0, 1.0]"),
+        ({"reward": NAN}, "reward is nan; the env must return a finite number"),
+        ({"reward": -INF}, "reward is -inf; the env must return a finite number"),
+    ],
+)
+def test_a_bad_number_truncates_the_episode_at_the_last_good_observation(broken: dict[str, Any], told: str) -> None:
+    steps = episode(bounded(Counting(3, **broken)))
+    assert len(steps) == 3
+    observation, reward, terminated, truncated, info = steps[-1]
+    assert observation.tolist() == steps[-2][0].tolist() == pytest.approx([0.02, 0.0])
+    assert not np.shares_memory(observation, steps[-2][0])  # RLlib keeps what it is given
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert info == {"outcome": "fault", "faults": 1, "fault": told}
+
+
+def test_an_episode_without_a_fault_is_told_as_it_is() -> None:
+    steps = episode(bounded(Counting(-1)))
+    assert len(steps) == 5
+    assert steps[-1][-1] == {"outcome": "timeout"}
+
+
+def test_rounding_at_a_bound_is_no_fault() -> None:
+    assert len(episode(bounded(Counting(3, observation=[1.0001, -1.0001])))) == 5
+
+
+def test_the_fault_after_the_last_one_allowed_is_raised_with_the_limits_key() -> None:
+    env = bounded(Counting(3, reward=NAN), max_faults=2)
+    for _ in range(2):
+        episode(env)
+    with pytest.raises(Fault, match=r"^reward is nan; .*\(3 times in one environment; .*env\.max_faults\)$"):
+        episode(env)
+
+
+def test_without_any_allowed_the_first_one_is_raised() -> None:
+    with pytest.raises(Fault):
+        episode(bounded(Counting(1, reward=NAN), max_faults=0))
+
+
+def test_a_bad_reset_is_made_again_without_its_seed_and_told_with_the_next_episode() -> None:
+    inner = BadResets(bad=2)
+    env = bounded(inner)
+    observation, _ = env.reset(seed=7)
+    assert np.isfinite(observation).all()
+    assert inner.resets == [7, None, None]
+    infos = [env.step(ACTION)[-1] for _ in range(5)]
+    assert [info.get("faults") for info in infos] == [None] * 4 + [2]
+    assert (infos[-1]["outcome"], infos[-1]["fault"][:21]) == ("timeout", "observation[0] is nan")
+    assert "faults" not in episode(env)[-1][-1]  # told once
+
+
+def test_an_environment_that_never_begins_stops_the_run() -> None:
+    with pytest.raises(Fault, match=r"observation\[0\] is nan.*11 times"):
+        bounded(BadResets(bad=100)).reset()
+
+
+def test_what_no_next_episode_mends_is_raised_at_once() -> None:
+    with pytest.raises(ContractError, match="shape"):
+        episode(bounded(Counting(3, observation=[0.0, 0.0, 0.0])))
+
+
+def test_a_faulty_episode_counts_as_no_whole_one() -> None:
+    faulty, healthy = bounded(Counting(3, reward=NAN)), bounded(Counting(-1))
+    results = [result_of(episode(env)[-1][-1], 2.0, 3) for env in (faulty, healthy)]
+    assert [result.faults for result in results] == [1, 0]
+    assert results[0].fault == "reward is nan; the env must return a finite number"
+    assert whole(results) == results[1:]
+
+
+@pytest.mark.filterwarnings("ignore:.*(different from the unwrapped|For Box action|A Box observation space)")
+def test_it_passes_gymnasiums_checker() -> None:
+    check_env(make_guarded_env(GymConfig(), ObsContractConfig("vector")), skip_render_check=True)
+
+
+def test_it_stands_round_training_environments_alone() -> None:
+    asked = GymConfig(), ObsContractConfig("vector")
+    assert isinstance(make_guarded_env(*asked), Boundary)
+    assert isinstance(make_env(*asked), ContractEnv)

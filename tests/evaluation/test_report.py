@@ -1,0 +1,56 @@
+"""A policy judged by itself: what is printed and what is written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rich.console import Console
+
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.evaluation.report import Judge
+from tests.experiments import nano, nano_gym
+from tests.training import odd_envs  # noqa: F401  # registers Blind
+
+
+class Still:
+    """Never moves, in any environment."""
+
+    def __init__(self, num_envs: int, seed: int) -> None:
+        self.actions = np.zeros((num_envs, 2), np.float32)
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self.actions
+
+
+def judged(experiment: Experiment, folder: Path, films: int = 0) -> str:
+    """What is printed in a terminal of 100 columns."""
+    console = Console(width=100, record=True, force_terminal=False)
+    Judge(experiment, Still, "a run", folder / "evaluation", console).judge({"run": "a run"}, 512, 8, films)
+    return console.export_text()
+
+
+def test_a_table_names_the_policy_and_its_baselines_and_the_files_follow(tmp_path: Path) -> None:
+    text = judged(nano(), tmp_path, films=1)
+    assert "…" not in text
+    for name in ("dreamerv3", "random", "straight_to_goal", "orca"):
+        assert f"\n{name}" in text
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == ["evaluation.json", "evaluation_paths.png", "evaluation_seed1000000_timeout.gif"]
+    assert [name for name in written if f"{tmp_path / name}\n" not in text] == []
+
+
+def test_the_figures_hold_every_episode_of_every_policy(tmp_path: Path) -> None:
+    judged(nano("evaluation.baselines=[random]"), tmp_path)
+    tree = json.loads((tmp_path / "evaluation.json").read_text())
+    assert tree["run"] == "a run"
+    assert [(row["policy"], row["env_steps"]) for row in tree["evaluations"]] == [("dreamerv3", 512), ("random", 0)]
+    assert [[episode["seed"] for episode in row["outcomes"]] for row in tree["evaluations"]] == [[1000000, 1000001]] * 2
+
+
+@pytest.mark.parametrize("line", ["Paths: none, as env=gym has no map", "Video: none: no frames: ",
+                                  "not for env=gym: baseline straight_to_goal, orca"])  # fmt: skip
+def test_what_an_environment_cannot_give_is_said_in_one_line(tmp_path: Path, line: str) -> None:
+    text = judged(nano_gym("Blind-v0"), tmp_path, films=2)
+    assert [told.startswith(line) for told in text.splitlines()].count(True) == 1

@@ -1,0 +1,86 @@
+"""Paths over their maps: which episodes share a panel, which are drawn, and the picture."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
+from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.envs.scene import Scene
+from dreamer_exp.evaluation.trajectories import (
+    MOST_PANELS,
+    Panel,
+    Track,
+    Tracks,
+    choose,
+    draw_trajectories,
+    panels_of,
+    shown_of,
+)
+
+ROUTE = np.array([[5.0, 0.0]])
+
+
+def result(scenario: str, outcome: str = "success") -> EpisodeResult:
+    return EpisodeResult(0.0, 1, outcome=outcome, scenario=scenario)
+
+
+def tracks(*widths: float) -> Tracks:
+    """Episodes with seeds 0, 1, ..., each in a room of this width."""
+    found = Tracks()
+    for seed, width in enumerate(widths):
+        walls = np.array([[0.0, 0.0, width, 0.0], [0.0, 3.0, width, 3.0]])
+        found.by_seed[seed] = Track(Scene(walls, ROUTE), [(0.0, 0.0), (1.0, 0.1 * seed), (2.0, 0.0)])
+    return found
+
+
+def panels(*episodes: EpisodeResult) -> list[Panel]:
+    """Each in a room of its own."""
+    return panels_of(tracks(*map(float, range(len(episodes)))), range(len(episodes)), episodes)
+
+
+def test_a_track_holds_every_position_from_the_start_on() -> None:
+    env, watch = CrowdNavEnv(scenario="open"), Tracks()
+    env.reset(seed=7)
+    watch(7, env)
+    for _ in range(3):
+        env.step(np.array([1.0, 0.0], np.float32))
+        watch(7, env)
+    points = watch.by_seed[7].points
+    assert points[0] == env.layout.start[:2]
+    assert points[-1] == (env.simulator.robot.x, env.simulator.robot.y)
+    assert len(points) == 4
+
+
+def test_episodes_of_one_map_share_a_panel() -> None:
+    episodes = [result("doorway"), result("doorway", "timeout"), result("doorway")]
+    found = panels_of(tracks(9.0, 9.0, 8.0), range(3), episodes)
+    assert [[seed for seed, _, _ in panel.episodes] for panel in found] == [[0, 1], [2]]
+
+
+def test_failures_are_drawn_first() -> None:
+    episodes = [result("open")] * 20 + [result("open", "timeout")]
+    shown = choose(panels(*episodes))
+    assert len(shown) == MOST_PANELS
+    assert [panel.failed for panel in shown].count(True) == 1
+
+
+def test_every_scenario_is_drawn_before_one_is_drawn_again() -> None:
+    episodes = [result("open", "timeout")] * 20 + [result("dense"), result("doorway")]
+    scenarios = [panel.scenario for panel in choose(panels(*episodes))]
+    assert scenarios == ["dense", "doorway", *["open"] * (MOST_PANELS - 2)]
+
+
+def test_the_title_says_how_many_episodes_are_left_out() -> None:
+    found = panels(*[result("open")] * 20)
+    assert shown_of(found, choose(found)).startswith("12 of 20 episodes")
+    assert shown_of(found, choose(found)).endswith("8 left out")
+    assert shown_of(found[:5], choose(found[:5])) == "5 episodes, in metres"
+
+
+def test_the_picture_is_drawn_whatever_the_outcomes(tmp_path: Path) -> None:
+    ends = ("success", "pedestrian_collision", "wall_collision", "robot_collision", "timeout")
+    episodes = [result(f"room {i}", end) for i, end in enumerate(ends)]
+    path = tmp_path / "report" / "paths.png"
+    draw_trajectories(path, "a run", tracks(5.0, 6.0, 7.0, 8.0, 9.0), list(range(5)), episodes)
+    assert path.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,46 @@
+"""A run's files: a write that fails costs a warning and no row; three in a row end the run."""
+
+from pathlib import Path
+
+import pytest
+
+from dreamer_exp.monitoring.counters import Counters
+from dreamer_exp.monitoring.record import Attempts, DiskFailed, Record
+from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from tests.experiments import nano
+
+
+def refuse() -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_failed_write_costs_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert not Attempts("a checkpoint")(refuse)
+    assert "a checkpoint could not be written ([Errno 28] No space left on device)" in caplog.text
+
+
+def test_the_third_in_a_row_raises() -> None:
+    attempts = Attempts("a checkpoint")
+    attempts(refuse)
+    attempts(refuse)
+    with pytest.raises(DiskFailed, match="a checkpoint could not be written 3 times in a row"):
+        attempts(refuse)
+
+
+def test_one_that_succeeds_ends_the_count() -> None:
+    attempts = Attempts("a checkpoint")
+    for _ in range(3):
+        attempts(refuse)
+        attempts(refuse)
+        assert attempts(lambda: None)
+
+
+def test_a_row_that_the_disk_refused_is_written_with_the_next(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    tmp_path.joinpath("run").write_text("a file where the directory should be")
+    record = Record(directory, nano(), Counters(), "2026-01-01T00:00:00+00:00")
+    record.row({"env_steps": 1})
+    directory.root.unlink()
+    directory.root.mkdir()
+    record.row({"env_steps": 2})
+    assert read_rows(directory.result) == [{"env_steps": 1}, {"env_steps": 2}]

@@ -1,0 +1,132 @@
+"""What a run came to: summary, closing table, figure."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.evaluation.rollout import evaluation_row
+from dreamer_exp.monitoring import summary as report
+from dreamer_exp.monitoring.metrics_row import window_figures
+from dreamer_exp.rundir.layout import RunDirectory, append_row
+from dreamer_exp.rundir.metric_names import LEARNER_METRICS
+
+STATUS = {"state": "finished", "error": None}
+FAILED, REACHED = EpisodeResult(-3.0, 20, outcome="timeout"), EpisodeResult(9.0, 15, outcome="success")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    """Three rows; evaluated before and after, and a baseline."""
+    directory = RunDirectory(tmp_path)
+    for step in (512, 528, 544):
+        losses = dict.fromkeys(LEARNER_METRICS, 2.0)
+        append_row(directory.result, {"env_steps": step, "updates": 1, **window_figures([FAILED]), **losses})
+    for policy, steps, results in (
+        ("straight_to_goal", 0, [REACHED] * 8),
+        ("dreamerv3", 0, [FAILED, FAILED]),
+        ("dreamerv3", 544, [FAILED, REACHED]),
+    ):
+        append_row(directory.evaluation, evaluation_row(policy, steps, 0, results, list(range(len(results)))))
+    return directory
+
+
+def shown(summary: dict[str, object], width: int) -> str:
+    console = Console(width=width, record=True, force_terminal=False)
+    table = report.closing_table(summary)
+    assert table is not None
+    console.print(table)
+    return console.export_text()
+
+
+def test_the_final_success_rate_is_the_last_evaluations(run: RunDirectory) -> None:
+    assert report.summarise(run, STATUS, "f")["final"]["success_rate"] == 0.5
+
+
+def test_a_run_that_was_never_evaluated_falls_back_on_the_training_window(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    append_row(directory.result, {"env_steps": 1, **window_figures([REACHED])})
+    assert report.summarise(directory, STATUS, "f")["final"]["success_rate"] == 1.0
+
+
+def test_a_run_that_did_nothing_still_has_a_summary(tmp_path: Path) -> None:
+    summary = report.summarise(RunDirectory(tmp_path), {"state": "failed", "error": {"type": "X", "message": ""}}, "f")
+    assert (summary["state"], summary["final"]["success_rate"], summary["best"]) == ("failed", None, None)
+
+
+def test_the_best_evaluation_is_the_one_with_most_success(run: RunDirectory) -> None:
+    assert report.summarise(run, STATUS, "f")["best"]["env_steps"] == 544
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({"success_rate": 0.6, "spl": 0.1, "return_mean": 0.0}, {"success_rate": 0.5, "spl": 0.5, "return_mean": 9.0}),
+        ({"success_rate": 0.5, "spl": 0.5, "return_mean": 0.0}, {"success_rate": 0.5, "spl": 0.4, "return_mean": 9.0}),
+        ({"success_rate": 0.5, "spl": 0.5, "return_mean": 9.0}, {"success_rate": 0.5, "spl": 0.5, "return_mean": 8.0}),
+        (
+            {"success_rate": None, "spl": None, "return_mean": -1},
+            {"success_rate": None, "spl": None, "return_mean": -2},
+        ),
+        ({"success_rate": 0.5, "return_mean": 9.0}, {"success_rate": 0.5, "return_mean": 8.0}),
+    ],
+    ids=["success", "then SPL", "then return", "a task without outcomes", "a row of an older version"],
+)
+def test_best_goes_by_success_then_spl_then_return(better: dict[str, float], worse: dict[str, float]) -> None:
+    assert report.score(better) > report.score(worse)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_closing_table_is_whole_at_the_usual_widths(run: RunDirectory, width: int) -> None:
+    text = shown(report.summarise(run, STATUS, "f"), width)
+    assert "before training" in text
+    assert "after 544 steps" in text
+    assert "50% (9-91)" in text
+    assert "…" not in text
+
+
+def table_of(*results: EpisodeResult, width: int = 100) -> str:
+    row = evaluation_row("dreamerv3", 0, 0, list(results), list(range(len(results))))
+    console = Console(width=width, record=True, force_terminal=False)
+    console.print(report.evaluation_table([("dreamerv3", row)]))
+    return console.export_text()
+
+
+def test_the_table_tells_every_kind_of_figure_in_100_columns() -> None:
+    driven = {"path_length": 20.0, "route_length": 10.0, "time_s": 12.5, "min_clearance": 0.75}
+    ends = ("success", "pedestrian_collision", "wall_collision", "robot_collision", "timeout")
+    text = table_of(*[EpisodeResult(-1234.5, 2000, outcome=outcome, **driven) for outcome in ends])
+    assert "…" not in text
+    figures = ["20%", "(4-62)", "0.10", "20%", "20%", "20%", "20%", "12.5", "0.75", "-1234.50"]
+    (line,) = [line.split() for line in text.splitlines() if line.startswith("dreamerv3")]
+    assert line == ["dreamerv3", *figures]
+
+
+def test_collisions_with_robots_have_a_column_where_there_were_any() -> None:
+    assert "rob." not in table_of(REACHED)
+    assert "rob." in table_of(EpisodeResult(0.0, 1, outcome="robot_collision"))
+
+
+def test_a_task_without_outcomes_is_told_by_return_and_steps_alone() -> None:
+    (heading, _, line) = table_of(EpisodeResult(123.0, 200)).splitlines()[-3:]
+    assert heading.split() == ["policy", "return", "steps"]
+    assert line.split() == ["dreamerv3", "123.00", "200"]
+
+
+def test_the_learning_curve_is_drawn(run: RunDirectory) -> None:
+    path = report.draw_learning_curve(run)
+    assert path is not None
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_learning_curve_is_drawn_of_a_run_that_never_updated(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    append_row(directory.result, {"env_steps": 16, **window_figures([]), **dict.fromkeys(LEARNER_METRICS)})
+    path = report.draw_learning_curve(directory)
+    assert path is not None
+    assert path.is_file()
+
+
+def test_nothing_is_drawn_of_a_run_without_rows(tmp_path: Path) -> None:
+    assert report.draw_learning_curve(RunDirectory(tmp_path)) is None

@@ -1,0 +1,34 @@
+"""The names of figures."""
+
+import pytest
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.rundir.metric_names import LEARNER_METRICS, check_objective
+
+
+@pytest.mark.parametrize("learner", ["fast", "rllib"])
+@pytest.mark.parametrize("name", ["success_rate", "return_mean", "loss/world_model", "episode_return_window"])
+def test_any_figure_of_a_run_can_be_its_objective(name: str, learner: str) -> None:
+    check_objective(name, learner)
+
+
+@pytest.mark.parametrize(("name", "learner"), [("loss/prediction", "fast"), ("loss/critic_replay", "rllib")])
+def test_an_objective_that_is_null_under_this_learner_is_refused(name: str, learner: str) -> None:
+    with pytest.raises(UserError, match=rf"^run\.objective='{name}' is no figure of algo\.learner={learner}, "):
+        check_objective(name, learner)
+
+
+@pytest.mark.parametrize("learner", [0, 1])
+def test_no_two_names_are_one_figure_of_a_learner(learner: int) -> None:
+    keys = [names[learner] for names in LEARNER_METRICS.values() if names[learner] is not None]
+
+    assert len(set(keys)) == len(keys)
+
+
+def test_every_name_is_a_figure_of_some_learner() -> None:
+    assert [name for name, keys in LEARNER_METRICS.items() if not any(keys)] == []
+
+
+def test_an_objective_that_no_run_has_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(UserError, match=r"run\.objective='sucess_rate' .*Did you mean 'success_rate'"):
+        check_objective("sucess_rate", "rllib")

@@ -1,0 +1,71 @@
+"""An update done again: nothing is found in a healthy one, and an overflow where it happens."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dreamer_exp.checkpoints.policy_file import build
+from dreamer_exp.envs.make import contract_of
+from dreamer_exp.training.divergence.replay import Replayed, replay
+from tests.experiments import nano
+
+B, T = 4, 8
+both_learners = pytest.mark.parametrize("learner", ["rllib", "fast"])
+
+
+def batch(learner: str, size: int) -> dict[str, NDArray[np.generic]]:
+    """Made up, by the learner's names."""
+    draw = np.random.default_rng(0)
+    shared = {"is_first": np.zeros((B, T), np.float32), "is_last": np.zeros((B, T), np.float32)}
+    observation, action = draw.random((B, T, size), np.float32), draw.random((B, T, 2), np.float32)
+    reward, nothing = draw.random((B, T), np.float32), np.zeros((B, T), np.float32)
+    if learner == "rllib":
+        ends = {"is_terminated": nothing, "is_truncated": nothing}
+        return shared | ends | {"obs": observation, "actions": action, "rewards": reward}
+    before = {"previous_action": action[:, 0], "carry_deter": np.zeros((B, 64), np.float32)}
+    before["carry_stoch"] = np.zeros((B, 64), np.float32)
+    return shared | before | {"observation": observation, "action": action, "reward": reward, "is_terminal": nothing}
+
+
+def replayed(learner: str, weight: str | None = None) -> Replayed:
+    """With the first weight that has this word in its name at the end of what a float holds."""
+    asked = nano(f"algo.learner={learner}")
+    contract = contract_of(asked.env, asked.obs_contract)
+    weights = None
+    if weight:
+        network = build(description(learner, contract.size))
+        weights = network.state_dict()
+        name = next(name for name in weights if weight in name and weights[name].ndim == 2)
+        weights[name].fill_(1e38)
+    return replay(asked, contract, batch(learner, contract.size), weights, {})
+
+
+def description(learner: str, size: int) -> dict[str, object]:
+    from dataclasses import asdict
+
+    from dreamer_exp.config.sizes import SIZES
+
+    network = asdict(SIZES["nano"]) if learner == "fast" else {"model_size": "nano", "batch_length_T": T}
+    return {
+        "learner": learner,
+        "network": network,
+        "observation_size": size,
+        "action": {"kind": "box", "size": 2},
+        "symlog_obs": True,
+    }
+
+
+@both_learners
+def test_nothing_is_found_in_a_healthy_update(learner: str) -> None:
+    again = replayed(learner)
+    assert again.first is None
+    assert np.isfinite(list(again.figures.values())).all()
+    assert len(again.figures) > 10
+
+
+@pytest.mark.parametrize(("learner", "file"), [("rllib", "mlp.py"), ("fast", "layers.py")])
+def test_an_overflow_is_found_in_the_line_where_it_happens(learner: str, file: str) -> None:
+    again = replayed(learner, "encoder")
+    assert again.first is not None
+    assert f"{file}:" in again.first
+    assert "inf" in again.first

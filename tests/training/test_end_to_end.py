@@ -1,0 +1,368 @@
+"""Real runs, as a user starts them: a process of their own, all files, all endings."""
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dreamer_exp.checkpoints.store import sha256
+from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.tracking.wandb.binary_file import history, records
+from tests.experiments import NANO
+from tests.monitoring.test_metrics_row import PROMISED
+from tests.paths import CHECKOUT
+
+pytestmark = pytest.mark.end_to_end
+
+BROKEN_ENV = '''
+import gymnasium
+import numpy as np
+
+
+class Broken(gymnasium.Env):
+    """Rewards NaN after some steps, as a simulator that blew up does."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(3, np.float32), float("nan") if self.steps > 9 else 0.0, False, False, {}
+
+
+gymnasium.register("Broken-v0", Broken)
+'''
+
+
+def command(*overrides: str) -> list[str]:
+    return [sys.executable, "-m", "dreamer_exp", *NANO, *overrides]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(CHECKOUT), **more}
+
+
+def run(folder: Path, *overrides: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*overrides),
+        cwd=folder,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def only_run(folder: Path, parent: str = "outputs") -> RunDirectory:
+    (root,) = (folder / parent).iterdir()
+    return RunDirectory(root)
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def three_iterations(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], RunDirectory]:
+    """Three iterations of the real thing, W&B offline, no env runners."""
+    folder = tmp_path_factory.mktemp("three")
+    secret = {"WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567"}
+    words = ("run.id=three", "run.train_iterations=3", "run.checkpoint_every=1", "run.keep_checkpoints=2",
+             "tracking.tags=[a,b]", "tracking.group=g", "env.max_steps=30")  # fmt: skip
+    done = run(folder, *words, **secret)
+    assert done.returncode == 0, done.stderr
+    return done, only_run(folder)
+
+
+def test_the_run_leaves_every_file_that_the_architecture_names(three_iterations: Any) -> None:
+    root = three_iterations[1].root
+    assert root.name.startswith("three_")
+    promised = [
+        ".hydra/config.yaml",
+        ".hydra/overrides.yaml",
+        "experiment.yaml",
+        "provenance.json",
+        "status.json",
+        "result.jsonl",
+        "evaluation.jsonl",
+        "run_summary.json",
+        "checkpoints/latest",
+        "checkpoints/best",
+        "report/learning_curve.png",
+    ]
+    assert [name for name in promised if not (root / name).is_file()] == []
+    assert list((root / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_it_has_one_row_an_iteration_with_every_name(three_iterations: Any) -> None:
+    rows = read_rows(three_iterations[1].result)
+    assert [row["iteration"] for row in rows] == [1, 2, 3]
+    assert all(set(PROMISED) <= set(row) for row in rows)
+    assert all(isinstance(rows[-1][name], float) for name in PROMISED if name.startswith(("loss/", "grad_norm/")))
+
+
+def test_an_iteration_in_which_no_episode_ended_says_null(three_iterations: Any) -> None:
+    without = [row for row in read_rows(three_iterations[1].result) if row["episodes"] == 0]
+    assert without
+    assert all(row["episode_return_mean"] is None for row in without)
+
+
+def test_the_policy_is_evaluated_before_and_after_beside_the_baselines(three_iterations: Any) -> None:
+    rows = read_rows(three_iterations[1].evaluation)
+    assert [(row["policy"], row["env_steps"]) for row in rows] == [
+        ("random", 0),
+        ("straight_to_goal", 0),
+        ("orca", 0),
+        ("dreamerv3", 0),
+        ("dreamerv3", 64),
+    ]
+    assert all([outcome["seed"] for outcome in row["outcomes"]] == [1_000_000, 1_000_001] for row in rows)
+
+
+def test_the_status_and_the_summary_say_that_it_finished(three_iterations: Any) -> None:
+    directory = three_iterations[1]
+    assert read_json(directory.status)["state"] == "finished"
+    summary = read_json(directory.summary)
+    assert (summary["state"], summary["final"]["env_steps"], summary["error"]) == ("finished", 64, None)
+
+
+def test_the_experiment_file_has_no_auto_left(three_iterations: Any) -> None:
+    tree = yaml.safe_load(three_iterations[1].experiment.read_text())
+    assert tree["algo"]["horizon_H"] == 3
+    assert isinstance(tree["hardware"]["num_cpus"], int)
+    assert "auto" not in three_iterations[1].experiment.read_text()
+
+
+def test_provenance_tells_versions_devices_and_the_contract(three_iterations: Any) -> None:
+    tree = read_json(three_iterations[1].provenance)
+    assert tree["packages"]["ray"].startswith("2.60")
+    assert tree["learner_devices"] == ["cpu"]
+    assert (tree["kernels"], tree["why_not_fused"]) == ("eager", "")
+    assert len(tree["contract"]["hash"]) == 16
+
+
+def test_every_file_of_a_checkpoint_is_in_its_manifest_with_its_sum(three_iterations: Any) -> None:
+    folder = three_iterations[1].checkpoints
+    newest = folder / (folder / "latest").read_text().strip()
+    listed = read_json(newest / "manifest.json")["files"]
+    present = {path.relative_to(newest).as_posix() for path in newest.rglob("*") if path.is_file()}
+    assert present == {*listed, "manifest.json"}
+    assert all(sha256(newest / name) == entry["sha256"] for name, entry in listed.items())
+
+
+def test_only_as_many_checkpoints_are_kept_as_asked_for(three_iterations: Any) -> None:
+    folders = [path.name for path in three_iterations[1].checkpoints.iterdir() if path.is_dir()]
+    assert sorted(folders) == ["000000048", "000000064"]
+
+
+def test_the_wandb_file_holds_every_row_and_the_runs_labels(three_iterations: Any) -> None:
+    (file,) = three_iterations[1].root.glob("wandb/offline-run-*/*.wandb")
+    found = list(records(file))
+    (labels,) = [record.run for record in found if record.WhichOneof("record_type") == "run"]
+    assert (list(labels.tags), labels.run_group, labels.job_type) == (["a", "b"], "g", "train")
+    logged = [int(row["env_steps"]) for row in history(file) if "loss/world_model" in row]
+    assert logged == [row["env_steps"] for row in read_rows(three_iterations[1].result)]
+    assert [record.WhichOneof("record_type") for record in found].count("exit") == 1
+
+
+def test_wandb_sync_finds_the_offline_run(three_iterations: Any) -> None:
+    (folder,) = three_iterations[1].root.glob("wandb/offline-run-*")
+    sync = subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", "--dry-run", str(folder)],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "Would sync 1 run" in sync.stdout + sync.stderr
+
+
+def test_no_secret_of_the_environment_is_in_any_file(three_iterations: Any) -> None:
+    files = [path for path in three_iterations[1].root.rglob("*") if path.is_file()]
+    assert [path.name for path in files if b"0123456789abcdef0123456789abcdef01234567" in path.read_bytes()] == []
+
+
+def test_a_user_sees_no_warnings_and_no_chatter(three_iterations: Any) -> None:
+    done = three_iterations[0]
+    assert done.stderr == ""
+    assert "WARN" not in done.stdout
+    assert len(done.stdout.splitlines()) < 30
+    assert "fast learner on cpu (kernels eager, precision float32), size nano" in done.stdout
+
+
+def test_the_end_tells_the_figures_the_run_and_the_next_command(three_iterations: Any) -> None:
+    done, directory = three_iterations
+    assert "before training" in done.stdout
+    assert "straight_to_goal" in done.stdout
+    assert f"Run: {directory.root}" in done.stdout
+    assert "Next: python -m dreamer_exp" in done.stdout
+
+
+def evaluate(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dreamer_exp.evaluate", *words],
+        env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_a_run_that_moved_evaluates_to_the_figures_it_ended_with(three_iterations: Any, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(three_iterations[1].root, moved)
+    done = evaluate(str(moved))
+    assert (done.returncode, done.stderr) == (0, "")
+    (written,) = moved.glob("report/evaluation_crowd_nav_*.json")
+    last = read_rows(RunDirectory(moved).evaluation)[-1]
+    assert read_json(written)["evaluations"][0]["outcomes"] == last["outcomes"]
+
+
+def test_an_evaluation_can_write_elsewhere_and_leave_the_run_as_it_was(three_iterations: Any, tmp_path: Path) -> None:
+    root = three_iterations[1].root
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    done = evaluate(str(root), "episodes=3", "video=1", f"out={tmp_path}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    written = sorted(path.name.partition("+0000")[2] for path in tmp_path.iterdir())
+    assert written[:2] == [".json", "_paths.png"]
+    assert [name.startswith("_seed100000") and name.endswith(".gif") for name in written[2:]] == [True]
+    assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 80
+
+
+def test_a_policy_is_refused_by_an_environment_with_another_contract(three_iterations: Any) -> None:
+    done = evaluate(str(three_iterations[1].root), "obs_contract=drive_state_rays_latest")
+    assert done.returncode == 2
+    assert "was trained on" in done.stderr
+
+
+def test_a_checkpoint_that_was_changed_is_not_loaded(three_iterations: Any, tmp_path: Path) -> None:
+    shutil.copytree(three_iterations[1].root, tmp_path / "run")
+    for state in (tmp_path / "run" / "checkpoints").glob("*/policy.safetensors"):
+        state.write_bytes(b"changed")
+    done = evaluate(str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "not what the manifest says" in done.stderr
+
+
+class Bomb:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, crater: Path) -> None:
+        self.crater = crater
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.crater),)
+
+
+def test_somebodys_archive_is_judged_and_compared_without_running_anything_in_it(
+    three_iterations: Any, tmp_path: Path
+) -> None:
+    archive, crater = tmp_path / "run", tmp_path / "crater"
+    shutil.copytree(three_iterations[1].root, archive)
+    pickled = [path for path in archive.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt")]
+    assert pickled
+    for path in pickled:
+        path.write_bytes(pickle.dumps(Bomb(crater)))
+    assert evaluate(str(archive)).returncode == 0
+    compared = [sys.executable, "-m", "dreamer_exp.compare", str(archive), "--out", str(tmp_path / "compared")]
+    subprocess.run(compared, env=environment(), check=True, timeout=120, capture_output=True)
+    subprocess.run([sys.executable, "-m", "dreamer_exp.runs", str(archive)], env=environment(), check=True, timeout=60)
+    assert not crater.exists()
+    pickle.loads(pickled[0].read_bytes())  # as resume would
+    assert crater.exists()
+
+
+def test_two_env_runners_train_and_the_policy_learns_their_weights(tmp_path: Path) -> None:
+    words = ("hardware.num_env_runners=2", "hardware.num_cpus=2", "run.train_iterations=2", "tracking=none")
+    done = run(tmp_path, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    directory = only_run(tmp_path)
+    rows = read_rows(directory.result)
+    assert [row["env_steps"] for row in rows] == [32, 64]
+    first, last = (row["outcomes"] for row in read_rows(directory.evaluation) if row["policy"] == "dreamerv3")
+    assert [e["episode_return"] for e in first] != [e["episode_return"] for e in last]
+    assert not (directory.root / "wandb").exists()
+
+
+def test_rllibs_learner_leaves_the_same_files_and_rows_and_its_policy_is_evaluated_again(tmp_path: Path) -> None:
+    done = run(tmp_path, "algo.learner=rllib", "run.train_iterations=3", "tracking=none")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "rllib learner on cpu, size nano" in done.stdout
+    directory = only_run(tmp_path)
+    assert "auto" not in directory.experiment.read_text()
+    rows = read_rows(directory.result)
+    assert all(set(PROMISED) <= set(row) for row in rows)
+    assert all(isinstance(rows[-1][name], float) for name in PROMISED if name.startswith(("loss/", "grad_norm/")))
+    evaluated = [row for row in read_rows(directory.evaluation) if row["policy"] == "dreamerv3"]
+    assert [row["env_steps"] for row in evaluated] == [0, rows[-1]["env_steps"]]
+    assert evaluate(str(directory.root)).returncode == 0
+    (written,) = directory.root.glob("report/evaluation_crowd_nav_*.json")
+    assert read_json(written)["evaluations"][0]["outcomes"] == evaluated[-1]["outcomes"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_a_checkpoint_and_a_summary(tmp_path: Path, number: int, code: int) -> None:
+    words = ("run.train_iterations=100000", "evaluation.episodes=0", "tracking=none")
+    process = subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
+    wait_for_rows(tmp_path, process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert "Interrupted: checkpoint at" in output
+    directory = only_run(tmp_path)
+    assert read_json(directory.status)["state"] == "interrupted"
+    steps = read_json(directory.summary)["final"]["env_steps"]
+    assert (directory.checkpoints / "latest").read_text().strip() == f"{steps:09d}"
+
+
+def wait_for_rows(folder: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("outputs/*/result.jsonl")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(("learner", "num_env_runners"), [("fast", 0), ("fast", 2), ("rllib", 0), ("rllib", 2)])
+def test_a_failure_is_told_in_one_line_and_recorded(tmp_path: Path, learner: str, num_env_runners: int) -> None:
+    (tmp_path / "broken_env.py").write_text(BROKEN_ENV)
+    words = [word for word in NANO if not word.startswith("env.")]
+    words += ["env=gym", "env.id=broken_env:Broken-v0", "obs_contract=vector", "tracking=none", "evaluation.episodes=0"]
+    words += [f"algo.learner={learner}", f"hardware.num_env_runners={num_env_runners}", "hardware.num_cpus=2"]
+    words += ["env.max_faults=0"]  # those that are allowed are told as they come
+    path = os.pathsep.join([str(tmp_path), str(CHECKOUT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "dreamer_exp", *words],
+        cwd=tmp_path, env=environment(PYTHONPATH=path), capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    directory = only_run(tmp_path)
+    assert read_json(directory.status)["state"] == "failed"
+    assert "reward is nan" in read_json(directory.summary)["error"]["message"]
+    assert "Traceback" in directory.error.read_text()
+
+
+def test_a_sweep_runs_each_combination_in_a_directory_of_its_own(tmp_path: Path) -> None:
+    words = ("algo.training_ratio=2,4", "run.train_iterations=1", "evaluation.episodes=0", "tracking=none")
+    done = subprocess.run(
+        [sys.executable, "-m", "dreamer_exp", "-m", *NANO, *words],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "multirun").iterdir()
+    jobs = sorted(path.name for path in sweep.iterdir() if path.is_dir())
+    assert [name.split("_", 1)[0] for name in jobs] == ["0", "1"]
+    assert all("training_ratio=" in name for name in jobs)
+    ratios = [yaml.safe_load((sweep / name / "experiment.yaml").read_text())["algo"]["training_ratio"] for name in jobs]
+    assert ratios == [2.0, 4.0]

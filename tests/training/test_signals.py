@@ -1,0 +1,50 @@
+"""Signals."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from dreamer_exp.training.signals import stop_on_signals
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGUSR2, 140)]
+)
+def test_the_first_signal_asks_to_stop(number: signal.Signals, code: int) -> None:
+    with stop_on_signals(lambda: None, lambda: None) as stop:
+        assert not stop()
+        os.kill(os.getpid(), number)
+        assert stop()
+        assert stop.exit_code == code
+
+
+def test_slurms_sigterm_after_its_warning_does_not_cut_the_checkpoint_short() -> None:
+    with stop_on_signals(lambda: None, lambda: None) as stop:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.exit_code == 138
+
+
+def test_handlers_are_as_before_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals(lambda: None, lambda: None):
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_same_signal_again_ends_the_process_at_once_after_the_last_word() -> None:
+    script = """
+import os, signal, time
+from dreamer_exp.training.signals import stop_on_signals
+with stop_on_signals(lambda: print("stopping", flush=True), lambda: print("last word", flush=True)) as stop:
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        print("never printed")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (130, "stopping\nlast word\n")

@@ -14,7 +14,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import GraphedUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
 from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import batch_of, tensors
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
-from dreamer_exp.algorithms.dreamerv3.backends.select import on_rung
+from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
@@ -54,7 +54,7 @@ class FastSide:
 
     def __init__(self, work: Work, rung: str) -> None:
         self.work, self.device, self.size = work, torch.device(work.device), SIZES[work.size]
-        self.update, name, why = on_rung(plain_update(work), rung, work.dtype, work.shape)
+        self.update, name, why = select_backend(plain_update(work), rung, work.dtype, work.shape)
         if name != rung:
             raise SystemExit(f"{rung}: {why}")
 

@@ -14,7 +14,7 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.utils.torch_utils import inverse_symlog
 from torch import Tensor
 
-from dreamer_exp.algorithms.dreamerv3.module import FastModule
+from dreamer_exp.algorithms.dreamerv3.module import AgentModule
 from dreamer_exp.algorithms.dreamerv3.world_model.open_loop import open_loop
 
 Array = NDArray[np.float32]
@@ -54,7 +54,7 @@ def imagine_open_loop(  # noqa: PLR0917
     device = next(module.parameters()).device
     observations, beginnings = torch.as_tensor(seen, device=device), torch.as_tensor(is_first, device=device)
     taken = torch.as_tensor(_as_vectors(actions, module.action_space), device=device)
-    if isinstance(module, FastModule):
+    if isinstance(module, AgentModule):
         generator = torch.Generator(device).manual_seed(seed)
         parts = open_loop(module.agent, observations, beginnings, taken, gamma, generator)
     else:

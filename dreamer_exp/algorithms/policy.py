@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
 
-from dreamer_exp.algorithms.dreamerv3.acting.policy import FastPolicy
-from dreamer_exp.algorithms.dreamerv3.module import FastModule
+from dreamer_exp.algorithms.dreamerv3.acting.policy import AgentPolicy
+from dreamer_exp.algorithms.dreamerv3.module import AgentModule
 
 
 class DreamerPolicy:
@@ -49,10 +49,10 @@ class DreamerPolicy:
         return actions if self._discrete else np.clip(actions, -1.0, 1.0)
 
 
-def make_policy(module: RLModule, num_envs: int, seed: int) -> DreamerPolicy | FastPolicy:
+def make_policy(module: RLModule, num_envs: int, seed: int) -> DreamerPolicy | AgentPolicy:
     """The deterministic policy of either learner's network."""
-    if isinstance(module, FastModule):
-        return FastPolicy(module.agent, num_envs, seed)
+    if isinstance(module, AgentModule):
+        return AgentPolicy(module.agent, num_envs, seed)
     return DreamerPolicy(module, num_envs, seed)
 
 

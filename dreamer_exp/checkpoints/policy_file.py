@@ -25,7 +25,7 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from dreamer_exp.algorithms.dreamerv3.module import FastModule, action_kind
+from dreamer_exp.algorithms.dreamerv3.module import AgentModule, action_kind
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.sizes import RLLIB_SIZES, NetworkSize
 
@@ -103,7 +103,7 @@ def describe(module: RLModule) -> dict[str, Any]:
     """What `build` needs to make a network of the same kind and size."""
     config = module.model_config
     kind = action_kind(module.action_space)
-    fast = isinstance(module, FastModule)
+    fast = isinstance(module, AgentModule)
     return {
         "learner": "fast" if fast else "rllib",
         "network": asdict(module.agent.size) if fast else {name: config[name] for name in OF_RLLIB},
@@ -125,7 +125,7 @@ def build(description: Mapping[str, Any]) -> RLModule:
     shared = {"symlog_obs": description["symlog_obs"]}
     with torch.random.fork_rng(devices=[]):
         if description["learner"] == "fast":
-            return FastModule(**spaces, inference_only=False, model_config={**shared, "size": network, "seed": 0})
+            return AgentModule(**spaces, inference_only=False, model_config={**shared, "size": network, "seed": 0})
         model_config = {**shared, **network}
         return DreamerV3TorchRLModule(
             **spaces, inference_only=False, model_config=model_config, catalog_class=DreamerV3Catalog

@@ -11,16 +11,16 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import Learner
 
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.policy_file import save_policy
 
 RLLIB, REPLAY, RANDOM = "rllib", "replay", "random.json"  # in a checkpoint's folder
 
 
-def save_state(algorithm: LoopedDreamerV3, folder: Path, about: dict[str, Any]) -> None:
+def save_state(algorithm: BaseDreamerV3, folder: Path, about: dict[str, Any]) -> None:
     """Writes the algorithm into a folder, which it makes.
 
-    Env runners have no part in it: the caller has them begin anew (`LoopedDreamerV3.begin_anew`) before.
+    Env runners have no part in it: the caller has them begin anew (`BaseDreamerV3.reset_episodes`) before.
 
     Args:
         algorithm: between two iterations.
@@ -34,7 +34,7 @@ def save_state(algorithm: LoopedDreamerV3, folder: Path, about: dict[str, Any]) 
     (folder / RANDOM).write_text(json.dumps(random_states()), encoding="utf-8")
 
 
-def load_state(algorithm: LoopedDreamerV3, folder: Path) -> None:
+def load_state(algorithm: BaseDreamerV3, folder: Path) -> None:
     """Takes up what `save_state` wrote, in an algorithm just built.
 
     RLlib's files are pickles: loading one runs what it says, so load only checkpoints that you trust.

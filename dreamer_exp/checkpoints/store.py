@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.state import save_state
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.layout import write_json, write_text
@@ -35,7 +35,7 @@ class CheckpointStore:
     root: Path
     keep: int
 
-    def save(self, algorithm: LoopedDreamerV3, progress: dict[str, Any], contract_hash: str) -> Path:
+    def save(self, algorithm: BaseDreamerV3, progress: dict[str, Any], contract_hash: str) -> Path:
         """Writes a checkpoint and points `latest` at it; older ones beyond `keep` go, `best` stays.
 
         A write that fails leaves the earlier checkpoints and `latest` as they were.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dreamer_exp.compare.comparison import Question
+from dreamer_exp.compare.comparison import ComparisonRequest
 from dreamer_exp.compare.find import find, is_sweep
 from dreamer_exp.compare.metric import EVALUATION
 from dreamer_exp.compare.page_data import OFFERED
@@ -60,7 +60,7 @@ def run(words: Sequence[str]) -> Path:
     runs = read_runs(found.named(), _columns(asked.metric))
     from dreamer_exp.compare.answer import answer  # matplotlib, plotly: imported while other processes read
 
-    question = Question(asked.metric, asked.at, asked.by, asked.threshold)
+    question = ComparisonRequest(asked.metric, asked.at, asked.by, asked.threshold)
     folder = _folder(asked.out, asked.paths)
     answer(list(runs), question, found.faults, folder)
     return folder

@@ -87,7 +87,7 @@ def evaluate(asked: Asked, console: Console) -> None:
     from dreamer_exp.algorithms.policy import make_policy
     from dreamer_exp.checkpoints import store
     from dreamer_exp.checkpoints.policy_file import load_policy
-    from dreamer_exp.evaluation.report import Judge
+    from dreamer_exp.evaluation.report import EvaluationReport
 
     quiet("WARNING")  # after the imports, in which RLlib sets its own level
     checkpoint = store.resolve(asked.path.resolve())
@@ -99,7 +99,7 @@ def evaluate(asked: Asked, console: Console) -> None:
     check_contract(experiment, trained["contract_hash"])
     folder = writable(asked.out or run / "report")
     module = load_policy(checkpoint)
-    judge = Judge(
+    judge = EvaluationReport(
         experiment,
         lambda num_envs, seed: make_policy(module, num_envs, seed),
         f"{run.name}, checkpoint {checkpoint.name}, in {experiment.env.name}",

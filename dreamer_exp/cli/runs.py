@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.rundir.listing import Listed, list_runs
+from dreamer_exp.rundir.listing import RunEntry, list_runs
 from dreamer_exp.rundir.listing_table import table_of
 from dreamer_exp.tracking.wandb.sync import sync
 
@@ -23,7 +23,7 @@ failed, and exits with 1 if anything did; it needs `wandb login`, or WANDB_API_K
 """
 
 
-def find(words: list[str]) -> list[Listed]:
+def find(words: list[str]) -> list[RunEntry]:
     """The runs below the folders named.
 
     Raises:
@@ -37,7 +37,7 @@ def find(words: list[str]) -> list[Listed]:
     return list_runs([Path(word) for word in words or DEFAULTS])
 
 
-def show(runs: list[Listed], console: Console) -> None:
+def show(runs: list[RunEntry], console: Console) -> None:
     """The table, and below it what is broken."""
     if not runs:
         console.print("No runs here: name a folder, or go to where outputs/ lies.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dreamer_exp.compare.comparison import Question, compare
+from dreamer_exp.compare.comparison import ComparisonRequest, compare
 from dreamer_exp.compare.curves import curve
 from dreamer_exp.compare.figures import draw
 from dreamer_exp.compare.model import Comparison, Run
@@ -20,7 +20,7 @@ from dreamer_exp.config.errors import UserError
 WIDTH = 100  # columns, where what is printed goes into a file or a pipe
 
 
-def answer(runs: Sequence[Run], question: Question, faults: Sequence[str], folder: Path) -> None:
+def answer(runs: Sequence[Run], question: ComparisonRequest, faults: Sequence[str], folder: Path) -> None:
     """Prints the comparison, writes its files into the folder, and names them.
 
     Raises:

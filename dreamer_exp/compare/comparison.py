@@ -17,7 +17,7 @@ from dreamer_exp.compare.summary import ranked, summarise
 
 
 @dataclass(frozen=True)
-class Question:
+class ComparisonRequest:
     """What is asked of the runs."""
 
     metric: str | None = None  # None: the success rate, or what comes nearest
@@ -26,7 +26,7 @@ class Question:
     threshold: float | None = None  # None: the middle one of the groups' final values
 
 
-def compare(runs: Sequence[Run], question: Question, faults: Iterable[str] = ()) -> Comparison:
+def compare(runs: Sequence[Run], question: ComparisonRequest, faults: Iterable[str] = ()) -> Comparison:
     """The comparison of these runs.
 
     Args:

@@ -9,7 +9,7 @@ from dreamer_exp.envs.contract import ContractEnv, Fault, Vector
 from dreamer_exp.envs.episode import FAULT
 
 
-class Boundary(gymnasium.Wrapper[Vector, Any, Vector, Any], RecordConstructorArgs):
+class FaultGuard(gymnasium.Wrapper[Vector, Any, Vector, Any], RecordConstructorArgs):
     """A ContractEnv whose single bad numbers don't end a run that is otherwise well.
 
     A fault in a step truncates the episode: the last good observation comes once more, with reward 0 and the outcome

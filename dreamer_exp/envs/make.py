@@ -7,7 +7,7 @@ import gymnasium
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import CrowdNavConfig, EnvConfig, GymConfig, ObsContractConfig, RobotSFConfig
 from dreamer_exp.envs.contract import ContractEnv, ObservationContract, build_contract
-from dreamer_exp.envs.fault_guard import Boundary
+from dreamer_exp.envs.fault_guard import FaultGuard
 
 RawEnv = gymnasium.Env[Any, Any]
 
@@ -21,13 +21,13 @@ def make_env(env: EnvConfig, contract: ObsContractConfig, render_mode: str | Non
     return ContractEnv(make_raw_env(env, render_mode), contract)
 
 
-def make_guarded_env(env: EnvConfig, contract: ObsContractConfig, render_mode: str | None = None) -> Boundary:
+def make_guarded_env(env: EnvConfig, contract: ObsContractConfig, render_mode: str | None = None) -> FaultGuard:
     """The same for a run: up to `env.max_faults` broken observations and rewards end their episode alone.
 
     Raises:
         UserError: as `make_env`.
     """
-    return Boundary(make_env(env, contract, render_mode), env.max_faults)
+    return FaultGuard(make_env(env, contract, render_mode), env.max_faults)
 
 
 def make_raw_env(env: EnvConfig, render_mode: str | None = None) -> RawEnv:

@@ -25,7 +25,7 @@ from dreamer_exp.rundir.metric_names import LEARNER
 
 
 @dataclass(frozen=True)
-class Judge:
+class EvaluationReport:
     """Drives the episodes of an experiment's evaluation, and tells what came of them."""
 
     experiment: Experiment

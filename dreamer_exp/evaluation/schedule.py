@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dreamer_exp.algorithms.policy import make_policy
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.episode import EpisodeResult
@@ -17,7 +17,7 @@ from dreamer_exp.rundir.metric_names import LEARNER
 Say = Callable[[str], None]
 
 
-class Examiner:
+class EvaluationSchedule:
     """Examines the policy when that is due, and knows the best score so far."""
 
     def __init__(self, experiment: Experiment, counters: Counters, record: Record, say: Say, say_line: Say) -> None:
@@ -37,7 +37,7 @@ class Examiner:
         every = self._experiment.evaluation.every_env_steps
         return bool(every) and self._counters.env_steps // every > self._last // every
 
-    def examine(self, algorithm: LoopedDreamerV3, stop: Callable[[], bool]) -> bool:
+    def examine(self, algorithm: BaseDreamerV3, stop: Callable[[], bool]) -> bool:
         """The policy as it is now, never twice at one step; whether it is the best trained one so far.
 
         Raises:

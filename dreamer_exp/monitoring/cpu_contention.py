@@ -12,7 +12,7 @@ AT_LEAST = 3.0
 LOOKED_BACK_S = 60.0  # by the load that the system tells
 
 
-class CrowdWatch:
+class ContentionWatch:
     """Says once that this machine has too few CPUs for all that runs on it, if that can slow the learner down.
 
     Its threads meet after every operation, and each spins until the last is there: where another program holds that

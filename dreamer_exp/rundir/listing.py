@@ -31,7 +31,7 @@ class Success:
 
 
 @dataclass(frozen=True)
-class Listed:
+class RunEntry:
     """One run in the list."""
 
     root: Path
@@ -64,18 +64,18 @@ class Listed:
         }
 
 
-def list_runs(roots: Iterable[Path]) -> list[Listed]:
+def list_runs(roots: Iterable[Path]) -> list[RunEntry]:
     """Every run at these folders or up to DEPTH below them, once each, newest first."""
     found = {run.resolve(): run for root in roots for run in _runs_below(root, DEPTH)}
     return sorted(map(_read_guarded, found.values()), key=lambda run: (run.started, run.name), reverse=True)
 
 
-def read_listed(root: Path) -> Listed:
+def read_listed(root: Path) -> RunEntry:
     """One run; what cannot be read is empty here, and told in `faults`."""
     files, faults = RunDirectory(root), list[str]()
     status = _status(files.status, faults)
     last = last_row(files.result, faults)
-    return Listed(
+    return RunEntry(
         root=root,
         name=printable(os.path.relpath(root) if root.resolve().is_relative_to(Path.cwd()) else root),
         state=state_of(status),
@@ -94,14 +94,14 @@ def printable(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _read_guarded(root: Path) -> Listed:
+def _read_guarded(root: Path) -> RunEntry:
     """The run; where its directory is so odd that reading it fails, one of which nothing is known but that."""
     try:
         return read_listed(root)
     except Exception as error:  # noqa: BLE001  # told as the run's fault: one folder must not cost the others
         fault = f"cannot be read ({type(error).__name__}: {error})"
         nothing = Offline(0, (), {}, is_online=False)
-        return Listed(root, printable(root), "unknown", None, datetime.now(UTC), None, None, 0, nothing, (fault,))
+        return RunEntry(root, printable(root), "unknown", None, datetime.now(UTC), None, None, 0, nothing, (fault,))
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Path]:

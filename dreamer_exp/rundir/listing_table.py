@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from dreamer_exp.rundir.listing import Listed
+from dreamer_exp.rundir.listing import RunEntry
 
 COLOURS = {"running": "cyan", "finished": "green", "failed": "red", "dead": "red", "unknown": "red"}
 CAPTION = """\
@@ -14,7 +14,7 @@ success: of the last evaluation's episodes, or of the last ones in training
 dead: says running, but its process is gone, or on another host wrote nothing for 6 h"""
 
 
-def table_of(runs: list[Listed], now: datetime) -> Table:
+def table_of(runs: list[RunEntry], now: datetime) -> Table:
     """The runs, one a line, under the folder they share; fits 100 columns, where the longest names are folded."""
     table = Table(
         caption=CAPTION,

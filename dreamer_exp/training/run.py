@@ -7,24 +7,24 @@ from typing import Any
 
 from rich.console import Console
 
-from dreamer_exp.algorithms.dreamerv3.algorithm import FastDreamerV3
+from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
 from dreamer_exp.algorithms.nonfinite import NonFiniteLoss, NonFiniteUpdate
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm, gpu_names, learner_devices
 from dreamer_exp.algorithms.rllib.ray_session import ray_session
 from dreamer_exp.checkpoints.policy_file import load_policy
 from dreamer_exp.checkpoints.resume import point
-from dreamer_exp.checkpoints.resume.point import Kept
+from dreamer_exp.checkpoints.resume.point import ResumePoint
 from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.evaluation.rollout import Stopped
-from dreamer_exp.evaluation.schedule import Examiner
+from dreamer_exp.evaluation.schedule import EvaluationSchedule
 from dreamer_exp.evaluation.world_model.check import draw_imagination
 from dreamer_exp.hardware import Machine
 from dreamer_exp.monitoring import summary as report
 from dreamer_exp.monitoring.counters import Counters
-from dreamer_exp.monitoring.cpu_contention import CrowdWatch
+from dreamer_exp.monitoring.cpu_contention import ContentionWatch
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.monitoring.memory import MemoryWatch
 from dreamer_exp.monitoring.metrics_row import blank_nonfinite, make_row
@@ -91,7 +91,7 @@ class Run:
         self.experiment, self.contract, self.machine, self.directory = experiment, contract, machine, directory
         self.counters = Counters()
         self.checkpoints = CheckpointStore(directory.checkpoints, experiment.run.keep_checkpoints)
-        self.kept: Kept | None = None
+        self.kept: ResumePoint | None = None
         if resumed is not None:
             self.kept = point.newest(self.checkpoints, contract.hash, experiment.run.train_iterations)
             point.beginning(directory)  # before anything is touched
@@ -102,9 +102,9 @@ class Run:
         self.progress = Progress(self.console, experiment.run.train_iterations, self.shown)
         self.provenance = {**provenance.collect(machine, gpu_names()), "contract": contract.to_dict()}
         self.record = Record(directory, experiment, self.counters, self.provenance["started_utc"])
-        self.examiner = Examiner(experiment, self.counters, self.record, self.progress.say, self.say_line)
+        self.examiner = EvaluationSchedule(experiment, self.counters, self.record, self.progress.say, self.say_line)
         self.memory = MemoryWatch(experiment, contract)
-        self.crowd = CrowdWatch(experiment)
+        self.crowd = ContentionWatch(experiment)
         self.write_checkpoint = Attempts("a checkpoint")
         self.last_checkpoint: Path | None = None
         self.recovered = False
@@ -170,7 +170,7 @@ class Run:
         for line in warnings(self.experiment, forecast(self.experiment, self.contract), self.machine):
             log.warning("%s", line)
 
-    def go_back_to(self, kept: Kept) -> None:
+    def go_back_to(self, kept: ResumePoint) -> None:
         """Counters and evaluations as they were at the checkpoint."""
         self.counters.take_up(kept.progress)
         self.last_checkpoint = kept.checkpoint
@@ -210,13 +210,13 @@ class Run:
         except OSError as problem:
             log.warning("report/imagination.png could not be drawn: %s", problem)
 
-    def introduce(self, algorithm: LoopedDreamerV3) -> None:
+    def introduce(self, algorithm: BaseDreamerV3) -> None:
         """Says where the run is, on what its learner really sits, and how it really computes."""
         devices, (kernels, why) = learner_devices(algorithm), ("", "")
         hardware, algo = self.experiment.hardware, self.experiment.algo
         about = self.provenance if self.kept is None else self.provenance["resumes"][-1]
         about["learner_devices"] = devices
-        if isinstance(algorithm, FastDreamerV3):
+        if isinstance(algorithm, PublishedDreamerV3):
             kernels, why = algorithm.rung
             about |= {"kernels": kernels, "why_not_fused": why}
         write_json(self.directory.provenance, self.provenance)
@@ -228,7 +228,7 @@ class Run:
         if why:
             self.say_line(f"not fused: {why}")
 
-    def say_resumed(self, kept: Kept, dropped: int) -> None:
+    def say_resumed(self, kept: ResumePoint, dropped: int) -> None:
         """From where the run goes on, and with which changes."""
         again = f"; {dropped} later rows dropped, their steps are done again" if dropped else ""
         self.say_line(f"{self.directory.root.name}: goes on from checkpoint {kept.checkpoint.name}{again}")
@@ -240,7 +240,7 @@ class Run:
         if self.shown:
             self.console.print(text, soft_wrap=True, markup=False)
 
-    def iterate(self, algorithm: LoopedDreamerV3, stop: StopRequest) -> None:
+    def iterate(self, algorithm: BaseDreamerV3, stop: StopRequest) -> None:
         """One iteration, its row, and what falls due after it."""
         try:
             result = algorithm.train()
@@ -267,7 +267,7 @@ class Run:
         if broken:
             raise NonFiniteLoss(f"not finite after {self.counters.updates} updates: {', '.join(broken)}")
 
-    def recover(self, algorithm: LoopedDreamerV3, found: NonFiniteLoss) -> None:
+    def recover(self, algorithm: BaseDreamerV3, found: NonFiniteLoss) -> None:
         """Back to the last good checkpoint, once, with other batches from there on.
 
         Raises:
@@ -285,7 +285,7 @@ class Run:
         algorithm.reseed_replay(1)
         self.introduce(algorithm)  # the learner made its update anew, and may be on another rung
 
-    def diagnose(self, algorithm: LoopedDreamerV3, found: NonFiniteLoss, kept: Kept | None) -> None:
+    def diagnose(self, algorithm: BaseDreamerV3, found: NonFiniteLoss, kept: ResumePoint | None) -> None:
         """Keeps what the broken update is understood by, as far as the learner knows it."""
         told = reason(found)
         if not isinstance(told, NonFiniteUpdate):
@@ -298,7 +298,7 @@ class Run:
         else:
             log.warning("what it is understood by lies in %s", folder)
 
-    def row(self, algorithm: LoopedDreamerV3, result: dict[str, Any]) -> dict[str, Any]:
+    def row(self, algorithm: BaseDreamerV3, result: dict[str, Any]) -> dict[str, Any]:
         """The metrics row of the iteration just done."""
         steps = algorithm.replay_steps
         held = {"steps": steps, "bytes": steps * forecast(self.experiment, self.contract).bytes_per_step}
@@ -306,25 +306,25 @@ class Run:
         batch = self.experiment.algo.batch_size_B * self.experiment.algo.batch_length_T
         return make_row(self.counters, algorithm.last_iteration, learner, batch, held)
 
-    def evaluate(self, algorithm: LoopedDreamerV3, stop: StopRequest) -> None:
+    def evaluate(self, algorithm: BaseDreamerV3, stop: StopRequest) -> None:
         """The policy as it is now; the checkpoint of the best one so far is marked."""
         if self.examiner.examine(algorithm, stop) and (checkpoint := self.checkpoint(algorithm)) is not None:
             self.checkpoints.mark_best(checkpoint)
 
-    def checkpoint(self, algorithm: LoopedDreamerV3) -> Path | None:
+    def checkpoint(self, algorithm: BaseDreamerV3) -> Path | None:
         """Writes a checkpoint, unless there is one of this very step; None where the disk didn't take it.
 
         Episodes under way are cut, so that a resumed run goes on exactly as this one does.
         """
         name = f"{self.counters.env_steps:09d}"
         if self.last_checkpoint is None or self.last_checkpoint.name != name:
-            self.counters.episodes_cut += algorithm.begin_anew(self.counters.env_steps)
+            self.counters.episodes_cut += algorithm.reset_episodes(self.counters.env_steps)
             progress = {**self.counters.to_dict(), "updates_owed": algorithm.updates_owed}
             if not self.write_checkpoint(lambda: self.save(algorithm, progress)):
                 return None
         return self.last_checkpoint
 
-    def save(self, algorithm: LoopedDreamerV3, progress: dict[str, Any]) -> None:
+    def save(self, algorithm: BaseDreamerV3, progress: dict[str, Any]) -> None:
         """One try at a checkpoint; raises OSError."""
         self.last_checkpoint = self.checkpoints.save(algorithm, progress, self.contract.hash)
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from tests.experiments import nano
 
 
 @pytest.fixture
-def trained(learner: str) -> Iterator[LoopedDreamerV3]:
+def trained(learner: str) -> Iterator[BaseDreamerV3]:
     """Five iterations of 16 steps, in episodes of 20: each episode spans two chunks."""
     algorithm = build_algorithm(nano(f"algo.learner={learner}"))
     algorithm.episodes_seen = []

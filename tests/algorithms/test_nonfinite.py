@@ -9,9 +9,9 @@ import pytest
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
-from dreamer_exp.algorithms.dreamerv3.learner import FastLearner
+from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from tests.experiments import nano
 
@@ -28,7 +28,7 @@ def learner(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module", params=[(), REMOTE], ids=["local", "remote"])
 def diverged(
     learner: str, request: pytest.FixtureRequest, ray_local: None
-) -> Iterator[tuple[LoopedDreamerV3, NonFiniteUpdate]]:
+) -> Iterator[tuple[BaseDreamerV3, NonFiniteUpdate]]:
     """An algorithm that has met infinite observations in its second iteration, and what it raised."""
     algorithm = build_algorithm(nano(f"algo.learner={learner}", *request.param))
     algorithm.train()
@@ -39,7 +39,7 @@ def diverged(
     algorithm.stop()
 
 
-def poison(algorithm: LoopedDreamerV3) -> None:
+def poison(algorithm: BaseDreamerV3) -> None:
     """The first number of all observations so far becomes infinite."""
     for episode in algorithm.replay_buffer.episodes:
         episode.observations.data[:-1, 0] = float("inf")  # the last one is compared with the next chunk's first
@@ -47,11 +47,11 @@ def poison(algorithm: LoopedDreamerV3) -> None:
 
 
 def put_infinity(learner: Any) -> None:
-    if isinstance(learner, FastLearner):
+    if isinstance(learner, AgentLearner):
         learner.replay._rings["observation"][:, 0] = float("inf")
 
 
-def on_learner(algorithm: LoopedDreamerV3, call: Any) -> Any:
+def on_learner(algorithm: BaseDreamerV3, call: Any) -> Any:
     return next(iter(algorithm.learner_group.foreach_learner(call))).get()
 
 

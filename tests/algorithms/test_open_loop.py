@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, world_model_losses
 from dreamer_exp.algorithms.dreamerv3.maths import categorical_kl
-from dreamer_exp.algorithms.dreamerv3.module import FastModule
+from dreamer_exp.algorithms.dreamerv3.module import AgentModule
 from dreamer_exp.algorithms.open_loop import Imagined, imagine_open_loop
 from dreamer_exp.checkpoints.policy_file import build
 from tests.checkpoints.test_policy_file import NETWORKS
@@ -40,7 +40,7 @@ def beginnings(steps: int) -> Tensor:
 def loss(module: RLModule, observation: Tensor, actions: Tensor) -> Tensor:
     """Of a world model that learns what it will see; the reward is the observation's first number."""
     first = beginnings(T)
-    if isinstance(module, FastModule):
+    if isinstance(module, AgentModule):
         agent, zeros = module.agent, torch.zeros(N, T)
         start = agent.rssm.initial(N)
         batch = Batch(observation, actions, torch.zeros(N, 2), observation[..., 0], first, zeros, zeros, start)
@@ -148,7 +148,7 @@ def test_the_stock_continue_head_gives_a_probability_as_it_is() -> None:
 
 
 def test_an_env_runners_network_is_refused() -> None:
-    acting = FastModule(
+    acting = AgentModule(
         observation_space=network("fast").observation_space,
         action_space=network("fast").action_space,
         inference_only=True,

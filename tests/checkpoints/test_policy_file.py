@@ -17,7 +17,7 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from safetensors.torch import load_file, save_file
 
 from dreamer_exp.algorithms.policy import make_policy
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.checkpoints.policy_file import DESCRIPTION, TENSORS, build, load_policy, save_policy
 from dreamer_exp.config.errors import UserError
@@ -248,19 +248,19 @@ def test_weights_that_cannot_be_written_leave_the_old_description_and_nothing_el
 
 
 @pytest.fixture(params=["fast", "rllib"])
-def algorithm(request: pytest.FixtureRequest, ray_local: None) -> Iterator[LoopedDreamerV3]:
+def algorithm(request: pytest.FixtureRequest, ray_local: None) -> Iterator[BaseDreamerV3]:
     built = build_algorithm(nano(f"algo.learner={request.param}"))
     yield built
     built.stop()
 
 
-def learners_module(algorithm: LoopedDreamerV3) -> RLModule:
+def learners_module(algorithm: BaseDreamerV3) -> RLModule:
     (found,) = algorithm.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID].unwrapped())
     return found.get()
 
 
 def test_what_a_learner_trained_acts_from_its_files_as_it_is_evaluated(
-    algorithm: LoopedDreamerV3, tmp_path: Path
+    algorithm: BaseDreamerV3, tmp_path: Path
 ) -> None:
     algorithm.train()
     save_policy(learners_module(algorithm), tmp_path, EXTRA)
@@ -273,6 +273,6 @@ def test_what_a_learner_trained_acts_from_its_files_as_it_is_evaluated(
 
 
 @pytest.mark.parametrize("algorithm", ["fast"], indirect=True)
-def test_an_env_runners_network_is_refused_as_it_has_no_world_model(algorithm: LoopedDreamerV3, tmp_path: Path) -> None:
+def test_an_env_runners_network_is_refused_as_it_has_no_world_model(algorithm: BaseDreamerV3, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="save the learner's"):
         save_policy(algorithm.env_runner.module, tmp_path, EXTRA)

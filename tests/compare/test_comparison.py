@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dreamer_exp.compare.comparison import Question, compare
+from dreamer_exp.compare.comparison import ComparisonRequest, compare
 from dreamer_exp.compare.model import Comparison, Run
 from tests.compare.folders import evaluation, made_run
 
@@ -19,7 +19,7 @@ def runs_of(x: object, *finals: float, **config: object) -> list[Run]:
 
 
 def compared(*runs: Run, **question: object) -> Comparison:
-    return compare(runs, Question(**{"metric": "figure", **question}))  # type: ignore[arg-type]
+    return compare(runs, ComparisonRequest(**{"metric": "figure", **question}))  # type: ignore[arg-type]
 
 
 NARROW = "An interval of 2 to 4 runs is too narrow: "
@@ -62,7 +62,9 @@ def test_the_group_that_wins_more_often_is_the_better_one_even_if_its_mean_is_lo
 
 def test_of_a_loss_less_is_better() -> None:
     runs = [replace(run, rows={**run.rows, "loss/actor": run.rows["figure"]}) for run in CLEAR]
-    found = compare([replace(run, columns=(*run.columns, "loss/actor")) for run in runs], Question("loss/actor"))
+    found = compare(
+        [replace(run, columns=(*run.columns, "loss/actor")) for run in runs], ComparisonRequest("loss/actor")
+    )
     assert found.findings[0].startswith("x=1 beats x=2 (P = 1.00")
     assert found.lower_is_better
 
@@ -82,7 +84,7 @@ def test_a_time_to_a_level_needs_evaluations_on_the_way() -> None:
     rows = [evaluation(0, 0), evaluation(100, 5), evaluation(200, 9)]
     caution = "Evaluated only at the end: test: for the time to a level set evaluation.every_env_steps"
     for kept, is_told in ((rows[::2], True), (rows, False)):
-        found = compare([replace(made_run(), evaluations=tuple(kept))], Question("evaluation/success_rate"))
+        found = compare([replace(made_run(), evaluations=tuple(kept))], ComparisonRequest("evaluation/success_rate"))
         assert (caution in found.findings) == is_told
     assert caution not in compared(made_run()).findings
 
@@ -252,7 +254,7 @@ def test_the_threshold_is_what_half_of_the_groups_reach_or_the_one_asked_for(
 
 def test_faults_of_places_and_of_runs_are_kept() -> None:
     run = replace(made_run("broken"), faults=("result.jsonl: missing",))
-    found = compare([run], Question("figure"), ["x: there is no such folder"])
+    found = compare([run], ComparisonRequest("figure"), ["x: there is no such folder"])
     assert found.faults == ("x: there is no such folder", "broken: result.jsonl: missing")
 
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from dreamer_exp.compare.comparison import Question, compare
+from dreamer_exp.compare.comparison import ComparisonRequest, compare
 from dreamer_exp.compare.model import Run
 from dreamer_exp.compare.page import write_page
 from dreamer_exp.compare.page_data import POINTS_IN_ALL, points_a_curve, thin
@@ -49,7 +49,7 @@ def run(root: Path, ratio: Any, seed: int, rows: int = 50) -> Run:
 
 def page(folder: Path, *runs: Run) -> Path:
     path = folder / "out" / "compare.html"
-    write_page(path, compare(runs, Question("episode_return_window")))
+    write_page(path, compare(runs, ComparisonRequest("episode_return_window")))
     return path
 
 
@@ -219,7 +219,7 @@ def test_text_of_runs_is_shown_and_never_run(tmp_path: Path, browser: Browser) -
     hostile.rows[HOSTILE] = hostile.rows["loss/world_model"]
     path = tmp_path / "compare.html"
     others = four_runs(tmp_path)
-    write_page(path, compare([hostile, *others], Question(HOSTILE)))
+    write_page(path, compare([hostile, *others], ComparisonRequest(HOSTILE)))
     browser.open(path)
     assert HOSTILE in drawn(browser)
     browser.evaluate(
@@ -236,7 +236,7 @@ def test_runs_that_have_nothing_yet_make_a_page_too(tmp_path: Path, browser: Bro
     rows = {"env_steps": np.array([]), "time/total_s": np.array([])}
     empty = Run(tmp_path / "a", "a", "failed", "OSError: no space", {}, {}, rows, (), ("status.json: missing",))
     path = tmp_path / "compare.html"
-    write_page(path, compare([empty], Question()))
+    write_page(path, compare([empty], ComparisonRequest()))
     browser.open(path)
     browser.all("input[value=wall]")[0].click()
     text = browser.all("main")[0].text

@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from dreamer_exp.config.schema import GymConfig, ObsContractConfig
 from dreamer_exp.envs.contract import ContractEnv, ContractError, Fault
 from dreamer_exp.envs.episode import result_of, whole
-from dreamer_exp.envs.fault_guard import Boundary
+from dreamer_exp.envs.fault_guard import FaultGuard
 from dreamer_exp.envs.make import make_env, make_guarded_env
 
 ACTION = np.zeros(1, np.float32)
@@ -56,11 +56,11 @@ class BadResets(Counting):
         return np.array([NAN, 0.0], np.float32) if len(self.resets) <= self.bad else super()._seen()
 
 
-def bounded(inner: Counting, max_faults: int = 10) -> Boundary:
-    return Boundary(ContractEnv(inner), max_faults)
+def bounded(inner: Counting, max_faults: int = 10) -> FaultGuard:
+    return FaultGuard(ContractEnv(inner), max_faults)
 
 
-def episode(env: Boundary) -> list[Any]:
+def episode(env: FaultGuard) -> list[Any]:
     """What each step of an episode returned."""
     env.reset()
     steps = [env.step(ACTION)]
@@ -149,5 +149,5 @@ def test_it_passes_gymnasiums_checker() -> None:
 
 def test_it_stands_round_training_environments_alone() -> None:
     asked = GymConfig(), ObsContractConfig("vector")
-    assert isinstance(make_guarded_env(*asked), Boundary)
+    assert isinstance(make_guarded_env(*asked), FaultGuard)
     assert isinstance(make_env(*asked), ContractEnv)

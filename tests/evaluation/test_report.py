@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.evaluation.report import Judge
+from dreamer_exp.evaluation.report import EvaluationReport
 from tests.experiments import nano, nano_gym
 from tests.training import odd_envs  # noqa: F401  # registers Blind
 
@@ -27,7 +27,7 @@ class Still:
 def judged(experiment: Experiment, folder: Path, films: int = 0) -> str:
     """What is printed in a terminal of 100 columns."""
     console = Console(width=100, record=True, force_terminal=False)
-    Judge(experiment, Still, "a run", folder / "evaluation", console).judge({"run": "a run"}, 512, 8, films)
+    EvaluationReport(experiment, Still, "a run", folder / "evaluation", console).judge({"run": "a run"}, 512, 8, films)
     return console.export_text()
 
 

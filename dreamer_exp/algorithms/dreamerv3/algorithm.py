@@ -15,15 +15,15 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
-from dreamer_exp.algorithms.dreamerv3.learner import FastLearner
+from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.dreamerv3.replay import file
-from dreamer_exp.algorithms.dreamerv3.rllib_config import FastDreamerV3Config
-from dreamer_exp.algorithms.rllib.algorithm import Fragment, Iteration, LoopedDreamerV3
+from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3, Fragment, Iteration
 
 BETWEEN_STOPS_S = 1.0  # a call of the learner takes about this long, so that a stop is heard
 
 
-class FastDreamerV3(LoopedDreamerV3):
+class PublishedDreamerV3(BaseDreamerV3):
     """Keeps the replay on the learner; samples the next iteration meanwhile, if `overlap_sampling`.
 
     Overlapped, the env runners act with weights one iteration old, and a run still repeats itself bit by bit: what is
@@ -31,9 +31,9 @@ class FastDreamerV3(LoopedDreamerV3):
     """
 
     @classmethod
-    def get_default_config(cls) -> FastDreamerV3Config:
+    def get_default_config(cls) -> PublishedDreamerV3Config:
         """RLlib's way from class to config."""
-        return FastDreamerV3Config(cls)
+        return PublishedDreamerV3Config(cls)
 
     def setup(self, config: AlgorithmConfig) -> None:
         """Builds RLlib's parts; nothing is sampled yet."""
@@ -85,12 +85,12 @@ class FastDreamerV3(LoopedDreamerV3):
         path: str = super().save_to_path(*args, **kwargs)
         return path
 
-    def begin_anew(self, number: int) -> int:
+    def reset_episodes(self, number: int) -> int:
         """Also throws away what was sampled ahead, with the episodes that it is part of."""
         if self._sampling is not None:
             self._sampling.result()
             self._sampling = None
-        return super().begin_anew(number)
+        return super().reset_episodes(number)
 
     def save_replay(self, folder: Path) -> None:
         """From the learner, which holds it."""
@@ -125,11 +125,11 @@ class FastDreamerV3(LoopedDreamerV3):
             wait([self._sampling])
 
     def _can_learn(self) -> bool:
-        return super()._can_learn() and self.on_learner(FastLearner.ready)
+        return super()._can_learn() and self.on_learner(AgentLearner.ready)
 
     def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
         in_order = sorted(chunks, key=lambda chunk: chunk.custom_data["stream"])  # not that of the fastest env runner
-        self._steps_held = self.on_learner(partial(FastLearner.remember, chunks=in_order))
+        self._steps_held = self.on_learner(partial(AgentLearner.remember, chunks=in_order))
 
     def _update(self, env_steps: int) -> None:
         """The updates owed, and the means of their figures under RLlib's learner results."""
@@ -141,20 +141,20 @@ class FastDreamerV3(LoopedDreamerV3):
 
     def _learn(self, at_most: int) -> int:
         updates = min(at_most, max(1, int(BETWEEN_STOPS_S / self._update_s)))
-        sums, seconds = self.on_learner(partial(FastLearner.learn, updates=updates))
+        sums, seconds = self.on_learner(partial(AgentLearner.learn, updates=updates))
         self._update_s = seconds / updates
         self._sums.update(sums)  # a Counter adds
         return updates
 
 
-def _save_replay(learner: FastLearner, folder: Path) -> None:
+def _save_replay(learner: AgentLearner, folder: Path) -> None:
     file.save(learner.replay, folder)
 
 
-def _load_replay(learner: FastLearner, folder: Path) -> int:
+def _load_replay(learner: AgentLearner, folder: Path) -> int:
     file.load(learner.replay, folder)
     return len(learner.replay)
 
 
-def _reseed_replay(learner: FastLearner, number: int) -> None:
+def _reseed_replay(learner: AgentLearner, number: int) -> None:
     learner.replay.reseed(learner.config.seed, number)

@@ -15,7 +15,7 @@ from dreamer_exp.algorithms.dreamerv3.acting.chunks import steps_of
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
 from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import FirstBroken, arrays
-from dreamer_exp.algorithms.dreamerv3.backends.select import on_rung
+from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
@@ -31,7 +31,7 @@ OWN_STATE = "fast_learner"
 NOISE_STREAM = 4  # spawn key of the updates' noise
 
 
-class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
+class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
     """Holds the replay too, so that batches never travel: `remember` what was sampled, then `learn`.
 
     It bends RLlib in one place: RLlib's `update()` carries every batch through connectors and a metrics logger, which
@@ -142,7 +142,7 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
 
     def compute_loss_for_module(self, **kwargs: Any) -> Any:
         """RLlib's own path into an update, which this learner doesn't take."""
-        raise NotImplementedError("FastLearner updates through learn(), not through RLlib's update().")
+        raise NotImplementedError("AgentLearner updates through learn(), not through RLlib's update().")
 
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
         """RLlib's state, with the return range and the noise generator."""
@@ -195,7 +195,7 @@ class FastLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             bfloat16=config.precision == "bfloat16",
         )
         shape = config.batch_size_B, config.batch_length_T
-        made = on_rung(update, config.kernels, config.precision, shape, config.why_not_fused)
+        made = select_backend(update, config.kernels, config.precision, shape, config.why_not_fused)
         self.update_once, self.rung = made.update, (made.name, made.why)
 
 

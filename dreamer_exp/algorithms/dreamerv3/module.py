@@ -20,7 +20,7 @@ DETER, STOCH, PREVIOUS_ACTION = "deter", "stoch", "previous_action"
 LEARNERS_ALONE = ("decoder", "reward", "cont", "critic", "slow_critic")  # parts that acting doesn't need
 
 
-class FastModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLlib is untyped
+class AgentModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLlib is untyped
     """Holds `agent`. `model_config`: `size` (a dict of NetworkSize's fields), `symlog_obs`, `seed` of the weights.
 
     Box actions are in [-1, 1]. An inference-only copy (an env runner's) has no decoder, heads and critics.

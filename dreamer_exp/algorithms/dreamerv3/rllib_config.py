@@ -6,13 +6,13 @@ from typing import Any
 from ray.rllib.algorithms.dreamerv3 import DreamerV3Config
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from dreamer_exp.algorithms.dreamerv3.learner import FastLearner
-from dreamer_exp.algorithms.dreamerv3.module import FastModule
+from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
+from dreamer_exp.algorithms.dreamerv3.module import AgentModule
 from dreamer_exp.config.sizes import SIZES, NetworkSize
 
 
-class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is untyped
-    """Names FastModule and FastLearner as RLlib's defaults for this algorithm."""
+class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is untyped
+    """Names AgentModule and AgentLearner as RLlib's defaults for this algorithm."""
 
     def __init__(self, algo_class: Any = None) -> None:
         super().__init__(algo_class=algo_class)
@@ -38,7 +38,7 @@ class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is un
         replay_device: str,
         overlap_sampling: bool,
         learner_threads: int,
-    ) -> "FastDreamerV3Config":
+    ) -> "PublishedDreamerV3Config":
         """Sets what DreamerV3Config.training() doesn't know; the meanings are in config/schema.py.
 
         `why_not_fused` is backends/requirements.py's; `learner_threads` are those of a learner on the CPU.
@@ -56,11 +56,11 @@ class FastDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is un
 
     def get_default_learner_class(self) -> type:
         """Ours."""
-        return FastLearner
+        return AgentLearner
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """Ours."""
-        return RLModuleSpec(module_class=FastModule)
+        return RLModuleSpec(module_class=AgentModule)
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from ray.rllib.utils.numpy import one_hot
 from dreamer_exp.algorithms.dreamerv3_rllib import replay_file
 from dreamer_exp.algorithms.dreamerv3_rllib.replay import SeededEpisodeReplay
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate, figures_of, is_nonfinite
-from dreamer_exp.algorithms.rllib.env_runner import CandidEnvRunner
+from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner
 from dreamer_exp.algorithms.rllib.episodes import finished
 from dreamer_exp.envs.episode import EpisodeResult
 
@@ -41,7 +41,7 @@ class Iteration:
     episodes: list[EpisodeResult] = field(default_factory=list)
 
 
-class LoopedDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
+class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
     """Stock DreamerV3 with a `training_step` of our own, which mends these traps of RLlib 2.60:
 
     - the replay is seeded and slim (traps 4 and 5);
@@ -87,9 +87,9 @@ class LoopedDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         module: RLModule = self.env_runner.module
         return module
 
-    def begin_anew(self, number: int) -> int:
+    def reset_episodes(self, number: int) -> int:
         """Cuts all episodes under way; the next ones begin from seeds of this number. How many had steps."""
-        return sum(self.env_runner_group.foreach_env_runner(partial(CandidEnvRunner.begin_anew, number=number)))
+        return sum(self.env_runner_group.foreach_env_runner(partial(SeededEnvRunner.reset_episodes, number=number)))
 
     def save_replay(self, folder: Path) -> None:
         """Writes the replay and its generator into a new folder."""

@@ -8,12 +8,12 @@ from ray.rllib.algorithms.dreamerv3 import DreamerV3Config
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.tune.registry import register_env
 
-from dreamer_exp.algorithms.dreamerv3.acting.env_runner import FastEnvRunner
-from dreamer_exp.algorithms.dreamerv3.algorithm import FastDreamerV3
+from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
+from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
-from dreamer_exp.algorithms.dreamerv3.rllib_config import FastDreamerV3Config
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
-from dreamer_exp.algorithms.rllib.env_runner import CandidEnvRunner
+from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
+from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner
 from dreamer_exp.algorithms.rllib.episodes import EpisodeCallback
 from dreamer_exp.config.checks import OF_FAST
 from dreamer_exp.config.errors import UserError
@@ -31,7 +31,7 @@ class ValueLost(RuntimeError):
     """A value of the experiment did not arrive in RLlib: the run would not be what it says it is."""
 
 
-def build_algorithm(experiment: Experiment) -> LoopedDreamerV3:
+def build_algorithm(experiment: Experiment) -> BaseDreamerV3:
     """The algorithm, ready to train, its values read back and its device checked. Ray has to be initialised.
 
     Raises:
@@ -43,7 +43,7 @@ def build_algorithm(experiment: Experiment) -> LoopedDreamerV3:
     config = build_config(experiment)
     check_arrival(experiment, config)
     algorithm = config.build_algo()
-    assert isinstance(algorithm, LoopedDreamerV3)
+    assert isinstance(algorithm, BaseDreamerV3)
     check_device(experiment, learner_devices(algorithm))
     return algorithm
 
@@ -53,7 +53,7 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
     algo, hardware = experiment.algo, experiment.hardware
     register_env(ENV_NAME, lambda _: make_guarded_env(experiment.env, experiment.obs_contract))
     fast = algo.learner == "fast"
-    config = FastDreamerV3Config(FastDreamerV3) if fast else DreamerV3Config(LoopedDreamerV3)
+    config = PublishedDreamerV3Config(PublishedDreamerV3) if fast else DreamerV3Config(BaseDreamerV3)
     config.environment(ENV_NAME)
     config.framework("torch")
     config.training(
@@ -92,7 +92,7 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
             learner_threads=hardware.learner_threads,
         )
     config.env_runners(
-        env_runner_cls=FastEnvRunner if fast else CandidEnvRunner,
+        env_runner_cls=AgentEnvRunner if fast else SeededEnvRunner,
         num_env_runners=hardware.num_env_runners,
         num_envs_per_env_runner=hardware.num_envs_per_env_runner,
         rollout_fragment_length=hardware.rollout_fragment_length,
@@ -124,7 +124,7 @@ def check_arrival(experiment: Experiment, config: DreamerV3Config) -> None:
                 raise ValueLost(f"{key}={getattr(asked, name)!r} did not arrive in RLlib's config: it has {arrived!r}.")
 
 
-def learner_devices(algorithm: LoopedDreamerV3) -> list[str]:
+def learner_devices(algorithm: BaseDreamerV3) -> list[str]:
     """The devices that the learners' parameters really sit on, one a learner."""
     found = algorithm.learner_group.foreach_learner(
         lambda learner: str(next(learner.module[DEFAULT_MODULE_ID].parameters()).device)

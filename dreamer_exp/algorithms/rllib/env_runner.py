@@ -27,7 +27,7 @@ def _seed(run_seed: int, stream: tuple[int, ...], number: int) -> int:
     return int(sequence.generate_state(1)[0] >> 1)
 
 
-class CandidEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is untyped
+class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is untyped
     """SingleAgentEnvRunner whose failures can be read, and whose environments are seeded apart.
 
     Mends three traps of RLlib 2.60: an environment's error becomes a RuntimeError without a message; a remote env
@@ -39,7 +39,7 @@ class CandidEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
     _number = 0  # env steps at the last checkpoint
     _needs_initial_reset: bool
 
-    def begin_anew(self, number: int) -> int:
+    def reset_episodes(self, number: int) -> int:
         """Gives up the episodes under way: the next sample() begins new ones, from seeds of this number.
 
         So an environment's state need not be in a checkpoint. Returns how many episodes had steps.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.state import load_state
 from dreamer_exp.checkpoints.store import PROGRESS, CheckpointStore, read_manifest
 from dreamer_exp.config.errors import UserError
@@ -16,7 +16,7 @@ from dreamer_exp.rundir.status import read_status
 
 
 @dataclass(frozen=True)
-class Kept:
+class ResumePoint:
     """Where a run goes on from."""
 
     checkpoint: Path
@@ -28,13 +28,13 @@ class Kept:
         return int(self.progress["env_steps"])
 
 
-def newest_or_none(store: CheckpointStore) -> Kept | None:
+def newest_or_none(store: CheckpointStore) -> ResumePoint | None:
     """The newest whole checkpoint."""
     found = store.newest_whole()
-    return Kept(found, json.loads((found / PROGRESS).read_text(encoding="utf-8"))) if found else None
+    return ResumePoint(found, json.loads((found / PROGRESS).read_text(encoding="utf-8"))) if found else None
 
 
-def newest(store: CheckpointStore, contract_hash: str, iterations: int) -> Kept:
+def newest(store: CheckpointStore, contract_hash: str, iterations: int) -> ResumePoint:
     """The newest whole checkpoint.
 
     Raises:
@@ -70,28 +70,28 @@ def beginning(directory: RunDirectory) -> dict[str, Any]:
     return tree
 
 
-def cut_back(directory: RunDirectory, kept: Kept) -> int:
+def cut_back(directory: RunDirectory, kept: ResumePoint) -> int:
     """Drops the rows of what was done after the checkpoint, which will be done again; how many."""
     return cut_rows(directory.result, lambda row: row["iteration"] <= kept.progress["iteration"]) + cut_rows(
         directory.evaluation, lambda row: row["env_steps"] <= kept.env_steps
     )
 
 
-def take_up(algorithm: LoopedDreamerV3, kept: Kept) -> None:
+def take_up(algorithm: BaseDreamerV3, kept: ResumePoint) -> None:
     """Puts a freshly built algorithm into the checkpoint's state, its environments at the beginning of episodes."""
-    algorithm.begin_anew(kept.env_steps)
+    algorithm.reset_episodes(kept.env_steps)
     load_state(algorithm, kept.checkpoint)
     algorithm.updates_owed = kept.progress["updates_owed"]
 
 
-def evaluated(directory: RunDirectory, kept: Kept) -> list[dict[str, Any]]:
+def evaluated(directory: RunDirectory, kept: ResumePoint) -> list[dict[str, Any]]:
     """The learner's evaluations up to the checkpoint."""
     rows = read_rows(directory.evaluation)
     return [row for row in rows if row["policy"] == metric_names.LEARNER and row["env_steps"] <= kept.env_steps]
 
 
 def note(
-    directory: RunDirectory, kept: Kept, dropped: int, changed: dict[str, Any], now: dict[str, Any]
+    directory: RunDirectory, kept: ResumePoint, dropped: int, changed: dict[str, Any], now: dict[str, Any]
 ) -> dict[str, Any]:
     """provenance.json with one more entry under `resumes`; returns the tree written, raises as `beginning` does."""
     tree = beginning(directory)

@@ -18,7 +18,7 @@ KEY = "resume="
 
 
 @dataclass(frozen=True)
-class Resumed:
+class ResumeRequest:
     """A run as it will go on."""
 
     root: Path
@@ -33,7 +33,7 @@ def asked_for(words: list[str]) -> bool:
     return any(word.startswith(KEY) and word != f"{KEY}null" for word in words)
 
 
-def prepare(words: list[str]) -> tuple[Resumed, bool]:
+def prepare(words: list[str]) -> tuple[ResumeRequest, bool]:
     """The run that these words name, checked as far as that goes without ray and torch; and whether it is a dry run.
 
     Raises:
@@ -56,7 +56,7 @@ def prepare(words: list[str]) -> tuple[Resumed, bool]:
     metric_names.check_objective(experiment.run.objective, experiment.algo.learner)
     check_memory(experiment, contract, machine)
     require(experiment.env)
-    return Resumed(root, experiment, contract, machine, changed), bool(composed.dry_run)
+    return ResumeRequest(root, experiment, contract, machine, changed), bool(composed.dry_run)
 
 
 def refuse_foreign(root: Path, trust: bool) -> None:

@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Futures:
+class GroundTruth:
     """N start points: what the model sees (N, T, O), where in it the episodes begin (N, T), the actions after each seen
     step (N, T-1+H, ...), and the truth of the last seen step and H more. Zeros stand before an episode's beginning, NaN
     and zeros (actions) after its end."""
@@ -37,7 +37,7 @@ class Futures:
 
 def drive(
     module: RLModule, experiment: Experiment, ahead: int, should_stop: Callable[[], bool] = never
-) -> Futures | None:
+) -> GroundTruth | None:
     """Lets the deterministic policy act, and draws a start point from each episode that outlasts the context.
 
     Args:
@@ -64,7 +64,7 @@ def drive(
     if not cut:
         return None
     seen, is_first, taken, *truth = (np.stack(column) for column in zip(*cut, strict=True))
-    return Futures(seen, is_first, taken, Imagined(*truth))
+    return GroundTruth(seen, is_first, taken, Imagined(*truth))
 
 
 def _drive_one(  # noqa: PLR0917
@@ -93,7 +93,7 @@ def _drive_one(  # noqa: PLR0917
 def _cut(
     steps: list[tuple[Array, float, float]], actions: list[Any], start: int, ahead: int
 ) -> tuple[NDArray[Any], ...]:
-    """The columns of Futures for one start point."""
+    """The columns of GroundTruth for one start point."""
     observations, *others = (np.stack(column).astype(np.float32) for column in zip(*steps, strict=True))
     before = LATEST_START - start
     seen = np.pad(observations[: start + 1], ((before, 0), (0, 0)))

@@ -7,14 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.listing import Listed
+from dreamer_exp.rundir.listing import RunEntry
 from dreamer_exp.rundir.wandb_folders import keep_failure
 from dreamer_exp.rundir.tail import parse_row
 from dreamer_exp.tracking.wandb.binary_file import history
 from dreamer_exp.tracking.wandb.sync_folder import Unreachable, sync_folder
 
 
-def sync(runs: Sequence[Listed], console: Console) -> int:
+def sync(runs: Sequence[RunEntry], console: Console) -> int:
     """Sends what is unsynced, the oldest run first; returns the exit code: 1 if anything failed, else 0.
 
     Raises:
@@ -59,7 +59,7 @@ def disagreement(run: Path) -> str | None:
     return told + (f" and {more} more" if more else "")
 
 
-def _sync_run(run: Listed, console: Console) -> bool:
+def _sync_run(run: RunEntry, console: Console) -> bool:
     """Sends one run's folders, oldest first; whether all of them went."""
     failed = False
     for folder in run.offline.unsynced:

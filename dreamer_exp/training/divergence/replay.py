@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 import dreamer_exp
 from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import batch_of
-from dreamer_exp.algorithms.dreamerv3.learner import FastLearner
+from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.nonfinite import figures_of, is_nonfinite
 from dreamer_exp.algorithms.rllib.build import build_config
 from dreamer_exp.config.experiment import Experiment
@@ -31,7 +31,7 @@ UNSET = ("empty", "new_empty", "resize")  # operations that give memory, not num
 
 
 @dataclass(frozen=True)
-class Replayed:
+class UpdateReplay:
     """What came of it: figures by the learner's names, and the first thing that isn't finite, in words."""
 
     figures: dict[str, float]
@@ -44,7 +44,7 @@ def replay(
     batch: Mapping[str, NDArray[Any]],
     weights: Mapping[str, Tensor] | None,
     state: Mapping[str, Any],
-) -> Replayed:
+) -> UpdateReplay:
     """Does the update.
 
     Args:
@@ -66,7 +66,7 @@ def replay(
     before = next((f"{name}{_index(value)}" for name, value in known.items() if not _finite(value)), None)
     with FirstNonFinite() as operations:
         figures = _update(learner, batch)
-    return Replayed(figures, before or operations.first)
+    return UpdateReplay(figures, before or operations.first)
 
 
 class FirstNonFinite(TorchDispatchMode):
@@ -120,7 +120,7 @@ def _learner(experiment: Experiment, contract: ObservationContract, batch: Mappi
 
 
 def _update(learner: Learner, batch: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    if isinstance(learner, FastLearner):
+    if isinstance(learner, AgentLearner):
         figures, _ = learner.update_once(batch_of({name: torch.as_tensor(value) for name, value in batch.items()}))
         return {name: float(value) for name, value in figures.items()}
     try:

@@ -16,7 +16,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import Learner
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.policy_file import TENSORS, save_policy
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.rundir.layout import RunDirectory, read_rows, write_json, write_text
@@ -32,7 +32,7 @@ ACTIONS, REWARDS = ("action", "actions"), ("reward", "rewards")
 def write_diagnostics(
     root: Path,
     found: NonFiniteUpdate,
-    algorithm: LoopedDreamerV3,
+    algorithm: BaseDreamerV3,
     contract: ObservationContract,
     checkpoint: Path | None,
 ) -> Path:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 
-from dreamer_exp.algorithms.dreamerv3.acting.env_runner import FastEnvRunner
-from dreamer_exp.algorithms.dreamerv3.algorithm import FastDreamerV3
-from dreamer_exp.algorithms.dreamerv3.learner import FastLearner
+from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
+from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
+from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.rundir.metric_names import LEARNER_METRICS
 from tests.experiments import nano
@@ -29,19 +29,19 @@ def learner() -> str:
     return "fast"
 
 
-def build(*overrides: str) -> FastDreamerV3:
+def build(*overrides: str) -> PublishedDreamerV3:
     algorithm = build_algorithm(nano("algo.learner=fast", *overrides))
-    assert isinstance(algorithm, FastDreamerV3)
+    assert isinstance(algorithm, PublishedDreamerV3)
     return algorithm
 
 
-def fast_learner(algorithm: FastDreamerV3) -> FastLearner:
+def fast_learner(algorithm: PublishedDreamerV3) -> AgentLearner:
     found = algorithm.learner_group._learner
-    assert isinstance(found, FastLearner)
+    assert isinstance(found, AgentLearner)
     return found
 
 
-def weights(algorithm: FastDreamerV3) -> dict[str, np.ndarray]:
+def weights(algorithm: PublishedDreamerV3) -> dict[str, np.ndarray]:
     """All of the learner's parameters, wherever it is."""
     state = algorithm.learner_group.get_state(components=[f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"])
     return {k: np.array(v) for k, v in state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID].items()}
@@ -61,17 +61,17 @@ def after(iterations: int, *overrides: str) -> dict[str, np.ndarray]:
     return found
 
 
-def test_the_replay_holds_an_entry_an_observation(trained: FastDreamerV3) -> None:
+def test_the_replay_holds_an_entry_an_observation(trained: PublishedDreamerV3) -> None:
     assert trained.replay_steps == 96 + 4  # an episode of 20 steps has 21 observations
 
 
-def test_a_timeout_is_the_last_step_and_no_terminal_one(trained: FastDreamerV3) -> None:
+def test_a_timeout_is_the_last_step_and_no_terminal_one(trained: PublishedDreamerV3) -> None:
     flags = fast_learner(trained).replay._rings["flags"][: trained.replay_steps].sum(0)
     first, last, terminal = flags.tolist()
     assert (first, last, terminal) == (5, 4, 0)
 
 
-def test_every_figure_of_the_learner_has_a_name_in_the_row(trained: FastDreamerV3) -> None:
+def test_every_figure_of_the_learner_has_a_name_in_the_row(trained: PublishedDreamerV3) -> None:
     figures = trained.train()["learners"][DEFAULT_MODULE_ID]
     named = {fast for fast, _ in LEARNER_METRICS.values() if fast}
     assert named == set(figures)
@@ -81,14 +81,14 @@ def test_every_figure_of_the_learner_has_a_name_in_the_row(trained: FastDreamerV
 def test_the_figures_of_an_iteration_are_means_over_its_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.BETWEEN_STOPS_S", 0.0)  # a call an update
     algorithm = build("algo.training_ratio=16")
-    losses, learn = [], FastLearner.learn
+    losses, learn = [], AgentLearner.learn
 
-    def recorded(self: FastLearner, updates: int) -> tuple[dict[str, float], float]:
+    def recorded(self: AgentLearner, updates: int) -> tuple[dict[str, float], float]:
         means, seconds = learn(self, updates)
         losses.append(means["total"])
         return means, seconds
 
-    monkeypatch.setattr(FastLearner, "learn", recorded)
+    monkeypatch.setattr(AgentLearner, "learn", recorded)
     result = algorithm.train()
     assert len(losses) == 8
     assert result["learners"][DEFAULT_MODULE_ID]["total"] == pytest.approx(np.mean(losses), rel=1e-5)
@@ -118,7 +118,7 @@ def test_overlapped_runs_repeat_themselves() -> None:
     assert equal(after(3, *overlapped), after(3, *overlapped))
 
 
-class SlowToListen(FastEnvRunner):
+class SlowToListen(AgentEnvRunner):
     """Takes its time over whatever state it is sent, so that the next one finds it busy."""
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ class SlowToListen(FastEnvRunner):
 
 
 def test_no_env_runner_misses_its_weights_because_it_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamer_exp.algorithms.rllib.build.FastEnvRunner", SlowToListen)
+    monkeypatch.setattr("dreamer_exp.algorithms.rllib.build.AgentEnvRunner", SlowToListen)
     algorithm = build(*TWO_RUNNERS, "hardware.overlap_sampling=always")
     algorithm.train()
     learned = weights(algorithm)

@@ -10,7 +10,7 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from dreamer_exp.algorithms.dreamerv3.module import STOCH, FastModule
+from dreamer_exp.algorithms.dreamerv3.module import STOCH, AgentModule
 from dreamer_exp.config.sizes import SIZES
 
 BOX, DISCRETE = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32), gymnasium.spaces.Discrete(3)
@@ -18,20 +18,20 @@ each_space = pytest.mark.parametrize("space", [BOX, DISCRETE], ids=["box", "disc
 N = 5
 
 
-def build(space: gymnasium.Space[Any] = BOX, *, seed: int = 1, inference_only: bool = False) -> FastModule:
+def build(space: gymnasium.Space[Any] = BOX, *, seed: int = 1, inference_only: bool = False) -> AgentModule:
     spec = RLModuleSpec(
-        module_class=FastModule,
+        module_class=AgentModule,
         observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (7,), np.float32),
         action_space=space,
         inference_only=inference_only,
         model_config={"size": asdict(SIZES["nano"]), "symlog_obs": True, "seed": seed},
     )
     module = spec.build()
-    assert isinstance(module, FastModule)
+    assert isinstance(module, AgentModule)
     return module
 
 
-def batch(module: FastModule) -> dict[str, Any]:
+def batch(module: AgentModule) -> dict[str, Any]:
     initial = {name: torch.as_tensor(value) for name, value in module.get_initial_state().items()}
     return {
         Columns.OBS: torch.linspace(-1.0, 1.0, N * 7).view(N, 7),

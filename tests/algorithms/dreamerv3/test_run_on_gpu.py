@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dreamer_exp.algorithms.dreamerv3.algorithm import FastDreamerV3
+from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from tests.algorithms.dreamerv3.test_algorithm import equal, weights
 from tests.experiments import machine, nano
@@ -24,9 +24,9 @@ ITERATIONS = 6  # of some 8 updates each, whose windows overlap
 rungs = pytest.mark.parametrize("kernels", ["graph", "fused"])
 
 
-def build(kernels: str) -> FastDreamerV3:
+def build(kernels: str) -> PublishedDreamerV3:
     algorithm = build_algorithm(nano(*WORDS, f"algo.kernels={kernels}", on=machine(gpus=1)))
-    assert isinstance(algorithm, FastDreamerV3)
+    assert isinstance(algorithm, PublishedDreamerV3)
     return algorithm
 
 

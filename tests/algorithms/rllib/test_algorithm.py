@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from tests.experiments import nano, nano_gym
 
@@ -21,11 +21,11 @@ def learner() -> str:
     return "rllib"
 
 
-def rllib(*overrides: str) -> LoopedDreamerV3:
+def rllib(*overrides: str) -> BaseDreamerV3:
     return build_algorithm(nano("algo.learner=rllib", *overrides))
 
 
-def weights(algorithm: LoopedDreamerV3) -> dict[str, torch.Tensor]:
+def weights(algorithm: BaseDreamerV3) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in algorithm.env_runner.module.state_dict().items()}
 
 
@@ -60,25 +60,25 @@ def test_a_stop_is_heard_between_two_updates(learner: str, monkeypatch: pytest.M
 
 
 @both_learners
-def test_finished_episodes_are_told_whole_with_their_outcome(trained: LoopedDreamerV3) -> None:
+def test_finished_episodes_are_told_whole_with_their_outcome(trained: BaseDreamerV3) -> None:
     assert len(trained.episodes_seen) == 4  # 96 steps: 4 whole episodes of 20
     assert {(episode.length, episode.outcome) for episode in trained.episodes_seen} == {(20, "timeout")}
     assert all(episode.scenario == "open" for episode in trained.episodes_seen)
 
 
-def test_an_episodes_return_is_the_sum_of_its_rewards_in_the_replay(trained: LoopedDreamerV3) -> None:
+def test_an_episodes_return_is_the_sum_of_its_rewards_in_the_replay(trained: BaseDreamerV3) -> None:
     whole = [float(np.sum(episode.rewards.data)) for episode in trained.replay_buffer.episodes if episode.is_done]
     told = [episode.episode_return for episode in trained.episodes_seen]
     assert sorted(whole) == pytest.approx(sorted(told), abs=1e-4)
 
 
-def test_the_replay_holds_neither_infos_nor_model_states(trained: LoopedDreamerV3) -> None:
+def test_the_replay_holds_neither_infos_nor_model_states(trained: BaseDreamerV3) -> None:
     for episode in trained.replay_buffer.episodes:
         assert episode.extra_model_outputs == {}
         assert all(info == {} for info in episode.infos.data)
 
 
-def test_a_timeout_is_truncated_for_the_world_model(trained: LoopedDreamerV3) -> None:
+def test_a_timeout_is_truncated_for_the_world_model(trained: BaseDreamerV3) -> None:
     done = [episode for episode in trained.replay_buffer.episodes if episode.is_done]
     assert done
     assert all(episode.is_truncated and not episode.is_terminated for episode in done)
@@ -149,7 +149,7 @@ def test_the_figures_of_an_iteration_are_means_over_its_updates() -> None:
     algorithm.stop()
 
 
-def test_a_checkpoint_loads_back_with_equal_weights(trained: LoopedDreamerV3, tmp_path: object) -> None:
+def test_a_checkpoint_loads_back_with_equal_weights(trained: BaseDreamerV3, tmp_path: object) -> None:
     trained.save_to_path(str(tmp_path))
     before = weights(trained)
     fresh = rllib("run.seed=9")

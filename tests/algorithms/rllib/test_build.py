@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import (
     ValueLost,
     build_algorithm,
@@ -73,7 +73,7 @@ def test_a_lost_replay_capacity_is_noticed_too() -> None:
 
 def test_the_learner_sits_on_the_cpu_where_no_gpu_was_asked_for() -> None:
     algorithm = build_algorithm(nano())
-    assert isinstance(algorithm, LoopedDreamerV3)
+    assert isinstance(algorithm, BaseDreamerV3)
     assert learner_devices(algorithm) == ["cpu"]
     algorithm.stop()
 

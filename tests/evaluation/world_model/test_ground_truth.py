@@ -6,7 +6,7 @@ import pytest
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import make_env
 from dreamer_exp.evaluation.rollout import begin_episode
-from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, Futures, drive
+from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, GroundTruth, drive
 from tests.experiments import nano, nano_gym
 from tests.training.networks import network
 
@@ -19,7 +19,7 @@ def asked(request: pytest.FixtureRequest) -> Experiment:
     return nano(*words) if request.param == "crowd_nav" else nano_gym("CartPole-v1", *words)
 
 
-def cut(asked: Experiment) -> Futures:
+def cut(asked: Experiment) -> GroundTruth:
     futures = drive(network(asked), asked, AHEAD)
     assert futures is not None
     return futures

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from dreamer_exp.checkpoints.policy_file import build
 from dreamer_exp.envs.make import contract_of
-from dreamer_exp.training.divergence.replay import Replayed, replay
+from dreamer_exp.training.divergence.replay import UpdateReplay, replay
 from tests.experiments import nano
 
 B, T = 4, 8
@@ -27,7 +27,7 @@ def batch(learner: str, size: int) -> dict[str, NDArray[np.generic]]:
     return shared | before | {"observation": observation, "action": action, "reward": reward, "is_terminal": nothing}
 
 
-def replayed(learner: str, weight: str | None = None) -> Replayed:
+def replayed(learner: str, weight: str | None = None) -> UpdateReplay:
     """With the first weight that has this word in its name at the end of what a float holds."""
     asked = nano(f"algo.learner={learner}")
     contract = contract_of(asked.env, asked.obs_contract)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
-from dreamer_exp.algorithms.rllib.algorithm import LoopedDreamerV3
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
@@ -55,7 +55,7 @@ def learner(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def train_and_break(algorithm: LoopedDreamerV3) -> None:
+def train_and_break(algorithm: BaseDreamerV3) -> None:
     algorithm.train()
     for episode in algorithm.replay_buffer.episodes:  # RLlib's replay
         episode.observations.data[0, 0] = np.inf
@@ -67,7 +67,7 @@ class Diverged:
     """A run's directory with one row, the update that its observations broke, and what was written of it."""
 
     root: Path
-    algorithm: LoopedDreamerV3
+    algorithm: BaseDreamerV3
     contract: ObservationContract
     found: NonFiniteUpdate
     folder: Path

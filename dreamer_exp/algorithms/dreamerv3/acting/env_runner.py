@@ -9,11 +9,11 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from dreamer_exp.algorithms.dreamerv3.acting.chunks import Track, result
-from dreamer_exp.algorithms.dreamerv3.acting.policy import FastPolicy
-from dreamer_exp.algorithms.rllib.env_runner import CandidEnvRunner, env_seed, policy_seed
+from dreamer_exp.algorithms.dreamerv3.acting.policy import AgentPolicy
+from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner, env_seed, policy_seed
 
 
-class FastEnvRunner(CandidEnvRunner):
+class AgentEnvRunner(SeededEnvRunner):
     """Returns chunks of episodes with the latents that acted; a chunk's custom_data tells its stream and its result.
 
     An environment is reset as soon as it is done, and its errors leave `sample()` as they are. Episodes go on from one
@@ -54,7 +54,7 @@ class FastEnvRunner(CandidEnvRunner):
     ) -> list[SingleAgentEpisode]:
         if num_timesteps is None or random_actions:
             raise NotImplementedError(
-                f"FastEnvRunner samples env steps with its policy; asked for num_timesteps={num_timesteps}, "
+                f"AgentEnvRunner samples env steps with its policy; asked for num_timesteps={num_timesteps}, "
                 f"num_episodes={num_episodes}, random_actions={random_actions} (batch_mode={self.config.batch_mode})"
             )
         if force_reset or self._needs_initial_reset:
@@ -76,7 +76,7 @@ class FastEnvRunner(CandidEnvRunner):
             worker = self.worker_index or 0
             seeds = [env_seed(self.config.seed, worker, i, self._number) for i in range(self.num_envs)]
             noise = policy_seed(self.config.seed, worker, self._number)
-            self._policy = FastPolicy(self.module.agent, self.num_envs, noise)
+            self._policy = AgentPolicy(self.module.agent, self.num_envs, noise)
             self._set_out(worker)
         for i, seed in enumerate(seeds):
             self._reset(i, seed)

@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamer_exp.algorithms.dreamerv3.acting.step import choose, filter_step
+from dreamer_exp.algorithms.dreamerv3.acting.step import choose, observe_step
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
 
-class FastPolicy:
+class AgentPolicy:
     """Samples actions if `explore`, else takes the mode.
 
     The posterior latent is sampled even so, hence the generator: the same seed gives the same actions, and torch's
@@ -39,7 +39,7 @@ class FastPolicy:
             self._forget(is_first)
         observation = torch.as_tensor(observations, device=self._generator.device)
         noise = self._uniform(len(observations), self._agent.size.stoch)
-        self._state, self._classes = filter_step(self._agent, self._state, self._action, observation, noise)
+        self._state, self._classes = observe_step(self._agent, self._state, self._action, observation, noise)
         self._action = choose(self._agent, self._state, self._action_noise())
         if self._agent.action.discrete:
             indices: NDArray[Any] = self._action.argmax(-1).cpu().numpy()

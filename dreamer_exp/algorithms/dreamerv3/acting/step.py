@@ -1,6 +1,6 @@
 """One acting step of the agent: filter the observation, choose an action; no gradient.
 
-`filter_step` is one step of `Rssm.observe` in the layout as published: the core's inputs are concatenated, so that no
+`observe_step` is one step of `Rssm.observe` in the layout as published: the core's inputs are concatenated, so that no
 weight is sliced or copied. What `observe` hoists out of its loop over T steps costs more than it saves at T = 1.
 """
 
@@ -35,7 +35,7 @@ def act(  # noqa: PLR0917  # the parts of one step, all of them tensors but two
     """
     keep = 1.0 - is_first[:, None]
     kept = State(state.deter * keep, state.stoch * keep)
-    new, _ = filter_step(agent, kept, previous_action * keep, observation, posterior_noise)
+    new, _ = observe_step(agent, kept, previous_action * keep, observation, posterior_noise)
     return choose(agent, new, action_noise), new
 
 
@@ -45,7 +45,7 @@ def choose(agent: Agent, state: State, noise: Tensor | None) -> Tensor:
     return agent.action.mode(output) if noise is None else agent.action.sample(output, noise)
 
 
-def filter_step(
+def observe_step(
     agent: Agent, state: State, previous_action: Tensor, observation: Tensor, noise: Tensor
 ) -> tuple[State, Tensor]:
     """The state (N, ...) after the observation (N, O), and the classes (N, S) that were drawn for it."""

@@ -20,7 +20,7 @@ CAPABILITY = (8, 0)  # the first with bfloat16 and TensorFloat-32
 OUTPUTS = 32  # of the actor, that imagination has room for
 
 
-class Rung(NamedTuple):
+class Backend(NamedTuple):
     """`name` is a word of algo.kernels, `why` the reason where it isn't the one asked for, or ""."""
 
     update: Callable[[Batch], tuple[dict[str, Tensor], State]]
@@ -28,7 +28,9 @@ class Rung(NamedTuple):
     why: str = ""
 
 
-def on_rung(update: Update, kernels: str, precision: str, shape: tuple[int, int], why_not_fused: str = "") -> Rung:
+def select_backend(
+    update: Update, kernels: str, precision: str, shape: tuple[int, int], why_not_fused: str = ""
+) -> Backend:
     """The update on the rung asked for, for batches of B sequences of T steps; where `fused` can't, on `graph`.
 
     Args:
@@ -39,15 +41,15 @@ def on_rung(update: Update, kernels: str, precision: str, shape: tuple[int, int]
         why_not_fused: what is known to keep the fused kernels from it, or "".
     """
     if kernels == "eager":
-        return Rung(update, "eager")
+        return Backend(update, "eager")
     if kernels == "graph":
-        return Rung(GraphedUpdate(update), "graph")
+        return Backend(GraphedUpdate(update), "graph")
     gpu, rows = torch.cuda.get_device_properties(update.device), shape[0]
     why, fused = why_not_fused or why_not_on(gpu, update.agent.action, rows), None
     if not why:
         programs = programs_on(gpu.multi_processor_count, rows, update.agent.size.deter)
         fused, why = rehearsed(update, precision, shape, programs)
-    return Rung(GraphedUpdate(fused or update), "fused" if fused else "graph", why)
+    return Backend(GraphedUpdate(fused or update), "fused" if fused else "graph", why)
 
 
 def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:

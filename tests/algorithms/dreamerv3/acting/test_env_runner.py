@@ -9,8 +9,8 @@ from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from dreamer_exp.algorithms.dreamerv3.acting.chunks import Steps, result, steps_of
-from dreamer_exp.algorithms.dreamerv3.acting.env_runner import FastEnvRunner
-from dreamer_exp.algorithms.dreamerv3.acting.policy import FastPolicy
+from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
+from dreamer_exp.algorithms.dreamerv3.acting.policy import AgentPolicy
 from dreamer_exp.algorithms.rllib.build import build_config
 from dreamer_exp.algorithms.rllib.env_runner import policy_seed
 from tests.experiments import nano, nano_gym
@@ -19,17 +19,17 @@ ENVS, FRAGMENT, LENGTH = 3, 16, 20  # nano's fragment, and its time limit: an ep
 SEED = 7
 
 
-def make_runner(*overrides: str, worker_index: int = 0) -> FastEnvRunner:
+def make_runner(*overrides: str, worker_index: int = 0) -> AgentEnvRunner:
     experiment = nano("algo.learner=fast", f"run.seed={SEED}", f"hardware.num_envs_per_env_runner={ENVS}", *overrides)
-    return FastEnvRunner(config=build_config(experiment), worker_index=worker_index, num_workers=0)
+    return AgentEnvRunner(config=build_config(experiment), worker_index=worker_index, num_workers=0)
 
 
-def make_cartpole() -> FastEnvRunner:
+def make_cartpole() -> AgentEnvRunner:
     experiment = nano_gym("CartPole-v1", "algo.learner=fast", "env.max_steps=500")
-    return FastEnvRunner(config=build_config(experiment), worker_index=0, num_workers=0)
+    return AgentEnvRunner(config=build_config(experiment), worker_index=0, num_workers=0)
 
 
-def sample(runner: FastEnvRunner, calls: int) -> list[SingleAgentEpisode]:
+def sample(runner: AgentEnvRunner, calls: int) -> list[SingleAgentEpisode]:
     return [chunk for _ in range(calls) for chunk in runner.sample()]
 
 
@@ -39,7 +39,7 @@ def streams(chunks: list[SingleAgentEpisode]) -> list[list[SingleAgentEpisode]]:
     return [[chunk for chunk in chunks if chunk.custom_data["stream"] == key] for key in keys]
 
 
-def steps(runner: FastEnvRunner, stream: list[SingleAgentEpisode]) -> Steps:
+def steps(runner: AgentEnvRunner, stream: list[SingleAgentEpisode]) -> Steps:
     """All of an environment's steps as the replay gets them."""
     before = [0.0, *(float(chunk.rewards.data[-1]) for chunk in stream)]
     parts = [steps_of(chunk, runner.module.agent.action, paid) for chunk, paid in zip(stream, before, strict=False)]
@@ -47,13 +47,13 @@ def steps(runner: FastEnvRunner, stream: list[SingleAgentEpisode]) -> Steps:
 
 
 @pytest.fixture(scope="module")
-def runner() -> FastEnvRunner:
+def runner() -> AgentEnvRunner:
     """Its chunks are those of `chunks`."""
     return make_runner()
 
 
 @pytest.fixture(scope="module")
-def chunks(runner: FastEnvRunner) -> list[SingleAgentEpisode]:
+def chunks(runner: AgentEnvRunner) -> list[SingleAgentEpisode]:
     return sample(runner, 5)
 
 
@@ -91,18 +91,18 @@ def test_a_timeout_is_truncated_and_not_terminated(chunks: list[SingleAgentEpiso
     assert {(chunk.is_terminated, chunk.is_truncated) for chunk in chunks if chunk.is_done} == {(False, True)}
 
 
-def test_no_env_step_is_lost_to_a_reset(runner: FastEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
+def test_no_env_step_is_lost_to_a_reset(runner: AgentEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
     for stream in streams(chunks):
         found = steps(runner, stream)
         assert np.flatnonzero(found.is_last).tolist() == [LENGTH, 2 * LENGTH + 1, 3 * LENGTH + 2, 4 * LENGTH + 3]
         assert np.array_equal(np.flatnonzero(found.is_first)[1:], np.flatnonzero(found.is_last)[:-1] + 1)
 
 
-def test_the_latents_and_actions_are_the_policys(runner: FastEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
+def test_the_latents_and_actions_are_the_policys(runner: AgentEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
     """Over chunks and episodes; an episode's last observation is not acted on."""
     found = [steps(runner, stream) for stream in streams(chunks)]
     acted = [~each.is_last for each in found]
-    policy = FastPolicy(runner.module.agent, ENVS, policy_seed(SEED, 0), explore=True)
+    policy = AgentPolicy(runner.module.agent, ENVS, policy_seed(SEED, 0), explore=True)
     for t in range(5 * FRAGMENT):
         now = [np.flatnonzero(mask)[t] for mask in acted]
         rows = list(zip(found, now, strict=True))
@@ -148,7 +148,7 @@ def test_weights_that_arrive_change_the_actions_and_not_the_episode() -> None:
 def test_without_exploration_it_takes_the_mode() -> None:
     runner = make_runner()
     (chunk, *_) = runner.sample(explore=False)
-    policy = FastPolicy(runner.module.agent, ENVS, policy_seed(SEED, 0), explore=False)
+    policy = AgentPolicy(runner.module.agent, ENVS, policy_seed(SEED, 0), explore=False)
     policy.act(np.stack([env_chunk[0].observations.data[0] for env_chunk in streams([chunk])] * ENVS))
     assert np.allclose(chunk.actions.data[0], policy.action[0], atol=1e-6)
 
@@ -162,7 +162,7 @@ def test_a_forced_reset_begins_new_episodes() -> None:
 
 @pytest.mark.parametrize("asked", [{"num_episodes": 1}, {"num_timesteps": 8, "random_actions": True}])
 def test_what_it_does_not_do_it_says(asked: dict[str, object]) -> None:
-    with pytest.raises(NotImplementedError, match="FastEnvRunner samples env steps"):
+    with pytest.raises(NotImplementedError, match="AgentEnvRunner samples env steps"):
         make_runner().sample(**asked)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dreamer_exp.algorithms.dreamerv3.acting.policy import FastPolicy
-from dreamer_exp.algorithms.dreamerv3.acting.step import act, filter_step
+from dreamer_exp.algorithms.dreamerv3.acting.policy import AgentPolicy
+from dreamer_exp.algorithms.dreamerv3.acting.step import act, observe_step
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
@@ -29,14 +29,14 @@ BOX_AGENT, DISCRETE_AGENT = make_agent(BOX), make_agent(DISCRETE)
 
 
 def actions(seed: int, agent: Agent = BOX_AGENT, explore: bool = True) -> np.ndarray:
-    policy = FastPolicy(agent, ROWS, seed, explore)
+    policy = AgentPolicy(agent, ROWS, seed, explore)
     return np.stack([policy.act(step) for step in STEPS])
 
 
 def test_a_single_step_equals_the_learners_filter() -> None:
     rssm, generator = BOX_AGENT.rssm, torch.Generator().manual_seed(1)
     deter = torch.rand(ROWS, BOX_AGENT.size.deter, generator=generator) * 2 - 1
-    before = State(deter, filter_step(BOX_AGENT, rssm.initial(ROWS), torch.zeros(ROWS, 2), *numbers(2))[0].stoch)
+    before = State(deter, observe_step(BOX_AGENT, rssm.initial(ROWS), torch.zeros(ROWS, 2), *numbers(2))[0].stoch)
     observation, noise = numbers(3)
     previous = 3 * torch.randn(ROWS, 2, generator=generator)
     tokens = BOX_AGENT.encoder(observation)
@@ -69,7 +69,7 @@ def test_discrete_actions_are_whole_numbers_below_n(explore: bool) -> None:
 
 
 def test_exploration_spreads_around_the_mode() -> None:
-    policy = FastPolicy(DISCRETE_AGENT, 200, seed=1, explore=True)
+    policy = AgentPolicy(DISCRETE_AGENT, 200, seed=1, explore=True)
     explored = policy.act(np.repeat(STEPS[0][:1], 200, 0))
     assert len(set(explored.tolist())) > 1
 
@@ -90,7 +90,7 @@ def test_acting_leaves_torchs_generator_as_it_was() -> None:
 
 
 def test_the_policy_remembers() -> None:
-    policy = FastPolicy(BOX_AGENT, ROWS, seed=1)
+    policy = AgentPolicy(BOX_AGENT, ROWS, seed=1)
     policy.act(STEPS[0])
     before = policy.deter
     policy.act(STEPS[0])
@@ -98,7 +98,7 @@ def test_the_policy_remembers() -> None:
 
 
 def test_is_first_forgets_in_its_row_alone() -> None:
-    began, lived = FastPolicy(BOX_AGENT, ROWS, seed=1), FastPolicy(BOX_AGENT, ROWS, seed=1)
+    began, lived = AgentPolicy(BOX_AGENT, ROWS, seed=1), AgentPolicy(BOX_AGENT, ROWS, seed=1)
     began.act(STEPS[1])
     lived.act(STEPS[0])
     lived._generator.set_state(torch.Generator().manual_seed(1).get_state())
@@ -108,7 +108,7 @@ def test_is_first_forgets_in_its_row_alone() -> None:
 
 
 def test_it_tells_the_action_and_the_latents_of_its_step() -> None:
-    policy = FastPolicy(DISCRETE_AGENT, ROWS, seed=1, explore=True)
+    policy = AgentPolicy(DISCRETE_AGENT, ROWS, seed=1, explore=True)
     taken = policy.act(STEPS[0])
     size = DISCRETE_AGENT.size
     assert np.array_equal(policy.action, np.eye(4, dtype=np.float32)[taken])
@@ -118,12 +118,12 @@ def test_it_tells_the_action_and_the_latents_of_its_step() -> None:
 
 
 def test_the_classes_are_the_one_hot_state() -> None:
-    policy = FastPolicy(BOX_AGENT, ROWS, seed=1)
+    policy = AgentPolicy(BOX_AGENT, ROWS, seed=1)
     policy.act(STEPS[0])
     one_hot = policy._state.stoch.unflatten(-1, (BOX_AGENT.size.stoch, -1)).numpy()
     assert np.array_equal(np.eye(BOX_AGENT.size.classes, dtype=np.float32)[policy.stoch], one_hot)
 
 
 def test_what_the_environment_got_is_what_is_told() -> None:
-    policy = FastPolicy(BOX_AGENT, ROWS, seed=1, explore=True)
+    policy = AgentPolicy(BOX_AGENT, ROWS, seed=1, explore=True)
     assert np.array_equal(policy.act(STEPS[0]), policy.action)

@@ -10,7 +10,7 @@ import torch
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
-from dreamer_exp.algorithms.dreamerv3.backends.select import on_rung, programs_on, rehearsed, why_not_on
+from dreamer_exp.algorithms.dreamerv3.backends.select import programs_on, rehearsed, select_backend, why_not_on
 from dreamer_exp.algorithms.dreamerv3.losses import LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.config.sizes import SIZES
@@ -39,7 +39,7 @@ def make_update(device: str, kind: ActionKind = BOX) -> Update:
 
 def test_eager_is_the_update_itself() -> None:
     update = make_update("cpu")
-    assert on_rung(update, "eager", "float32", (16, 4)) == (update, "eager", "")
+    assert select_backend(update, "eager", "float32", (16, 4)) == (update, "eager", "")
 
 
 @with_triton
@@ -116,16 +116,16 @@ def test_whatever_a_rehearsal_fails_with_becomes_the_reason(
 
 @on_gpu
 def test_what_is_known_beforehand_is_the_reason() -> None:
-    assert on_rung(make_update("cuda"), "fused", "bfloat16", (16, 4), "not today")[1:] == ("graph", "not today")
+    assert select_backend(make_update("cuda"), "fused", "bfloat16", (16, 4), "not today")[1:] == ("graph", "not today")
 
 
 @on_gpu
 def test_fused_is_taken_where_it_fits() -> None:
-    rung = on_rung(make_update("cuda"), "fused", "bfloat16", (16, 4))
+    rung = select_backend(make_update("cuda"), "fused", "bfloat16", (16, 4))
     assert (rung.name, rung.why) == ("fused", "")
 
 
 @on_gpu
 def test_graph_is_taken_where_fused_does_not_fit() -> None:
-    rung = on_rung(make_update("cuda", ActionKind(17, discrete=False)), "fused", "bfloat16", (16, 4))
+    rung = select_backend(make_update("cuda", ActionKind(17, discrete=False)), "fused", "bfloat16", (16, 4))
     assert (rung.name, rung.why) == ("graph", "the actor has 34 outputs, the fused kernels take up to 32")

@@ -10,9 +10,9 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.perceptron import Per
 from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.world_model import WorldModelHeads
 from dreamer_exp.algorithms.dreamerv3.backends.fused.imagination.rollout import Dream
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.gradient import FilterGradient
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import Filter
-from dreamer_exp.algorithms.dreamerv3.backends.fused.streams import Lanes
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.gradient import PosteriorScanGradient
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import PosteriorScan
+from dreamer_exp.algorithms.dreamerv3.backends.fused.streams import Streams
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.maths import symlog
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision, add_product, mm
@@ -54,12 +54,12 @@ class Gradients:
         self.agent, self.config, self.precision, self.shape = agent, config, precision, shape
         count, size, rssm = rows * steps, agent.size, agent.rssm
         device = agent.bins.device
-        self.lanes = Lanes(device)
+        self.lanes = Streams(device)
         imagined = (config.horizon_H + 1, count)
-        self.filter = Filter(
+        self.filter = PosteriorScan(
             rssm, flat.leaf, precision, rows, steps, programs, beyond=config.horizon_H * count, persistent=persistent
         )
-        self.filter_gradient = FilterGradient(self.filter)
+        self.filter_gradient = PosteriorScanGradient(self.filter)
         features, deter = (buffer.unflatten(0, imagined) for buffer in self.filter.onward)
         self.dream = Dream(agent, flat.leaf, precision, count, config.horizon_H, (features, deter))
         self.encoder = Perceptron.of(agent.encoder, flat.leaf, precision)

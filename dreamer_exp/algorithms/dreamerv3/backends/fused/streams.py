@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 
 
-class Lanes:
+class Streams:
     """Two streams beside the current one; without a GPU everything runs in the order in which it is written.
 
     torch gives a tensor's memory to the next one of the same stream as soon as nobody holds it. So whoever hands a

@@ -17,7 +17,7 @@ from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import GraphedUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import Filter
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import PosteriorScan
 from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 from dreamer_exp.algorithms.dreamerv3.learner import PARTS
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange
@@ -187,7 +187,7 @@ def test_what_a_part_fails_with_is_what_the_rehearsal_raises(monkeypatch: pytest
 def test_a_rehearsal_that_failed_holds_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
     update, _ = fresh()
     held = weakref.ref(update.flat)
-    monkeypatch.setattr(Filter, "run", refuse)
+    monkeypatch.setattr(PosteriorScan, "run", refuse)
     gc.disable()
     try:
         with pytest.raises(MemoryError):
@@ -198,7 +198,7 @@ def test_a_rehearsal_that_failed_holds_nothing_back(monkeypatch: pytest.MonkeyPa
         gc.enable()
 
 
-def refuse(scan: Filter, noise: Tensor) -> None:
+def refuse(scan: PosteriorScan, noise: Tensor) -> None:
     raise MemoryError
 
 

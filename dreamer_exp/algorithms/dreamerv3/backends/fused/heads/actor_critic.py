@@ -13,7 +13,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.two_hot import two_ho
 from dreamer_exp.algorithms.dreamerv3.backends.fused.imagination.returns import imagined_returns, replayed_returns
 from dreamer_exp.algorithms.dreamerv3.backends.fused.imagination.rollout import Dream
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
-from dreamer_exp.algorithms.dreamerv3.backends.fused.streams import Lanes
+from dreamer_exp.algorithms.dreamerv3.backends.fused.streams import Streams
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision, mm
 
@@ -61,7 +61,7 @@ class Behaviour:
         self._replayed = torch.zeros(steps, rows, device=device)  # returns, but for the last step
         self._replay_weight = torch.zeros(steps, rows, device=device)
 
-    def value(self, dream: Dream, batch: Batch, d_first: Tensor, lanes: Lanes) -> Valued:
+    def value(self, dream: Dream, batch: Batch, d_first: Tensor, lanes: Streams) -> Valued:
         """What the imagined states are worth, and the critic's loss on the replayed ones, which they begin with.
 
         d_first (N, U) takes the gradient of the critic's first product of the replay; a lane is for the slow critic.

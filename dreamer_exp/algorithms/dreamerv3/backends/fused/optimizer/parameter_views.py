@@ -26,7 +26,7 @@ class Normed(Affine):
 
 
 @dataclass(frozen=True)
-class FilterLeaves:
+class ScanParameters:
     """Shapes as published: from_deter (H, D), from_stoch (H, S*C), core (G, K + 3 H, K), gates (G, K, 3 K), posterior
     (H, D + E), out (S*C, H)."""
 
@@ -38,7 +38,7 @@ class FilterLeaves:
     out: Affine
 
     @staticmethod
-    def of(rssm: Rssm, leaf: Callable[[nn.Parameter], Leaf]) -> "FilterLeaves":
+    def of(rssm: Rssm, leaf: Callable[[nn.Parameter], Leaf]) -> "ScanParameters":
         """Those of an RSSM whose posterior has one hidden layer."""
 
         def first(mlp: Mlp) -> Normed:
@@ -50,7 +50,7 @@ class FilterLeaves:
         out = rssm.posterior_out[0]
         assert isinstance(out, Linear)
         posterior, core, gates = rssm.posterior_in, rssm.core, rssm.gates
-        return FilterLeaves(
+        return ScanParameters(
             from_deter=first(rssm.from_deter),
             from_stoch=first(rssm.from_stoch),
             core=Normed(leaf(core.weight), leaf(core.bias), leaf(rssm.core_norm.scale)),

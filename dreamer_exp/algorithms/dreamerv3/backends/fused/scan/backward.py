@@ -1,4 +1,4 @@
-"""The filter's way back, from the last step on: `filter_backward_stages` as one persistent kernel, or one by one."""
+"""The filter's way back, from the last step on: `backward_stages` as one persistent kernel, or one by one."""
 
 import triton
 import triton.language as tl
@@ -16,7 +16,7 @@ STAGES = 5  # from_next, to_posterior, to_gates, to_core, to_units
 
 
 @triton.jit(do_not_specialize=["last_step"])
-def filter_backward(  # noqa: PLR0917
+def scan_backward(  # noqa: PLR0917
     last_step, counters, keep, d_feature, d_probabilities, probabilities, gates, deter,
     d_logits, d_posterior, d_gates, d_core, d_units, carried, posterior_shares, core_shares, units_shares,
     posterior_slope, posterior_normed, posterior_inverse, core_slope, core_normed, core_inverse,
@@ -34,7 +34,7 @@ def filter_backward(  # noqa: PLR0917
     (T, B, F), d_probabilities (T, B, S*C); of each norm its slope, normed (T, B, ...) and inverse (T, B), and what is
     known of its products. Made, operand dtype: d_logits (T, B, S*C), d_posterior (T, B, H), d_gates (T, B, G, 3, K),
     d_core (T, B, D), d_units (T, B, 2 H); float32: carried (T, B, D) and each norm's shares (T, B, tiles). PERSISTENT,
-    STAGE and counters as in filter_forward; all steps in the one launch, or the one stage of last_step.
+    STAGE and counters as in scan_forward; all steps in the one launch, or the one stage of last_step.
     """
     F: tl.constexpr = D + S * C
     L: tl.constexpr = S * C

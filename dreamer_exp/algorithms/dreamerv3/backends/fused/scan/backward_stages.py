@@ -1,4 +1,4 @@
-"""The five stages of one step of the filter's way back, last step first; tiles and letters as in filter_stages.py.
+"""The five stages of one step of the filter's way back, last step first; tiles and letters as in forward_stages.py.
 
 Source of the arithmetic: the chain rule on Rssm.observe. An RMSNorm y = f(scale x r) with r = 1 / rms(x) has the
 gradient dx = r (d - x r mean(d x r)), where d is the gradient of the normed x r: rank one a row beside r d. So its

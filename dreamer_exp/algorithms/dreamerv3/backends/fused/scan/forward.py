@@ -1,4 +1,4 @@
-"""The filter over T steps as one persistent kernel, or stage by stage: `filter_stages` with a barrier in between."""
+"""The filter over T steps as one persistent kernel, or stage by stage: `forward_stages` with a barrier in between."""
 
 import triton
 import triton.language as tl
@@ -10,7 +10,7 @@ STAGES = 5  # first_layers, core, gru, of_deter, draw
 
 
 @triton.jit(do_not_specialize=["first_step"])
-def filter_forward(  # noqa: PLR0917
+def scan_forward(  # noqa: PLR0917
     first_step, counters,
     feature, deter, classes, pre_deter, pre_stoch, action_part, token_part, keep, uniform,
     units, v, squares, gates, pre_posterior, probabilities,

@@ -6,12 +6,12 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.backends.fused.norm import norm_silu
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.parameter_views import Normed, full
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.backward import STAGES, filter_backward
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.backward import STAGES, scan_backward
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.norm_finish import norm_finish
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import (
     CLASSES_A_TILE,
     WARPS,
-    Filter,
+    PosteriorScan,
     inner_tile,
     power_of_two,
 )
@@ -28,8 +28,8 @@ class NormTrace:
         self.inverse = torch.zeros(rows, device=like.device)
 
 
-class FilterGradient:
-    """The gradient of a Filter's run; `know` needs that run alone, `run` the gradients of what came of it.
+class PosteriorScanGradient:
+    """The gradient of a PosteriorScan's run; `know` needs that run alone, `run` the gradients of what came of it.
 
     Then three independent parts write the gradient of every parameter of sequence model and posterior but the action's
     layer: `learn_units`, `learn_core` and `learn_posterior`.
@@ -37,7 +37,7 @@ class FilterGradient:
     Made by `run`, all time-major rows of T*B: d_logits, d_posterior, d_gates, d_core and d_units, operand dtype.
     """
 
-    def __init__(self, forward: Filter) -> None:
+    def __init__(self, forward: PosteriorScan) -> None:
         self.forward = forward
         size, device = forward.rssm.size, forward.deter.device
         rows, low = forward.steps * forward.rows, forward.feature
@@ -136,7 +136,7 @@ class FilterGradient:
     def _stage(self, d_feature: Tensor, d_probabilities: Tensor, last_step: int, stage: int) -> None:
         forward, leaves, size = self.forward, self.forward.leaves, self.forward.rssm.size
         block = forward.rssm.block
-        filter_backward[(forward.programs, forward.rows // TILE)](
+        scan_backward[(forward.programs, forward.rows // TILE)](
             last_step, self._counters, forward.keep, d_feature, d_probabilities, forward.probabilities, forward.gates,
             forward.deter, self.d_logits, self.d_posterior, self.d_gates, self.d_core, self.d_units, self.carried,
             self.posterior_shares, self.core_shares, self.units_shares,

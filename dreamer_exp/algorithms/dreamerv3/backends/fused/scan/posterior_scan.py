@@ -1,4 +1,4 @@
-"""The filter's host side, forward: buffers of all T steps, and the launches of `filter_forward`."""
+"""The filter's host side, forward: buffers of all T steps, and the launches of `scan_forward`."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,8 @@ import triton
 from torch import Tensor, nn
 
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Leaf
-from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.parameter_views import FilterLeaves, full
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.forward import STAGES, filter_forward
+from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.parameter_views import ScanParameters, full
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.forward import STAGES, scan_forward
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.grid import PARTS
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import TILE
 from dreamer_exp.algorithms.dreamerv3.maths import UNIMIX
@@ -20,7 +20,7 @@ WARPS = 4
 CLASSES_A_TILE = 32  # columns of a tile of `draw`, padding included
 
 
-class Filter:
+class PosteriorScan:
     """Rssm.observe for B rows and T steps, of which everything is kept for the way back.
 
     feature (T+1, B, F) operand dtype and deter (T+1, B, D) float32 begin with the carried state; probabilities
@@ -50,7 +50,7 @@ class Filter:
         persistent: bool,
     ) -> None:
         self.rssm, self.precision, self.persistent = rssm, precision, persistent
-        self.leaves = FilterLeaves.of(rssm, leaf)
+        self.leaves = ScanParameters.of(rssm, leaf)
         self.rows, self.steps, self.programs = rows, steps, programs
         size, device = rssm.size, rssm.core.weight.device
 
@@ -119,7 +119,7 @@ class Filter:
 
     def _stage(self, uniform: Tensor, first_step: int, stage: int) -> None:
         rssm, size, leaves = self.rssm, self.rssm.size, self.leaves
-        filter_forward[(self.programs, self.rows // TILE)](
+        scan_forward[(self.programs, self.rows // TILE)](
             first_step, self._counters,
             self.feature, self.deter, self.classes, self.pre_deter, self.pre_stoch, self.action_part, self.token_part,
             self.keep, uniform, self._units, self.v, self.squares, self.gates, self.pre_posterior, self.probabilities,

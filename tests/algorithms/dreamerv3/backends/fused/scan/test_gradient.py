@@ -7,8 +7,8 @@ from torch import Tensor
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.gradient import FilterGradient
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import Filter
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.gradient import PosteriorScanGradient
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import PosteriorScan
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.config.sizes import NetworkSize
@@ -44,12 +44,12 @@ def gradients(size: NetworkSize) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     with torch.no_grad():
         units = rssm._action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(rssm.parameters()), torch.float32)
-        forward = Filter(rssm, flat.leaf, Precision.of("float32"), B, T, programs=2, persistent=False)
+        forward = PosteriorScan(rssm, flat.leaf, Precision.of("float32"), B, T, programs=2, persistent=False)
         by_step = tokens.detach().transpose(0, 1).flatten(0, 1)
         forward.begin(carry, keep)
         forward.read(by_step, units)
         forward.run(uniform.transpose(0, 1).contiguous())
-        backward = FilterGradient(forward)
+        backward = PosteriorScanGradient(forward)
         backward.know(by_step, units)
         backward.run(to_feature, to_probabilities)
         backward.learn_units()

@@ -9,7 +9,7 @@ from torch import Tensor
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import Filter, inner_tile
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import PosteriorScan, inner_tile
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.config.sizes import NetworkSize
@@ -28,7 +28,7 @@ SIZES = {
 }
 
 
-def scanned(size: NetworkSize, rows: int = B) -> tuple[Filter, State, Tensor]:
+def scanned(size: NetworkSize, rows: int = B) -> tuple[PosteriorScan, State, Tensor]:
     """A filter that has run, and the states and probabilities that Rssm.observe gives for the same."""
     torch.manual_seed(0)
     agent = Agent(size, O, ActionKind(A, discrete=False)).to(DEVICE)
@@ -46,7 +46,7 @@ def scanned(size: NetworkSize, rows: int = B) -> tuple[Filter, State, Tensor]:
         keep = (1.0 - is_first).t().contiguous()
         units = rssm._action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(agent.rssm.parameters()), torch.float32)
-        found = Filter(rssm, flat.leaf, Precision.of("float32"), rows, T, programs=2, persistent=False)
+        found = PosteriorScan(rssm, flat.leaf, Precision.of("float32"), rows, T, programs=2, persistent=False)
         found.begin(carry, keep)
         found.read(tokens.transpose(0, 1).flatten(0, 1), units)
         found.run(uniform.transpose(0, 1).contiguous())

@@ -7,7 +7,7 @@ BINS = 255  # outputs of the fast learner's reward head and critics
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """Sizes in the letters of the glossary (algorithms/dreamerv3/__init__.py); layers are counted without the output layer."""
+    """Sizes of the network, in the letters of algorithms/dreamerv3/__init__.py; output layers are not counted."""
 
     deter: int  # D, recurrent units
     hidden: int  # units of the recurrent core's inner layers

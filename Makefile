@@ -1,16 +1,20 @@
-# Two commands: `make train` runs the quickstart, `make test` checks everything. Both make .venv first.
+# `make train` runs the quickstart, `make test` the everyday check, `make test-all` every test. All make .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test lint bench clean
+.PHONY: train test test-all lint bench clean
 
 train: $(STAMP)
 	$(BIN)/python -m dreamer_exp experiment=quickstart
 
+# two workers: a test file stays with one of them, so that its fixtures are made once
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+
+test-all: $(STAMP) lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The whole network of one agent: encoder, RSSM, decoder, reward, continue, actor, critic and slow critic."""
+"""The network of one agent: encoder, RSSM, decoder, reward and continue heads, actor, critic and slow critic."""
 
 import copy
 
@@ -9,12 +9,21 @@ from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.maths import two_hot_bins
 from dreamer_exp.algorithms.dreamerv3.networks.layers import Head
 from dreamer_exp.algorithms.dreamerv3.world_model.observation import VectorDecoder, VectorEncoder
-from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Rssm
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Rssm, State
 from dreamer_exp.config.sizes import BINS, NetworkSize
 
 
 class Agent(nn.Module):
-    """Vector observations (..., O) and actions (..., A). `slow_critic` follows the critic and is not optimised."""
+    """World model, actor and critic for vector observations (..., O) and actions (..., A).
+
+    The slow critic follows the critic and is not optimised.
+
+    Args:
+        size: layers and widths.
+        observation_size: O.
+        action: the distribution of actions, and A.
+        symlog_obs: whether the encoder reads, and the decoder predicts, symlog of the observation.
+    """
 
     bins: Tensor
 
@@ -32,7 +41,17 @@ class Agent(nn.Module):
         self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.register_buffer("bins", two_hot_bins(), persistent=False)
 
+    def choose(self, state: State, noise: Tensor | None) -> Tensor:
+        """Return the actor's actions (N, A) in states (N, ...).
+
+        Args:
+            state: the posterior states.
+            noise: what actions are drawn with (N, action.noise), as `ActionKind.sample` takes it; None for the mode.
+        """
+        output = self.actor(state.feature)
+        return self.action.mode(output) if noise is None else self.action.sample(output, noise)
+
     @torch.no_grad()
-    def follow(self, rate: float) -> None:
-        """Moves the slow critic towards the critic."""
+    def update_slow_critic(self, rate: float) -> None:
+        """Move the slow critic's parameters towards the critic's by this fraction of their distance."""
         torch._foreach_lerp_(list(self.slow_critic.parameters()), list(self.critic.parameters()), rate)

@@ -13,7 +13,8 @@ from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.maths import categorical_kl, lambda_return, two_hot_loss, two_hot_mean
 from dreamer_exp.algorithms.dreamerv3.networks.layers import Head
 from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, feature_product, join
-from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Dream, State
+from dreamer_exp.algorithms.dreamerv3.world_model.imagination import Imagination
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
 
 @dataclass(frozen=True)
@@ -125,17 +126,17 @@ def imagine(agent: Agent, start: State, noise: Noise, config: LossConfig) -> Ima
     """From the start states (N, ...) on; then the actor's outputs once more for all steps, with gradient."""
     features, actions, products = [], [], []
     with torch.no_grad():
-        dream = Dream(agent.rssm, start, config.horizon_H)
+        imagination = Imagination(agent.rssm, start, config.horizon_H)
         actor = _ActorInLoop(agent.actor)
         for step in range(config.horizon_H):
-            features.append(dream.feature)
+            features.append(imagination.feature)
             products.append(actor.first(features[-1]))
             actions.append(agent.action.sample(agent.actor.rest(products[-1]), noise.action[step]))
-            dream.step(actions[-1], noise.prior[step])
-        every, taught = join([*features, dream.feature]), join(features)
+            imagination.step(actions[-1], noise.prior[step])
+        every, taught = join([*features, imagination.feature]), join(features)
     with torch.set_grad_enabled(config.train_actor):
         outputs = agent.actor(taught, torch.cat(products)).unflatten(0, (config.horizon_H, -1))
-    return Imagined(every, taught, dream.feature, torch.stack(actions), outputs)
+    return Imagined(every, taught, imagination.feature, torch.stack(actions), outputs)
 
 
 class _ActorInLoop:

@@ -1,4 +1,4 @@
-"""The agent as an RLlib RLModule: what learners and env runners build, synchronise and checkpoint."""
+"""The agent as an RLlib RLModule, which learners and env runners build, synchronise and checkpoint."""
 
 from dataclasses import fields
 from typing import Any
@@ -10,42 +10,42 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from dreamer_exp.algorithms.dreamerv3.acting.step import act
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.config.sizes import NetworkSize
 
 DETER, STOCH, PREVIOUS_ACTION = "deter", "stoch", "previous_action"
-LEARNERS_ALONE = ("decoder", "reward", "cont", "critic", "slow_critic")  # parts that acting doesn't need
+LEARNER_ONLY = ("decoder", "reward", "cont", "critic", "slow_critic")  # parts of the agent that acting does not need
 
 
 class AgentModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLlib is untyped
-    """Holds `agent`. `model_config`: `size` (a dict of NetworkSize's fields), `symlog_obs`, `seed` of the weights.
+    """RLModule with an `agent` for vector observations (N, O) and Box actions in [-1, 1] or Discrete ones.
 
-    Box actions are in [-1, 1]. An inference-only copy (an env runner's) has no decoder, heads and critics.
+    Its `model_config` holds `size` (a dict of NetworkSize's fields), `symlog_obs`, and `seed` of the initial weights.
+    An inference-only copy, as env runners have it, lacks the parts in LEARNER_ONLY.
     """
 
     framework = "torch"
 
     def setup(self) -> None:
-        """Builds the network from its own seeded generator state."""
+        """Build the network; torch's global generator keeps its state."""
         size = NetworkSize(**{field.name: self.model_config["size"][field.name] for field in fields(NetworkSize)})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.model_config["seed"])
             self.agent = Agent(
                 size, self.observation_space.shape[0], action_kind(self.action_space), self.model_config["symlog_obs"]
             )
-        if self.inference_only:  # here, as RLlib 2.60 would look for the parts of a part in the module itself
-            for part in LEARNERS_ALONE:
+        if self.inference_only:  # RLlib 2.60 cannot remove attributes of a submodule itself
+            for part in LEARNER_ONLY:
                 delattr(self.agent, part)
 
     def get_non_inference_attributes(self) -> list[str]:
-        """What doesn't travel to env runners."""
-        return [f"agent.{part}" for part in LEARNERS_ALONE]
+        """Return the parts that are not sent to env runners."""
+        return [f"agent.{part}" for part in LEARNER_ONLY]
 
     def get_initial_state(self) -> dict[str, np.ndarray]:
-        """Zeros, of one environment."""
+        """Return the zero state of one environment: deter (D,), stoch (S*C,), previous_action (A,)."""
         size = self.agent.size
         return {
             DETER: np.zeros(size.deter, np.float32),
@@ -59,20 +59,27 @@ class AgentModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLl
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return self._act(batch, explore=False)
 
+    @torch.no_grad()
     def _act(self, batch: dict[str, Any], explore: bool) -> dict[str, Any]:
-        """RLlib's way in: obs (N, O), STATE_IN, is_first (N,); noise from torch's global generator."""
+        """Return actions and states as RLlib names them; noise comes from torch's global generator.
+
+        Args:
+            batch: OBS (N, O), STATE_IN (N, ...), is_first (N,).
+            explore: whether to draw actions, rather than to take the mode.
+        """
+        agent, kind = self.agent, self.agent.action
         observation, state_in = batch[Columns.OBS], batch[Columns.STATE_IN]
-        rows, kind = len(observation), self.agent.action
+        # (N, 1)
+        keep = 1.0 - batch["is_first"].float()[:, None]
+        before = State(state_in[DETER], state_in[STOCH]).masked(keep)
+        # (N, S), (N, noise)
+        latent_noise = torch.rand(len(observation), agent.size.stoch, device=observation.device)
         draw = torch.rand if kind.discrete else torch.randn
-        action, state = act(
-            self.agent,
-            State(state_in[DETER], state_in[STOCH]),
-            state_in[PREVIOUS_ACTION],
-            observation,
-            batch["is_first"].float(),
-            torch.rand(rows, self.agent.size.stoch, device=observation.device),
-            draw(rows, kind.noise, device=observation.device) if explore else None,
-        )
+        action_noise = draw(len(observation), kind.noise, device=observation.device) if explore else None
+        tokens = agent.encoder(observation)
+        state, _ = agent.rssm.observe_step(before, state_in[PREVIOUS_ACTION] * keep, tokens, latent_noise)
+        # (N, A)
+        action = agent.choose(state, action_noise)
         return {
             Columns.ACTIONS: action.argmax(-1) if kind.discrete else action.clamp(-1.0, 1.0),
             Columns.STATE_OUT: {DETER: state.deter, STOCH: state.stoch, PREVIOUS_ACTION: action},
@@ -80,7 +87,7 @@ class AgentModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLl
 
 
 def action_kind(space: gymnasium.Space[Any]) -> ActionKind:
-    """The actor's distribution for an action space: Box (A,) or Discrete."""
+    """Return the actor's distribution for an action space: Box (A,) or Discrete."""
     if isinstance(space, gymnasium.spaces.Discrete):
         return ActionKind(int(space.n), discrete=True)
     assert isinstance(space, gymnasium.spaces.Box)

@@ -59,5 +59,5 @@ def test_the_slow_critic_follows_the_critic(agent: Agent) -> None:
     with torch.no_grad():
         agent.critic[0].bias += 1.0
     before = agent.slow_critic[0].bias.clone()
-    agent.follow(0.02)
+    agent.update_slow_critic(0.02)
     assert torch.allclose(agent.slow_critic[0].bias, torch.lerp(before, agent.critic[0].bias, 0.02))

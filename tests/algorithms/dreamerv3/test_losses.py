@@ -9,8 +9,7 @@ from torch import Tensor
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
-from dreamer_exp.algorithms.dreamerv3.networks import layers
-from dreamer_exp.algorithms.dreamerv3.world_model import rssm
+from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.config.sizes import NetworkSize
 from tests.algorithms.dreamerv3.reference import Reference
@@ -25,8 +24,7 @@ SCALES = {"dynamics": 1.0, "representation": 0.1, "replay_critic": 0.3}
 @pytest.fixture(params=["hand-written", "torch's"])
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gathers and norms as on a CPU, and dense products as on a GPU."""
-    for module in (layers, rssm):
-        monkeypatch.setattr(module, "hand_written_pays", lambda _: request.param == "hand-written")
+    monkeypatch.setattr(hand_written, "is_faster", lambda _: request.param == "hand-written")
 
 
 def make_agent(kind: ActionKind) -> Agent:

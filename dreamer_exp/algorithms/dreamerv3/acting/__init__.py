@@ -1,1 +1,1 @@
-"""Acting with the agent: one step, the policy of N environments, and the env runner around it."""
+"""Acting: the policy for N environments, the env runner that steps them, and the episode chunks it returns."""

@@ -1,4 +1,4 @@
-"""The agent as a policy: acts in N environments at once, remembers what it saw, and draws noise of its own."""
+"""Policy that acts with an agent in N environments at once and keeps their model states."""
 
 from typing import Any
 
@@ -7,17 +7,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamer_exp.algorithms.dreamerv3.acting.step import choose, observe_step
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
 
 class AgentPolicy:
-    """Samples actions if `explore`, else takes the mode.
+    """Recurrent policy: draws actions if `explore`, otherwise takes the mode.
 
-    The posterior latent is sampled even so, hence the generator: the same seed gives the same actions, and torch's
-    global generator, which training draws from, is left as it was. The agent is not copied: weights that are loaded
-    into it count from the next step on.
+    The posterior latent is drawn in either case, from the policy's own generator: the same seed gives the same actions,
+    and torch's global generator, which training uses, is not touched. The agent is not copied: weights loaded into it
+    take effect at the next step.
+
+    Args:
+        agent: the network; decoder, heads and critics may be missing.
+        num_envs: N.
+        seed: of the noise.
+        explore: whether to draw actions; can be changed between steps.
     """
 
     def __init__(self, agent: Agent, num_envs: int, seed: int, explore: bool = False) -> None:
@@ -31,17 +35,24 @@ class AgentPolicy:
 
     @torch.inference_mode()
     def act(self, observations: NDArray[np.float32], is_first: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """Actions (N, A) in [-1, 1], or (N,) whole numbers for Discrete, of observations (N, O).
+        """Return actions (N, A) in [-1, 1] for Box action spaces, or integers (N,) for Discrete ones.
 
-        Where `is_first`, what was before is forgotten. Without it, nothing is: the very first call has no past.
+        Args:
+            observations: (N, O).
+            is_first: where an episode begins (N,): the state before it is reset. None resets nothing; the first call
+                starts from initial states anyway.
         """
+        agent = self._agent
         if is_first is not None and is_first.any():
-            self._forget(is_first)
-        observation = torch.as_tensor(observations, device=self._generator.device)
-        noise = self._uniform(len(observations), self._agent.size.stoch)
-        self._state, self._classes = observe_step(self._agent, self._state, self._action, observation, noise)
-        self._action = choose(self._agent, self._state, self._action_noise())
-        if self._agent.action.discrete:
+            self._reset(is_first)
+        # (N, E)
+        tokens = agent.encoder(torch.as_tensor(observations, device=self._generator.device))
+        # (N, S)
+        noise = self._uniform(len(observations), agent.size.stoch)
+        self._state, self._classes = agent.rssm.observe_step(self._state, self._action, tokens, noise)
+        # (N, A)
+        self._action = agent.choose(self._state, self._action_noise())
+        if agent.action.discrete:
             indices: NDArray[Any] = self._action.argmax(-1).cpu().numpy()
             return indices
         self._action = self._action.clamp(-1.0, 1.0)
@@ -49,11 +60,11 @@ class AgentPolicy:
 
     @property
     def action(self) -> NDArray[np.float32]:
-        """The last actions (N, A) as the world model sees them: one-hot, or clipped as the environment got them.
+        """The last actions (N, A) as the world model reads them: one-hot, or clipped to [-1, 1].
 
-        The published code stores Box actions unclipped, and clips them in the environment. The world model cannot tell
-        the difference (it divides what is beyond [-1, 1] by its magnitude), nothing else reads replayed actions, and
-        this way the replay holds what was done.
+        The published code stores Box actions as drawn and clips them in the environment. Here the replay holds what the
+        environment received. The difference is only in actions beyond [-1, 1], which the world model scales back to it
+        (`Rssm.action_units`); nothing else reads replayed actions.
         """
         actions: NDArray[np.float32] = self._action.cpu().numpy()
         return actions
@@ -66,16 +77,18 @@ class AgentPolicy:
 
     @property
     def stoch(self) -> NDArray[np.uint8]:
-        """The class (N, S) of each categorical after the last observations."""
+        """The classes of the latent (N, S) after the last observations."""
         classes: NDArray[np.uint8] = self._classes.byte().cpu().numpy()
         return classes
 
-    def _forget(self, is_first: NDArray[np.bool_]) -> None:
+    def _reset(self, is_first: NDArray[np.bool_]) -> None:
+        # (N, 1)
         keep = torch.as_tensor(~is_first, device=self._generator.device)[:, None]
-        self._state = State(self._state.deter * keep, self._state.stoch * keep)
+        self._state = self._state.masked(keep)
         self._action = self._action * keep
 
     def _action_noise(self) -> Tensor | None:
+        """Return the noise (N, noise) that `ActionKind.sample` takes, or None for the mode."""
         if not self.explore:
             return None
         kind, rows = self._agent.action, len(self._action)

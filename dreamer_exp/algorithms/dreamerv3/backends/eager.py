@@ -54,7 +54,7 @@ class Update:
     def _move(self) -> None:
         self.optimizer.step()
         if self.config.train_critic:
-            self.agent.follow(SLOW_RATE)
+            self.agent.update_slow_critic(SLOW_RATE)
 
     def draw(self, rows: int, steps: int) -> Noise:
         """Fresh noise for a batch of B rows and T steps."""

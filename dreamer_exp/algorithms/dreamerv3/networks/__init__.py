@@ -1,1 +1,1 @@
-"""Layers and matrix products that every part of the model is made of."""
+"""Layers and matrix products that every part of the model is built from."""

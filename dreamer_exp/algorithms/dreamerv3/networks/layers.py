@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dreamer_exp.algorithms.dreamerv3.networks.device import hand_written_pays
+from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, feature_linear
 
 RMS_EPSILON = 1e-4
@@ -61,7 +61,7 @@ class NormSiLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape as x."""
-        if hand_written_pays(x.device):
+        if hand_written.is_faster(x.device):
             y: Tensor = _NormSiLU.apply(x, self.scale)  # type: ignore[no-untyped-call]  # torch's
             return y
         # torch's fused norm wants one dtype: after a bfloat16 product it would fall back to many kernels

@@ -1,1 +1,1 @@
-"""The world model: RSSM, encoder and decoder, and open-loop prediction."""
+"""World model: recurrent state-space model, encoder, decoder, imagination and open-loop prediction."""

@@ -1,8 +1,12 @@
-"""The recurrent state-space model: block-diagonal GRU, categorical latents, posterior and prior.
+"""Recurrent state-space model (RSSM): block-diagonal GRU, categorical latents, posterior and prior.
 
-Source: Hafner et al., arXiv 2301.04104v2, eq. 3 and section "Model sizes" (block-diagonal recurrent weights, RMSNorm,
-SiLU); gates and layer order as in danijar/dreamerv3, dreamerv3/rssm.py. What isn't recurrent is computed for all steps
-at once: a published layer whose input is a concatenation stays one tensor and is sliced.
+Source: Hafner et al., arXiv 2301.04104v2, eq. 3 and "Model sizes" (block-diagonal recurrent weights, RMSNorm, SiLU).
+Gates and layer order follow danijar/dreamerv3, dreamerv3/rssm.py.
+
+`Rssm.observe_step` is one step as published; acting uses it. `Rssm.observe` computes T steps for training, and
+`imagination.Imagination` the imagined ones. These two take what is not recurrent out of the loop: a published layer
+whose input is a concatenation keeps one weight, which is sliced. At T = 1 the slices cost more than they save, so
+acting shares with them what costs nothing: the embedding of actions, the gate and the probabilities.
 """
 
 from typing import NamedTuple
@@ -11,32 +15,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dreamer_exp.algorithms.dreamerv3.maths import unimix_probabilities
-from dreamer_exp.algorithms.dreamerv3.networks.device import hand_written_pays
+from dreamer_exp.algorithms.dreamerv3.maths import draw_classes, unimix_probabilities
+from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.networks.layers import BlockLinear, Linear, Mlp, NormSiLU
-from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, LoopGather, gather_sum, one_hot, sample_rows
-from dreamer_exp.algorithms.dreamerv3.networks.time_loop import LoopLinear
+from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, one_hot, sample_rows
+from dreamer_exp.algorithms.dreamerv3.networks.time_loop import LoopLatent, LoopLinear, LoopMlp
 from dreamer_exp.config.sizes import NetworkSize
 
 
 class State(NamedTuple):
-    """deter (..., D) and the flattened one-hot stoch (..., S*C)."""
+    """Model state: deter (..., D) and the flattened one-hot stoch (..., S*C)."""
 
     deter: Tensor
     stoch: Tensor
 
     @property
     def feature(self) -> Tensor:
-        """(..., D + S*C), what the heads see."""
+        """Input of the heads (..., D + S*C)."""
         return torch.cat([self.deter, self.stoch], -1)
 
+    def masked(self, keep: Tensor) -> "State":
+        """Return the state reset to zero where `keep` (..., 1) is 0."""
+        return State(self.deter * keep, self.stoch * keep)
+
     def detach(self) -> "State":
-        """The same numbers without their history."""
+        """Return the same values without their autograd history."""
         return State(self.deter.detach(), self.stoch.detach())
 
 
 class Rssm(nn.Module):
-    """Sequence model, posterior (with observation) and prior (without)."""
+    """Sequence model, posterior (with the observation) and prior (without).
+
+    Args:
+        size: of the network.
+        actions: A.
+        tokens: E.
+    """
 
     update_offset: Tensor
 
@@ -50,7 +64,8 @@ class Rssm(nn.Module):
         self.core = BlockLinear(size.blocks, self.block + 3 * size.hidden, self.block)
         self.core_norm = NormSiLU(size.deter)
         self.gates = BlockLinear(size.blocks, self.block, 3 * self.block)
-        offset = torch.tensor([0.0, 0.0, 1.0]).repeat_interleave(self.block)  # of the update gate: keep, to begin with
+        # subtracted from the update gate, so that an untrained model mostly keeps its state
+        offset = torch.tensor([0.0, 0.0, 1.0]).repeat_interleave(self.block)
         self.register_buffer("update_offset", offset, persistent=False)
         self.posterior_in = Linear(size.deter + tokens, size.hidden)
         self.posterior_norm = NormSiLU(size.hidden)
@@ -58,185 +73,193 @@ class Rssm(nn.Module):
         self.prior_net = Mlp(size.deter, size.hidden, size.prior_layers, size.latent)
 
     def initial(self, rows: int) -> State:
-        """Zeros (rows, ...)."""
+        """Return the state of zeros at the start of an episode (N, ...)."""
         weight = self.posterior_in.weight
         return State(weight.new_zeros(rows, self.size.deter), weight.new_zeros(rows, self.size.latent))
+
+    def observe_step(self, state: State, action: Tensor, tokens: Tensor, uniform: Tensor) -> tuple[State, Tensor]:
+        """Return the posterior state (N, ...) after one observation, and its classes (N, S).
+
+        Args:
+            state: before the observation (N, ...), masked where an episode begins.
+            action: that led to the observation (N, A), masked likewise.
+            tokens: the encoder's output (N, E).
+            uniform: noise (N, S) in [0, 1).
+        """
+        # (N, D)
+        deter = self._next_deter(state, action)
+        # (N, U)
+        hidden = self.posterior_norm(self.posterior_in(torch.cat([deter, tokens], -1)))
+        # (N, S, C)
+        probabilities = self.probabilities(self.posterior_out(hidden))
+        # (N, S)
+        classes = draw_classes(probabilities, uniform)
+        # (N, S*C)
+        stoch = torch.zeros_like(probabilities).scatter_(-1, classes[..., None], 1.0).flatten(-2)
+        return State(deter, stoch), classes
 
     def observe(
         self, tokens: Tensor, previous_actions: Tensor, is_first: Tensor, carry: State, uniform: Tensor
     ) -> tuple[State, Tensor]:
-        """Filters T steps.
+        """Return the posterior states (B, T, ...) and their probabilities (B, T, S, C).
 
         Args:
             tokens: the encoder's output (B, T, E).
             previous_actions: action that led to each step (B, T, A).
-            is_first: 1 where an episode begins (B, T): state and action before it are forgotten.
+            is_first: 1 where an episode begins (B, T); the state and action before it are masked.
             carry: state before the first step (B, ...).
             uniform: noise (B, T, S) in [0, 1).
-
-        Returns:
-            States (B, T, ...) and the posterior's probabilities (B, T, S, C).
         """
-        steps, rows = tokens.shape[1], tokens.shape[0]
-        keep = (1.0 - is_first).t()[..., None]  # (T, B, 1)
-        own, shared, of_action = self._core_weights()
-        actions = self._action_units(previous_actions.transpose(0, 1) * keep) @ of_action  # (T, B, D)
-        core = _Core(self, own, shared, actions, steps, rows)
-        to_deter, token_weight = self.posterior_in.weight.split([self.size.deter, tokens.shape[-1]], 1)
-        token_part = functional.linear(tokens.transpose(0, 1), token_weight, self.posterior_in.bias)
-        posterior: Layers = [(LoopLinear(to_deter.t(), token_part), self.posterior_norm)]
-        posterior += _loop_layers(self.posterior_out, steps, rows)
-        stoch_part = _StochPart(self.from_stoch, carry.stoch * keep[0], steps)
+        rows, steps = tokens.shape[:2]
+        # (T, B, 1)
+        keep = (1.0 - is_first).t()[..., None]
+        # (T, B, U)
+        action_units = self.action_units(previous_actions.transpose(0, 1) * keep)
+        transition = Transition(self, steps, rows, action_units)
+        posterior_in = self._loop_posterior_in(tokens)
+        posterior_out = LoopMlp(self.posterior_out, steps, rows)
+        stoch_in, stoch_norm = self.stoch_layers
+        latent = LoopLatent(stoch_in, carry.stoch * keep[0], steps)
         uniform = uniform.transpose(0, 1).contiguous()
         deter = carry.deter
         deters: list[Tensor] = []
-        drawn: list[Tensor] = []
         posteriors: list[Tensor] = []
+        drawn: list[Tensor] = []
         for t in range(steps):
-            stoch_units = stoch_part.first() if t == 0 else stoch_part(posteriors[-1], drawn[-1], keep[t])
-            deter = core(deter * keep[t], self.from_stoch[1](stoch_units))
+            # (B, U)
+            stoch_units = stoch_norm(latent.first() if t == 0 else latent(posteriors[-1], drawn[-1], keep[t]))
+            # (B, D)
+            deter = transition(deter * keep[t], stoch_units)
             deters.append(deter)
-            posteriors.append(self._probabilities(_run(posterior, deter)))
+            # (B, S, C)
+            posteriors.append(self.probabilities(posterior_out(self.posterior_norm(posterior_in(deter)))))
+            # (B, S)
             drawn.append(sample_rows(posteriors[-1], uniform[t]))
+        # (B, T, S, C)
         probabilities = torch.stack(posteriors, 1)
         return State(torch.stack(deters, 1), one_hot(torch.stack(drawn, 1), probabilities)), probabilities
 
+    def prior(self, deter: Tensor) -> Tensor:
+        """Return the prior's probabilities (..., S, C) for deter (..., D)."""
+        return self.probabilities(self.prior_net(deter))
+
     def feature(self, states: State) -> Tensor | Feature:
-        """What the heads see of the states (B, T, ...): (B*T, ...)."""
-        if not hand_written_pays(states.deter.device):
+        """Return the input of the heads for states (B, T, ...): B*T rows, dense or as a `Feature`."""
+        if not hand_written.is_faster(states.deter.device):
             return states.feature.flatten(0, -2)
-        chosen = states.stoch.detach().unflatten(-1, (self.size.stoch, self.size.classes)).argmax(-1)
-        rows = chosen + torch.arange(self.size.stoch, device=chosen.device) * self.size.classes
+        # (B, T, S)
+        classes = states.stoch.detach().unflatten(-1, (self.size.stoch, self.size.classes)).argmax(-1)
+        rows = classes + torch.arange(self.size.stoch, device=classes.device) * self.size.classes
         return Feature.of(states.deter, rows, self.size.latent, states.stoch)
 
-    def prior(self, deter: Tensor) -> Tensor:
-        """The prior's probabilities (..., S, C)."""
-        return self._probabilities(self.prior_net(deter))
-
-    def _core_weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The core's weight in products: of each block's own deter (G, block, block), and of the inputs that all
-        blocks share, units of deter and stoch (2 H, D) and of action (H, D)."""
-        hidden, deter = self.size.hidden, self.size.deter
-        own, shared, action = self.core.weight.split([self.block, 2 * hidden, hidden], 1)
-        return own, shared.transpose(0, 1).reshape(2 * hidden, deter), action.transpose(0, 1).reshape(hidden, deter)
-
-    def _action_units(self, actions: Tensor) -> Tensor:
-        scaled = actions / actions.detach().abs().clamp(min=1.0)  # the published guard against actions beyond [-1, 1]
-        units: Tensor = self.from_action(scaled)
+    def action_units(self, actions: Tensor) -> Tensor:
+        """Return the embedding (..., U) of actions (..., A), those beyond [-1, 1] scaled back to it."""
+        units: Tensor = self.from_action(actions / actions.abs().clamp(min=1.0))
         return units
 
-    def _probabilities(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the latent's probabilities (..., S, C) for logits (..., S*C)."""
         return unimix_probabilities(logits.unflatten(-1, (self.size.stoch, self.size.classes)))
 
+    @property
+    def stoch_layers(self) -> tuple[Linear, NormSiLU]:
+        """The layers that embed stoch."""
+        linear, norm = self.from_stoch
+        assert isinstance(linear, Linear)
+        assert isinstance(norm, NormSiLU)
+        return linear, norm
 
-Layers = list[tuple[LoopLinear, nn.Module | None]]
+    def _next_deter(self, state: State, action: Tensor) -> Tensor:
+        """Return h_t = f(h_{t-1}, z_{t-1}, a_{t-1}) (N, D) of eq. 3, in the published layout."""
+        blocks = self.size.blocks
+        # (N, 3*U)
+        shared = torch.cat([self.from_deter(state.deter), self.from_stoch(state.stoch), self.action_units(action)], -1)
+        # (N, G, D/G)
+        deter = state.deter.unflatten(-1, (blocks, -1))
+        # (N, G, D/G + 3*U) -> (N, G, D/G)
+        inner = self.core(torch.cat([deter, shared[:, None].expand(-1, blocks, -1)], -1))
+        # (N, G, 3*D/G)
+        gates = self.gates(self.core_norm(inner.flatten(-2)).view_as(deter))
+        reset, candidate, update = gates.chunk(3, -1)
+        return gated_update(deter, reset, candidate, update - 1.0).flatten(-2)
+
+    def _loop_posterior_in(self, tokens: Tensor) -> LoopLinear:
+        """Return the posterior's first layer for a loop over deter (B, D); tokens (B, T, E) enter ahead of it."""
+        deter_weight, token_weight = self.posterior_in.weight.split([self.size.deter, tokens.shape[-1]], 1)
+        # (T, B, U)
+        token_part = functional.linear(tokens.transpose(0, 1), token_weight, self.posterior_in.bias)
+        return LoopLinear(deter_weight.t(), token_part)
 
 
-def _loop_layers(mlp: Mlp, steps: int, rows: int) -> Layers:
-    """An MLP's layers for a loop, each with the norm that follows it."""
-    modules = [*mlp, None]
-    return [
-        (LoopLinear(module.weight.t(), module.bias.expand(steps, rows, -1)), modules[i + 1])
-        for i, module in enumerate(modules)
-        if isinstance(module, Linear)
-    ]
+class Transition:
+    """The sequence model inside a loop over time: each call is the next step.
 
+    The core's input is the concatenation of a block's own part of deter and the embeddings of deter, stoch and action,
+    which all blocks share. Its weight is sliced accordingly, so that the shared part is one product.
 
-def _run(layers: Layers, x: Tensor) -> Tensor:
-    for linear, norm in layers:
-        x = linear(x) if norm is None else norm(linear(x))
-    return x
+    Args:
+        rssm: the model.
+        steps: T.
+        rows: N.
+        action_units: embedded actions of all steps (T, N, U), or None if each call passes its own.
+    """
 
-
-class _Core:
-    """The sequence model's step: the next deter from deter, the units of stoch and (as addend or units) the action."""
-
-    def __init__(  # noqa: PLR0917
-        self, rssm: Rssm, own: Tensor, shared: Tensor, addend: Tensor | None, steps: int, rows: int
-    ) -> None:
+    def __init__(self, rssm: Rssm, steps: int, rows: int, action_units: Tensor | None = None) -> None:
         self.rssm = rssm
-        blocks = rssm.size.blocks
+        size, block = rssm.size, rssm.block
+        # (G, D/G, D/G), (G, 2*U, D/G), (G, U, D/G)
+        own, shared, action = rssm.core.weight.split([block, 2 * size.hidden, size.hidden], 1)
+        # (2*U, D), (U, D), (D,)
+        shared, action = _across_blocks(shared), _across_blocks(action)
         bias = rssm.core.bias.flatten()
-        self.from_deter = _loop_layers(rssm.from_deter, steps, rows)
-        self.shared = LoopLinear(shared, bias.expand(steps, rows, -1) if addend is None else addend + bias)
-        self.own = LoopLinear(own, own.new_zeros(()).expand(steps, blocks, rows, rssm.block))
-        towards_keeping = rssm.gates.bias - rssm.update_offset  # (G, 3 block)
-        self.gates = LoopLinear(rssm.gates.weight, towards_keeping[:, None].expand(steps, blocks, rows, -1))
+        if action_units is None:
+            self.shared = LoopLinear(torch.cat([shared, action]), bias.expand(steps, rows, -1))
+        else:
+            self.shared = LoopLinear(shared, action_units @ action + bias)
+        self.own = LoopLinear(own, own.new_zeros(()).expand(steps, size.blocks, rows, block))
+        self.from_deter = LoopMlp(rssm.from_deter, steps, rows)
+        # (G, 3*D/G)
+        gates_bias = rssm.gates.bias - rssm.update_offset
+        self.gates = LoopLinear(rssm.gates.weight, gates_bias[:, None].expand(steps, size.blocks, rows, -1))
 
     def __call__(self, deter: Tensor, *units: Tensor) -> Tensor:
-        """deter (N, D), units of stoch, and of action unless it is the addend, (N, H) each -> (N, D)."""
-        rssm = self.rssm
-        shared = self.shared(torch.cat([_run(self.from_deter, deter), *units], -1))
-        own = self.own(_to_blocks(deter, rssm.size.blocks))
-        inner = rssm.core_norm(shared + _from_blocks(own))
-        gates = self.gates(_to_blocks(inner, rssm.size.blocks)).to(deter.dtype).unflatten(-1, (3, rssm.block))
+        """Return the next deter (N, D).
+
+        Args:
+            deter: the last one (N, D), masked where an episode begins.
+            units: embedded stoch (N, U), and embedded action (N, U) if they were not given ahead.
+        """
+        rssm, blocks = self.rssm, self.rssm.size.blocks
+        # (N, D)
+        shared = self.shared(torch.cat([self.from_deter(deter), *units], -1))
+        own = _from_blocks(self.own(_to_blocks(deter, blocks)))
+        inner = rssm.core_norm(shared + own)
+        # (G, N, 3, D/G) -> (3, N, G, D/G) -> three of (N, D)
+        gates = self.gates(_to_blocks(inner, blocks)).to(deter.dtype).unflatten(-1, (3, rssm.block))
         reset, candidate, update = gates.permute(2, 1, 0, 3).reshape(3, *deter.shape).unbind(0)
-        candidate = torch.tanh(torch.sigmoid(reset) * candidate)
-        return torch.lerp(deter, candidate, torch.sigmoid(update))
+        return gated_update(deter, reset, candidate, update)
+
+
+def gated_update(deter: Tensor, reset: Tensor, candidate: Tensor, update: Tensor) -> Tensor:
+    """Return the GRU's next state from its gates before their activations, all of the same shape.
+
+    The update gate comes with its offset of -1 (danijar/dreamerv3, dreamerv3/rssm.py).
+    """
+    candidate = torch.tanh(torch.sigmoid(reset) * candidate)
+    return torch.lerp(deter, candidate, torch.sigmoid(update))
+
+
+def _across_blocks(weight: Tensor) -> Tensor:
+    """Return a weight (G, I, D/G) whose input all blocks share as one of (I, D)."""
+    return weight.transpose(0, 1).reshape(weight.shape[1], -1)
 
 
 def _to_blocks(x: Tensor, blocks: int) -> Tensor:
-    """(N, D) -> (G, N, block)."""
+    """Return x (N, D) as (G, N, D/G)."""
     grouped: Tensor = x.unflatten(-1, (blocks, -1)).transpose(0, 1)
     return grouped
 
 
 def _from_blocks(x: Tensor) -> Tensor:
-    """(G, N, block) -> (N, D)."""
+    """Return x (G, N, D/G) as (N, D)."""
     return x.transpose(0, 1).flatten(1)
-
-
-class _StochPart:
-    """The first layer that the latent enters, in the filter's loop: gathered or dense."""
-
-    def __init__(self, from_stoch: Mlp, carry: Tensor, steps: int) -> None:
-        layer = from_stoch[0]
-        assert isinstance(layer, Linear)
-        self.gathers = steps > 1 and hand_written_pays(carry.device)  # acting takes one step, of dense states
-        first = functional.linear(carry, layer.weight, layer.bias)  # the carried latent needn't be one-hot: zeros
-        later = layer.bias.expand(steps - 1, *first.shape)
-        if self.gathers:
-            self.gather = LoopGather(layer.weight.t(), torch.cat([first[None], later]))
-        else:
-            self._first, self.linear = first, LoopLinear(layer.weight.t(), later)
-
-    def first(self) -> Tensor:
-        return self.gather.first() if self.gathers else self._first
-
-    def __call__(self, probabilities: Tensor, rows: Tensor, keep: Tensor) -> Tensor:
-        if self.gathers:
-            return self.gather(probabilities, rows, keep)
-        return self.linear(one_hot(rows, probabilities) * keep)
-
-
-class Dream:
-    """Imagined steps from start states (N, ...) on, without gradient; at most `steps` of them."""
-
-    def __init__(self, rssm: Rssm, start: State, steps: int) -> None:
-        self.rssm, self.deter, self.stoch = rssm, start.deter, start.stoch
-        own, shared, of_action = rssm._core_weights()
-        self.core = _Core(rssm, own, torch.cat([shared, of_action]), None, steps, len(start.deter))
-        feature = rssm.feature(start)
-        self.rows = feature.rows if isinstance(feature, Feature) else None
-        layer = rssm.from_stoch[0]
-        assert isinstance(layer, Linear)
-        self.table, self.bias = layer.weight.t().contiguous(), layer.bias
-
-    @property
-    def feature(self) -> Tensor | Feature:
-        """What the heads see now (N, ...)."""
-        if self.rows is None:
-            return torch.cat([self.deter, self.stoch], -1)
-        return Feature.of(self.deter, self.rows, self.rssm.size.latent)
-
-    def step(self, action: Tensor, uniform: Tensor) -> None:
-        """Moves on by an action (N, A), with noise (N, S)."""
-        rssm = self.rssm
-        stoch = self.stoch @ self.table if self.rows is None else gather_sum(self.rows, self.table)
-        self.deter = self.core(self.deter, rssm.from_stoch[1](stoch + self.bias), rssm._action_units(action))
-        prior = rssm.prior(self.deter)
-        rows = sample_rows(prior, uniform)
-        if self.rows is None:
-            self.stoch = one_hot(rows, prior)
-        else:
-            self.rows = rows

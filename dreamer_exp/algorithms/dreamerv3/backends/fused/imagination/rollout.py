@@ -1,7 +1,7 @@
 """The imagination of the actor and critic's update: steps from N start states on, without gradient.
 
 A step is three matrix products and three kernels (dream_kernels.py). Every further layer of the actor or the prior adds
-a product and a norm; so do gates whose blocks are more than one program holds. The maths is rssm.Dream's and
+a product and a norm; so do gates whose blocks are more than one program holds. The maths is Imagination's and
 losses.imagine's.
 """
 

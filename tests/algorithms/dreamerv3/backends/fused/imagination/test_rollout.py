@@ -11,9 +11,8 @@ from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.fused.imagination.rollout import Dream
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Leaf
 from dreamer_exp.algorithms.dreamerv3.losses import Imagined, LossConfig, Noise, imagine
-from dreamer_exp.algorithms.dreamerv3.networks import layers
+from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
-from dreamer_exp.algorithms.dreamerv3.world_model import rssm
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.config.sizes import NetworkSize
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
@@ -60,8 +59,7 @@ class Case:
 @pytest.fixture(autouse=True)
 def _dense(monkeypatch: pytest.MonkeyPatch) -> None:
     """The eager rung's features are one tensor, on a CPU too."""
-    for module in (layers, rssm):
-        monkeypatch.setattr(module, "hand_written_pays", lambda _: False)
+    monkeypatch.setattr(hand_written, "is_faster", lambda _: False)
 
 
 def imagined(size: NetworkSize, kind: ActionKind, rows: int = 16, horizon: int = 2) -> Case:

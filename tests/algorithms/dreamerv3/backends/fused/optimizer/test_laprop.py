@@ -193,7 +193,7 @@ def test_the_slow_critic_follows_the_new_critic_as_the_agent_does() -> None:
     wanted = copy.deepcopy(agent)
     fused.step()
     wanted.critic.load_state_dict(agent.critic.state_dict())
-    wanted.follow(SLOW_RATE)
+    wanted.update_slow_critic(SLOW_RATE)
     for found, its in zip(slow, wanted.slow_critic.parameters(), strict=True):
         close(found, its)
 

@@ -42,7 +42,7 @@ def gradients(size: NetworkSize) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     expected = dict(zip([*parts, "tokens"], [gradient.clone() for gradient in found], strict=True))
 
     with torch.no_grad():
-        units = rssm._action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
+        units = rssm.action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(rssm.parameters()), torch.float32)
         forward = PosteriorScan(rssm, flat.leaf, Precision.of("float32"), B, T, programs=2, persistent=False)
         by_step = tokens.detach().transpose(0, 1).flatten(0, 1)

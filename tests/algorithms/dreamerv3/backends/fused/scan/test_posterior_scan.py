@@ -44,7 +44,7 @@ def scanned(size: NetworkSize, rows: int = B) -> tuple[PosteriorScan, State, Ten
     with torch.no_grad():
         states, probabilities = rssm.observe(tokens, actions, is_first, carry, uniform)
         keep = (1.0 - is_first).t().contiguous()
-        units = rssm._action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
+        units = rssm.action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(agent.rssm.parameters()), torch.float32)
         found = PosteriorScan(rssm, flat.leaf, Precision.of("float32"), rows, T, programs=2, persistent=False)
         found.begin(carry, keep)

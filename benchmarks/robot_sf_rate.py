@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import CrowdNavConfig, EnvConfig, ObsContractConfig, RobotSFConfig, ScenarioMatrixConfig
+from dreamer_exp.config.schema import EnvConfig, ObsContractConfig
 from dreamer_exp.envs.contract import ContractEnv
+from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
 from dreamer_exp.envs.make import make_env
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 
 CONTRACT = ObsContractConfig("drive_state_rays", ["drive_state", "rays"])
 MATRIX = ScenarioMatrixConfig(path="configs/scenarios/classic_interactions_francis2023.yaml")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from dreamer_exp.envs.crowd_nav.baselines import make_baseline
+from dreamer_exp.envs.crowd_nav.baselines import Privileged
 from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 
 FAMILIES = ("crossing", "corridor", "doorway", "intersection", "blocks", "dense")
@@ -18,7 +18,7 @@ def scene(family: str) -> Image.Image:
     """The family after some seconds of driving, SIDE x SIDE pixels."""
     env = CrowdNavEnv(scenario=family, render_mode="rgb_array")
     observation, _ = env.reset(seed=SEED)
-    driver = make_baseline("orca", env, SEED)
+    driver = Privileged("orca", env, SEED)
     driver.reset()
     for _ in range(STEPS):
         observation, _, terminated, truncated, _ = env.step(driver.act(observation))

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from dreamer_exp import __version__
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.config.plugins import find_plugins
 from dreamer_exp.hardware import probe
 from dreamer_exp.rundir.provenance import PACKAGES, package_version
 
@@ -36,7 +36,7 @@ def diagnose() -> tuple[dict[str, str], list[str]]:
         "packages": ", ".join(f"{name} {package_version(name) or 'missing'}" for name in named),
         "torch's GPUs": _gpus(),
         **_machine(advice),
-        "robot_sf": _robot_sf(advice),
+        **_environments(advice),
     }
     return rows, advice
 
@@ -66,18 +66,17 @@ def _machine(advice: list[str]) -> dict[str, str]:
     }
 
 
-def _robot_sf(advice: list[str]) -> str:
-    """Whether Robot SF imports, from where, at which commit."""
-    place = package.folder()
-    try:
-        package.load()
-    except UserError as error:
-        advice.append(str(error))
-        return "not installed; env=crowd_nav needs none" if place is None else f"{place}, but it does not import"
-    commit = package.commit()
-    if commit != package.COMMIT:
-        advice.append(f"robot_sf: its commit is {commit or 'not known'}; the adapter was tested with {package.COMMIT}.")
-    return f"imports from {place}, commit {commit or 'not known'}"
+def _environments(advice: list[str]) -> dict[str, str]:
+    """Return one row for each environment and for each plug-in that cannot be loaded."""
+    specs, unavailable = find_plugins("envs")
+    rows = {}
+    for name, spec in specs.items():
+        rows[f"env={name}"], advised = spec.diagnose()
+        advice += [advised] if advised else []
+    for name, reason in unavailable.items():
+        rows[f"env={name}"] = "unavailable, see below"
+        advice.append(f"env={name}: {reason}")
+    return rows
 
 
 if __name__ == "__main__":

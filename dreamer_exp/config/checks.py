@@ -9,6 +9,7 @@ from typing import Any
 from dreamer_exp.config.byte_sizes import parse_bytes
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.plugins import find_specs
 from dreamer_exp.config.schema import AUTO, AlgoConfig, ExperimentConfig
 from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 from dreamer_exp.hardware import Machine
@@ -31,6 +32,24 @@ def check_values(config: ExperimentConfig) -> None:
     """
     for path, value, declared in _leaves("", config):
         _check_value(path, value, declared)
+
+
+def check_baselines(names: Sequence[str]) -> None:
+    """Check each name against the baselines of all environments.
+
+    An environment leaves out those of others, so that a preset may name baselines for several.
+
+    Raises:
+        UserError: naming the first that no environment has.
+    """
+    for name in names:
+        _check_word("evaluation.baselines", name, baseline_names())
+
+
+def baseline_names() -> list[str]:
+    """Return the words of evaluation.baselines: `random`, and what each environment adds."""
+    added = dict.fromkeys(name for spec in find_specs("envs").values() for name in spec.baselines)
+    return ["random", *added]
 
 
 def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, Any, Field[Any]]]:

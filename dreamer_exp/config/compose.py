@@ -7,19 +7,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import hydra
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from dreamer_exp.config import schema
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.plugins import SPECS, find_specs
 
-# group of the ConfigStore, node, dataclass: what conf/config.yaml and conf/env/*.yaml name in their defaults lists
-NODES = (
-    ("schema", "experiment", schema.ExperimentConfig),
-    ("schema/env", "crowd_nav", schema.CrowdNavConfig),
-    ("schema/env", "robot_sf", schema.RobotSFConfig),
-    ("schema/env", "gym", schema.GymConfig),
-)
+VARYING = ("env",)
+"""Groups whose options have keys of their own."""
+
+
+def variants(group: str) -> dict[str, type]:
+    """Return the dataclass of each option of a group in VARYING, by the option's name.
+
+    A file conf/<group>/<option>.yaml names it in its defaults list as /schema/<group>/<option>. An option of a plug-in
+    that brings no such file is the dataclass itself.
+    """
+    return {name: spec.config for name, spec in find_specs(SPECS[group]).items()}
+
+
+def config_dirs() -> tuple[Path, ...]:
+    """Return the folders of the config groups: our own, then those of plug-ins."""
+    specs = [spec for group in VARYING for spec in find_specs(SPECS[group]).values()]
+    return (config_dir(), *dict.fromkeys(spec.conf for spec in specs if spec.conf is not None))
 
 
 def config_dir() -> Path:
@@ -30,10 +44,24 @@ def config_dir() -> Path:
 
 
 def prepare() -> None:
-    """Makes the schema known to Hydra; calling it again changes nothing."""
+    """Make the schema and the options of plug-ins known to Hydra; calling it again changes nothing."""
     store = ConfigStore.instance()
-    for group, name, node in NODES:
-        store.store(group=group, name=name, node=open_node(node), provider="dreamer_exp")
+    store.store(group="schema", name="experiment", node=open_node(schema.ExperimentConfig), provider="dreamer_exp")
+    for group in VARYING:
+        for name, node in variants(group).items():
+            store.store(group=f"schema/{group}", name=name, node=open_node(node), provider="dreamer_exp")
+            if not any((folder / group / f"{name}.yaml").is_file() for folder in config_dirs()):
+                store.store(group=group, name=name, node=open_node(node), provider="dreamer_exp")
+    Plugins.instance().register(OptionFolders)
+
+
+class OptionFolders(SearchPathPlugin):  # type: ignore[misc]  # Hydra is untyped
+    """Adds the option folders of plug-ins to Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folders."""
+        for folder in config_dirs()[1:]:
+            search_path.append(provider="dreamer_exp", path=f"file://{folder}")
 
 
 def compose_words(overrides: Sequence[str]) -> DictConfig:

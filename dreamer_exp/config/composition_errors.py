@@ -10,8 +10,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from dreamer_exp.config.checks import nearest
+from dreamer_exp.config.compose import VARYING, variants
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import CrowdNavConfig, ExperimentConfig, GymConfig, RobotSFConfig
+from dreamer_exp.config.plugins import SPECS, find_plugins
+from dreamer_exp.config.schema import ExperimentConfig
 
 MISTAKES = (HydraException, OmegaConfBaseException)
 PRESET = "experiment"  # the one group that is no key of the schema
@@ -135,8 +137,9 @@ def _nearest_key(head: str, leaf: str, siblings: list[str]) -> str:
 def all_keys() -> list[str]:
     """Every key of the schema in dotted form, those of each environment included."""
     found = dict.fromkeys(_keys_under("", ExperimentConfig))
-    for env in (CrowdNavConfig, RobotSFConfig, GymConfig):
-        found.update(dict.fromkeys(_keys_under("env.", env)))
+    for group in VARYING:
+        for node in variants(group).values():
+            found.update(dict.fromkeys(_keys_under(f"{group}.", node)))
     return list(found)
 
 
@@ -152,6 +155,13 @@ def _unknown_option(error: MissingConfigException) -> str:
     wanted = error.missing_cfg_file or ""
     group, _, option = wanted.rpartition("/")
     options = [str(word) for word in error.options or []]
+    if reason := _unavailable(group, option):
+        return f"{group}={option}: {reason}"
     if not options:
         return _first_line(error)
     return f"{group}={option}: there is no such option.{nearest(option, options)} {group} has: {', '.join(options)}."
+
+
+def _unavailable(group: str, option: str) -> str | None:
+    """Return why the plug-in behind an option cannot be used, or None."""
+    return find_plugins(SPECS[group]).unavailable.get(option) if group in SPECS else None

@@ -3,7 +3,7 @@
 import textwrap
 from pathlib import Path
 
-from dreamer_exp.config.compose import config_dir
+from dreamer_exp.config.compose import VARYING, config_dir, config_dirs, variants
 from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 
 INTRODUCTION = """\
@@ -52,7 +52,7 @@ Examples:
 
 def help_text(extra_dirs: tuple[Path, ...] = ()) -> str:
     """The whole text; `extra_dirs` are the user's `--config-dir` folders, whose options are listed too."""
-    groups = {folder.name: options(folder.name, (config_dir(), *extra_dirs)) for folder in sorted(_groups())}
+    groups = {folder.name: options(folder.name, (*config_dirs(), *extra_dirs)) for folder in sorted(_groups())}
     width = max(map(len, groups))
     lines = [
         textwrap.fill(
@@ -69,7 +69,8 @@ def _groups() -> list[Path]:
 
 
 def options(group: str, folders: tuple[Path, ...]) -> list[str]:
-    """The options of a group in these folders, the default one marked with a star."""
+    """Return the options of a group: those in these folders and those of plug-ins. A star marks the default."""
     defaults = (config_dir() / "config.yaml").read_text(encoding="utf-8")
-    names = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    files = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
+    names = sorted(files.union(variants(group) if group in VARYING else ()))
     return [f"{name}*" if f"- {group}: {name} " in defaults else name for name in names]

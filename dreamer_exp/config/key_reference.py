@@ -10,13 +10,12 @@ from hydra import compose as compose_config
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from dreamer_exp.config.compose import NODES, config_dir, prepare
+from dreamer_exp.config.compose import VARYING, config_dir, config_dirs, prepare, variants
 from dreamer_exp.config.composition_errors import PRESET, takes
 from dreamer_exp.config.help_text import options
 from dreamer_exp.config.schema import ExperimentConfig
 
 BEGIN, END = "<!-- keys: begin -->", "<!-- keys: end -->"
-ENVS = {name: node for group, name, node in NODES if group == "schema/env"}
 HEAD = ("| key | default | allowed | meaning |", "| --- | --- | --- | --- |")
 
 
@@ -26,24 +25,25 @@ def groups_and_keys() -> str:
     sections = [f"**`{PRESET}`**: {_options(PRESET)}. Presets: each a small diff over the groups below."]
     for declared in fields(ExperimentConfig):
         name, of = declared.name, declared.type
-        if name == "env":
-            sections.append(f"**`env`**: {_options('env')}")
-            sections += [_table(f"env={env}", "env.", node, _composed(env)) for env, node in ENVS.items()]
+        if name in VARYING:
+            sections.append(f"**`{name}`**: {_options(name)}")
+            for option, node in variants(name).items():
+                sections.append(_table(f"{name}={option}", f"{name}.", node, _composed(f"{name}={option}")))
         elif is_dataclass(of):
             sections.append(_table(name, f"{name}.", of, defaults))
     sections.append(_table("at the top", "", ExperimentConfig, defaults))
     return "\n\n".join(sections) + "\n"
 
 
-def _composed(env: str | None = None) -> DictConfig:
+def _composed(*words: str) -> DictConfig:
     prepare()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config: DictConfig = compose_config("config", [f"env={env}"] if env else [])
+        config: DictConfig = compose_config("config", list(words))
     return config
 
 
 def _options(group: str) -> str:
-    found = options(group, (config_dir(),))
+    found = options(group, config_dirs())
     return ", ".join(f"{name[:-1]} (default)" if name.endswith("*") else name for name in found)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-from dreamer_exp.config.checks import check_learner, check_together, check_values
+from dreamer_exp.config.checks import check_baselines, check_learner, check_together, check_values
 from dreamer_exp.config.composition_errors import unknown_key
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Algo, Experiment, Hardware
@@ -34,6 +34,7 @@ def load_experiment(config: DictConfig, machine: Machine) -> Experiment:
         raise UserError(f"{error.full_key} has no value: give it one ({error.full_key}=...).") from error
     assert isinstance(composed, ExperimentConfig)
     check_values(composed)
+    check_baselines(composed.evaluation.baselines)
     hardware = resolve_hardware(composed.hardware, composed.algo.learner, machine)
     experiment = Experiment(
         run=composed.run,

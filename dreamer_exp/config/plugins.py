@@ -1,41 +1,125 @@
 """Finds the options that code provides: the environments and algorithms of this package and of installed ones."""
 
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from dreamer_exp.config.errors import UserError
 
+SPECS = {"env": "envs", "algo": "algorithms"}
+"""Group of options on the command line -> group of specs."""
 
-@cache
+
+class Plugins(NamedTuple):
+    """The specs of a group by name, and the plug-ins that cannot be used with the reason in one line."""
+
+    specs: dict[str, Any]
+    unavailable: dict[str, str]
+
+
 def find_specs(group: str) -> dict[str, Any]:
-    """Return the specs of a group ("envs" or "algorithms") by name: our own first, then those of installed packages.
+    """Return the usable specs of a group ("envs" or "algorithms") by name: our own, then those of other packages.
 
     A folder `dreamer_exp/<group>/<name>/` with a module `spec` provides its `SPEC`. Another package provides one by an
-    entry point in the group `dreamer_exp.<group>`. No file lists them all, so that none has to be edited to add one.
+    entry point in the group `dreamer_exp.<group>`. No file lists them all, so none has to be edited to add one.
+    """
+    return find_plugins(group).specs
+
+
+def find_spec(group: str, name: str) -> Any:
+    """Return the spec of this name.
 
     Raises:
-        UserError: an entry point cannot be loaded, or has a name that is taken.
+        UserError: there is no such spec, or its plug-in cannot be used.
     """
+    specs, unavailable = find_plugins(group)
+    option = next(option for option, its_specs in SPECS.items() if its_specs == group)
+    if name in unavailable:
+        raise UserError(f"{option}={name}: {unavailable[name]}")
+    if name not in specs:
+        raise UserError(f"{option}.name={name!r} is not one of: {', '.join(specs)}.")
+    return specs[name]
+
+
+@cache
+def find_plugins(group: str) -> Plugins:
+    """Return every spec of a group; a plug-in that fails to load is listed and affects no other."""
     package = f"dreamer_exp.{group}"
-    folders = [module.name for module in iter_modules(import_module(package).__path__) if module.ispkg]
-    specs: dict[str, Any] = {}
-    for folder in folders:
+    found = Plugins(dict(_own_specs(package)), {})
+    for point in sorted(entry_points(group=package)):
         try:
-            spec = import_module(f"{package}.{folder}.spec").SPEC
+            if point.name in found.specs:
+                raise TypeError("another package already provides this name")
+            found.specs[point.name] = _load(point)
+        except Exception as error:  # noqa: BLE001  # foreign code: any error is reported with the plug-in's name
+            distribution = f" of {point.dist.name}" if point.dist else ""
+            reason = str(error).partition("\n")[0] or "no message"
+            found.unavailable[point.name] = (
+                f"the entry point {package}: {point.name} = {point.value}{distribution} cannot be loaded "
+                f"({type(error).__name__}: {reason})."
+            )
+    return found
+
+
+def _own_specs(package: str) -> Iterator[tuple[str, Any]]:
+    for folder in (module.name for module in iter_modules(import_module(package).__path__) if module.ispkg):
+        name = f"{package}.{folder}.spec"
+        try:
+            spec = import_module(name).SPEC
         except ModuleNotFoundError as error:
-            if error.name != f"{package}.{folder}.spec":
+            if error.name != name:
                 raise
             continue
-        specs[spec.name] = spec
-    for point in entry_points(group=package):
-        try:
-            spec = point.load()
-        except Exception as error:  # somebody else's import: any error of it is reported with its name
-            raise UserError(f"entry point {package}:{point.name} ({point.value}) cannot be loaded: {error}") from error
-        if spec.name in specs:
-            raise UserError(f"entry point {package}:{point.name} provides {spec.name!r}, and so does another package.")
-        specs[spec.name] = spec
-    return specs
+        yield spec.name, spec
+
+
+def _load(point: EntryPoint) -> Any:
+    spec = point.load()
+    name = getattr(spec, "name", None)
+    if name != point.name:
+        raise TypeError(f"it loads {type(spec).__name__} with name {name!r}; both names have to be equal")
+    return spec
+
+
+def check_options(options: type, base: type, name: str) -> None:
+    """Check that a dataclass can be the typed options of a spec.
+
+    Args:
+        options: the dataclass.
+        base: what it has to derive from.
+        name: the spec's name, which has to be the default of the key `name`.
+
+    Raises:
+        TypeError: naming the field that is wrong.
+    """
+    if not (is_dataclass(options) and issubclass(options, base)):
+        raise TypeError(f"{options.__name__} has to be a dataclass derived from {base.__name__}")
+    _check_fields(options)
+    (named,) = (declared for declared in fields(options) if declared.name == "name")
+    if named.default != name:
+        raise TypeError(f"{options.__name__}.name is {named.default!r}; its default has to be {name!r}")
+    try:
+        OmegaConf.structured(options)
+    except OmegaConfBaseException as error:
+        raise TypeError(f"{options.__name__}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _check_fields(options: type) -> None:
+    for declared in fields(options):
+        place = f"{options.__name__}.{declared.name}"
+        if isinstance(declared.type, str):
+            raise TypeError(f"{place}: remove `from __future__ import annotations` from its module")
+        if is_dataclass(declared.type):
+            assert isinstance(declared.type, type)
+            _check_fields(declared.type)
+        elif "help" not in declared.metadata:
+            raise TypeError(f"{place} has to be made with dreamer_exp.config.schema.key")
+        if declared.default is MISSING and declared.default_factory is MISSING:
+            raise TypeError(f"{place} needs a default")

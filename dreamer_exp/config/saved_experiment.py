@@ -11,10 +11,10 @@ from dreamer_exp.config import compose, schema
 from dreamer_exp.config.checks import OF_FAST, OF_RLLIB
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
+from dreamer_exp.config.plugins import find_spec
 
 GROUPS = ("run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation")
 OF_THIS_COMMAND = ("resume", "trust", "dry_run", "sweep", "hydra")  # that no run keeps
-ENVS: dict[str, type] = {node().name: node for node in (schema.CrowdNavConfig, schema.RobotSFConfig, schema.GymConfig)}
 # keys without which the kept weights would be those of another network
 SHAPES = ("algo.learner", "algo.model_size", "algo.network", "algo.symlog_obs")
 
@@ -32,7 +32,7 @@ def reload(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictConfig
     tree = _read(file)
     composed = compose.compose_words([f"env={tree['env']['name']}", *overrides])
     config = compose.open_node(schema.ExperimentConfig)
-    config.env = compose.open_node(ENVS[tree["env"]["name"]])
+    config.env = compose.open_node(find_spec("envs", tree["env"]["name"]).config)
     merged = OmegaConf.merge(config, _composed(tree))
     assert isinstance(merged, DictConfig)
     for word in overrides:
@@ -73,7 +73,7 @@ def _read(file: Path) -> dict[str, Any]:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{file} cannot be read ({error}); name a run's directory, outputs/<run>.") from error
-    if not isinstance(tree, dict) or any(group not in tree for group in GROUPS) or tree["env"]["name"] not in ENVS:
+    if not isinstance(tree, dict) or any(group not in tree for group in GROUPS):
         raise UserError(f"{file} is no experiment.yaml of this version; name a run's directory, outputs/<run>.")
     return tree
 

@@ -65,87 +65,6 @@ class EnvConfig:
 
 
 @dataclass(frozen=True)
-class CrowdNavReward:
-    """Weights of crowd_nav's reward terms (Robot SF's route_completion_v3; terms in envs/crowd_nav/reward.py)."""
-
-    progress: float = key(2.2, "per metre of progress along the route")
-    living: float = key(-0.01, "per step")
-    collision: float = key(-10.0, "once, at a collision")
-    near_miss: float = key(-1.0, "per step with a pedestrian's surface closer than 0.5 m")
-    comfort: float = key(-0.5, "per step, times how far the nearest pedestrian's 1 m of space is entered, 0 to 1")
-    smoothness: float = key(-0.2, "per step, times the change of the action, 0 to 1")
-    timeout: float = key(-3.0, "once, at the step limit")
-    terminal_bonus: float = key(3.0, "once, at success")
-
-
-@dataclass(frozen=True)
-class CrowdNavConfig(EnvConfig):
-    """The embedded crowd-navigation environment."""
-
-    name: str = key("crowd_nav", "which environment", choices=("crowd_nav",))
-    scenario: str = key("mixed", "one scenario family, or `mixed`: drawn at each reset by scenario_weights")
-    scenario_weights: dict[str, float] = key(
-        dict.fromkeys(("open", "crossing", "corridor", "doorway", "intersection", "blocks", "dense"), 1.0),
-        "relative frequency of each family under `mixed`; 0 leaves it out",
-    )
-    lidar_noise: bool = key(True, "lidar noise, drawn from the env's own seeded generator")
-    reward: CrowdNavReward = field(default_factory=CrowdNavReward)
-
-
-@dataclass(frozen=True)
-class ScenarioMatrixConfig:
-    """A file of Robot SF scenarios, of which each episode drives one."""
-
-    path: str | None = key(None, "the matrix, from here or from Robot SF's checkout; null: the map pool's own map")
-    strategy: str = key("random", "how a reset without a scenario chooses one", choices=("random", "cycle"))
-    weights: dict[str, float] = key({}, "relative frequency by scenario under random, others 0; empty: all alike")
-    include: list[str] = key([], "scenarios to take; empty: all")
-    exclude: list[str] = key([], "scenarios to leave out")
-    switch_per_reset: bool = key(True, "choose at each reset; false: stay with the first until a reset has a seed")
-
-
-@dataclass(frozen=True)
-class RobotSFConfig(EnvConfig):
-    """Robot SF, the simulator that crowd_nav stands in for (envs/robot_sf/)."""
-
-    name: str = key("robot_sf", "which environment", choices=("robot_sf",))
-    max_steps: int = key(
-        2000,
-        "steps after which an episode is truncated (a timeout); a scenario's own limit holds where it is lower",
-        low=1,
-    )
-    dt: float = key(0.1, "seconds in a step; the contract's is 0.1", above=0, high=1)
-    lidar_noise: bool = key(True, "crowd_nav's lidar noise, drawn from the episode's seed (Robot SF's own stays off)")
-    reward_name: str = key(
-        "route_completion_v2",
-        "Robot SF's reward",
-        choices=(
-            "route_completion_v2",
-            "route_completion_v3",
-            "social_quality_v1",
-            "simple",
-            "punish_action",
-            "snqi_step",
-            "alyassi",
-        ),
-    )
-    reward_weights: dict[str, float] = key({}, "weights of the reward's terms; those not named keep Robot SF's")
-    config: dict[str, Any] = key({}, "nested overrides of Robot SF's RobotSimulationConfig, each checked against it")
-    factory_kwargs: dict[str, Any] = key({}, "further arguments of Robot SF's make_robot_env")
-    scenario_matrix: ScenarioMatrixConfig = field(default_factory=ScenarioMatrixConfig)
-
-
-@dataclass(frozen=True)
-class GymConfig(EnvConfig):
-    """Any registered Gymnasium environment with Box or Discrete actions."""
-
-    name: str = key("gym", "which environment", choices=("gym",))
-    max_steps: int = key(1000, "steps after which an episode is truncated, if the env's own limit is not lower", low=1)
-    id: str = key("Pendulum-v1", "Gymnasium id, `module:Name-v0` to import the module that registers it")
-    kwargs: dict[str, Any] = key({}, "keyword arguments for gymnasium.make")
-
-
-@dataclass(frozen=True)
 class ObsContractConfig:
     """Which observation entries become the one flat float32 vector that the policy sees, and in which order."""
 
@@ -274,7 +193,8 @@ class EvaluationConfig:
     every_env_steps: int = key(0, "env steps between evaluations; 0: only before training and at its end", low=0)
     seed: int = key(1_000_000, "episode i resets with seed + i; training never uses these seeds", low=0, high=2**31 - 1)
     baselines: list[str] = key(
-        [], "policies evaluated once on the same seeds", choices=("random", "straight_to_goal", "orca", "hl")
+        [],
+        "policies evaluated once on the same seeds: random, the environment's (crowd_nav: straight_to_goal, orca, hl)",
     )
 
 

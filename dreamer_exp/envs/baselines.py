@@ -1,30 +1,57 @@
-"""Which baseline policies an environment can have."""
+"""The baselines of each environment: its own, and `random`."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
 
 from gymnasium.spaces import Dict
 
+from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import CrowdNavConfig, EnvConfig
-from dreamer_exp.envs.crowd_nav.baselines import BASELINES, Baseline, make_baseline
+from dreamer_exp.config.schema import EnvConfig
 from dreamer_exp.envs.make import spaces_of
+from dreamer_exp.envs.spec import Baseline, BaselineSpec, RawEnv, spec_of
 
-__all__ = ["BASELINES", "Baseline", "make_baseline", "split_applicable"]
+
+class Random:
+    """Uniform samples of any action space."""
+
+    def __init__(self, env: RawEnv, seed: int) -> None:
+        """Copy the action space, so that the environment's own generator isn't used."""
+        self._space = copy.deepcopy(env.action_space)
+        self._space.seed(seed)
+
+    def reset(self) -> None:
+        """Continue the same stream of actions."""
+
+    def act(self, observation: Any) -> Any:
+        """Return a sample of the action space; the observation isn't read."""
+        return self._space.sample()
+
+
+def baselines_of(env: EnvConfig) -> Mapping[str, BaselineSpec]:
+    """Return the baselines of an environment by name, applicable under these options or not."""
+    return {"random": BaselineSpec(Random), **spec_of(env).baselines}
+
+
+def make_baseline(name: str, config: EnvConfig, env: RawEnv, seed: int) -> Baseline:
+    """Return the baseline of this name for a raw environment made with `config`.
+
+    Raises:
+        UserError: the environment has no baseline of this name.
+    """
+    specs = baselines_of(config)
+    if name not in specs:
+        hint = nearest(name, list(specs))
+        raise UserError(
+            f"evaluation.baselines: env={config.name} has no baseline {name!r}.{hint} It has: {', '.join(specs)}."
+        )
+    return specs[name].make(env, seed)
 
 
 def split_applicable(names: list[str], env: EnvConfig) -> tuple[list[str], list[str]]:
-    """These baselines as (those the environment can have, those it cannot).
-
-    `random` goes everywhere, `straight_to_goal` where `drive_state` is observed, `orca` and `hl` in crowd_nav.
-
-    Raises:
-        UserError: a name that is no baseline.
-    """
-    for name in names:
-        if name not in BASELINES:
-            raise UserError(f"evaluation.baselines: {name!r} is not one of: {', '.join(BASELINES)}.")
-    possible = {"random"}
-    observations = spaces_of(env)[0]
-    if isinstance(observations, Dict) and "drive_state" in observations.spaces:
-        possible.add("straight_to_goal")
-    if isinstance(env, CrowdNavConfig):
-        possible |= {"orca", "hl"}
-    return [name for name in names if name in possible], [name for name in names if name not in possible]
+    """Return these baselines as (those the environment has under these options, those it hasn't)."""
+    specs, observations = baselines_of(env), spaces_of(env)[0]
+    observed = set(observations.spaces) if isinstance(observations, Dict) else set()
+    possible = [name for name in names if name in specs and observed.issuperset(specs[name].reads)]
+    return possible, [name for name in names if name not in possible]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 SUCCESS, TIMEOUT = "success", "timeout"
-FAULT = "fault"  # ended by an observation or a reward that broke the contract (boundary.py): in no rate of training
+FAULT = "fault"  # ended by an observation or a reward that broke the contract (fault_guard.py): in no rate of training
 COLLISIONS = ("pedestrian_collision", "wall_collision", "robot_collision")
 
 

@@ -16,21 +16,20 @@ from typing import Any
 
 import dreamer_exp
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.config.schema import CrowdNavConfig
 from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.envs.spec import spec_of
 from dreamer_exp.rundir.layout import write_json
 from dreamer_exp.rundir.provenance import package_version
-
-PACKAGES = ("navground", "gymnasium", "numpy")
 
 
 def identity(experiment: Experiment, name: str) -> dict[str, Any] | None:
     """Everything that decides a baseline's episodes; None where that cannot be known.
 
-    It is known of crowd_nav alone: the code of a Gymnasium task or of a Robot SF checkout is somebody else's, and may
-    change without its version.
+    An environment names the packages that decide its episodes (EnvSpec.packages), or leaves them open: the code of a
+    Gymnasium task or of a Robot SF checkout may change without its version.
     """
-    if not isinstance(experiment.env, CrowdNavConfig):
+    packages = spec_of(experiment.env).packages
+    if packages is None:
         return None
     return {
         "baseline": name,
@@ -38,7 +37,7 @@ def identity(experiment: Experiment, name: str) -> dict[str, Any] | None:
         "seed": experiment.evaluation.seed,
         "episodes": experiment.evaluation.episodes,
         "code": code(),
-        "packages": {package: package_version(package) for package in PACKAGES},
+        "packages": {package: package_version(package) for package in packages},
         "machine": platform.machine(),
     }
 

@@ -147,7 +147,7 @@ def _drive_baseline(experiment: Experiment, name: str, should_stop: Callable[[],
     results = []
     for seed in evaluation_seeds(experiment):
         observation, info = begin_episode(experiment, env, seed)
-        baseline = make_baseline(name, env, seed)
+        baseline = make_baseline(name, experiment.env, env, seed)
         baseline.reset()
         total, length, done = 0.0, 0, False
         while not done:

@@ -22,7 +22,7 @@ def test_without_robot_sf_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(package, "load", package.load.__wrapped__)
     rows, advice = doctor.diagnose()
 
-    assert rows["robot_sf"].startswith("not installed")
+    assert rows["env=robot_sf"].startswith("not installed")
     assert len(advice) == 1
     assert "pip install --no-deps" in advice[0]
 
@@ -32,7 +32,7 @@ def test_another_commit_than_the_tested_one_is_told(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(package, "commit", lambda: "0123abcd")
     rows, advice = doctor.diagnose()
 
-    assert "commit 0123abcd" in rows["robot_sf"]
+    assert "commit 0123abcd" in rows["env=robot_sf"]
     assert package.COMMIT in advice[0]
 
 

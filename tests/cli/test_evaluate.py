@@ -7,8 +7,9 @@ import pytest
 from dreamer_exp.checkpoints.store import resolve
 from dreamer_exp.cli.evaluate import Asked, check_contract, read_words, recompose, refuse_nothing_to_do, writable
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import CrowdNavConfig, RobotSFConfig
+from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
 from dreamer_exp.envs.make import contract_of
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from tests.experiments import experiment
 
 

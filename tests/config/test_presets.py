@@ -8,9 +8,9 @@ import pytest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.load import ON_CPU
-from dreamer_exp.config.schema import RobotSFConfig
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.planning.forecast import check_memory, forecast
 from tests.config.composing import CONF, PRESETS, composed, loaded
 from tests.experiments import machine

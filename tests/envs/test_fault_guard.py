@@ -8,10 +8,11 @@ import pytest
 from gymnasium.spaces import Box
 from gymnasium.utils.env_checker import check_env
 
-from dreamer_exp.config.schema import GymConfig, ObsContractConfig
+from dreamer_exp.config.schema import ObsContractConfig
 from dreamer_exp.envs.contract import ContractEnv, ContractError, Fault
 from dreamer_exp.envs.episode import result_of, whole
 from dreamer_exp.envs.fault_guard import FaultGuard
+from dreamer_exp.envs.gym.config import GymConfig
 from dreamer_exp.envs.make import make_env, make_guarded_env
 
 ACTION = np.zeros(1, np.float32)

@@ -1,78 +1,33 @@
-"""Policies to compare with: random, straight to the goal, and navground's behaviours with privileged state."""
+"""Baselines for crowd_nav's robot: a scripted one, and navground's behaviours with the simulator's complete state."""
 
-import copy
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.constants import DISTANCE_CAP, DT, MAX_SPEED, MAX_YAW_RATE
 from dreamer_exp.envs.crowd_nav.kinematics import clip
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array
-
-BASELINES = ("random", "straight_to_goal", "orca", "hl")
+from dreamer_exp.envs.spec import BaselineSpec, RawEnv
 
 Observation = Mapping[str, Float32Array]
 
 
-class Baseline(Protocol):
-    """A policy over the raw Dict observation."""
-
-    def reset(self) -> None:
-        """Forget the last episode; to be called after each reset of the env."""
-
-    def act(self, observation: Observation) -> Any:
-        """Return an action within the env's action space; (2,) float32 for robots."""
-
-
-def make_baseline(name: str, env: gymnasium.Env[Any, Any], seed: int) -> Baseline:
-    """Return the baseline of this name for an env; `orca` and `hl` read the state of a CrowdNavEnv underneath.
-
-    Raises:
-        UserError: there is no such baseline, or the env gives `orca` and `hl` no state to read.
-    """
-    if name == "random":
-        return Random(env, seed)
-    if name == "straight_to_goal":
-        return StraightToGoal()
-    if name not in BASELINES:
-        raise UserError(
-            f"evaluation.baselines: no baseline {name!r}.{nearest(name, BASELINES)} There are: {', '.join(BASELINES)}"
-        )
-    if not hasattr(env.unwrapped, "simulator"):
-        raise UserError(f"evaluation.baselines: {name!r} needs the state of env.name=crowd_nav; take another baseline")
-    return Privileged(name, env)
-
-
-class Random:
-    """Uniform actions of any action space."""
-
-    def __init__(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
-        """Copy the action space, so that the env's own generator isn't drawn from."""
-        self._space = copy.deepcopy(env.action_space)
-        self._space.seed(seed)
-
-    def reset(self) -> None:
-        """Go on with the same stream."""
-
-    def act(self, observation: Observation) -> Any:
-        """Return an action of the space, whatever is observed."""
-        return self._space.sample()
-
-
 class StraightToGoal:
-    """Turn to the current waypoint and drive there, blind to walls and pedestrians."""
+    """Turn to the current waypoint and drive there, ignoring walls and pedestrians."""
 
     CRUISE_SPEED = 1.5
     """m/s."""
 
+    def __init__(self, env: RawEnv, seed: int) -> None:
+        """Keep nothing: the observation is enough."""
+
     def reset(self) -> None:
-        """Nothing to forget."""
+        """Do nothing: there is no state."""
 
     def act(self, observation: Observation) -> NDArray[np.float32]:
         """Return the accelerations, from the newest row of `drive_state` alone."""
@@ -83,20 +38,26 @@ class StraightToGoal:
 
 
 class Privileged:
-    """A behaviour of the simulator's that knows every body and wall, driving from waypoint to waypoint."""
+    """A behaviour of navground that knows every body and wall, driving from waypoint to waypoint."""
 
-    def __init__(self, name: str, env: gymnasium.Env[Any, Any]) -> None:
-        """Remember which behaviour; it is made at each episode's first action, for that episode's world."""
+    def __init__(self, name: str, env: RawEnv, seed: int) -> None:
+        """Keep the behaviour's name; the behaviour is made at the first action, for the world of that episode.
+
+        Raises:
+            UserError: the environment isn't a CrowdNavEnv.
+        """
+        if not hasattr(env.unwrapped, "simulator"):
+            raise UserError(f"evaluation.baselines: {name!r} needs the state of env=crowd_nav; use another baseline.")
         self._name = name
         self._env: Any = env.unwrapped
         self._driver: Any = None
 
     def reset(self) -> None:
-        """Let go of the last episode's world."""
+        """Drop the world of the last episode."""
         self._driver = None
 
     def act(self, observation: Observation) -> NDArray[np.float32]:
-        """Return the accelerations toward the speeds that the behaviour asks for; the observation isn't read."""
+        """Return the accelerations toward the behaviour's command; the observation isn't read."""
         if self._driver is None:
             self._driver = self._env.simulator.driver(self._name)
         robot = self._env.simulator.robot
@@ -107,3 +68,11 @@ def accelerations(now: tuple[float, float], wanted: tuple[float, float]) -> NDAr
     """Return the action (2,) that comes nearest in one step to the wanted speed (m/s) and yaw rate (rad/s)."""
     change = [clip((b - a) / DT, -1.0, 1.0) for a, b in zip(now, wanted, strict=True)]
     return np.array(change, dtype=np.float32)
+
+
+STRAIGHT_TO_GOAL = BaselineSpec(StraightToGoal, reads=("drive_state",))
+BASELINES = {
+    "straight_to_goal": STRAIGHT_TO_GOAL,
+    "orca": BaselineSpec(partial(Privileged, "orca")),
+    "hl": BaselineSpec(partial(Privileged, "hl")),
+}

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import CrowdNavReward
 from dreamer_exp.envs.crowd_nav import spaces
+from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
 from dreamer_exp.envs.crowd_nav.constants import DT
 from dreamer_exp.envs.crowd_nav.kinematics import RobotState, accelerate, clip
 from dreamer_exp.envs.crowd_nav.navground_simulator import NavgroundSimulator
@@ -30,6 +30,7 @@ from dreamer_exp.envs.crowd_nav.scenarios.families import load_family
 from dreamer_exp.envs.crowd_nav.scenarios.generate import generate_layout
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, Layout
 from dreamer_exp.envs.crowd_nav.simulator import Collisions, Simulator
+from dreamer_exp.envs.scene import Scene
 
 
 class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -122,6 +123,14 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self.render_mode != "rgb_array":
             return None
         return draw_scene(self.simulator, self.layout, self.route, self._newest_rays)
+
+    def episode_scene(self) -> Scene:
+        """Return walls and route of the running episode."""
+        return Scene(self.layout.walls, self.layout.route)
+
+    def robot_position(self) -> tuple[float, float]:
+        """Return the robot's x and y in metres."""
+        return self.simulator.robot.x, self.simulator.robot.y
 
     def _draw_layout(self) -> Layout:
         names = list(self._families)

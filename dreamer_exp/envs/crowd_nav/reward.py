@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import CrowdNavReward
+from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
 from dreamer_exp.envs.crowd_nav.constants import DT, MAX_SPEED, NEAR_MISS_CLEARANCE, PERSONAL_SPACE
 from dreamer_exp.envs.crowd_nav.kinematics import clip
 from dreamer_exp.envs.crowd_nav.outcome import COLLISIONS, SUCCESS, TIMEOUT, Outcome

@@ -8,8 +8,8 @@ import gymnasium
 from gymnasium.spaces import Dict
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import RobotSFConfig
 from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.reward import check_reward
 from dreamer_exp.envs.robot_sf.scenarios import KEY, Scenario, check_factory_kwargs, check_weights, load_scenarios
 from dreamer_exp.envs.robot_sf.spaces import declared, known

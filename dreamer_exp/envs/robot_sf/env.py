@@ -9,13 +9,14 @@ from gymnasium.spaces import Dict
 from numpy.typing import NDArray
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import RobotSFConfig
 from dreamer_exp.envs.crowd_nav.observation import add_ray_noise
 from dreamer_exp.envs.episode import TIMEOUT
 from dreamer_exp.envs.robot_sf.check import checked_spaces
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.outcome import EpisodeRecord, Point, decide_outcome
 from dreamer_exp.envs.robot_sf.scenarios import choose, load_scenarios
 from dreamer_exp.envs.robot_sf.streams import EpisodeStreams
+from dreamer_exp.envs.scene import Scene
 
 Observation = dict[str, NDArray[Any]]
 
@@ -73,7 +74,7 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             self._env = scenario.make(self._config, self._seed)
             observation, _ = self._env.reset(seed=self._seed)
         self._scenario_name = scenario.name or _map_name(self._env)
-        self._record = EpisodeRecord(self._position(), list(self._env.simulator.robot_navs[0].waypoints))
+        self._record = EpisodeRecord(self.robot_position(), list(self._env.simulator.robot_navs[0].waypoints))
         self._rays: NDArray[np.float32] | None = None
         return self._seen(observation), {}
 
@@ -89,11 +90,22 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         with self._streams.lent():
             observation, reward, ended, _, info = self._env.step(pushed)
         meta = info["meta"]
-        self._record.add(self._position(), meta)
+        self._record.add(self.robot_position(), meta)
         outcome = decide_outcome(meta) if ended else None
         truncated = outcome == TIMEOUT
         terminated = bool(ended) and not truncated
         return self._seen(observation), float(reward), terminated, truncated, self._info(ended, outcome)
+
+    def episode_scene(self) -> Scene:
+        """Return walls and route of the running episode."""
+        lines = np.array(self._env.map_def.obstacles_pysf, np.float64).reshape(-1, 4)  # x1, x2, y1, y2
+        waypoints = np.array(self._env.simulator.robot_navs[0].waypoints, np.float64).reshape(-1, 2)
+        return Scene(lines[:, [0, 2, 1, 3]], waypoints)
+
+    def robot_position(self) -> Point:
+        """Return the robot's x and y in metres."""
+        (x, y), _ = self._env.simulator.robot_poses[0]
+        return float(x), float(y)
 
     def _next_episode(self, seed: int | None, asked: str | int | None) -> tuple[int, int]:
         """The seed and the place of the scenario of the episode to come; makes its streams."""
@@ -119,10 +131,6 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if asked not in self.scenarios:
             raise UserError(f"reset: no scenario {asked!r}; there are: {', '.join(map(str, self.scenarios))}")
         return self.scenarios.index(asked)
-
-    def _position(self) -> Point:
-        (x, y), _ = self._env.simulator.robot_poses[0]
-        return float(x), float(y)
 
     def _seen(self, observation: Observation) -> Observation:
         """Robot SF's observation with the lidar's noise on its newest row; a reset's row fills the stack."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.spec import Diagnosis
 from dreamer_exp.rundir.provenance import package_folder
 
 COMMIT = "40d0854dcb081e18757f3ef40d08eefef975a585"
@@ -75,6 +76,18 @@ def commit() -> str | None:
         recorded = {}
     told: str | None = recorded.get("vcs_info", {}).get("commit_id")
     return told or _head(folder())
+
+
+def diagnose() -> Diagnosis:
+    """Return whether Robot SF imports, from where, and at which commit; tries the import."""
+    place = folder()
+    try:
+        load()
+    except UserError as error:
+        return Diagnosis("not installed" if place is None else f"{place}, but it does not import", str(error))
+    found = commit()
+    advice = f"robot_sf: its commit is {found or 'not known'}; the adapter was tested with {COMMIT}."
+    return Diagnosis(f"imports from {place}, commit {found or 'not known'}", "" if found == COMMIT else advice)
 
 
 def _head(package: Path | None) -> str | None:

@@ -11,8 +11,8 @@ import numpy as np
 
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf.overrides import apply_overrides
 from dreamer_exp.envs.robot_sf.reward import check_reward
 

@@ -8,8 +8,8 @@ import numpy as np
 from gymnasium import spaces
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import RobotSFConfig
 from dreamer_exp.envs.crowd_nav import spaces as crowd_nav
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.package import HOW
 
 SOCNAV = "socnav_struct"

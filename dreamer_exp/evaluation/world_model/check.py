@@ -20,10 +20,10 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 
 from dreamer_exp.algorithms.open_loop import Imagined, imagine_open_loop
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.config.schema import EnvConfig, RobotSFConfig
+from dreamer_exp.config.schema import EnvConfig
 from dreamer_exp.envs.contract import Entry, ObservationContract
-from dreamer_exp.envs.crowd_nav.constants import LIDAR_RANGE
 from dreamer_exp.envs.make import contract_of
+from dreamer_exp.envs.spec import spec_of
 from dreamer_exp.evaluation.rollout import never
 from dreamer_exp.evaluation.world_model.figure import draw
 from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, drive
@@ -86,20 +86,13 @@ def draw_imagination(
 
 
 def quantities(contract: ObservationContract, env: EnvConfig) -> list[Quantity]:
-    """The newest rays in metres and the newest row of drive_state, where there are any; else the whole observation."""
-    found = {entry.key: entry for entry in contract.entries}
-    parts = []
-    if "rays" in found:
-        parts.append(Quantity("rays", "m", _newest(found["rays"]), lidar_range(env)))
-    if "drive_state" in found:
-        parts.append(Quantity("drive_state", "normalised", _newest(found["drive_state"])))
+    """Return the newest row of each observed entry whose unit is known (EnvSpec.units); else the complete vector."""
+    entries = {entry.key: entry for entry in contract.entries}
+    units = spec_of(env).units(env)
+    parts = [
+        Quantity(key, unit.name, _newest(entries[key]), unit.scale) for key, unit in units.items() if key in entries
+    ]
     return parts or [Quantity("observation", "its own units", slice(0, contract.size))]
-
-
-def lidar_range(env: EnvConfig) -> float:
-    """Metres that a ray of 1 stands for: crowd_nav's 10, and Robot SF's unless `env.config` sets another range."""
-    lidar = env.config.get("lidar_config", {}) if isinstance(env, RobotSFConfig) else {}
-    return float(lidar.get("max_scan_dist", LIDAR_RANGE))
 
 
 def _newest(entry: Entry) -> slice:

@@ -10,8 +10,8 @@ from crowd_nav_worlds import FixedEnv, layout
 from gymnasium.utils.env_checker import check_env
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import CrowdNavReward
 from dreamer_exp.envs.crowd_nav import spaces
+from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
 from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.crowd_nav.scenarios.families import FAMILIES
 

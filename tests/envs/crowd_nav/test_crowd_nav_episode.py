@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from crowd_nav_worlds import QUARTER, FixedEnv, drive, layout, still
 
-from dreamer_exp.config.schema import CrowdNavReward
+from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
 from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.crowd_nav.outcome import decide_outcome
 from dreamer_exp.envs.crowd_nav.reward import TERMS, Transition, action_change, reward_terms

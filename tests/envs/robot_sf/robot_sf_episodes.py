@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamer_exp.config.schema import RobotSFConfig, ScenarioMatrixConfig
-from dreamer_exp.envs.crowd_nav.baselines import make_baseline
+from dreamer_exp.envs.crowd_nav.baselines import StraightToGoal
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 
 CLASSIC = "configs/scenarios/classic_interactions.yaml"
@@ -111,8 +111,8 @@ def random_actions(seed: int) -> Callable[[Any], NDArray[np.float32]]:
 
 
 def toward_the_goal(env: RobotSFEnv) -> Callable[[Any], NDArray[np.float32]]:
-    """Straight to the waypoint, blind to walls and pedestrians."""
-    return make_baseline("straight_to_goal", env, 0).act
+    """Drive straight to the waypoint, ignoring walls and pedestrians."""
+    return StraightToGoal(env, 0).act
 
 
 def same(first: Driven, second: Driven) -> bool:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from dreamer_exp.config.schema import RobotSFConfig
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.spaces import known
 from tests.experiments import experiment
 

@@ -21,8 +21,8 @@ from robot_sf_episodes import (
     toward_the_goal,
 )
 
-from dreamer_exp.config.schema import RobotSFConfig
 from dreamer_exp.envs.crowd_nav import spaces
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 from dreamer_exp.envs.robot_sf.spaces import known
 from tests.experiments import experiment

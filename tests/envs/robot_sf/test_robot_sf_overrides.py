@@ -6,7 +6,7 @@ import pytest
 from robot_sf_episodes import EMPTY, SANITY, matrix
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import RobotSFConfig
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 
 pytestmark = pytest.mark.robot_sf

@@ -8,7 +8,7 @@ import pytest
 from robot_sf_episodes import CLASSIC, EMPTY, SANITY, SCENARIOS, drive, matrix, random_actions
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import RobotSFConfig, ScenarioMatrixConfig
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 from dreamer_exp.evaluation.rollout import evaluate_baseline
 from tests.experiments import experiment

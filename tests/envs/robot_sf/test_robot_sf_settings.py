@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.schema import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.make import evaluation_options, require, spaces_of, unchecked
 from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf.reward import WEIGHTS
 from tests.experiments import experiment
 

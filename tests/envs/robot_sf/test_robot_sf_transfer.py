@@ -8,7 +8,7 @@ import pytest
 from robot_sf_episodes import CLASSIC, EMPTY, SANITY, matrix, toward_the_goal
 from side_by_side import StandIn
 
-from dreamer_exp.config.schema import RobotSFConfig
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 
 pytestmark = pytest.mark.robot_sf

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from dreamer_exp.algorithms.open_loop import Imagined
-from dreamer_exp.config.schema import RobotSFConfig
 from dreamer_exp.envs.make import contract_of
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
+from dreamer_exp.envs.spec import spec_of
 from dreamer_exp.evaluation.rollout import Stopped
 from dreamer_exp.evaluation.world_model.check import (
     Quantity,
     draw_imagination,
-    lidar_range,
     nothing_changes,
     quantities,
     rays_of,
@@ -110,8 +110,8 @@ def test_the_newest_rays_count_in_metres_and_the_newest_row_of_drive_state(contr
 
 
 def test_another_range_of_robot_sfs_lidar_is_another_number_of_metres() -> None:
-    assert lidar_range(RobotSFConfig()) == 10.0
-    assert lidar_range(RobotSFConfig(config={"lidar_config": {"max_scan_dist": 7.0}})) == 7.0
+    short = RobotSFConfig(config={"lidar_config": {"max_scan_dist": 7.0}})
+    assert [spec_of(env).units(env)["rays"].scale for env in (RobotSFConfig(), short)] == [10.0, 7.0]
 
 
 def test_the_rays_shown_are_those_of_the_median_error_among_whole_futures() -> None:

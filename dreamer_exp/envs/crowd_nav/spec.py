@@ -1,0 +1,46 @@
+"""env=crowd_nav. Importing this module imports no simulator."""
+
+from collections.abc import Mapping
+
+from dreamer_exp.envs.crowd_nav import options, spaces
+from dreamer_exp.envs.crowd_nav.baselines import BASELINES
+from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
+from dreamer_exp.envs.crowd_nav.constants import LIDAR_RANGE
+from dreamer_exp.envs.spec import EnvSpec, RawEnv, Spaces, Unit
+
+
+def make(config: CrowdNavConfig, render_mode: str | None) -> RawEnv:
+    """Return the environment."""
+    from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
+
+    return CrowdNavEnv(
+        scenario=config.scenario,
+        max_steps=config.max_steps,
+        scenario_weights=config.scenario_weights,
+        lidar_noise=config.lidar_noise,
+        reward=config.reward,
+        render_mode=render_mode,
+    )
+
+
+def check_and_describe(config: CrowdNavConfig) -> Spaces:
+    """Return the spaces; raise UserError for an unknown scenario or a wrong weight."""
+    options.check_scenario(config.scenario)
+    options.family_probabilities(config.scenario_weights)
+    return spaces.observation_space(), spaces.action_space()
+
+
+def units(config: CrowdNavConfig) -> Mapping[str, Unit]:
+    """Return the units: rays in metres."""
+    return {"rays": Unit("m", LIDAR_RANGE), "drive_state": Unit("normalised")}
+
+
+SPEC = EnvSpec(
+    name="crowd_nav",
+    config=CrowdNavConfig,
+    make=make,
+    spaces=check_and_describe,
+    baselines=BASELINES,
+    units=units,
+    packages=("navground", "gymnasium", "numpy"),
+)

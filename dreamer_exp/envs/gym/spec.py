@@ -1,0 +1,29 @@
+"""env=gym: any registered Gymnasium environment with Box or Discrete actions."""
+
+from typing import Any
+
+import gymnasium
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.crowd_nav.baselines import STRAIGHT_TO_GOAL
+from dreamer_exp.envs.gym.config import GymConfig
+from dreamer_exp.envs.spec import EnvSpec, RawEnv
+
+
+def make(config: GymConfig, render_mode: str | None) -> RawEnv:
+    """Return the environment of `config.id`, with a time limit.
+
+    Raises:
+        UserError: Gymnasium cannot make it.
+    """
+    rendering: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not every env has the argument
+    try:
+        # no env checker: the contract checks more, and warns of nothing
+        made: RawEnv = gymnasium.make(config.id, disable_env_checker=True, **rendering, **config.kwargs)
+    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"env.id={config.id!r} cannot be made: {first_line}") from error
+    return gymnasium.wrappers.TimeLimit(made, config.max_steps)
+
+
+SPEC = EnvSpec(name="gym", config=GymConfig, make=make, baselines={"straight_to_goal": STRAIGHT_TO_GOAL})

@@ -1,0 +1,49 @@
+"""The options of env=robot_sf."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dreamer_exp.config.schema import EnvConfig, key
+
+
+@dataclass(frozen=True)
+class ScenarioMatrixConfig:
+    """A file of Robot SF scenarios, of which each episode drives one."""
+
+    path: str | None = key(None, "the matrix, from here or from Robot SF's checkout; null: the map pool's own map")
+    strategy: str = key("random", "how a reset without a scenario chooses one", choices=("random", "cycle"))
+    weights: dict[str, float] = key({}, "relative frequency by scenario under random, others 0; empty: all alike")
+    include: list[str] = key([], "scenarios to take; empty: all")
+    exclude: list[str] = key([], "scenarios to leave out")
+    switch_per_reset: bool = key(True, "choose at each reset; false: stay with the first until a reset has a seed")
+
+
+@dataclass(frozen=True)
+class RobotSFConfig(EnvConfig):
+    """Robot SF, the simulator that crowd_nav stands in for (envs/robot_sf/)."""
+
+    name: str = key("robot_sf", "which environment", choices=("robot_sf",))
+    max_steps: int = key(
+        2000,
+        "steps after which an episode is truncated (a timeout); a scenario's own limit holds where it is lower",
+        low=1,
+    )
+    dt: float = key(0.1, "seconds in a step; the contract's is 0.1", above=0, high=1)
+    lidar_noise: bool = key(True, "crowd_nav's lidar noise, drawn from the episode's seed (Robot SF's own stays off)")
+    reward_name: str = key(
+        "route_completion_v2",
+        "Robot SF's reward",
+        choices=(
+            "route_completion_v2",
+            "route_completion_v3",
+            "social_quality_v1",
+            "simple",
+            "punish_action",
+            "snqi_step",
+            "alyassi",
+        ),
+    )
+    reward_weights: dict[str, float] = key({}, "weights of the reward's terms; those not named keep Robot SF's")
+    config: dict[str, Any] = key({}, "nested overrides of Robot SF's RobotSimulationConfig, each checked against it")
+    factory_kwargs: dict[str, Any] = key({}, "further arguments of Robot SF's make_robot_env")
+    scenario_matrix: ScenarioMatrixConfig = field(default_factory=ScenarioMatrixConfig)

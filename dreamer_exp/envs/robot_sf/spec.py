@@ -1,0 +1,50 @@
+"""env=robot_sf. Importing this module imports nothing of Robot SF."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.crowd_nav.baselines import STRAIGHT_TO_GOAL
+from dreamer_exp.envs.crowd_nav.constants import LIDAR_RANGE
+from dreamer_exp.envs.robot_sf import check, package
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
+from dreamer_exp.envs.spec import EnvSpec, RawEnv, Unit
+
+
+def make(config: RobotSFConfig, render_mode: str | None) -> RawEnv:
+    """Return the environment; raise UserError for a render mode, since Robot SF returns no frames."""
+    from dreamer_exp.envs.robot_sf.env import RobotSFEnv
+
+    if render_mode is not None:
+        raise UserError(f"env=robot_sf gives no frames for render_mode={render_mode!r}; env=crowd_nav does.")
+    return RobotSFEnv(config)
+
+
+def require(config: RobotSFConfig) -> None:
+    """Raise UserError unless Robot SF can be imported."""
+    package.load()
+
+
+def evaluation_options(config: RobotSFConfig, index: int) -> dict[str, Any] | None:
+    """Return the scenario of evaluation episode `index`: a matrix is driven in its order."""
+    return None if config.scenario_matrix.path is None else {"scenario": index}
+
+
+def units(config: RobotSFConfig) -> Mapping[str, Unit]:
+    """Return the units: rays in metres, up to the lidar's configured range."""
+    lidar = config.config.get("lidar_config", {})
+    return {"rays": Unit("m", float(lidar.get("max_scan_dist", LIDAR_RANGE))), "drive_state": Unit("normalised")}
+
+
+SPEC = EnvSpec(
+    name="robot_sf",
+    config=RobotSFConfig,
+    make=make,
+    spaces=check.spaces_of,
+    baselines={"straight_to_goal": STRAIGHT_TO_GOAL},
+    require=require,
+    unchecked=check.unchecked,
+    evaluation_options=evaluation_options,
+    units=units,
+    diagnose=package.diagnose,
+)

@@ -176,6 +176,7 @@ def _result(reference: Any, task: Task) -> JobReturn:
     """What the task returned. One that Ray lost with its node failed: job.json says so, as the job no longer can."""
     import ray
 
+    from dreamer_exp.config.errors import typed_line
     from dreamer_exp.sweeps.records import FAILED, job_directories, read_job
 
     try:
@@ -184,5 +185,5 @@ def _result(reference: Any, task: Task) -> JobReturn:
         root = dict(job_directories(Path(task.config.hydra.sweep.dir))).get(task.num)
         job = read_job(root) if root else None
         if root and job:
-            job.ended(FAILED, f"{type(lost).__name__}: {str(lost).splitlines()[0]}").write(root)
+            job.ended(FAILED, typed_line(lost)).write(root)
         return JobReturn(status=JobStatus.COMPLETED)

@@ -10,7 +10,6 @@ weights: https://github.com/huggingface/safetensors (a JSON header, then plain n
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -28,6 +27,7 @@ from safetensors.torch import load_file, save
 from dreamer_exp.algorithms.dreamerv3.module import AgentModule, action_kind
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.sizes import RLLIB_SIZES, NetworkSize
+from dreamer_exp.rundir.atomic import json_text, write_bytes, write_text
 
 FORMAT = 1
 TENSORS, DESCRIPTION = "policy.safetensors", "policy.json"
@@ -47,10 +47,9 @@ def save_policy(module: RLModule, folder: Path, extra: Mapping[str, Any]) -> Non
     """
     if module.inference_only:
         raise ValueError("an env runner's network lacks the world model's heads: save the learner's.")
-    description = json.dumps({"format": FORMAT, **describe(module), "extra": dict(extra)}, indent=2, allow_nan=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / TENSORS, lambda path: path.write_bytes(save(_tensors(module))))  # save_file hides an OSError
-    _replace(folder / DESCRIPTION, lambda path: path.write_text(description + "\n", encoding="utf-8"))
+    description = json_text({"format": FORMAT, **describe(module), "extra": dict(extra)})
+    write_bytes(folder / TENSORS, save(_tensors(module)))  # save_file hides an OSError
+    write_text(folder / DESCRIPTION, description)
 
 
 def load_policy(folder: Path) -> RLModule:
@@ -176,15 +175,3 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; name a checkpoint that holds {TENSORS} and {DESCRIPTION}.")
     return path
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Written beside, synced, renamed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(beside)
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

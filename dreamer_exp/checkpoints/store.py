@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.state import save_state
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.rundir.layout import write_json, write_text
+from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
 from dreamer_exp.rundir.provenance import now_utc
 
 POLICY = ("policy.json", "policy.safetensors")
@@ -47,18 +46,11 @@ class CheckpointStore:
         """
         name = f"{progress['env_steps']:09d}"
         about = {key: progress[key] for key in ("iteration", "env_steps", "updates")} | {"contract_hash": contract_hash}
-        beside = self.root / f".{name}.{os.getpid()}.tmp"
         self._drop_remains()
-        try:
-            save_state(algorithm, beside, about)
-            write_json(beside / PROGRESS, progress)
-            write_json(beside / MANIFEST, manifest(beside, about))
-            _sync(beside)
-            shutil.rmtree(self.root / name, ignore_errors=True)
-            os.replace(beside, self.root / name)
-            _sync_folder(self.root)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        with replace_folder(self.root / name) as temporary:
+            save_state(algorithm, temporary, about)
+            write_json(temporary / PROGRESS, progress)
+            write_json(temporary / MANIFEST, manifest(temporary, about))
         write_text(self.root / LATEST, name + "\n")
         self._drop_old()
         return self.root / name
@@ -165,22 +157,3 @@ def sha256(path: Path) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-
-
-def _sync(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        else:
-            _sync_folder(path)
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    """So that its names are on the disk too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

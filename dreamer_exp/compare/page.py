@@ -17,7 +17,7 @@ from dreamer_exp.compare import page_data, page_tables
 from dreamer_exp.compare.model import Comparison
 from dreamer_exp.compare.page_statistics import statistics
 from dreamer_exp.compare.page_tables import plural
-from dreamer_exp.rundir.layout import write_text
+from dreamer_exp.rundir.atomic import write_text
 
 SINGLES = 60  # runs, up to which their own curves are shown at first
 

@@ -13,7 +13,7 @@ from dreamer_exp.compare.files import flatten
 from dreamer_exp.compare.group import SEED
 from dreamer_exp.compare.model import Comparison, Group, Run
 from dreamer_exp.compare.outcome import outcome, time_to
-from dreamer_exp.rundir.layout import write_json, write_text
+from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.listing import printable
 
 

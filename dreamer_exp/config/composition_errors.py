@@ -11,7 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.compose import VARYING, variants
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, first_line
 from dreamer_exp.config.plugins import SPECS, find_plugins
 from dreamer_exp.config.schema import ExperimentConfig
 
@@ -59,7 +59,7 @@ def _line_of_cause(link: BaseException) -> str | None:
         return None
     if isinstance(link, (ConfigAttributeError, ConfigKeyError)):
         return unknown_key(str(link.full_key), link.object_type)
-    return _wrong_type(link) or f"{link.full_key}: {_first_line(link)}."
+    return _wrong_type(link) or f"{link.full_key}: {_stem(link)}."
 
 
 def _wrong_type(link: OmegaConfBaseException) -> str | None:
@@ -87,14 +87,14 @@ def _line_of_hydra(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} cannot be read as KEY=VALUE; quote brackets and spaces for the shell."
     if "Ambiguous value" in str(error):
-        return f"{_first_line(error)}: several values make a sweep, which takes -m."
+        return f"{_stem(error)}: several values make a sweep, which takes -m."
     again = re.search(r"Multiple values for (\S+)\. To override a value use 'override \1: (\S+)'", str(error))
     if again is not None:
         return f"+{again[1]}={again[2]}: {again[1]} has its option already; write {again[1]}={again[2]}, without the +."
     quoted = re.search(r"Could not override '([^']*)'", str(error))
     if quoted is not None:
         return f"{quoted[1]}: there is no such group or key.{nearest(quoted[1], all_keys())} See --help."
-    return _first_line(error)
+    return _stem(error)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -105,10 +105,9 @@ def _chain(error: BaseException) -> list[BaseException]:
     return links
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    wanted = lines[:2] if lines[0].endswith(":") else lines[:1]
-    return " ".join(wanted).rstrip(".")
+def _stem(error: BaseException) -> str:
+    """Return the first line of an error's message without its full stop."""
+    return first_line(error).rstrip(".")
 
 
 def unknown_key(full_key: str, object_type: Any) -> str:
@@ -158,7 +157,7 @@ def _unknown_option(error: MissingConfigException) -> str:
     if reason := _unavailable(group, option):
         return f"{group}={option}: {reason}"
     if not options:
-        return _first_line(error)
+        return _stem(error)
     return f"{group}={option}: there is no such option.{nearest(option, options)} {group} has: {', '.join(options)}."
 
 

@@ -1,8 +1,26 @@
-"""The one exception for a user's mistake: one clear line, exit code 2."""
+"""The exception for a user's mistake, and the one-line form of any exception."""
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: printed as it is, without a traceback; the process exits with code 2.
+    """A mistake that the user can fix: printed without a traceback; the process exits with code 2.
 
     The message names the key, the value, what is allowed and what to do.
     """
+
+
+def first_line(error: BaseException | str, empty: str | None = None) -> str:
+    """Return the first line of an error's message; a line that ends with a colon is joined with the next.
+
+    Args:
+        error: The exception, or its message.
+        empty: Text for an error without a message; by default the name of the exception's type.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__ if empty is None else empty
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def typed_line(error: BaseException, empty: str = "no message") -> str:
+    """Return the error's type and the first line of its message: `ValueError: no such file`."""
+    return f"{type(error).__name__}: {first_line(error, empty)}"

@@ -18,7 +18,7 @@ import dreamer_exp
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.envs.spec import spec_of
-from dreamer_exp.rundir.layout import write_json
+from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.provenance import package_version
 
 

@@ -20,7 +20,7 @@ from dreamer_exp.evaluation.rollout import (
 )
 from dreamer_exp.evaluation.trajectories import Tracks, draw_trajectories, episodes
 from dreamer_exp.monitoring.summary import evaluation_table
-from dreamer_exp.rundir.layout import write_json
+from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.metric_names import LEARNER
 
 

@@ -11,16 +11,17 @@ import numpy as np
 
 from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
 from dreamer_exp.envs.scene import Scene, position_of, scene_of
+from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 
 MOST_PANELS = 12
 COLUMNS = 4
-# Okabe and Ito's colour-blind-safe palette, and the mark at a path's end
+# colour of a path, and the marker at its end
 STYLES = {
-    SUCCESS: ("#009E73", "o"),
-    "pedestrian_collision": ("#D55E00", "X"),
-    "wall_collision": ("#0072B2", "s"),
-    "robot_collision": ("#CC79A7", "P"),
-    TIMEOUT: ("#E69F00", "D"),
+    SUCCESS: (GREEN, "o"),
+    "pedestrian_collision": (VERMILION, "X"),
+    "wall_collision": (BLUE, "s"),
+    "robot_collision": (PURPLE, "P"),
+    TIMEOUT: (ORANGE, "D"),
 }
 
 
@@ -138,7 +139,7 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
         colour, mark = STYLES[str(result.outcome)]
         points = np.array(track.points)
         planned = np.vstack([points[:1], track.scene.route])
-        axis.plot(*planned.T, color="#999999", linestyle=":", linewidth=1)
+        axis.plot(*planned.T, color=GREY, linestyle=":", linewidth=1)
         axis.plot(*points.T, color=colour, linewidth=1.4, alpha=0.85)
         axis.plot(*points[0], "o", markerfacecolor="white", markeredgecolor="black", markersize=6)
         axis.plot(*track.scene.route[-1], "*", color="black", markersize=9)
@@ -164,7 +165,7 @@ def _add_legend(figure: Any, results: list[EpisodeResult]) -> None:
     keys = [
         Line2D([], [], marker="o", color="none", markerfacecolor="white", markeredgecolor="black", label="start"),
         Line2D([], [], marker="*", color="none", markerfacecolor="black", markeredgecolor="black", label="goal"),
-        Line2D([], [], color="#999999", linestyle=":", label="route"),
+        Line2D([], [], color=GREY, linestyle=":", label="route"),
     ]
     for outcome, (colour, mark) in STYLES.items():
         if number := sum(result.outcome == outcome for result in results):

@@ -11,8 +11,9 @@ import psutil
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import memory_available
-from dreamer_exp.planning.forecast import forecast, gibibytes
+from dreamer_exp.planning.forecast import forecast
 
 EVERY_S = 5.0  # between two looks at other processes, and at least between two rows of a history
 LEAST_ROWS, MOST_ROWS = 20, 100  # of a history

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 
-from dreamer_exp.planning.forecast import gibibytes
+from dreamer_exp.formatting import clock, gibibytes, number
 
 
 class Progress:
@@ -81,15 +81,3 @@ def describe(row: dict[str, Any], train_iterations: int, seconds_left: float) ->
         "rss": gibibytes(row["memory/rss_bytes"]),
         "eta": clock(seconds_left),
     }
-
-
-def number(value: float | None, spec: str) -> str:
-    """The number, or a dash where there is none."""
-    return "-" if value is None else format(value, spec)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss or m:ss."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -8,15 +8,17 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, first_line, typed_line
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.monitoring import summary as report
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.rundir import provenance
-from dreamer_exp.rundir.layout import RunDirectory, append_row, write_json, write_text
+from dreamer_exp.rundir.atomic import append_row, write_json, write_text
+from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.tracking.tracker import NoTracker, Tracker
 
 STATUS_EVERY_S = 2.0
+NO_MESSAGE = "without a message"
 FAILED_WRITES = 3  # in a row, that end the run
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ class Record:
             "updates": self.counters.updates,
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "error": {"type": type(error).__name__, "message": first_line(error)} if error else None,
+            "error": {"type": type(error).__name__, "message": first_line(error, NO_MESSAGE)} if error else None,
         }
 
     def failure(self, caught: BaseException) -> BaseException:
@@ -101,7 +103,7 @@ class Record:
         if isinstance(caught, UserError) or not isinstance(caught, Exception):
             return caught
         told = reason(caught)
-        text = f"{type(told).__name__}: {first_line(told)}"
+        text = typed_line(told, NO_MESSAGE)
         try:
             write_text(self.directory.error, "".join(traceback.format_exception(caught)))
         except OSError as error:
@@ -141,8 +143,3 @@ def reason(caught: BaseException) -> BaseException:
     """The error itself, where Ray brought it from another process (RayTaskError.cause)."""
     cause = getattr(caught, "cause", None)
     return cause if isinstance(cause, BaseException) else caught
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return next(iter(str(error).strip().splitlines()), "without a message")

@@ -7,7 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dreamer_exp.monitoring.progress import number
+from dreamer_exp.formatting import number
+from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
 from dreamer_exp.rundir.layout import RunDirectory, read_rows
 from dreamer_exp.rundir.metric_names import LEARNER
 
@@ -178,8 +179,7 @@ def draw_learning_curve(directory: RunDirectory) -> Path | None:
     return path
 
 
-# Okabe and Ito's colour-blind-safe palette
-COLOURS = {LEARNER: "#0072B2", "random": "#999999", "straight_to_goal": "#E69F00", "orca": "#009E73", "hl": "#CC79A7"}
+COLOURS = {LEARNER: BLUE, "random": GREY, "straight_to_goal": ORANGE, "orca": GREEN, "hl": PURPLE}
 
 
 def _draw_panel(axis: Any, rows: list[Any], evaluations: list[Any], curve: str, evaluated: str | None) -> None:

@@ -11,8 +11,9 @@ from dreamer_exp.algorithms.dreamerv3.backends.requirements import foreseen
 from dreamer_exp.config.experiment import Algo, Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import unchecked
+from dreamer_exp.formatting import gibibytes, parameter_count
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.forecast import Forecast, forecast, gibibytes, host_bytes, parameters, replay_room
+from dreamer_exp.planning.forecast import Forecast, forecast, host_bytes, parameters, replay_room
 
 
 def show(experiment: Experiment, contract: ObservationContract, machine: Machine) -> None:
@@ -73,7 +74,7 @@ def learner_text(experiment: Experiment, contract: ObservationContract) -> str:
     """Where and how the updates are computed, and how large the network is."""
     gpus, algo = experiment.hardware.num_gpus_per_learner, experiment.algo
     count = parameters(experiment, contract)
-    counted = "" if count is None else f" ({millions(count)} parameters)"
+    counted = "" if count is None else f" ({parameter_count(count)} parameters)"
     device = f"{gpus} GPU(s)" if gpus else "CPU"
     kernels, why = foreseen(algo)
     reason = f"; not fused: {why}" if why else ""
@@ -120,11 +121,6 @@ def disk_text(expected: Forecast) -> str:
 def disk_free() -> int:
     """Bytes that are free where this process works."""
     return shutil.disk_usage(Path.cwd()).free
-
-
-def millions(count: int) -> str:
-    """A number of parameters as text: 4.3M."""
-    return f"{count / 1e6:.0f}M" if count >= 10**7 else f"{count / 1e6:.1f}M" if count >= 10**5 else f"{count:,}"
 
 
 def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> list[str]:

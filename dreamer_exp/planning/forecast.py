@@ -9,6 +9,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.config.sizes import BINS
 from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
 
 FLOAT32 = 4
@@ -238,8 +239,3 @@ def _mlp(inputs: int, units: int, layers: int, outputs: int | None = None) -> in
         total += (inputs + 2) * units
         inputs = units
     return total if outputs is None else total + (inputs + 1) * outputs
-
-
-def gibibytes(count: int) -> str:
-    """A number of bytes as text."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**29 else f"{count / 2**20:.0f} MiB"

@@ -1,8 +1,6 @@
 """One run's directory: the names of its files, and how they are written so that a failure harms nothing."""
 
-import errno
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.rundir.atomic import write_text
 
 
 @dataclass(frozen=True)
@@ -73,35 +72,6 @@ class RunDirectory:
     def error(self) -> Path:
         """The traceback of a failed run."""
         return self.root / "error.txt"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replaces a file whole or not at all: written beside it, synced to disk, then renamed over it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_json(path: Path, tree: Any) -> None:
-    """Replaces a JSON file; NaN and infinity are refused (ValueError), as JSON has neither."""
-    write_text(path, json.dumps(tree, indent=2, allow_nan=False) + "\n")
-
-
-def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Appends one JSON line, whole or not at all: what a full disk cut off is taken away again."""
-    text = (json.dumps(row, allow_nan=False) + "\n").encode()
-    with open(path, "ab", buffering=0) as file:
-        before = file.tell()
-        if file.write(text) != len(text):  # the next row would follow half a line
-            file.truncate(before)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def read_tree(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dreamer_exp import __version__
 from dreamer_exp.hardware import Machine
-from dreamer_exp.rundir.layout import write_text
+from dreamer_exp.rundir.atomic import write_text
 
 PATCH_BYTES = 2**20  # of uncommitted changes that are kept
 PACKAGE = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamer_exp.rundir.layout import write_json
+from dreamer_exp.rundir.atomic import write_json
 
 FAILURES = "sync_failures.json"  # in the run's wandb/: folder's name -> error
 FILE_HEADER = 7  # bytes; a file of no more was begun by a process that died before its first record

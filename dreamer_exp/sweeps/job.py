@@ -19,7 +19,8 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.hardware import Machine, probe
-from dreamer_exp.rundir.layout import RunDirectory, read_tree, write_text
+from dreamer_exp.rundir.atomic import write_text
+from dreamer_exp.rundir.layout import RunDirectory, read_tree
 from dreamer_exp.sweeps.plan import load_job
 from dreamer_exp.sweeps.records import (
     FAILED,

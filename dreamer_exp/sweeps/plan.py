@@ -15,8 +15,9 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.envs.make import contract_of, require
+from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.forecast import check_memory, forecast, gibibytes, host_bytes, place_replay
+from dreamer_exp.planning.forecast import check_memory, forecast, host_bytes, place_replay
 from dreamer_exp.rundir import metric_names
 from dreamer_exp.sweeps.launchers import (
     HERE,

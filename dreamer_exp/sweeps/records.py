@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.rundir.layout import read_tree, write_json
+from dreamer_exp.rundir.atomic import write_json
+from dreamer_exp.rundir.layout import read_tree
 from dreamer_exp.rundir.provenance import now_utc
 
 WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED = "waiting", "running", "finished", "failed", "interrupted"

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dreamer_exp.hardware import Machine
-from dreamer_exp.rundir.layout import write_text
+from dreamer_exp.rundir.atomic import write_text
 from dreamer_exp.sweeps.job import JobFailed
 from dreamer_exp.sweeps.plan import Plan, headline
 from dreamer_exp.sweeps.records import (

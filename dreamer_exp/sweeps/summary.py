@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dreamer_exp.rundir.layout import write_json, write_text
+from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.sweeps.records import FAILED, FINISHED, LOG, SweepRecord, short
 from dreamer_exp.sweeps.search import best_trial

@@ -9,12 +9,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dreamer_exp.monitoring.progress import clock
-from dreamer_exp.sweeps.records import FAILED, FINISHED, INTERRUPTED, RUNNING, WAITING, short
+from dreamer_exp.formatting import clock
+from dreamer_exp.palette import STATE_STYLES
+from dreamer_exp.sweeps.records import FINISHED, RUNNING, WAITING, short
 from dreamer_exp.sweeps.view import STATES, JobView
 
 EVERY_S = 1.0
-COLOURS = {RUNNING: "cyan", FAILED: "bold red", INTERRUPTED: "yellow", FINISHED: "green", WAITING: "dim"}
 
 
 class JobTable:
@@ -76,7 +76,7 @@ def job_table(views: list[JobView], over: bool = False) -> Table:
         table.add_row(
             str(view.num),
             Text(short(view.name)),
-            Text(view.state, style=COLOURS[view.state]),
+            Text(view.state, style=STATE_STYLES[view.state]),
             "" if view.env_steps is None else f"{view.env_steps:,}",
             "" if view.episode_return is None else f"{view.episode_return:.2f}",
             "" if view.success_rate is None else f"{view.success_rate:.2f}",

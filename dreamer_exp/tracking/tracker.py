@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, first_line
 from dreamer_exp.config.experiment import Experiment
 
 INIT_TIMEOUT_S = 30.0
@@ -57,9 +57,8 @@ class WandbTracker:
                 ),
             )
         except wandb.Error as error:
-            told = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
-                f"tracking.mode={tracking.mode!r}: W&B cannot begin ({told}); use tracking=wandb_offline."
+                f"tracking.mode={tracking.mode!r}: W&B cannot begin ({first_line(error)}); use tracking=wandb_offline."
             ) from error
         self._run.define_metric("*", step_metric="env_steps")
         self._broken = False

@@ -33,7 +33,8 @@ from dreamer_exp.monitoring.record import Attempts, Record, reason
 from dreamer_exp.planning.dry_run import computing, warnings
 from dreamer_exp.planning.forecast import forecast
 from dreamer_exp.rundir import provenance
-from dreamer_exp.rundir.layout import RunDirectory, write_json, write_text
+from dreamer_exp.rundir.atomic import write_json, write_text
+from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.tracking.tracker import make_tracker
 from dreamer_exp.training.divergence.report import write_diagnostics
 from dreamer_exp.training.signals import StopRequest, stop_on_signals

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dreamer_exp.compare import read
 from dreamer_exp.compare.model import Run
 from dreamer_exp.compare.read import read_run, read_runs
-from dreamer_exp.rundir.layout import append_row
+from dreamer_exp.rundir.atomic import append_row
 from tests.compare.folders import config, evaluation, row, write_rows, write_run
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from dreamer_exp.algorithms.rllib.algorithm import Iteration
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.metrics_row import make_row
-from dreamer_exp.monitoring.progress import Progress, clock, describe
+from dreamer_exp.monitoring.progress import Progress, describe
 
 
 def row(updates: int = 0, learner: dict[str, float] | None = None) -> dict[str, Any]:
@@ -55,7 +55,3 @@ def test_the_live_panel_takes_three_lines_of_a_hundred_columns() -> None:
 def test_the_remaining_time_leaves_start_up_and_evaluations_out() -> None:
     progress = Progress(Console(file=io.StringIO()), 11, shown=True)
     assert progress._seconds_left({"iteration": 1, "time/sample_s": 1.0, "time/update_s": 2.0}) == 30.0
-
-
-def test_seconds_are_told_as_a_clock() -> None:
-    assert [clock(5), clock(65), clock(3661)] == ["0:05", "1:05", "1:01:01"]

@@ -9,7 +9,8 @@ from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.rollout import evaluation_row
 from dreamer_exp.monitoring import summary as report
 from dreamer_exp.monitoring.metrics_row import window_figures
-from dreamer_exp.rundir.layout import RunDirectory, append_row
+from dreamer_exp.rundir.atomic import append_row
+from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.metric_names import LEARNER_METRICS
 
 STATUS = {"state": "finished", "error": None}

@@ -17,14 +17,14 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.sizes import FAST_SIZES, NetworkSize
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
+from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.dry_run import computing, millions, plan_table, warnings
+from dreamer_exp.planning.dry_run import computing, plan_table, warnings
 from dreamer_exp.planning.forecast import (
     RLLIB_WEIGHTS,
     RUNNER_BYTES,
     check_memory,
     forecast,
-    gibibytes,
     parameters,
     place_replay,
     replay_room,
@@ -107,11 +107,6 @@ def test_a_published_size_has_about_as_many_parameters_as_its_name_says(size: st
 
     assert count is not None
     assert 0.7 < count / 1e6 / int(size[:-1]) < 1.0  # the name counts a network of images
-
-
-@pytest.mark.parametrize(("count", "told"), [(4_312_345, "4.3M"), (12_345_678, "12M"), (345_678, "0.3M"), (999, "999")])
-def test_parameters_are_told_in_millions(count: int, told: str) -> None:
-    assert millions(count) == told
 
 
 def test_a_replay_on_the_host_grows_with_the_run_and_one_on_a_gpu_is_whole_from_the_beginning() -> None:

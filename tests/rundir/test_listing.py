@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from dreamer_exp.rundir.layout import RunDirectory, append_row, write_json
+from dreamer_exp.rundir.atomic import append_row, write_json
+from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.listing import list_runs, read_listed
-from dreamer_exp.rundir.listing_table import duration, size
 from dreamer_exp.rundir.status import state_of
 from dreamer_exp.rundir.tail import BLOCK, lines_from_end
 from dreamer_exp.rundir.wandb_folders import keep_failure, offline_of
@@ -311,20 +311,6 @@ def test_a_broken_memory_of_failures_forgets_only_the_reasons(tmp_path: Path) ->
 
 
 # pieces
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"), [(-5, "0 s"), (59.4, "59 s"), (60, "1 min"), (3 * 3600 + 50, "3 h"), (2.9 * 86400, "2 d")]
-)
-def test_an_age_is_told_in_its_largest_unit(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
-
-
-@pytest.mark.parametrize(
-    ("count", "told"), [(0, "0 B"), (812, "812 B"), (1023, "1.0 KiB"), (1.26 * 2**20, "1.3 MiB"), (3e15, "2728.5 TiB")]
-)
-def test_a_size_is_told_in_the_unit_that_fits(count: float, told: str) -> None:
-    assert size(count) == told
 
 
 @pytest.mark.parametrize("length", [10, BLOCK - 1, BLOCK, 3 * BLOCK + 7])

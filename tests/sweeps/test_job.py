@@ -8,7 +8,8 @@ import pytest
 
 from dreamer_exp.config.compose import compose_words
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.rundir.layout import RunDirectory, write_json, write_text
+from dreamer_exp.rundir.atomic import write_json, write_text
+from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.status import read_status
 from dreamer_exp.sweeps.job import is_finished, part_of
 from dreamer_exp.sweeps.records import JobRecord, SweepRecord

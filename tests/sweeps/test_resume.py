@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.rundir.layout import write_json
+from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.sweeps.records import SweepRecord
 from dreamer_exp.sweeps.resume import refuse_other_jobs, refuse_second_sweep, words
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dreamer_exp.rundir.layout import append_row, write_json
+from dreamer_exp.rundir.atomic import append_row, write_json
 from dreamer_exp.sweeps.records import JobRecord, SweepRecord, short
 from dreamer_exp.sweeps.summary import show_summary, write_summary
 from dreamer_exp.sweeps.table import counts, line, picture, seconds_left

@@ -11,7 +11,8 @@ from dreamer_exp.checkpoints.state import load_state
 from dreamer_exp.checkpoints.store import PROGRESS, CheckpointStore, read_manifest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir import metric_names, provenance
-from dreamer_exp.rundir.layout import RunDirectory, cut_rows, read_rows, read_tree, write_json
+from dreamer_exp.rundir.atomic import write_json
+from dreamer_exp.rundir.layout import RunDirectory, cut_rows, read_rows, read_tree
 from dreamer_exp.rundir.status import read_status
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import gymnasium
 
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, first_line
 from dreamer_exp.envs.crowd_nav.baselines import STRAIGHT_TO_GOAL
 from dreamer_exp.envs.gym.config import GymConfig
 from dreamer_exp.envs.spec import EnvSpec, RawEnv
@@ -21,8 +21,7 @@ def make(config: GymConfig, render_mode: str | None) -> RawEnv:
         # no env checker: the contract checks more, and warns of nothing
         made: RawEnv = gymnasium.make(config.id, disable_env_checker=True, **rendering, **config.kwargs)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"env.id={config.id!r} cannot be made: {first_line}") from error
+        raise UserError(f"env.id={config.id!r} cannot be made: {first_line(error)}") from error
     return gymnasium.wrappers.TimeLimit(made, config.max_steps)
 
 

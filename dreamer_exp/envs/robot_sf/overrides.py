@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, first_line
 
 ROOT = "env.config"
 ELSEWHERE = {
@@ -90,7 +90,7 @@ def _construct(path: str, make: Any) -> Any:
     try:
         return make()
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: Robot SF refuses it: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path}: Robot SF refuses it: {first_line(error)}") from error
 
 
 def _options(hint: Any) -> list[Any]:

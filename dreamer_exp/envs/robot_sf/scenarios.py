@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, first_line
 from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf.overrides import apply_overrides
@@ -51,7 +51,7 @@ class Scenario:
             return robot_sf.make_robot_env(built, **_factory_arguments(config))
         except REFUSALS as error:
             place = f"{KEY}: scenario {self.name!r}" if self.name else "env=robot_sf"
-            raise UserError(f"{place} cannot be built: {str(error).splitlines()[0]}") from error
+            raise UserError(f"{place} cannot be built: {first_line(error)}") from error
 
 
 def load_scenarios(config: RobotSFConfig) -> list[Scenario]:
@@ -69,7 +69,7 @@ def load_scenarios(config: RobotSFConfig) -> list[Scenario]:
     try:
         entries = robot_sf.load_scenarios(path)
     except REFUSALS as error:
-        raise UserError(f"{KEY}.path={config.scenario_matrix.path}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{KEY}.path={config.scenario_matrix.path}: {first_line(error)}") from error
     named = {str(entry.get("name") or entry.get("scenario_id")): entry for entry in entries}
     weights = _weights(list(named), config.scenario_matrix)
 

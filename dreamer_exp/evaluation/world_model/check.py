@@ -8,7 +8,6 @@ The whole episode is seen, and not its last steps alone, because training imagin
 begins in the middle of an episode takes the robot for a standing one.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from dreamer_exp.envs.spec import spec_of
 from dreamer_exp.evaluation.rollout import never
 from dreamer_exp.evaluation.world_model.figure import draw
 from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, drive
-from dreamer_exp.rundir.layout import write_json
+from dreamer_exp.rundir.atomic import replace_file, write_json
 
 AHEAD = 15  # imagined steps, or horizon_H where that is more
 DRAWS = 8  # imaginations from each start point, over whose errors the mean is taken
@@ -74,13 +73,8 @@ def draw_imagination(
     dreams = [imagine_open_loop(module, *given, draw) for draw in range(DRAWS)]
     parts = quantities(contract_of(experiment.env, experiment.obs_contract), experiment.env)
     curves = tell(futures.truth, dreams, parts, experiment.algo.horizon_H)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draw(curves, {part.name: part.unit for part in parts}, rays_of(futures.truth, dreams[0], parts), beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replace_file(path) as temporary:
+        draw(curves, {part.name: part.unit for part in parts}, rays_of(futures.truth, dreams[0], parts), temporary)
     write_json(path.with_suffix(".json"), curves)
     return curves
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamer_exp.palette import BLACK, BLUE, GREEN, ORANGE
+
 SHOWN = (0, 1, 5, 10, 15)  # steps of the polar plots
-# Okabe and Ito's colour-blind-safe palette
-SIMULATOR, MODEL, STILL, HORIZON = "#000000", "#0072B2", "#E69F00", "#009E73"
+SIMULATOR, MODEL, STILL, HORIZON = BLACK, BLUE, ORANGE, GREEN
 
 
 def draw(

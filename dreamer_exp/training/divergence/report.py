@@ -1,9 +1,7 @@
 """diagnostics/nonfinite_<update>/: what is needed to see why training diverged, and to do that update again."""
 
 import json
-import os
 import shlex
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +17,8 @@ from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.policy_file import TENSORS, save_policy
 from dreamer_exp.envs.contract import ObservationContract
-from dreamer_exp.rundir.layout import RunDirectory, read_rows, write_json, write_text
+from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
+from dreamer_exp.rundir.layout import RunDirectory, read_rows
 
 BATCH, STATE, RANGES, LOSSES, ROWS, COMMAND = (
     "batch.npz", "state.npz", "ranges.json", "losses.json", "rows.json", "command.txt"
@@ -54,21 +53,16 @@ def write_diagnostics(
         checkpoint: the run's last whole one, in its checkpoints/ folder, if there is one.
     """
     folder = _unused(root / "diagnostics" / f"nonfinite_{found.number:09d}")
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        beside.mkdir(parents=True)
-        _save(beside / BATCH, found.batch)
-        write_json(beside / RANGES, ranges(found.batch, contract))
-        write_json(beside / LOSSES, _losses(found, contract, checkpoint))
-        write_json(beside / ROWS, read_rows(RunDirectory(root).result)[-LAST_ROWS:])
+    with replace_folder(folder) as temporary:
+        _save(temporary / BATCH, found.batch)
+        write_json(temporary / RANGES, ranges(found.batch, contract))
+        write_json(temporary / LOSSES, _losses(found, contract, checkpoint))
+        write_json(temporary / ROWS, read_rows(RunDirectory(root).result)[-LAST_ROWS:])
         if found.untouched:
-            _save(beside / STATE, found.state)
-            call = partial(_save_policy, folder=beside, extra={"contract_hash": contract.hash})
+            _save(temporary / STATE, found.state)
+            call = partial(_save_policy, folder=temporary, extra={"contract_hash": contract.hash})
             next(iter(algorithm.learner_group.foreach_learner(call))).get()
-        write_text(beside / COMMAND, f"python -m dreamer_exp.replay_update {shlex.quote(str(folder))}\n")
-        os.replace(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        write_text(temporary / COMMAND, f"python -m dreamer_exp.replay_update {shlex.quote(str(folder))}\n")
     return folder
 
 

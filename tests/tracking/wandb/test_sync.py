@@ -13,7 +13,8 @@ import pytest
 import wandb
 
 from tests.paths import CHECKOUT
-from dreamer_exp.rundir.layout import RunDirectory, append_row, read_rows, write_json
+from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.rundir.atomic import append_row, write_json
 from dreamer_exp.rundir.wandb_folders import FAILURES
 from dreamer_exp.tracking.tracker import WandbTracker
 from dreamer_exp.tracking.wandb.sync_folder import RETRIES, sync_folder

@@ -14,6 +14,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.requirements import TILE
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
+from dreamer_exp.config.errors import first_line
 
 MULTIPROCESSORS = 16  # for every 16 sequences; with fewer a scan takes longer, and was never tried
 CAPABILITY = (8, 0)  # the first with bfloat16 and TensorFloat-32
@@ -91,14 +92,13 @@ def rehearsed(update: Update, precision: str, shape: tuple[int, int], programs: 
         fused = FusedUpdate(update, Precision.of(precision), shape, programs, persistent=True)
         fused.rehearse()
     except Exception as problem:  # noqa: BLE001
-        return None, f"the fused kernels don't run here: {_first_line(problem)}"
+        return None, f"the fused kernels don't run here: {_root_cause(problem)}"
     return fused, ""
 
 
-def _first_line(problem: BaseException) -> str:
+def _root_cause(problem: BaseException) -> str:
     """Of what it began with: Triton wraps an error in one for every function around it, each with its source."""
     while problem.__cause__ is not None:
         problem = problem.__cause__
     text = getattr(problem, "error_message", None) or str(problem)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return f"{type(problem).__name__}: {lines[0] if lines else 'no message'}"
+    return f"{type(problem).__name__}: {first_line(text, 'no message')}"

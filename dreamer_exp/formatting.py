@@ -1,0 +1,61 @@
+"""Text for numbers, durations and sizes in terminals, logs and pages."""
+
+import math
+
+MISSING = "-"
+
+
+def number(value: float | None, spec: str) -> str:
+    """Return the number in this format, or a dash if it is None, NaN or infinite."""
+    return MISSING if value is None or not math.isfinite(value) else format(value, spec)
+
+
+def count(value: float | None) -> str:
+    """Return a count with thousands separators: `12,345`; a dash if it is None, NaN or infinite."""
+    return number(value, ",.0f")
+
+
+def parameter_count(value: int) -> str:
+    """Return a number of parameters: `850`, `4.3M`, `12M`."""
+    if value < 10**5:
+        return count(value)
+    return f"{value / 1e6:.0f}M" if value >= 10**7 else f"{value / 1e6:.1f}M"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as `m:ss` or `h:mm:ss`."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as `40 s`, `4 min` or `2 h 5 min`; a dash if it is NaN or infinite."""
+    if not math.isfinite(seconds):
+        return MISSING
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def age(seconds: float) -> str:
+    """Return a duration in its largest complete unit: `40 s`, `3 min`, `3 h`, `2 d`; negative ones are `0 s`."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def file_size(size_bytes: float) -> str:
+    """Return a size with up to three digits in the unit that fits: `812 B`, `1.3 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size_bytes < 999.5:
+            return f"{size_bytes:.1f} {unit}" if size_bytes < 9.95 and unit != "B" else f"{size_bytes:.0f} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.1f} TiB"
+
+
+def gibibytes(size_bytes: int) -> str:
+    """Return an amount of memory in GiB, or in MiB below 0.5 GiB: `4.1 GiB`, `500 MiB`."""
+    return f"{size_bytes / 2**30:.1f} GiB" if size_bytes >= 2**29 else f"{size_bytes / 2**20:.0f} MiB"

@@ -1,4 +1,4 @@
-"""The actor's distributions: bounded normal for Box actions, unimix categorical for Discrete ones.
+"""Action distributions of the actor: bounded normal for Box actions, unimix categorical for Discrete ones.
 
 Source: danijar/dreamerv3, embodied/jax/heads.py (`bounded_normal`, `categorical`), for arXiv 2301.04104v2.
 """
@@ -12,28 +12,38 @@ from torch.nn import functional
 
 from dreamer_exp.algorithms.dreamerv3.maths import draw_classes, unimix_probabilities
 
-MIN_STD, MAX_STD = 0.1, 1.0
+MIN_STD, MAX_STD = 0.1, 1.0  # bounds of the normal's standard deviation
 
 
 @dataclass(frozen=True)
 class ActionKind:
-    """Box actions (A,) in [-1, 1], or Discrete ones as one-hot vectors (A,)."""
+    """Distribution of Box actions (A,) in [-1, 1], or of Discrete ones as one-hot vectors (A,).
+
+    Attributes:
+        size: A.
+        discrete: whether the action space is Discrete.
+    """
 
     size: int
     discrete: bool
 
     @property
     def outputs(self) -> int:
-        """Width of the actor's output layer: mean and spread a Box dimension, a logit a Discrete choice."""
+        """Width of the actor's output: mean and spread for each Box dimension, one logit for each Discrete action."""
         return self.size if self.discrete else 2 * self.size
 
     @property
     def noise(self) -> int:
-        """Random numbers that one action takes: uniform ones for Discrete, standard normal ones for Box."""
+        """Random numbers needed to draw one action: standard normal for Box, uniform in [0, 1) for Discrete."""
         return 1 if self.discrete else self.size
 
     def sample(self, output: Tensor, noise: Tensor) -> Tensor:
-        """Actions (..., A) of the actor's output and noise (..., noise); no gradient (REINFORCE)."""
+        """Return actions (..., A) drawn without gradient (REINFORCE needs none).
+
+        Args:
+            output: of the actor (..., outputs).
+            noise: (..., noise).
+        """
         if self.discrete:
             classes = draw_classes(unimix_probabilities(output), noise[..., 0])
             return functional.one_hot(classes, self.size).to(output.dtype)
@@ -41,13 +51,18 @@ class ActionKind:
         return (mean + std * noise).detach()
 
     def mode(self, output: Tensor) -> Tensor:
-        """The most likely action (..., A)."""
+        """Return the most likely actions (..., A) for the actor's output (..., outputs)."""
         if self.discrete:
             return functional.one_hot(output.argmax(-1), self.size).to(output.dtype)
         return self._normal(output)[0]
 
     def log_probability_and_entropy(self, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """ln pi(action) and the distribution's entropy in nats, (...) each."""
+        """Return the log-probability of an action and the entropy of the distribution (...), both in nats.
+
+        Args:
+            output: of the actor (..., outputs).
+            action: (..., A).
+        """
         if self.discrete:
             probabilities = unimix_probabilities(output)
             log_probabilities = torch.log(probabilities)
@@ -59,5 +74,6 @@ class ActionKind:
         return -distance - log_std - constant, log_std + constant + 0.5 * self.size
 
     def _normal(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation (..., A)."""
         mean, spread = output.chunk(2, -1)
         return torch.tanh(mean), (MAX_STD - MIN_STD) * torch.sigmoid(spread + 2.0) + MIN_STD

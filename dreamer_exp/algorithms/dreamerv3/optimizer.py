@@ -1,7 +1,7 @@
 """LaProp with adaptive gradient clipping and warm-up, the published optimiser.
 
-Sources: Ziyin et al., LaProp, arXiv 2002.04839, algorithm 1; Brock et al., arXiv 2102.06171, eq. 3 (clipping, here by
-the norm of each whole tensor); constants of Hafner et al., arXiv 2301.04104v2, table of hyperparameters.
+Sources: Ziyin et al., LaProp, arXiv 2002.04839, algorithm 1; Brock et al., arXiv 2102.06171, eq. 3 for the clipping,
+which compares norms of complete tensors here; Hafner et al., arXiv 2301.04104v2, hyperparameters, for the constants.
 """
 
 import itertools
@@ -12,17 +12,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PARAMETER_FLOOR = 1e-3  # a tensor's norm counts as at least this, so that zeros can begin to move
-CACHED = 2**16  # numbers; a step reads and writes six tensors of as many
-GRADIENT_FLOOR = 1e-12  # so that a gradient of zeros divides nothing by zero
+PARAMETER_FLOOR = 1e-3  # least norm of a parameter in clipping, so that zeros can start to move
+GRADIENT_FLOOR = 1e-12  # least norm of a gradient in clipping, against a division by zero
+CACHED = 2**16  # parameters in a slice on a CPU; a step reads and writes six tensors of this size
 
 
 class LaProp(torch.optim.Optimizer):
-    """Normalises the gradient by its second moment first, then takes momentum over the normalised gradient.
+    """Optimiser that normalises gradients by their second moment before it accumulates momentum.
 
-    Each param group may have an `lr` and a `name` of its own; all else is the same for all. The step count lives on
-    the device and state is updated in place, so that a step can be captured in a CUDA graph once `allocate` (or a
-    step) has run. `norms` holds each group's gradient norm () before clipping, by the group's name or position.
+    Parameter groups may differ in `lr` and have a `name`. The step count is on the device and state is updated in
+    place: a step can be captured in a CUDA graph once `allocate`, or another step, has run.
+
+    Args:
+        parameters: or parameter groups.
+        lr: learning rate of groups without one.
+        beta1: decay of the momentum.
+        beta2: decay of the second moment.
+        eps: added to the root of the second moment.
+        clip: largest norm of a gradient, as a multiple of its parameter's norm.
+        warmup: steps over which the learning rate rises linearly; 0 for none.
+
+    Attributes:
+        norms: gradient norm () of each group before clipping, by the group's name, or its position as text.
     """
 
     def __init__(
@@ -36,14 +47,14 @@ class LaProp(torch.optim.Optimizer):
         clip: float = 0.3,
         warmup: int = 1000,
     ) -> None:
-        # `capturable` is what torch's load_state_dict asks before it moves "step" to the parameter's device
+        # torch's load_state_dict moves "step" to the parameter's device only if `capturable` is set
         super().__init__(parameters, {"lr": lr, "capturable": True})
         self.beta1, self.beta2, self.eps, self.clip, self.warmup = beta1, beta2, eps, clip, warmup
         self.norms: dict[str, Tensor] = {}
-        self._measured: list[Tensor] = []  # every gradient's norm, until the next step
+        self._measured: list[Tensor] = []  # norm of every gradient, until the next step
 
     def allocate(self) -> None:
-        """Makes the state of every parameter that has none yet; "step" is one tensor () that all share."""
+        """Create the state of parameters that have none; "step" is one tensor () that all share."""
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
         known = [self.state[parameter]["step"] for parameter in parameters if self.state.get(parameter)]
         step = known[0] if known else torch.zeros((), device=parameters[0].device)
@@ -54,27 +65,27 @@ class LaProp(torch.optim.Optimizer):
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Copies into the state that is there, which a captured graph may hold."""
+        """Copy a saved state into the existing tensors, which a captured graph may refer to."""
         self.allocate()
-        held = dict(self.state)
+        existing = dict(self.state)
         super().load_state_dict(state_dict)
-        for parameter, mine in held.items():
-            for name, tensor in mine.items():
-                loaded = self.state[parameter].get(name)  # none was saved before the first step
+        for parameter, state in existing.items():
+            for name, tensor in state.items():
+                loaded = self.state[parameter].get(name)  # missing if saved before the first step
                 tensor.zero_() if loaded is None else tensor.copy_(loaded)
-            self.state[parameter] = mine
+            self.state[parameter] = state
 
     @torch.no_grad()
     def measure(self) -> None:
-        """Fills `norms` ahead of the step, which then clips by them: no gradient may change in between."""
+        """Compute `norms`, by which the next step will clip; gradients must not change in between."""
         groups = [[p.grad for p in group["params"] if p.grad is not None] for group in self.param_groups]
         gradients = [gradient for group in groups for gradient in group]
         self._measured = list(torch._foreach_norm(gradients)) if gradients else []
-        self._note_norms(groups, self._measured)
+        self._set_norms(groups, self._measured)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closures here
-        """One update of every parameter that has a gradient; `closure` is not supported."""
+        """Update every parameter that has a gradient; `closure` is not supported."""
         if not self._measured:
             self.measure()
         groups = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
@@ -87,18 +98,21 @@ class LaProp(torch.optim.Optimizer):
         self._measured = []
         rates, square_correction = self._schedule(self.state[parameters[0]]["step"], parameters[0].dtype)
         lrs = [group["lr"] for group, members in zip(self.param_groups, groups, strict=True) for _ in members]
-        for piece in _pieces(parameters):
-            self._move(parameters[piece], gradients[piece], factors[piece], lrs[piece], rates, square_correction)
+        for part in _slices(parameters):
+            self._apply(parameters[part], gradients[part], factors[part], lrs[part], rates, square_correction)
 
     def _schedule(self, step: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Counts the step; what multiplies lr x momentum (warm-up and bias), and the bias of the root mean square."""
+        """Count the step; return the factor of lr * momentum, and the bias correction of the root mean square, both ().
+
+        The factor combines warm-up and the bias correction of the momentum.
+        """
         count = step.add_(1.0).double()
         warm = (count / self.warmup).clamp(max=1.0) if self.warmup else torch.ones_like(count)
         rate = warm / -torch.expm1(count * math.log(self.beta1))
         square_correction = (-torch.expm1(count * math.log(self.beta2))).sqrt()
         return rate.to(dtype), square_correction.to(dtype)
 
-    def _move(  # noqa: PLR0917
+    def _apply(  # noqa: PLR0917
         self,
         parameters: list[Tensor],
         gradients: list[Tensor],
@@ -117,21 +131,24 @@ class LaProp(torch.optim.Optimizer):
         torch._foreach_add_(scaled, self.eps)
         torch._foreach_mul_(momenta, self.beta1)
         torch._foreach_addcdiv_(momenta, gradients, scaled, 1 - self.beta1)
-        moves = list(torch._foreach_mul(momenta, lrs))
-        torch._foreach_mul_(moves, rate)
-        torch._foreach_sub_(parameters, moves)
+        changes = list(torch._foreach_mul(momenta, lrs))
+        torch._foreach_mul_(changes, rate)
+        torch._foreach_sub_(parameters, changes)
 
-    def _note_norms(self, groups: list[list[Tensor]], norms: list[Tensor]) -> None:
+    def _set_norms(self, groups: list[list[Tensor]], norms: list[Tensor]) -> None:
         first = 0
         for position, (group, members) in enumerate(zip(self.param_groups, groups, strict=True)):
-            its = norms[first : first + len(members)]
+            group_norms = norms[first : first + len(members)]
             first += len(members)
-            if its:
-                self.norms[group.get("name", str(position))] = torch.stack(its).norm()
+            if group_norms:
+                self.norms[group.get("name", str(position))] = torch.stack(group_norms).norm()
 
 
-def _pieces(parameters: list[Tensor]) -> list[slice]:
-    """All tensors at once on a GPU (few launches); on a CPU as many as stay in the cache through the whole step."""
+def _slices(parameters: list[Tensor]) -> list[slice]:
+    """Return the parts in which a step handles parameters.
+
+    On a GPU this is all of them, for few launches; on a CPU as many as stay in the cache during the step.
+    """
     if parameters[0].device.type != "cpu":
         return [slice(None)]
     starts, held = [0], 0
@@ -144,6 +161,6 @@ def _pieces(parameters: list[Tensor]) -> list[slice]:
 
 
 def _clipping_factors(parameters: list[Tensor], norms: list[Tensor], clip: float) -> list[Tensor]:
-    """What shrinks each gradient to at most `clip` times its parameter's norm, each ()."""
+    """Return factors () that shrink each gradient to at most `clip` times its parameter's norm."""
     limits = torch.stack(torch._foreach_norm(parameters)).clamp(min=PARAMETER_FLOOR) * clip
     return list((limits / torch.stack(norms).clamp(min=GRADIENT_FLOOR)).clamp(max=1.0).unbind())

@@ -1,4 +1,4 @@
-"""The network: sizes, initial outputs, what one step forgets."""
+"""Network: numbers of parameters, initial outputs, resets, slow critic."""
 
 import pytest
 import torch
@@ -18,8 +18,8 @@ def millions(name: str) -> float:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("XS", 4.3), ("1M", 0.74), ("12M", 10.1)])
-def test_sizes_hold_as_many_parameters_as_they_say(name: str, expected: float) -> None:
-    """Without the published image encoder; danijar/dreamerv3 has 10.1M at 12M on this observation too."""
+def test_number_of_parameters_matches_the_name_of_the_size(name: str, expected: float) -> None:
+    """The image encoder is missing: danijar/dreamerv3 has 10.1 million at 12M for this observation too."""
     assert millions(name) == pytest.approx(expected, rel=0.1)
 
 
@@ -29,33 +29,33 @@ def agent() -> Agent:
     return Agent(SIZES["1M"], 7, BOX)
 
 
-def test_an_untrained_agent_expects_nothing(agent: Agent) -> None:
+def test_untrained_agent_predicts_zero_reward_and_value(agent: Agent) -> None:
     features = torch.randn(5, agent.size.feature)
     for head in (agent.reward, agent.critic, agent.slow_critic):
         assert two_hot_mean(head(features), agent.bins).tolist() == [0.0] * 5
 
 
-def test_the_first_step_of_an_episode_forgets_what_was_before(agent: Agent) -> None:
+def test_first_step_of_an_episode_resets_state_and_action(agent: Agent) -> None:
     tokens, uniform, first = torch.randn(1, 1, agent.size.units), torch.rand(1, 1, 32), torch.ones(1, 1)
-    busy = State(torch.randn(1, agent.size.deter), torch.rand(1, agent.size.latent))
-    after_busy, _ = agent.rssm.observe(tokens, torch.randn(1, 1, 2), first, busy, uniform)
-    after_rest, _ = agent.rssm.observe(tokens, torch.zeros(1, 1, 2), first, agent.rssm.initial(1), uniform)
-    assert torch.equal(after_busy.feature, after_rest.feature)
+    used = State(torch.randn(1, agent.size.deter), torch.rand(1, agent.size.latent))
+    after_used, _ = agent.rssm.observe(tokens, torch.randn(1, 1, 2), first, used, uniform)
+    after_initial, _ = agent.rssm.observe(tokens, torch.zeros(1, 1, 2), first, agent.rssm.initial(1), uniform)
+    assert torch.equal(after_used.feature, after_initial.feature)
 
 
-def test_filtering_step_by_step_equals_filtering_at_once(agent: Agent) -> None:
+def test_observing_step_by_step_equals_observing_at_once(agent: Agent) -> None:
     tokens, actions, uniform = torch.randn(2, 4, agent.size.units), torch.randn(2, 4, 2), torch.rand(2, 4, 32)
     first = torch.tensor([[1.0, 0, 0, 0], [1.0, 0, 1.0, 0]])
-    whole, _ = agent.rssm.observe(tokens, actions, first, agent.rssm.initial(2), uniform)
+    at_once, _ = agent.rssm.observe(tokens, actions, first, agent.rssm.initial(2), uniform)
     state = agent.rssm.initial(2)
     for t in range(4):
         now = slice(t, t + 1)
         steps, _ = agent.rssm.observe(tokens[:, now], actions[:, now], first[:, now], state, uniform[:, now])
         state = State(steps.deter[:, 0], steps.stoch[:, 0])
-    assert torch.allclose(whole.deter[:, -1], state.deter, atol=1e-5)
+    assert torch.allclose(at_once.deter[:, -1], state.deter, atol=1e-5)
 
 
-def test_the_slow_critic_follows_the_critic(agent: Agent) -> None:
+def test_slow_critic_moves_towards_the_critic(agent: Agent) -> None:
     with torch.no_grad():
         agent.critic[0].bias += 1.0
     before = agent.slow_critic[0].bias.clone()

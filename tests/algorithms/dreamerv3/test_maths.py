@@ -1,4 +1,4 @@
-"""Symlog, two-hot, categoricals and lambda returns."""
+"""Symlog, two-hot regression, categoricals and lambda returns."""
 
 import pytest
 import torch
@@ -21,24 +21,24 @@ BINS = two_hot_bins()
 
 
 @given(st.floats(-1e6, 1e6))
-def test_symexp_undoes_symlog(x: float) -> None:
+def test_symexp_inverts_symlog(x: float) -> None:
     value = torch.tensor(x, dtype=torch.float64)
     assert symexp(symlog(value)).item() == pytest.approx(x, rel=1e-9, abs=1e-9)
 
 
-def test_bins_are_antisymmetric_and_reach_symexp_of_20() -> None:
+def test_bins_are_antisymmetric_up_to_symexp_of_20() -> None:
     assert torch.equal(BINS, -BINS.flip(0))
     assert BINS[127] == 0.0
     assert BINS[-1].item() == pytest.approx(4.85165194e8, rel=1e-6)
 
 
-def test_uniform_logits_mean_exactly_zero() -> None:
+def test_uniform_logits_have_a_mean_of_exactly_zero() -> None:
     assert two_hot_mean(torch.zeros(3, 255), BINS).tolist() == [0.0, 0.0, 0.0]
 
 
 @given(st.floats(-1e5, 1e5))
-def test_the_two_hot_encoding_means_what_it_encodes(x: float) -> None:
-    """The loss is linear in the target's weights, so they can be read off its gradient: softmax - target."""
+def test_mean_of_the_two_hot_encoding_is_its_target(x: float) -> None:
+    """The gradient of the loss is softmax(logits) - encoding, which gives the encoding."""
     logits = torch.zeros(1, 255, dtype=torch.float64, requires_grad=True)
     bins = two_hot_bins(dtype=torch.float64)
     two_hot_loss(logits, torch.tensor([x], dtype=torch.float64), bins).sum().backward()
@@ -49,42 +49,42 @@ def test_the_two_hot_encoding_means_what_it_encodes(x: float) -> None:
 
 
 @pytest.mark.parametrize("target", [1e12, -1e12])
-def test_targets_beyond_the_bins_are_held_at_the_last_one(target: float) -> None:
+def test_targets_beyond_the_bins_are_clipped_to_the_last_one(target: float) -> None:
     logits = torch.zeros(1, 255)
     logits[0, -1 if target > 0 else 0] = 50.0
     assert two_hot_loss(logits, torch.tensor([target]), BINS).item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_one_percent_of_a_categorical_is_uniform() -> None:
+def test_unimix_adds_one_percent_of_the_uniform_distribution() -> None:
     probabilities = unimix_probabilities(torch.tensor([1000.0, 0.0, 0.0, 0.0]))
     assert probabilities.tolist() == pytest.approx([0.9925, 0.0025, 0.0025, 0.0025])
 
 
 @pytest.mark.parametrize(("number", "drawn"), [(0.0, 0), (0.25, 1), (0.74, 1), (0.75, 3), (0.99, 3), (0.99999994, 3)])
-def test_a_class_is_drawn_where_its_share_begins(number: float, drawn: int) -> None:
-    """The third has no share; all together are a little less than 1, and the largest number still draws one."""
+def test_class_is_drawn_by_inverse_cdf(number: float, drawn: int) -> None:
+    """Class 2 has no probability; the sum of all is slightly below 1, and the largest noise still draws a class."""
     probabilities = torch.tensor([[0.25, 0.5, 0.0, 0.2499]])
     assert draw_classes(probabilities, torch.tensor([number])).tolist() == [drawn]
 
 
-def test_the_divergence_of_equals_is_zero() -> None:
+def test_divergence_from_itself_is_zero() -> None:
     probabilities = unimix_probabilities(torch.randn(2, 3, 4))
     assert categorical_kl(probabilities, probabilities).tolist() == [0.0, 0.0]
 
 
-def test_without_lambda_a_return_is_one_step() -> None:
+def test_lambda_zero_gives_one_step_returns() -> None:
     reward, value = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[9.0, 10.0, 20.0]])
     returns = lambda_return(torch.zeros(1, 3), torch.zeros(1, 3), reward, value, discount=0.5, gae_lambda=0.0)
     assert returns.tolist() == [[1.0 + 5.0, 2.0 + 10.0]]
 
 
-def test_with_lambda_one_a_return_is_the_whole_sum() -> None:
+def test_lambda_one_gives_the_discounted_sum() -> None:
     reward, value = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[9.0, 10.0, 20.0]])
     returns = lambda_return(torch.zeros(1, 3), torch.zeros(1, 3), reward, value, discount=0.5, gae_lambda=1.0)
     assert returns.tolist() == [[1.0 + 0.5 * (2.0 + 0.5 * 20.0), 2.0 + 0.5 * 20.0]]
 
 
-def test_nothing_counts_after_a_terminal_step() -> None:
+def test_return_ends_at_a_terminal_step() -> None:
     reward, value = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[9.0, 10.0, 20.0]])
     returns = lambda_return(
         torch.zeros(1, 3), torch.tensor([[0.0, 1.0, 0.0]]), reward, value, discount=1.0, gae_lambda=0.95
@@ -92,7 +92,7 @@ def test_nothing_counts_after_a_terminal_step() -> None:
     assert returns[0, 0].item() == 1.0
 
 
-def test_a_cut_sequence_falls_back_on_the_value_of_its_last_state() -> None:
+def test_cut_sequence_bootstraps_from_its_last_state() -> None:
     reward, value = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[9.0, 10.0, 20.0]])
     returns = lambda_return(
         torch.tensor([[0.0, 1.0, 0.0]]), torch.zeros(1, 3), reward, value, discount=1.0, gae_lambda=0.95

@@ -1,4 +1,4 @@
-"""The agent as an RLModule: built from a spec, acting RLlib's way, without the learner's parts where only acting."""
+"""RLModule: building from a spec, RLlib's forward methods, inference-only copies."""
 
 from dataclasses import asdict
 from typing import Any
@@ -47,7 +47,7 @@ def test_actions_fit_the_action_space(space: gymnasium.Space[Any]) -> None:
     assert all(space.contains(action.numpy()) for action in actions)
 
 
-def test_exploring_draws_actions_and_inference_does_not() -> None:
+def test_exploration_draws_actions_and_inference_does_not() -> None:
     module = build()
     given = batch(module)
     explored = [module.forward_exploration(given)[Columns.ACTIONS] for _ in range(2)]
@@ -58,7 +58,7 @@ def test_exploring_draws_actions_and_inference_does_not() -> None:
     assert torch.equal(first, module.forward_inference(given)[Columns.ACTIONS])
 
 
-def test_the_state_goes_out_as_it_came_in() -> None:
+def test_state_out_has_the_shapes_of_state_in() -> None:
     module = build()
     given = batch(module)
     out = module.forward_exploration(given)[Columns.STATE_OUT]
@@ -68,20 +68,20 @@ def test_the_state_goes_out_as_it_came_in() -> None:
     assert out[STOCH].sum() == N * SIZES["nano"].stoch  # one-hot
 
 
-def test_the_seed_makes_the_weights() -> None:
+def test_seed_determines_the_weights() -> None:
     left, same, other = build(), build(), build(seed=2)
     weights = [torch.cat([parameter.flatten() for parameter in module.parameters()]) for module in (left, same, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_building_leaves_torchs_generator_as_it_was() -> None:
+def test_building_does_not_touch_torchs_global_generator() -> None:
     before = torch.get_rng_state()
     build()
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_copy_for_acting_takes_the_learners_weights_and_acts_alike() -> None:
+def test_inference_only_copy_loads_the_weights_and_acts_alike() -> None:
     learner, acting = build(seed=1), build(seed=2, inference_only=True)
     acting.set_state(learner.get_state(inference_only=True))
     assert sum(1 for _ in acting.parameters()) < sum(1 for _ in learner.parameters())

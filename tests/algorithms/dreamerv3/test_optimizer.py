@@ -1,4 +1,4 @@
-"""The optimiser, against its own equations in plain numbers."""
+"""Optimiser: the equations of the paper, groups, and saved state."""
 
 import copy
 import math
@@ -20,7 +20,7 @@ def moved(gradients: list[list[float]], start: list[float], **options: float) ->
     return parameter
 
 
-def test_it_follows_the_equations_of_the_paper() -> None:
+def test_step_follows_the_equations_of_the_paper() -> None:
     lr, beta1, beta2, gradients = 0.1, 0.9, 0.999, [0.3, -0.2, 0.5]
     weight, square, momentum = 2.0, 0.0, 0.0
     for step, gradient in enumerate(gradients, 1):
@@ -32,39 +32,39 @@ def test_it_follows_the_equations_of_the_paper() -> None:
     assert found.item() == pytest.approx(weight, rel=1e-12)
 
 
-def test_a_gradient_is_clipped_to_a_share_of_its_tensors_norm() -> None:
-    """Seen in the second step: the first is normalised to 1 whatever its size."""
+def test_gradient_is_clipped_to_a_multiple_of_its_parameters_norm() -> None:
+    """The second step shows it: the first one is normalised to 1 for any gradient."""
     clipped = moved([[0.1, 0.0], [100.0, 0.0]], [3.0, 4.0], lr=0.1, clip=0.3, warmup=0)
     by_hand = moved([[0.1, 0.0], [0.3 * math.hypot(2.9, 4.0), 0.0]], [3.0, 4.0], lr=0.1, clip=1e9, warmup=0)
     assert clipped.tolist() == pytest.approx(by_hand.tolist(), rel=1e-9)
 
 
-def test_a_tensor_of_zeros_can_begin_to_move() -> None:
+def test_parameter_of_zeros_can_start_to_move() -> None:
     assert moved([[1.0]], [0.0], lr=0.1, warmup=0).item() != 0.0
 
 
-def test_the_rate_grows_over_the_warm_up() -> None:
+def test_learning_rate_rises_during_warm_up() -> None:
     first = moved([[1.0]], [2.0], lr=0.1, warmup=10).item()
     assert 2.0 - first == pytest.approx(0.01)
 
 
-def test_a_parameter_without_a_gradient_stays() -> None:
+def test_parameter_without_gradient_is_unchanged() -> None:
     parameter = torch.ones(2)
     LaProp([parameter]).step()
     assert parameter.tolist() == [1.0, 1.0]
 
 
-def test_its_state_can_be_saved_and_loaded() -> None:
+def test_loaded_state_continues_as_the_saved_one() -> None:
     first = torch.tensor([2.0])
     optimiser = LaProp([first], warmup=0)
     first.grad = torch.tensor([0.3])
     optimiser.step()
     second = first.clone()
     loaded = LaProp([second], warmup=0)
-    loaded.load_state_dict(copy.deepcopy(optimiser.state_dict()))  # torch shares the tensors it is given
-    for parameter, its in ((first, optimiser), (second, loaded)):
+    loaded.load_state_dict(copy.deepcopy(optimiser.state_dict()))  # torch does not copy the tensors
+    for parameter, owner in ((first, optimiser), (second, loaded)):
         parameter.grad = torch.tensor([-0.7])
-        its.step()
+        owner.step()
     assert torch.equal(first, second)
 
 
@@ -80,22 +80,22 @@ def give(parameters: list[torch.Tensor], seed: int) -> None:
         parameter.grad = torch.randn(parameter.shape, generator=generator)
 
 
-def test_each_group_has_its_own_rate() -> None:
+def test_groups_have_separate_learning_rates() -> None:
     (first, second), optimiser = make([[1.0], [1.0]], warmup=0)
     first.grad, second.grad = torch.tensor([0.1]), torch.tensor([0.1])
     optimiser.step()
     assert (1 - second).item() == pytest.approx(2 * (1 - first).item(), rel=1e-5)
 
 
-def test_norms_are_those_before_clipping_by_group() -> None:
+def test_norms_are_those_of_each_group_before_clipping() -> None:
     parameters, optimiser = make([[1.0, 1.0], [2.0]])
     parameters[0].grad, parameters[1].grad = torch.tensor([3.0, 4.0]), torch.tensor([-7.0])
     optimiser.step()
     assert {name: norm.item() for name, norm in optimiser.norms.items()} == {"part 0": 5.0, "part 1": 7.0}
 
 
-def test_a_state_that_went_through_rllib_continues_bit_equal() -> None:
-    """As TorchLearner does it: everything to numpy, then the state alone back to tensors."""
+def test_state_saved_by_rllib_continues_bit_for_bit() -> None:
+    """As in TorchLearner: everything is converted to numpy, and only the state back to tensors."""
     numbers = [[1.0, -2.0, 0.5], [3.0]]
     mine, optimiser = make(numbers, warmup=5)
     for seed in range(3):
@@ -104,21 +104,21 @@ def test_a_state_that_went_through_rllib_continues_bit_equal() -> None:
     saved = convert_to_numpy(optimiser.state_dict())
     theirs, restored = make(numbers, warmup=5)
     give(theirs, 99)
-    restored.step()  # it has a state of its own, which a captured graph would hold
+    restored.step()  # creates a state, which a captured graph would refer to
     held = {id(tensor) for state in restored.state.values() for tensor in state.values()}
     for parameter, value in zip(theirs, mine, strict=True):
         parameter.copy_(value)
     restored.load_state_dict({**saved, "state": convert_to_torch_tensor(saved["state"])})
     assert held == {id(tensor) for state in restored.state.values() for tensor in state.values()}
     for seed in range(3, 6):
-        for parameters, its in ((mine, optimiser), (theirs, restored)):
+        for parameters, owner in ((mine, optimiser), (theirs, restored)):
             give(parameters, seed)
-            its.step()
+            owner.step()
     assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
 
 
-def test_a_step_changes_only_tensors() -> None:
-    """Nothing that a captured graph would not see."""
+def test_step_updates_its_state_in_place() -> None:
+    """A captured graph sees nothing else."""
     parameters, optimiser = make([[1.0]], warmup=5)
     give(parameters, 0)
     optimiser.step()

@@ -1,6 +1,6 @@
-"""Chunks of episodes, both ways: what an env runner saw becomes a SingleAgentEpisode, and that the replay's steps.
+"""Episode chunks: env runners record them as SingleAgentEpisodes, the learner turns them into steps of the replay.
 
-A chunk is a part of one episode, as long as one `sample()` saw it: its last observation is the next chunk's first.
+A chunk is the part of an episode that one `sample()` recorded. Its last observation is the first one of the next chunk.
 """
 
 import time
@@ -20,17 +20,18 @@ from dreamer_exp.algorithms.dreamerv3_rllib.replay import NO_INFO
 from dreamer_exp.algorithms.rllib.episodes import RESULT
 from dreamer_exp.envs.episode import EpisodeResult, result_of
 
-DETER, STOCH, STREAM = "deter", "stoch", "stream"  # in extra_model_outputs, and (stream) in custom_data
+DETER, STOCH = "deter", "stoch"  # keys of a chunk's extra_model_outputs
+STREAM = "stream"  # key of a chunk's custom_data: (index of the env runner, index of the environment)
 Array = NDArray[Any]
 
 
-class Track:
-    """One environment's current episode: the steps of the chunk being filled, and sums over the whole episode.
+class EpisodeRecorder:
+    """Recorder of one environment: the steps of the current chunk, and sums over the current episode.
 
     Args:
-        stream: (env runner's index, environment's index), which every chunk carries.
-        observation_space: the environment's.
-        action_space: the environment's.
+        stream: (index of the env runner, index of the environment), stored in every chunk.
+        observation_space: of the environment.
+        action_space: of the environment.
     """
 
     def __init__(
@@ -40,13 +41,21 @@ class Track:
         self._spaces = {"observation_space": observation_space, "action_space": action_space}
 
     def begin(self, observation: Array) -> None:
-        """A new episode; one that was under way is dropped."""
-        self._id, self._began = uuid.uuid4().hex, time.perf_counter()
+        """Begin a new episode; an unfinished one is dropped."""
+        self._id, self._started = uuid.uuid4().hex, time.perf_counter()
         self._length, self._return = 0, 0.0
         self._begin_chunk(observation)
 
     def add(self, action: Any, deter: Array, stoch: Array, observation: Array, reward: float) -> None:
-        """One step: the action, the latents that it was chosen in, and what came of it."""
+        """Add one step.
+
+        Args:
+            action: taken (A,), or an integer for Discrete.
+            deter: recurrent state that chose it (D,).
+            stoch: classes of its latent (S,).
+            observation: that followed (O,).
+            reward: that came with it.
+        """
         self._actions.append(action)
         self._deters.append(deter)
         self._stochs.append(stoch)
@@ -56,13 +65,13 @@ class Track:
         self._return += reward
 
     def finish(self, terminated: bool, truncated: bool, info: Mapping[str, Any]) -> SingleAgentEpisode:
-        """The episode's last chunk, with its result."""
+        """Return the last chunk of the episode, with its result."""
         chunk = self._chunk(terminated=terminated, truncated=truncated)
         chunk.custom_data[RESULT] = result_of(info, self._return, self._length)
         return chunk
 
     def cut(self) -> SingleAgentEpisode | None:
-        """What there is since the last chunk, or None; the episode goes on."""
+        """Return the steps since the last chunk, or None without any; the episode continues."""
         if not self._actions:
             return None
         chunk = self._chunk()
@@ -71,13 +80,13 @@ class Track:
 
     @property
     def length(self) -> int:
-        """Steps of the episode so far."""
+        """Number of steps in the current episode."""
         return self._length
 
     @property
     def seconds(self) -> float:
-        """Since the episode began."""
-        return time.perf_counter() - self._began
+        """Time since the current episode began, in seconds."""
+        return time.perf_counter() - self._started
 
     def _begin_chunk(self, observation: Array) -> None:
         self._t_started = self._length
@@ -105,18 +114,21 @@ class Track:
 
 
 def result(chunk: SingleAgentEpisode) -> EpisodeResult:
-    """How the episode ended that this chunk finishes."""
-    told: EpisodeResult = chunk.custom_data[RESULT]
-    return told
+    """Return the result of the episode that this chunk finishes."""
+    found: EpisodeResult = chunk.custom_data[RESULT]
+    return found
 
 
 def steps_of(chunk: SingleAgentEpisode, kind: ActionKind, reward_before: float) -> Steps:
-    """The replay's entries of a chunk: one an observation, but not the last one where the episode goes on.
+    """Return the replay's steps of a chunk, one for each observation.
+
+    The last observation is left out if the episode continues: it is the first one of the next chunk. If the episode
+    ended, its step has neither action nor latents.
 
     Args:
-        chunk: of m env steps: m entries, or m + 1 where the episode ended (the last one without action or latents).
-        kind: tells Discrete actions, which become one-hot, from Box ones.
-        reward_before: that came with the chunk's first observation, if the chunk goes on with an episode.
+        chunk: of m env steps; m steps of the replay, or m + 1 if the episode ended.
+        kind: of the actions; Discrete ones become one-hot.
+        reward_before: reward that came with the first observation, if the chunk continues an episode.
     """
     taken = len(chunk)
     entries = taken + chunk.is_done
@@ -137,12 +149,12 @@ def steps_of(chunk: SingleAgentEpisode, kind: ActionKind, reward_before: float) 
 
 
 def _vectors(actions: Array, kind: ActionKind) -> Array:
-    """Actions (m, A) float32."""
+    """Return the actions as vectors (m, A) float32."""
     return np.eye(kind.size, dtype=np.float32)[actions] if kind.discrete else actions
 
 
 def _padded(rows: Array, entries: int) -> Array:
-    """With zeros at the end, if there are fewer rows than entries."""
+    """Return the rows, with rows of zeros appended up to the number of entries."""
     return np.pad(rows, [(0, entries - len(rows)), (0, 0)]) if len(rows) < entries else rows
 
 

@@ -1,4 +1,4 @@
-"""The layers that every part of the model is made of: linear, block-diagonal linear, RMSNorm with SiLU, MLP."""
+"""Linear, block-diagonal linear, RMSNorm with SiLU, and the MLPs and heads made of them."""
 
 import math
 from typing import Any
@@ -11,11 +11,11 @@ from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, feature_linear
 
 RMS_EPSILON = 1e-4
-TRUNCATION_GAIN = 1.0 / 0.87962566103423978  # standard deviation of a normal cut at +-2, so that variance is kept
+TRUNCATION_GAIN = 1.0 / 0.87962566103423978  # a normal cut at +-2 has this standard deviation; dividing restores it
 
 
 def fan_in_normal(shape: tuple[int, ...], fan_in: int, scale: float) -> Tensor:
-    """Truncated normal with variance scale / fan_in; zeros for scale 0.
+    """Return a truncated normal weight of variance scale**2 / fan_in; zeros for scale 0.
 
     Source: danijar/dreamerv3, embodied/jax/nets.py, `trunc_normal_in`.
     """
@@ -27,7 +27,13 @@ def fan_in_normal(shape: tuple[int, ...], fan_in: int, scale: float) -> Tensor:
 
 
 class Linear(nn.Module):
-    """x (..., I) -> (..., O); the weight is (O, I)."""
+    """Affine map (..., I) -> (..., O) with weight (O, I).
+
+    Args:
+        inputs: I.
+        outputs: O.
+        scale: of the initial weight (`fan_in_normal`).
+    """
 
     def __init__(self, inputs: int, outputs: int, scale: float = 1.0) -> None:
         super().__init__()
@@ -35,12 +41,18 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The affine map."""
+        """Return the map of x (..., I)."""
         return functional.linear(x, self.weight, self.bias)
 
 
 class BlockLinear(nn.Module):
-    """x (N, G, I) -> (N, G, O): each of the G blocks has a weight of its own; the weight is (G, I, O)."""
+    """Affine map (N, G, I) -> (N, G, O) with a separate weight for each block, together (G, I, O).
+
+    Args:
+        blocks: G.
+        inputs: I, of one block.
+        outputs: O, of one block.
+    """
 
     def __init__(self, blocks: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -48,7 +60,7 @@ class BlockLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(blocks, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The affine map of each block."""
+        """Return the map of x (N, G, I)."""
         return torch.baddbmm(self.bias[:, None], x.transpose(0, 1), self.weight).transpose(0, 1)
 
 
@@ -60,16 +72,16 @@ class NormSiLU(nn.Module):
         self.scale = nn.Parameter(torch.ones(units))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape as x."""
+        """Return a tensor of the shape of x (..., units)."""
         if hand_written.is_faster(x.device):
             y: Tensor = _NormSiLU.apply(x, self.scale)  # type: ignore[no-untyped-call]  # torch's
             return y
-        # torch's fused norm wants one dtype: after a bfloat16 product it would fall back to many kernels
+        # torch's fused norm needs one dtype; given a bfloat16 product it would fall back to many kernels
         return functional.silu(functional.rms_norm(x.to(self.scale.dtype), self.scale.shape, self.scale, RMS_EPSILON))
 
 
 class _NormSiLU(torch.autograd.Function):
-    """torch's own RMSNorm is many passes over memory on a CPU, and more in its backward."""
+    """SiLU(RMSNorm(x)) with fewer passes over memory than torch's on a CPU, above all in backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
@@ -83,45 +95,58 @@ class _NormSiLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
         normed, scaled, inverse, scale = ctx.saved_tensors
-        to_scaled = torch.ops.aten.silu_backward(gradient, scaled)
-        to_scale = (to_scaled * normed).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
-        to_normed = to_scaled.mul_(scale)
-        shared = torch.linalg.vecdot(to_normed, normed).div_(-normed.shape[-1])[..., None]
-        return to_normed.addcmul_(normed, shared).mul_(inverse), to_scale
+        d_scaled = torch.ops.aten.silu_backward(gradient, scaled)
+        d_scale = (d_scaled * normed).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        d_normed = d_scaled.mul_(scale)
+        shared = torch.linalg.vecdot(d_normed, normed).div_(-normed.shape[-1])[..., None]
+        return d_normed.addcmul_(normed, shared).mul_(inverse), d_scale
 
 
 class Mlp(nn.Sequential):
-    """`layers` times Linear, RMSNorm, SiLU; then, if `outputs` is given, a Linear of that initial scale."""
+    """Layers of Linear, RMSNorm and SiLU, followed by a Linear output layer if `outputs` is given.
+
+    Args:
+        inputs: width of the input.
+        units: width of each layer.
+        layers: their number.
+        outputs: width of the output layer, or None for no such layer.
+        output_scale: of the output layer's initial weight.
+    """
 
     def __init__(
         self, inputs: int, units: int, layers: int, outputs: int | None = None, output_scale: float = 1.0
     ) -> None:
-        parts: list[nn.Module] = []
+        modules: list[nn.Module] = []
         for layer in range(layers):
-            parts += [Linear(inputs if layer == 0 else units, units), NormSiLU(units)]
+            modules += [Linear(inputs if layer == 0 else units, units), NormSiLU(units)]
         if outputs is not None:
-            parts.append(Linear(units if layers else inputs, outputs, output_scale))
-        super().__init__(*parts)
+            modules.append(Linear(units if layers else inputs, outputs, output_scale))
+        super().__init__(*modules)
 
 
 class Head(Mlp):
-    """An MLP over deter and latent, dense (..., D + S*C) or as a Feature of N rows."""
+    """MLP that reads deter and the latent, dense (..., D + S*C) or as a `Feature` of N rows."""
 
     def forward(self, x: Tensor | Feature, known: Tensor | None = None) -> Tensor:
-        """The output layer's numbers (..., outputs); `known` is the first layer's product of x, if at hand."""
+        """Return the output layer's values (..., outputs).
+
+        Args:
+            x: the input.
+            known: the first layer's output for a `Feature` x (N, units), if it has been computed already.
+        """
         first = self.first
         y: Tensor = feature_linear(x, first.weight, first.bias, known) if isinstance(x, Feature) else first(x)
         return self.rest(y)
 
     @property
     def first(self) -> Linear:
-        """The first layer, which the one-hot latent enters."""
+        """The first layer, which reads the one-hot latent."""
         layer = self[0]
         assert isinstance(layer, Linear)
         return layer
 
     def rest(self, y: Tensor) -> Tensor:
-        """All but the first layer."""
+        """Return the output of all layers but the first for its output y."""
         for layer in list(self)[1:]:
             y = layer(y)
         return y

@@ -1,4 +1,4 @@
-"""Matrix products of operands in one dtype with a float32 result, by cuBLAS on a GPU."""
+"""Matrix products with a float32 result from operands of another precision (cuBLAS on a GPU)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Precision:
-    """`operand`: dtype of what products read; `dot`: how Triton multiplies float32 operands, "ieee" or "tf32"."""
+    """Precision of matrix products.
+
+    Attributes:
+        operand: dtype of the operands.
+        dot: how Triton multiplies float32 operands, "ieee" or "tf32".
+    """
 
     operand: torch.dtype
     dot: str
 
     @staticmethod
     def of(name: str) -> "Precision":
-        """For algo.precision: float32, tf32 or bfloat16."""
+        """Return the precision for a value of algo.precision: float32, tf32 or bfloat16."""
         return {
             "float32": Precision(torch.float32, "ieee"),
             "tf32": Precision(torch.float32, "tf32"),
@@ -25,17 +30,17 @@ class Precision:
 
 
 def mm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """(n, k) x (k, m) -> (n, m) float32."""
+    """Return a @ b (n, m) in float32, for a (n, k) and b (k, m); written into `out` if given."""
     return _product(torch.mm, torch.ops.aten.mm, a, b, out)
 
 
 def bmm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """(g, n, k) x (g, k, m) -> (g, n, m) float32."""
+    """Return a @ b (g, n, m) in float32, for a (g, n, k) and b (g, k, m); written into `out` if given."""
     return _product(torch.bmm, torch.ops.aten.bmm, a, b, out)
 
 
 def add_product(addend: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """addend (float32) + a @ b, of two or three axes -> float32."""
+    """Return addend + a @ b in float32, for a float32 addend and matrices or batches of matrices."""
     if a.dtype == torch.bfloat16 and a.is_cuda:
         operator = torch.ops.aten.addmm if a.ndim == 2 else torch.ops.aten.baddbmm
         total: Tensor = operator.dtype(addend, a, b, torch.float32)

@@ -1,1 +1,1 @@
-"""The replay of the published algorithm: the buffer, its file format, and transfers to the device."""
+"""Replay of the published algorithm: the buffer, its file format, and its transfers between devices."""

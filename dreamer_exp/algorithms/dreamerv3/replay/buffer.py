@@ -1,9 +1,9 @@
-"""The published replay: a ring of steps with their latents for each environment, as tensors on one device.
+"""Replay buffer as published: a ring of steps with their latents for each environment, in tensors on one device.
 
-A window is T+1 consecutive steps of one environment. Its first step is context: it gives the state and the action
-before the batch's T steps ("replay context" of danijar/dreamerv3). So the very first step of an environment is never
-trained on, nor is the oldest one held: one step in a ring's worth. Windows may cross episode borders: the RSSM forgets
-where is_first says so.
+A stream is the sequence of steps of one environment. A window is T+1 consecutive steps of a stream. Its first step is
+context: it provides the state and the action before the T steps of the batch ("replay context" of danijar/dreamerv3).
+The oldest step of a ring is therefore never trained on. Windows may cross episodes: the RSSM resets its state where
+is_first is set.
 """
 
 from dataclasses import dataclass
@@ -19,19 +19,25 @@ from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer, gather, se
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.config.sizes import NetworkSize
 
-FRESH_WINDOWS = 1024  # that wait for their first use at most, over all streams
-IS_FIRST, IS_LAST, IS_TERMINAL = range(3)  # columns of the flags' ring
+FRESH_WINDOWS = 1024  # most windows that wait for their first use, over all streams
+IS_FIRST, IS_LAST, IS_TERMINAL = range(3)  # columns of the ring "flags"
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Steps:
-    """n consecutive steps of one environment, oldest first.
+    """n consecutive steps of one stream, oldest first.
 
-    observation (n, O) float32; action (n, A) float32 taken after it (one-hot for Discrete, zeros at an episode's last
-    step); reward (n,) float32 that came with the observation; is_first, is_last, is_terminal (n,) bool; the state that
-    acted: deter (n, D) float16 and stoch (n, S) uint8, class indices.
+    Attributes:
+        observation: (n, O).
+        action: taken after the observation (n, A); one-hot for Discrete, zeros at the last step of an episode.
+        reward: received with the observation (n,).
+        is_first: whether an episode begins at the step (n,).
+        is_last: whether it ends there, terminated or truncated (n,).
+        is_terminal: whether it terminates there (n,).
+        deter: recurrent state that chose the action (n, D).
+        stoch: classes of its latent (n, S).
     """
 
     observation: NDArray[np.float32]
@@ -48,50 +54,75 @@ class Steps:
 
 
 class Windows:
-    """Which windows there are and which a batch takes; numpy on the host, steps are counted from a stream's first."""
+    """Draws of windows, in numpy on the host; the steps of a stream are numbered from its first.
+
+    Args:
+        num_streams: environments.
+        ring: places of each stream.
+        seed: of the draws.
+
+    Attributes:
+        added: steps that each stream has received.
+        fresh_from: first step of each stream's next fresh window.
+    """
 
     def __init__(self, num_streams: int, ring: int, seed: int) -> None:
         self.ring = ring
-        self.added = np.zeros(num_streams, np.int64)  # steps so far
-        self.fresh_from = np.zeros(num_streams, np.int64)  # step that the next fresh window begins with
+        self.added = np.zeros(num_streams, np.int64)
+        self.fresh_from = np.zeros(num_streams, np.int64)
         self.generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
 
-    def draws(self) -> dict[str, Any]:
-        """What the next draws depend on beside the steps; JSON can carry it."""
+    def state(self) -> dict[str, Any]:
+        """Return what the next draws depend on apart from the steps, as JSON types."""
         return {"fresh_from": self.fresh_from.tolist(), "generator": self.generator.bit_generator.state}
 
-    def set_draws(self, draws: dict[str, Any]) -> None:
-        """Goes back, or on, to there."""
-        self.fresh_from = np.array(draws["fresh_from"], np.int64)
-        self.generator.bit_generator.state = draws["generator"]
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned."""
+        self.fresh_from = np.array(state["fresh_from"], np.int64)
+        self.generator.bit_generator.state = state["generator"]
 
     def counts(self, steps: int) -> Ints:
-        """How many windows of T+1 steps each stream holds."""
+        """Return the number of windows of T+1 steps in each stream, for T = steps.
+
+        Raises:
+            ValueError: a ring is too small for a window.
+        """
         if steps >= self.ring:
-            raise ValueError(f"windows of {steps} steps and 1 of context need more than a ring of {self.ring} places")
+            raise ValueError(f"windows of {steps} steps and 1 of context do not fit a ring of {self.ring} places")
         counts: Ints = np.maximum(np.minimum(self.added, self.ring) - steps, 0)
         return counts
 
     def draw(self, rows: int, steps: int) -> Ints:
-        """Places (B, T+1): fresh windows first, then any, each as likely as any other."""
+        """Return the places of B windows (B, T+1): fresh windows first, then uniform draws from all windows.
+
+        Args:
+            rows: B.
+            steps: T.
+
+        Raises:
+            ValueError: no stream holds a window yet, or a ring is too small for one.
+        """
         ends: Ints = self.counts(steps).cumsum()
         if ends[-1] == 0:
-            raise ValueError(f"no stream has the {steps + 1} steps of a window yet, the longest {self.added.max()}")
+            raise ValueError(
+                f"no stream holds the {steps + 1} steps of a window yet; the longest holds {self.added.max()}"
+            )
         fresh_streams, fresh_starts = self._fresh(rows, steps)
         number = self.generator.integers(ends[-1], size=rows - len(fresh_streams))
         streams = np.searchsorted(ends, number, side="right")
-        # the last window of a stream begins T+1 steps before its write head; count back from there
+        # the last window of a stream begins T+1 steps before its write position; count back from there
         starts = self.added[streams] - steps - (ends[streams] - number)
         streams, starts = np.concatenate([fresh_streams, streams]), np.concatenate([fresh_starts, starts])
         return streams[:, None] * self.ring + (starts[:, None] + np.arange(steps + 1)) % self.ring
 
     def _fresh(self, rows: int, steps: int) -> tuple[Ints, Ints]:
-        """Streams and first steps of up to B windows that no batch has had yet, those that ended longest ago first.
+        """Return the streams and first steps of up to B windows that no batch has used, oldest windows first.
 
-        The published online queue: every T new steps of a stream make a window, used once as soon as it is there, or
-        never where it was overwritten before. The published queue has no other bound, so that at a training ratio below
-        1 it feeds nothing but steps about to be overwritten; here all but the newest FRESH_WINDOWS are dropped (uniform
-        draws still reach them). Published windows lie T+1 steps apart and leave one step in T+1 out; these, T.
+        This is the published online queue: every T new steps of a stream make a window, which is used once as soon as
+        it is complete, or never if it is overwritten before. It departs in two points. The published queue has no
+        bound, so that at a training ratio below 1 it only yields steps that are about to be overwritten; here all but
+        the newest FRESH_WINDOWS are dropped, and uniform draws still reach them. Published windows start T+1 steps
+        apart and leave out one step of T+1; these start T steps apart.
         """
         most = max(FRESH_WINDOWS // len(self.added), 1)
         oldest = np.maximum(self.added - self.ring, self.added - 1 - most * steps)
@@ -100,13 +131,13 @@ class Windows:
         streams = np.repeat(np.arange(len(waiting)), waiting)
         nth = np.arange(len(streams)) - np.repeat(waiting.cumsum() - waiting, waiting)
         starts = self.fresh_from[streams] + nth * steps
-        first = np.argsort(starts - self.added[streams], kind="stable")[:rows]  # streams run side by side: by age
+        first = np.argsort(starts - self.added[streams], kind="stable")[:rows]  # by age
         self.fresh_from += steps * np.bincount(streams[first], minlength=len(waiting))
         return streams[first], starts[first]
 
 
 class LatentReplay:
-    """Rings of equal size, one a stream, in one flat tensor a field.
+    """Replay with latents: rings of equal size, one for each stream, in one flat tensor for each field.
 
     Args:
         capacity: steps over all streams; each gets capacity // num_streams places.
@@ -115,9 +146,12 @@ class LatentReplay:
         actions: A.
         size: of the network, for D, S and C.
         seed: of the draws.
-        device: where the rings are.
-        target: where batches go; None is the same device.
-        ahead: draw and send each batch one `sample` early; None: if the rings are on the CPU and the target is a GPU.
+        device: of the rings.
+        target: device of the batches; None for that of the rings.
+        prefetch: whether to draw and send each batch one `sample` ahead; None prefetches from a CPU to a GPU.
+
+    Raises:
+        ValueError: a ring would have fewer than 2 places.
     """
 
     def __init__(
@@ -131,11 +165,13 @@ class LatentReplay:
         seed: int,
         device: torch.device | str = "cpu",
         target: torch.device | str | None = None,
-        ahead: bool | None = None,
+        prefetch: bool | None = None,
     ) -> None:
         ring = capacity // num_streams
         if ring < 2:
-            raise ValueError(f"capacity {capacity} gives each of {num_streams} streams {ring} steps, a window needs 2")
+            raise ValueError(
+                f"capacity {capacity} gives each of {num_streams} streams a ring of {ring} steps; a window needs 2"
+            )
         self.size = size
         self.device = torch.device(device)
         self.target = torch.device(device if target is None else target)
@@ -148,50 +184,51 @@ class LatentReplay:
             "deter": ((size.deter,), torch.float16),
             "stoch": ((size.stoch,), torch.uint8),
         }
-        self._rings = {  # empty: the OS commits a page when it is first written
+        self._rings = {  # not initialised: the OS then commits a page only when it is first written
             name: torch.empty((num_streams * ring, *shape), dtype=dtype, device=self.device)
             for name, (shape, dtype) in fields.items()
         }
-        self._latest = torch.zeros(num_streams * ring, dtype=torch.int32, device=self.device)  # scratch of _settle
+        # scratch memory of _finish_write_back
+        self._latest = torch.zeros(num_streams * ring, dtype=torch.int32, device=self.device)
         self._classes = torch.arange(size.classes, dtype=torch.uint8, device=self.target)
         self._to_gpu = self.device.type == "cpu" and self.target.type == "cuda"
         self._side = torch.cuda.Stream(self.target) if self._to_gpu else None
-        self._ahead = self._to_gpu if ahead is None else ahead
-        self._next: tuple[Tensor, Transfer] | None = None  # the batch that was drawn early
-        self._before_next: dict[str, Any] = {}  # the windows' draws before it
-        self._returning: tuple[Tensor, Transfer] | None = None  # latents on their way back
+        self._prefetches = self._to_gpu if prefetch is None else prefetch
+        self._prefetched: tuple[Tensor, Transfer] | None = None  # places and fields of the next batch
+        self._before_prefetch: dict[str, Any] = {}  # state of the windows before it was drawn
+        self._pending: tuple[Tensor, Transfer] | None = None  # places and latents of the last write_back
 
     def __len__(self) -> int:
-        """Steps held, over all streams."""
+        """Return the number of steps held, over all streams."""
         return int(np.minimum(self._windows.added, self._windows.ring).sum())
 
     @property
     def bytes_per_step(self) -> int:
-        """Memory of one step."""
+        """Memory of one step, in bytes."""
         return sum(ring[0].nbytes for ring in self._rings.values())
 
     @property
     def nbytes(self) -> int:
-        """Memory of the full rings."""
+        """Memory of the full rings, in bytes."""
         return sum(ring.nbytes for ring in self._rings.values())
 
     def ready(self, batch_size_B: int, batch_length_T: int) -> bool:
-        """Whether there are B different windows, or as many as the rings can ever hold."""
+        """Return whether there are B different windows, or as many as full rings hold if that is fewer."""
         most = len(self._windows.added) * (self._windows.ring - batch_length_T)
         return int(self._windows.counts(batch_length_T).sum()) >= max(min(batch_size_B, most), 1)
 
     def add(self, stream: int, steps: Steps) -> None:
-        """Puts steps behind those that the stream has; the oldest make room."""
-        self._settle()
+        """Append steps to a stream; they replace its oldest ones."""
+        self._finish_write_back()
         added, ring = self._windows.added, self._windows.ring
         before = stream * ring + int(added[stream] - 1) % ring
         added[stream] += len(steps)
         kept = slice(max(len(steps) - ring, 0), None)
         numbers = np.arange(added[stream] - len(steps), added[stream])[kept]
         places = stream * ring + numbers % ring
-        if self._next is not None and np.isin(self._next[0].numpy(force=True), places).any():
-            self._undraw()  # rare: steps of it are being overwritten
-        # an episode that was given up ends where the next one begins, as in the published replay
+        if self._prefetched is not None and np.isin(self._prefetched[0].numpy(force=True), places).any():
+            self._cancel_prefetch()  # rare: its steps are being overwritten
+        # an episode that was abandoned ends where the next one begins, as in the published replay
         if added[stream] > len(steps) > 0 and steps.is_first[0]:
             self._rings["flags"][before, IS_LAST].fill_(1)
         is_last = steps.is_last | np.append(steps.is_first[1:], False)
@@ -201,70 +238,77 @@ class LatentReplay:
             field.index_copy_(0, index, send((flags if name == "flags" else getattr(steps, name))[kept], self.device))
 
     def reseed(self, seed: int, number: int) -> None:
-        """Draws from a stream of its own for this number from now on."""
-        self._undraw()
+        """Draw the next batches from the random stream of (seed, number)."""
+        self._cancel_prefetch()
         self._windows.generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, number)))
 
     def sample(self, batch_size_B: int, batch_length_T: int) -> tuple[Batch, Tensor]:
-        """A batch on the target, and its places (B, T) for `write_back`; never waits for a GPU.
+        """Return a batch on the target device, and its places (B, T) for `write_back`, without waiting for a GPU.
 
-        Drawn ahead, a batch's fresh windows come one batch late, and its carry lacks what the last two updates wrote
-        back, one that was running when it was drawn and one that had not begun.
+        With prefetching, fresh windows come one batch later, and the carry misses the latents of the last two updates:
+        one was running when the batch was drawn, and one had not begun.
+
+        Raises:
+            ValueError: no stream holds a window yet, or a ring is too small for one.
         """
-        if self._next is None or self._next[0].shape != (batch_size_B, batch_length_T):
-            self._next = self._draw(batch_size_B, batch_length_T)
-        places, tensors = self._next
-        self._before_next = self._windows.draws()
-        self._next = self._draw(batch_size_B, batch_length_T) if self._ahead else None
-        return self._batch(tensors.on_stream(), batch_size_B), places
+        if self._prefetched is None or self._prefetched[0].shape != (batch_size_B, batch_length_T):
+            self._prefetched = self._draw(batch_size_B, batch_length_T)
+        places, fields = self._prefetched
+        self._before_prefetch = self._windows.state()
+        self._prefetched = self._draw(batch_size_B, batch_length_T) if self._prefetches else None
+        return self._batch(fields.on_stream(), batch_size_B), places
 
     @torch.no_grad()
     def write_back(self, places: Tensor, states: State) -> None:
-        """Keeps the update's states (B, T, ...) as the steps' latents; no `add` may come between `sample` and this.
+        """Store the states (B, T, ...) of an update as the latents of its steps (B, T).
 
-        Where windows overlap, a step keeps the state of the last one.
-
-        From a GPU to rings on the CPU they arrive one write_back (or add) later: the wait is for the update before.
+        Call it before the next `add`. A step in several windows keeps the state of the last one. With prefetching, the
+        latents are stored at the next write_back or add, so that the host waits for the update before only.
         """
         stoch = states.stoch.unflatten(-1, (self.size.stoch, self.size.classes)).argmax(-1)
         latents = {"deter": states.deter.half(), "stoch": stoch.to(torch.uint8)}
-        returning = Transfer({name: latent.flatten(0, 1) for name, latent in latents.items()}, self.device)
-        self._settle()
-        self._returning = places.flatten(), returning
-        if not self._ahead:
-            self._settle()
+        transfer = Transfer({name: latent.flatten(0, 1) for name, latent in latents.items()}, self.device)
+        self._finish_write_back()
+        self._pending = places.flatten(), transfer
+        if not self._prefetches:
+            self._finish_write_back()
 
-    def _settle(self) -> None:
-        """Writes the latents that are on their way."""
-        if self._returning is not None:
-            places, latents = self._returning
-            # a GPU writes several states of one place in any order, number by number: all of them become the last one
+    def _finish_write_back(self) -> None:
+        """Store the latents of the last `write_back`, if they are still pending."""
+        if self._pending is not None:
+            places, latents = self._pending
+            # a GPU writes states of the same place in any order, even mixed: replace each by the place's last one
             number = torch.arange(len(places), dtype=torch.int32, device=self.device)
             latest = self._latest.scatter_reduce_(0, places, number, "amax", include_self=False)[places]
             for name, latent in (latents.on_host() if self.device.type == "cpu" else latents.on_stream()).items():
                 self._rings[name].index_copy_(0, places, latent[latest])
-            self._returning = None
+            self._pending = None
 
-    def _undraw(self) -> None:
-        """Gives a batch that was drawn early back: its windows wait again, the generator repeats its numbers."""
-        if self._next is not None:
-            self._windows.set_draws(self._before_next)
-            self._next = None
+    def _cancel_prefetch(self) -> None:
+        """Drop the prefetched batch and restore the windows' state from before it."""
+        if self._prefetched is not None:
+            self._windows.load_state(self._before_prefetch)
+            self._prefetched = None
 
     def _draw(self, rows: int, steps: int) -> tuple[Tensor, Transfer]:
-        """Places (B, T) of the next batch, and its fields (N, ...), the flat and compact ones of the rings."""
-        index = send(self._windows.draw(rows, steps), self.device)  # (B, T+1)
-        inner, context = index[:, 1:].flatten(), index[:, 0].contiguous()
-        of_field = {"action": index.flatten(), "deter": context, "stoch": context}
+        """Return the places (B, T) of the next batch, and its fields (N, ...) as the rings store them."""
+        # (B, T+1)
+        index = send(self._windows.draw(rows, steps), self.device)
+        # (B*T,), (B,)
+        places, context = index[:, 1:].flatten(), index[:, 0].contiguous()
+        places_of = {"action": index.flatten(), "deter": context, "stoch": context}
         fields = {
-            name: gather(ring, of_field.get(name, inner), pinned=self._to_gpu) for name, ring in self._rings.items()
+            name: gather(ring, places_of.get(name, places), pinned=self._to_gpu) for name, ring in self._rings.items()
         }
-        return inner.view(rows, steps), Transfer(fields, self.target, self._side)
+        return places.view(rows, steps), Transfer(fields, self.target, self._side)
 
     def _batch(self, fields: dict[str, Tensor], rows: int) -> Batch:
-        """Unpacks what was drawn."""
+        """Return the fields of a draw as a batch of B rows."""
+        # three of (B, T)
         flags = fields["flags"].float().unflatten(0, (rows, -1)).unbind(-1)
-        action = fields["action"].unflatten(0, (rows, -1))  # (B, T+1, A)
+        # (B, T+1, A)
+        action = fields["action"].unflatten(0, (rows, -1))
+        # (B, S*C)
         stoch = (fields["stoch"][..., None] == self._classes).flatten(1).float()
         return Batch(
             observation=fields["observation"].unflatten(0, (rows, -1)),

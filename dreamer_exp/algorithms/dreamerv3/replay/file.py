@@ -1,7 +1,7 @@
-"""The fast learner's replay in a folder, without pickle: one .npy file a ring, and replay.json.
+"""File format of the replay: a folder with one .npy file for each field and replay.json, without pickle.
 
-The files hold no ring but steps (N, ...) in time's order: those of stream 0, oldest first, then those of stream 1, ...
-This is the replay's other half, so it reads and fills the rings and windows themselves.
+The .npy files hold steps (N, ...) in order of time: those of stream 0, oldest first, then those of stream 1, and so on.
+The module reads and fills the rings and windows of `LatentReplay` directly.
 """
 
 import json
@@ -20,7 +20,7 @@ from dreamer_exp.algorithms.dreamerv3.replay.buffer import IS_FIRST, IS_LAST, In
 
 FORMAT = 1
 LAYOUT = "replay.json"
-NUMBERS = {  # of the glossary, that must agree
+NETWORK = {  # letters of the glossary whose sizes must agree
     "D": "recurrent units",
     "S": "categoricals",
     "C": "classes of each categorical",
@@ -30,8 +30,15 @@ NUMBERS = {  # of the glossary, that must agree
 
 
 @dataclass(frozen=True)
-class Part:
-    """Consecutive steps: rows `row` to `row + steps` of the files are a stream's steps from `number` on."""
+class Segment:
+    """Consecutive steps of a stream.
+
+    Attributes:
+        row: of the first step, in the files.
+        steps: their number.
+        stream: that the steps belong to.
+        number: of the first step, in the stream.
+    """
 
     row: int
     steps: int
@@ -40,23 +47,23 @@ class Part:
 
 
 def save(replay: LatentReplay, folder: Path) -> None:
-    """Writes the steps held and what the next draws depend on; some MiB at a time, from a GPU too.
+    """Write the steps held and the state of the draws, a few MiB at a time.
 
-    A batch that was drawn ahead is given back first and latents on their way are written, so that the replay goes on
-    exactly as one that is loaded from the folder does. Without `ahead`, saving changes nothing.
+    A prefetched batch is cancelled and pending latents are stored first, so that the replay continues exactly as one
+    that is loaded from the folder. Without prefetching, saving does not change the replay.
 
     Args:
         replay: not between its `sample` and `write_back`.
-        folder: is made; files of the same names in it are replaced.
+        folder: created if missing; files of the same names are replaced.
     """
-    replay._undraw()
-    replay._settle()
+    replay._cancel_prefetch()
+    replay._finish_write_back()
     folder.mkdir(parents=True, exist_ok=True)
     windows = replay._windows
     held = np.minimum(windows.added, windows.ring)
-    parts = _as_saved(windows.added, held)
+    segments = _same_layout(windows.added, held)
     for name, field in replay._rings.items():
-        slices = (places for part in parts for _, places in _pieces(part, windows.ring, field[0].nbytes))
+        slices = (places for segment in segments for _, places in _pieces(segment, windows.ring, field[0].nbytes))
         pieces = (field[places].numpy(force=True) for places in slices)
         write_array(folder / f"{name}.npy", (int(held.sum()), *field.shape[1:]), _dtype(field), pieces)
     layout = {
@@ -65,108 +72,115 @@ def save(replay: LatentReplay, folder: Path) -> None:
         "ring": windows.ring,
         "added": windows.added.tolist(),
         "held": held.tolist(),
-        **windows.draws(),
+        **windows.state(),
         "network": _network(replay),
     }
     (folder / LAYOUT).write_text(json.dumps(layout, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def load(replay: LatentReplay, folder: Path) -> None:
-    """Replaces what the replay holds by what was saved; the same batches are drawn from it then.
+    """Replace the contents of the replay by what was saved; its next batches are those of the saved one.
 
-    With another number of streams or another capacity, the newest steps of each old stream, as many as fit, are laid
-    end to end and cut into as many equal lengths as there are streams now. Each piece that so comes to stand alone
-    begins with is_first and ends with is_last: no window trusts a transition that never was. Those steps count as used
-    fresh.
+    If the number of streams or the capacity differs, the newest steps of each saved stream, as many as fit, are joined
+    and cut into equal lengths for the new streams. Every segment that this separates is marked with is_first at its
+    start and is_last at its end, so that no window contains a transition that did not happen. Its steps do not form
+    fresh windows.
 
     Raises:
-        ValueError: D, S, C, O or A is another one, or a file is not what replay.json says (nothing is held then).
+        ValueError: the format or a size of the network differs, or a file does not match replay.json. After a failure
+            in a file, the replay is empty.
     """
     layout = json.loads((folder / LAYOUT).read_text(encoding="utf-8"))
     _check(layout, replay, folder)
-    replay._undraw()
-    replay._settle()
+    replay._cancel_prefetch()
+    replay._finish_write_back()
     windows = replay._windows
     added, held = np.array(layout["added"], np.int64), np.array(layout["held"], np.int64)
-    as_saved = (layout["num_streams"], layout["ring"]) == (len(windows.added), windows.ring)
-    parts = _as_saved(added, held) if as_saved else _dealt(held, len(windows.added), windows.ring)
-    windows.added = np.zeros_like(windows.added)  # should a file fail now, the replay holds nothing
+    same = (layout["num_streams"], layout["ring"]) == (len(windows.added), windows.ring)
+    segments = _same_layout(added, held) if same else _new_layout(held, len(windows.added), windows.ring)
+    windows.added = np.zeros_like(windows.added)  # the replay stays empty if reading a file fails
     for name, field in replay._rings.items():
-        _read(folder / f"{name}.npy", field, int(held.sum()), parts, windows.ring)
-    if not as_saved:
-        _close(replay._rings["flags"], parts, windows.ring)
-        added = np.bincount([part.stream for part in parts], [part.steps for part in parts], len(windows.added))
-        layout["fresh_from"] = np.maximum(added - 1, 0)  # the last one is the context of those to come
+        _read(folder / f"{name}.npy", field, int(held.sum()), segments, windows.ring)
+    if not same:
+        _mark_borders(replay._rings["flags"], segments, windows.ring)
+        streams, lengths = [segment.stream for segment in segments], [segment.steps for segment in segments]
+        added = np.bincount(streams, lengths, len(windows.added))
+        layout["fresh_from"] = np.maximum(added - 1, 0)  # the last step is the context of the next window
     windows.added = added.astype(np.int64)
-    windows.set_draws(layout)
+    windows.load_state(layout)
 
 
-def _as_saved(added: Ints, held: Ints) -> list[Part]:
-    """One part a stream, under the numbers that its steps have."""
+def _same_layout(added: Ints, held: Ints) -> list[Segment]:
+    """Return one segment for each stream; steps keep their numbers."""
     rows = held.cumsum() - held
-    return [Part(*part) for part in np.stack([rows, held, np.arange(len(held)), added - held], axis=1).tolist()]
+    return [Segment(*values) for values in np.stack([rows, held, np.arange(len(held)), added - held], axis=1).tolist()]
 
 
-def _dealt(held: Ints, num_streams: int, ring: int) -> list[Part]:
-    """The parts of another layout; steps are counted anew."""
-    ends = np.minimum(held, num_streams * ring // len(held)).cumsum()  # of the old streams' newest steps, end to end
+def _new_layout(held: Ints, num_streams: int, ring: int) -> list[Segment]:
+    """Return the segments for another layout; steps are numbered from 0 in each new stream."""
+    # where the newest steps of each saved stream end, and where the new streams begin, in the joined steps
+    ends = np.minimum(held, num_streams * ring // len(held)).cumsum()
     cuts = ends[-1] * np.arange(num_streams + 1) // num_streams
-    borders = sorted({0, *ends.tolist(), *cuts.tolist()})
-    parts = []
-    for first, last in pairwise(borders):
+    segments = []
+    for first, last in pairwise(sorted({0, *ends.tolist(), *cuts.tolist()})):
         old = np.searchsorted(ends, first, side="right")
         stream = int(np.searchsorted(cuts, first, side="right")) - 1
         row = int(held[: old + 1].sum() - (ends[old] - first))
-        parts.append(Part(row, last - first, stream, int(first - cuts[stream])))
-    return parts
+        segments.append(Segment(row, last - first, stream, int(first - cuts[stream])))
+    return segments
 
 
-def _close(flags: Tensor, parts: list[Part], ring: int) -> None:
-    """Cuts each part off from what was or comes before and behind it."""
-    for part in parts:
-        flags[part.stream * ring + part.number, IS_FIRST] = 1
-        flags[part.stream * ring + part.number + part.steps - 1, IS_LAST] = 1
+def _mark_borders(flags: Tensor, segments: list[Segment], ring: int) -> None:
+    """Set is_first at the start and is_last at the end of each segment."""
+    for segment in segments:
+        first = segment.stream * ring + segment.number
+        flags[first, IS_FIRST] = 1
+        flags[first + segment.steps - 1, IS_LAST] = 1
 
 
-def _read(path: Path, field: Tensor, rows: int, parts: list[Part], ring: int) -> None:
-    """Fills a field's rings from its file."""
+def _read(path: Path, field: Tensor, rows: int, segments: list[Segment], ring: int) -> None:
+    """Fill the rings of a field from its file."""
     with open_array(path) as file:
-        if (file.dtype, file.shape) != (_dtype(field), (rows, *field.shape[1:])):
-            raise ValueError(f"{path}: {file.dtype} {file.shape} is not what {LAYOUT} says")
-        for part in parts:
-            for row, places in _pieces(part, ring, field[0].nbytes):
+        expected = _dtype(field), (rows, *field.shape[1:])
+        if (file.dtype, file.shape) != expected:
+            raise ValueError(f"{path}: holds {file.dtype} {file.shape}, expected {expected[0]} {expected[1]}")
+        for segment in segments:
+            for row, places in _pieces(segment, ring, field[0].nbytes):
                 field[places].copy_(torch.from_numpy(file.read(row, places.stop - places.start)))
 
 
-def _pieces(part: Part, ring: int, row_bytes: int) -> Iterator[tuple[int, slice]]:
-    """A part's rows and places in the flat rings, in pieces of PIECE_BYTES at most that don't wrap around."""
+def _pieces(segment: Segment, ring: int, row_bytes: int) -> Iterator[tuple[int, slice]]:
+    """Yield rows of the files with the matching places of the rings, in pieces of at most PIECE_BYTES.
+
+    A piece does not wrap around the ring.
+    """
     most, done = max(PIECE_BYTES // row_bytes, 1), 0
-    while done < part.steps:
-        place = (part.number + done) % ring
-        steps = min(part.steps - done, ring - place, most)
-        first = part.stream * ring + place
-        yield part.row + done, slice(first, first + steps)
+    while done < segment.steps:
+        place = (segment.number + done) % ring
+        steps = min(segment.steps - done, ring - place, most)
+        first = segment.stream * ring + place
+        yield segment.row + done, slice(first, first + steps)
         done += steps
 
 
 def _check(layout: dict[str, Any], replay: LatentReplay, folder: Path) -> None:
-    """Raises ValueError where the network is another one."""
+    """Raise ValueError if the format or the network differs."""
     if layout["format"] != FORMAT:
         raise ValueError(f"{folder / LAYOUT}: format {layout['format']}, this version reads {FORMAT}")
     for letter, number in _network(replay).items():
         if layout["network"][letter] != number:
             raise ValueError(
-                f"{folder}: the replay was saved with {letter} ({NUMBERS[letter]}) = {layout['network'][letter]}, "
-                f"here it is {number}"
+                f"{folder}: the replay was saved with {letter} ({NETWORK[letter]}) = {layout['network'][letter]}, "
+                f"but this network has {number}"
             )
 
 
 def _network(replay: LatentReplay) -> dict[str, int]:
     size, rings = replay.size, replay._rings
     values = (size.deter, size.stoch, size.classes, rings["observation"].shape[1], rings["action"].shape[1])
-    return dict(zip(NUMBERS, values, strict=True))
+    return dict(zip(NETWORK, values, strict=True))
 
 
 def _dtype(field: Tensor) -> np.dtype[Any]:
-    nothing: Array = field[:0].numpy(force=True)
-    return nothing.dtype
+    empty: Array = field[:0].numpy(force=True)
+    return empty.dtype

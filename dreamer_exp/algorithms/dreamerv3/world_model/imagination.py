@@ -1,4 +1,4 @@
-"""Imagination: steps of the RSSM under its prior, without observations (eq. 3)."""
+"""Imagination: steps of the RSSM under its prior, without observations (eq. 1)."""
 
 import torch
 from torch import Tensor

@@ -1,7 +1,7 @@
-"""What an observation becomes and is predicted as: an encoder gives tokens, a decoder the loss of its prediction.
+"""Encoder and decoder of vector observations.
 
-Every kind of observation has one pair of these: `encoder(observation)` is (..., E) with E = `encoder.units`, and
-`decoder.loss(feature, observation)` is () . Both squash what they are given, so that nobody else has to.
+An encoder maps observations to tokens (..., E), with E = `encoder.units`. A decoder returns the loss of its prediction,
+`decoder.loss(feature, observation)` (). Both apply symlog to the observation themselves.
 """
 
 from torch import Tensor
@@ -12,27 +12,49 @@ from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature
 
 
 class VectorEncoder(Mlp):
-    """Vectors (..., O) -> tokens (..., E)."""
+    """MLP from vectors (..., O) to tokens (..., E).
+
+    Args:
+        inputs: O.
+        units: E, and the width of each layer.
+        layers: their number.
+        squash: whether to apply symlog to the observation.
+    """
 
     def __init__(self, inputs: int, units: int, layers: int, squash: bool) -> None:
         super().__init__(inputs, units, layers)
         self.units, self.squash = units, squash
 
     def forward(self, observation: Tensor) -> Tensor:
-        """The tokens."""
+        """Return the tokens (..., E) of observations (..., O)."""
         tokens: Tensor = super().forward(symlog(observation) if self.squash else observation)  # type: ignore[no-untyped-call]  # torch's
         return tokens
 
 
 class VectorDecoder(Head):
-    """Features -> the squashed vectors (..., O)."""
+    """Head that predicts vectors (N, O), or their symlog.
+
+    Args:
+        feature: width of its input, D + S*C.
+        units: width of each layer.
+        layers: their number.
+        outputs: O.
+        squash: whether it predicts the symlog of the observation.
+    """
 
     def __init__(self, feature: int, units: int, layers: int, outputs: int, squash: bool) -> None:
         super().__init__(feature, units, layers, outputs)
         self.squash = squash
 
     def loss(self, feature: Tensor | Feature, observation: Tensor) -> Tensor:
-        """Squared error of the prediction from features of N rows, summed over O, mean over all else ()."""
+        """Return the squared error of the prediction, summed over O and averaged over rows ().
+
+        This is eq. 8 without its factor of one half, as in danijar/dreamerv3.
+
+        Args:
+            feature: N rows.
+            observation: (..., O) of N rows.
+        """
         target = (symlog(observation) if self.squash else observation).flatten(0, -2)
         error: Tensor = self(feature) - target
         return error.square().sum(-1).mean()

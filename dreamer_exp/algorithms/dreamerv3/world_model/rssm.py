@@ -1,6 +1,6 @@
 """Recurrent state-space model (RSSM): block-diagonal GRU, categorical latents, posterior and prior.
 
-Source: Hafner et al., arXiv 2301.04104v2, eq. 3 and "Model sizes" (block-diagonal recurrent weights, RMSNorm, SiLU).
+Source: Hafner et al., arXiv 2301.04104v2, eq. 1 and "Model sizes" (block-diagonal recurrent weights, RMSNorm, SiLU).
 Gates and layer order follow danijar/dreamerv3, dreamerv3/rssm.py.
 
 `Rssm.observe_step` is one step as published; acting uses it. `Rssm.observe` computes T steps for training, and
@@ -170,7 +170,7 @@ class Rssm(nn.Module):
         return linear, norm
 
     def _next_deter(self, state: State, action: Tensor) -> Tensor:
-        """Return h_t = f(h_{t-1}, z_{t-1}, a_{t-1}) (N, D) of eq. 3, in the published layout."""
+        """Return h_t = f(h_{t-1}, z_{t-1}, a_{t-1}) (N, D) of eq. 1, in the published layout."""
         blocks = self.size.blocks
         # (N, 3*U)
         shared = torch.cat([self.from_deter(state.deter), self.from_stoch(state.stoch), self.action_units(action)], -1)

@@ -1,4 +1,4 @@
-"""The env runner: episodes whole across chunks, seeds, weights, and errors that stay what they were."""
+"""Env runner: episodes across chunks, seeds, weights, and exceptions that are passed on unchanged."""
 
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from dreamer_exp.algorithms.rllib.build import build_config
 from dreamer_exp.algorithms.rllib.env_runner import policy_seed
 from tests.experiments import nano, nano_gym
 
-ENVS, FRAGMENT, LENGTH = 3, 16, 20  # nano's fragment, and its time limit: an episode spans two or three chunks
+ENVS, FRAGMENT, LENGTH = 3, 16, 20  # of the nano experiment; an episode spans two or three chunks
 SEED = 7
 
 
@@ -34,21 +34,22 @@ def sample(runner: AgentEnvRunner, calls: int) -> list[SingleAgentEpisode]:
 
 
 def streams(chunks: list[SingleAgentEpisode]) -> list[list[SingleAgentEpisode]]:
-    """Each environment's chunks, oldest first."""
+    """Return the chunks of each environment, oldest first."""
     keys = sorted({chunk.custom_data["stream"] for chunk in chunks})
     return [[chunk for chunk in chunks if chunk.custom_data["stream"] == key] for key in keys]
 
 
 def steps(runner: AgentEnvRunner, stream: list[SingleAgentEpisode]) -> Steps:
-    """All of an environment's steps as the replay gets them."""
+    """Return all steps of an environment as the replay receives them."""
+    kind = runner.module.agent.action
     before = [0.0, *(float(chunk.rewards.data[-1]) for chunk in stream)]
-    parts = [steps_of(chunk, runner.module.agent.action, paid) for chunk, paid in zip(stream, before, strict=False)]
+    parts = [steps_of(chunk, kind, reward) for chunk, reward in zip(stream, before, strict=False)]
     return Steps(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
 
 @pytest.fixture(scope="module")
 def runner() -> AgentEnvRunner:
-    """Its chunks are those of `chunks`."""
+    """Return the runner that sampled `chunks`."""
     return make_runner()
 
 
@@ -57,15 +58,15 @@ def chunks(runner: AgentEnvRunner) -> list[SingleAgentEpisode]:
     return sample(runner, 5)
 
 
-def test_a_fragment_has_as_many_env_steps_as_were_asked_for(chunks: list[SingleAgentEpisode]) -> None:
+def test_fragment_has_the_requested_number_of_env_steps(chunks: list[SingleAgentEpisode]) -> None:
     assert sum(map(len, chunks)) == 5 * FRAGMENT * ENVS
 
 
-def test_odd_requests_are_rounded_up_to_a_step_of_every_environment() -> None:
+def test_request_is_rounded_up_to_a_step_of_every_environment() -> None:
     assert sum(map(len, make_runner().sample(num_timesteps=4))) == 2 * ENVS
 
 
-def test_chunks_of_an_episode_follow_each_other_without_a_gap(chunks: list[SingleAgentEpisode]) -> None:
+def test_chunks_of_an_episode_follow_each_other_without_gaps(chunks: list[SingleAgentEpisode]) -> None:
     for stream in streams(chunks):
         for left, right in pairwise(stream):
             if left.is_done:
@@ -76,7 +77,7 @@ def test_chunks_of_an_episode_follow_each_other_without_a_gap(chunks: list[Singl
                 assert np.array_equal(left.observations.data[-1], right.observations.data[0])
 
 
-def test_an_episodes_result_is_whole(chunks: list[SingleAgentEpisode]) -> None:
+def test_result_covers_the_complete_episode(chunks: list[SingleAgentEpisode]) -> None:
     done = [chunk for chunk in chunks if chunk.is_done]
     assert len(done) == 4 * ENVS
     for chunk in done:
@@ -87,19 +88,19 @@ def test_an_episodes_result_is_whole(chunks: list[SingleAgentEpisode]) -> None:
         assert ended.episode_return == pytest.approx(sum(part.get_return() for part in parts), abs=1e-4)
 
 
-def test_a_timeout_is_truncated_and_not_terminated(chunks: list[SingleAgentEpisode]) -> None:
+def test_timeout_truncates_and_does_not_terminate(chunks: list[SingleAgentEpisode]) -> None:
     assert {(chunk.is_terminated, chunk.is_truncated) for chunk in chunks if chunk.is_done} == {(False, True)}
 
 
-def test_no_env_step_is_lost_to_a_reset(runner: AgentEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
+def test_reset_loses_no_env_step(runner: AgentEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
     for stream in streams(chunks):
         found = steps(runner, stream)
         assert np.flatnonzero(found.is_last).tolist() == [LENGTH, 2 * LENGTH + 1, 3 * LENGTH + 2, 4 * LENGTH + 3]
         assert np.array_equal(np.flatnonzero(found.is_first)[1:], np.flatnonzero(found.is_last)[:-1] + 1)
 
 
-def test_the_latents_and_actions_are_the_policys(runner: AgentEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
-    """Over chunks and episodes; an episode's last observation is not acted on."""
+def test_latents_and_actions_are_those_of_the_policy(runner: AgentEnvRunner, chunks: list[SingleAgentEpisode]) -> None:
+    """Across chunks and episodes; the policy does not act on the last observation of an episode."""
     found = [steps(runner, stream) for stream in streams(chunks)]
     acted = [~each.is_last for each in found]
     policy = AgentPolicy(runner.module.agent, ENVS, policy_seed(SEED, 0), explore=True)
@@ -114,12 +115,12 @@ def test_the_latents_and_actions_are_the_policys(runner: AgentEnvRunner, chunks:
         assert np.array_equal(policy.action, [each.action[i] for each, i in rows])
 
 
-def test_the_chunks_are_slim(chunks: list[SingleAgentEpisode]) -> None:
+def test_chunks_hold_no_infos_and_are_numpy(chunks: list[SingleAgentEpisode]) -> None:
     assert all(info == {} for chunk in chunks for info in chunk.infos.data)
     assert all(chunk.is_numpy for chunk in chunks)
 
 
-def test_the_same_seed_gives_the_same_episodes(chunks: list[SingleAgentEpisode]) -> None:
+def test_same_seed_gives_the_same_episodes(chunks: list[SingleAgentEpisode]) -> None:
     again = sample(make_runner(), 5)
     assert all(
         np.array_equal(left.observations.data, right.observations.data)
@@ -127,25 +128,25 @@ def test_the_same_seed_gives_the_same_episodes(chunks: list[SingleAgentEpisode])
     )
 
 
-def test_environments_and_runners_live_different_episodes(chunks: list[SingleAgentEpisode]) -> None:
+def test_environments_and_runners_have_different_episodes(chunks: list[SingleAgentEpisode]) -> None:
     others = make_runner(worker_index=1).sample()
     starts = [chunk.observations.data[0].tobytes() for chunk in (*chunks, *others) if chunk.t_started == 0]
     assert len(starts) == len(set(starts)) == (4 + 1) * ENVS
     assert [chunk.custom_data["stream"] for chunk in others] == [(1, i) for i in range(ENVS)]
 
 
-def test_weights_that_arrive_change_the_actions_and_not_the_episode() -> None:
-    stale, fresh = make_runner(), make_runner()
+def test_new_weights_change_the_actions_within_an_episode() -> None:
+    stale, updated = make_runner(), make_runner()
     stale.sample()
-    fresh.sample()
-    weights = {name: np.full_like(value, 0.05) for name, value in fresh.module.get_state().items()}
-    fresh.set_state({COMPONENT_RL_MODULE: {DEFAULT_MODULE_ID: weights}})
-    left, right = stale.sample()[-1], fresh.sample()[-1]
-    assert torch.equal(fresh.module.agent.actor[0].bias, torch.full_like(fresh.module.agent.actor[0].bias, 0.05))
+    updated.sample()
+    weights = {name: np.full_like(value, 0.05) for name, value in updated.module.get_state().items()}
+    updated.set_state({COMPONENT_RL_MODULE: {DEFAULT_MODULE_ID: weights}})
+    left, right = stale.sample()[-1], updated.sample()[-1]
+    assert torch.equal(updated.module.agent.actor[0].bias, torch.full_like(updated.module.agent.actor[0].bias, 0.05))
     assert not np.array_equal(left.actions.data, right.actions.data)
 
 
-def test_without_exploration_it_takes_the_mode() -> None:
+def test_runner_takes_the_mode_without_exploration() -> None:
     runner = make_runner()
     (chunk, *_) = runner.sample(explore=False)
     policy = AgentPolicy(runner.module.agent, ENVS, policy_seed(SEED, 0), explore=False)
@@ -153,7 +154,7 @@ def test_without_exploration_it_takes_the_mode() -> None:
     assert np.allclose(chunk.actions.data[0], policy.action[0], atol=1e-6)
 
 
-def test_a_forced_reset_begins_new_episodes() -> None:
+def test_forced_reset_begins_new_episodes() -> None:
     runner = make_runner()
     first, second = runner.sample(), runner.sample(num_timesteps=ENVS, force_reset=True)
     assert {chunk.t_started for chunk in second} == {0}
@@ -161,12 +162,12 @@ def test_a_forced_reset_begins_new_episodes() -> None:
 
 
 @pytest.mark.parametrize("asked", [{"num_episodes": 1}, {"num_timesteps": 8, "random_actions": True}])
-def test_what_it_does_not_do_it_says(asked: dict[str, object]) -> None:
-    with pytest.raises(NotImplementedError, match="AgentEnvRunner samples env steps"):
+def test_unsupported_requests_raise(asked: dict[str, object]) -> None:
+    with pytest.raises(NotImplementedError, match="AgentEnvRunner samples a number of env steps"):
         make_runner().sample(**asked)
 
 
-def test_discrete_actions_are_kept_as_numbers_and_ends_are_terminal() -> None:
+def test_discrete_actions_are_stored_as_integers() -> None:
     runner = make_cartpole()
     chunks = sample(runner, 8)
     assert {chunk.actions.data.dtype.kind for chunk in chunks} == {"i"}
@@ -176,28 +177,28 @@ def test_discrete_actions_are_kept_as_numbers_and_ends_are_terminal() -> None:
     assert np.array_equal(found.action.sum(1) == 0.0, found.is_last)
 
 
-def test_an_environments_error_is_raised_as_itself() -> None:
+def test_exception_of_an_environment_is_raised_unchanged() -> None:
     runner = make_runner()
     runner.sample()
 
     def broken(action: object) -> None:
-        raise ValueError("the simulator said no")
+        raise ValueError("the simulator failed")
 
     runner._envs[1].step = broken
-    with pytest.raises(ValueError, match="the simulator said no"):
+    with pytest.raises(ValueError, match="the simulator failed"):
         runner.sample()
 
 
-def test_rllibs_figures_are_logged() -> None:
+def test_rllib_metrics_are_logged() -> None:
     runner = make_runner()
     sample(runner, 2)
-    figures = runner.get_metrics()
-    assert figures["num_env_steps_sampled"].peek() == 2 * FRAGMENT * ENVS
-    assert figures["num_episodes"].peek() == ENVS
-    assert figures["episode_len_mean"].peek() == LENGTH
+    metrics = runner.get_metrics()
+    assert metrics["num_env_steps_sampled"].peek() == 2 * FRAGMENT * ENVS
+    assert metrics["num_episodes"].peek() == ENVS
+    assert metrics["episode_len_mean"].peek() == LENGTH
 
 
-def test_sampling_leaves_torchs_generator_as_it_was() -> None:
+def test_sampling_does_not_touch_torchs_global_generator() -> None:
     runner = make_runner()
     before = torch.get_rng_state()
     runner.sample()

@@ -1,4 +1,4 @@
-"""The policy: one step equals the learner's filter, deterministic, forgets where an episode begins."""
+"""Policy: the step of the RSSM, actions, determinism, resets."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ STEPS = np.random.default_rng(0).normal(size=(5, ROWS, SIZE)).astype(np.float32)
 
 
 def make_agent(kind: ActionKind) -> Agent:
-    """An agent whose actor has opinions (a fresh one's output is nearly zero)."""
+    """Return an agent with random weights in the actor's output layer, which are nearly zero initially."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         agent = Agent(SIZES["1M"], SIZE, kind)
@@ -52,20 +52,20 @@ def observe_step(state: State, action: torch.Tensor, observation: torch.Tensor, 
 
 
 def numbers(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """An observation and noise."""
+    """Return observations (N, O) and noise (N, S)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(ROWS, SIZE, generator=generator), torch.rand(ROWS, 32, generator=generator)
 
 
 @pytest.mark.parametrize("explore", [True, False])
-def test_box_actions_have_one_row_an_environment_and_lie_in_the_bounds(explore: bool) -> None:
+def test_box_actions_lie_in_the_bounds(explore: bool) -> None:
     found = actions(seed=1, explore=explore)
     assert found.shape == (5, ROWS, 2)
     assert 0.1 < np.abs(found).max() <= 1.0
 
 
 @pytest.mark.parametrize("explore", [True, False])
-def test_discrete_actions_are_whole_numbers_below_n(explore: bool) -> None:
+def test_discrete_actions_are_integers_below_n(explore: bool) -> None:
     found = actions(seed=1, agent=DISCRETE_AGENT, explore=explore)
     assert found.shape == (5, ROWS)
     assert found.dtype.kind == "i"
@@ -79,7 +79,7 @@ def test_exploration_spreads_around_the_mode() -> None:
 
 
 @pytest.mark.parametrize("explore", [True, False])
-def test_the_same_seed_gives_the_same_actions(explore: bool) -> None:
+def test_same_seed_gives_the_same_actions(explore: bool) -> None:
     assert np.array_equal(actions(1, explore=explore), actions(1, explore=explore))
 
 
@@ -87,13 +87,13 @@ def test_another_seed_gives_other_actions() -> None:
     assert not np.array_equal(actions(1), actions(2))
 
 
-def test_acting_leaves_torchs_generator_as_it_was() -> None:
+def test_acting_does_not_touch_torchs_global_generator() -> None:
     before = torch.get_rng_state()
     actions(seed=1)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_the_policy_remembers() -> None:
+def test_state_depends_on_earlier_observations() -> None:
     policy = AgentPolicy(BOX_AGENT, ROWS, seed=1)
     policy.act(STEPS[0])
     before = policy.deter
@@ -101,17 +101,17 @@ def test_the_policy_remembers() -> None:
     assert not np.array_equal(before, policy.deter)
 
 
-def test_is_first_forgets_in_its_row_alone() -> None:
-    began, lived = AgentPolicy(BOX_AGENT, ROWS, seed=1), AgentPolicy(BOX_AGENT, ROWS, seed=1)
-    began.act(STEPS[1])
-    lived.act(STEPS[0])
-    lived._generator.set_state(torch.Generator().manual_seed(1).get_state())
-    lived.act(STEPS[1], np.array([True, False, False]))
-    assert np.allclose(began.deter[0], lived.deter[0], atol=1e-3)
-    assert not np.allclose(began.deter[1], lived.deter[1], atol=1e-3)
+def test_is_first_resets_its_row_only() -> None:
+    new, used = AgentPolicy(BOX_AGENT, ROWS, seed=1), AgentPolicy(BOX_AGENT, ROWS, seed=1)
+    new.act(STEPS[1])
+    used.act(STEPS[0])
+    used._generator.set_state(torch.Generator().manual_seed(1).get_state())
+    used.act(STEPS[1], np.array([True, False, False]))
+    assert np.allclose(new.deter[0], used.deter[0], atol=1e-3)
+    assert not np.allclose(new.deter[1], used.deter[1], atol=1e-3)
 
 
-def test_it_tells_the_action_and_the_latents_of_its_step() -> None:
+def test_policy_provides_action_and_latents_of_its_last_step() -> None:
     policy = AgentPolicy(DISCRETE_AGENT, ROWS, seed=1, explore=True)
     taken = policy.act(STEPS[0])
     size = DISCRETE_AGENT.size
@@ -121,13 +121,13 @@ def test_it_tells_the_action_and_the_latents_of_its_step() -> None:
     assert policy.stoch.max() < size.classes
 
 
-def test_the_classes_are_the_one_hot_state() -> None:
+def test_classes_match_the_one_hot_latent() -> None:
     policy = AgentPolicy(BOX_AGENT, ROWS, seed=1)
     policy.act(STEPS[0])
     one_hot = policy._state.stoch.unflatten(-1, (BOX_AGENT.size.stoch, -1)).numpy()
     assert np.array_equal(np.eye(BOX_AGENT.size.classes, dtype=np.float32)[policy.stoch], one_hot)
 
 
-def test_what_the_environment_got_is_what_is_told() -> None:
+def test_stored_action_is_the_one_returned() -> None:
     policy = AgentPolicy(BOX_AGENT, ROWS, seed=1, explore=True)
     assert np.array_equal(policy.act(STEPS[0]), policy.action)

@@ -1,4 +1,4 @@
-"""Gathers for the one-hot latent do what dense products do; samples follow their probabilities."""
+"""One-hot latents: samples, and gathers that equal dense products."""
 
 import torch
 
@@ -11,7 +11,7 @@ from dreamer_exp.algorithms.dreamerv3.networks.one_hot import (
     sample_rows,
 )
 
-N, S, C, D, O = 9, 3, 4, 5, 6  # noqa: E741  # the glossary's letters
+N, S, C, D, O = 9, 3, 4, 5, 6  # noqa: E741  # letters of the glossary
 
 
 def some_rows() -> torch.Tensor:
@@ -25,7 +25,7 @@ def test_samples_follow_the_probabilities() -> None:
     assert all(abs(found - wanted) <= 1 for found, wanted in zip(counts.tolist(), [500, 300, 200], strict=True))
 
 
-def test_a_samples_gradient_is_that_of_its_probabilities() -> None:
+def test_gradient_of_a_sample_goes_to_its_probabilities() -> None:
     probabilities = torch.tensor([[[0.5, 0.5]]], requires_grad=True)
     (
         one_hot(sample_rows(probabilities, torch.tensor([[0.2]])), probabilities) * torch.tensor([3.0, 7.0])
@@ -41,12 +41,12 @@ def test_gathers_equal_dense_products() -> None:
     assert torch.allclose(Transposed(rows, S * C).gather_sum(gradient), dense.T @ gradient, atol=1e-6)
 
 
-def test_a_features_layer_and_its_gradients_equal_the_dense_layers() -> None:
+def test_feature_linear_and_its_gradients_equal_the_dense_layer() -> None:
     rows = some_rows()
     dense = torch.zeros(N, S * C).scatter_(1, rows, 1.0)
-    leaves = [torch.randn(N, D), dense, torch.randn(O, D + S * C), torch.randn(O)]
-    found = [leaf.clone().requires_grad_() for leaf in leaves]
-    wanted = [leaf.clone().requires_grad_() for leaf in leaves]
+    arguments = [torch.randn(N, D), dense, torch.randn(O, D + S * C), torch.randn(O)]
+    found = [argument.clone().requires_grad_() for argument in arguments]
+    wanted = [argument.clone().requires_grad_() for argument in arguments]
     ours = feature_linear(Feature.of(found[0], rows, S * C, found[1]), found[2], found[3])
     theirs = torch.nn.functional.linear(torch.cat(wanted[:2], -1), wanted[2], wanted[3])
     assert torch.allclose(ours, theirs, atol=1e-5)

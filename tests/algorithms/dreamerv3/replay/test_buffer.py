@@ -1,4 +1,4 @@
-"""The replay: what a window is, which ones are drawn, what is kept of a step."""
+"""Replay buffer: windows, draws, latents and memory."""
 
 from collections import Counter
 from typing import Any
@@ -13,7 +13,7 @@ from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Steps
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.config.sizes import SIZES, NetworkSize
 
-O, A, D, S, C = 3, 2, 6, 4, 5  # noqa: E741  # the glossary's letters
+O, A, D, S, C = 3, 2, 6, 4, 5  # noqa: E741  # letters of the glossary
 SIZE = NetworkSize(deter=D, hidden=4, classes=C, units=4, stoch=S, blocks=2)
 EPISODE = 7  # steps
 
@@ -25,7 +25,7 @@ def make(capacity: int = 40, num_streams: int = 1, seed: int = 0, **options: Any
 
 
 def steps(first: int, last: int, stream: int = 0) -> Steps:
-    """Steps first to last - 1 of a stream; everything in a step tells its number, observations the stream too."""
+    """Return the steps first to last - 1 of a stream; all values encode the number, observations also the stream."""
     number = np.arange(first, last)
     return Steps(
         observation=np.stack([number, number + 1000 * stream, 0 * number], 1).astype(np.float32),
@@ -40,7 +40,7 @@ def steps(first: int, last: int, stream: int = 0) -> Steps:
 
 
 def filled(count: int, chunk: int = 5, **options: Any) -> LatentReplay:
-    """A single stream of so many steps, all of whose fresh windows have been used."""
+    """Return a replay of one stream of `count` steps whose fresh windows have all been used."""
     replay = make(**options)
     for first in range(0, count, chunk):
         replay.add(0, steps(first, min(first + chunk, count)))
@@ -49,7 +49,7 @@ def filled(count: int, chunk: int = 5, **options: Any) -> LatentReplay:
 
 
 def numbers(batch: Batch) -> Tensor:
-    """The steps' numbers (B, T)."""
+    """Return the numbers of the steps (B, T)."""
     return batch.observation[..., 0].long()
 
 
@@ -61,19 +61,19 @@ def one_hot(number: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("count", [12, 40, 41, 97, 200])
-def test_a_sequence_is_consecutive_before_and_after_the_ring_wraps_around(count: int) -> None:
+def test_windows_are_consecutive_before_and_after_the_ring_wraps(count: int) -> None:
     drawn = numbers(filled(count).sample(64, 6)[0])
     assert torch.equal(drawn, drawn[:, :1] + torch.arange(6))
 
 
 @pytest.mark.parametrize("count", [12, 40, 41, 97, 200])
-def test_all_that_is_held_is_drawn_and_nothing_else(count: int) -> None:
-    """The oldest step only as context: it has none itself."""
+def test_exactly_the_steps_held_are_drawn_except_the_oldest(count: int) -> None:
+    """The oldest step serves as context only."""
     drawn = numbers(filled(count).sample(1000, 6)[0])
     assert set(drawn.flatten().tolist()) == set(range(max(count - 40, 0) + 1, count))
 
 
-def test_reward_flags_and_action_are_those_of_the_observation() -> None:
+def test_reward_flags_and_action_belong_to_the_observation() -> None:
     batch, _ = filled(97).sample(64, 6)
     number = numbers(batch)
     assert torch.equal(batch.reward, number / 10)
@@ -83,7 +83,7 @@ def test_reward_flags_and_action_are_those_of_the_observation() -> None:
     assert torch.equal(batch.is_terminal, (number % (2 * EPISODE) == EPISODE - 1).float())
 
 
-def test_the_step_before_gives_the_carry_and_the_previous_action() -> None:
+def test_context_step_gives_carry_and_previous_action() -> None:
     batch, _ = filled(97).sample(64, 6)
     before = numbers(batch)[:, 0] - 1
     assert torch.equal(batch.previous_action, torch.stack([before + 0.5, -before], -1))
@@ -91,7 +91,7 @@ def test_the_step_before_gives_the_carry_and_the_previous_action() -> None:
     assert torch.equal(batch.carry.stoch, one_hot(before))
 
 
-def test_a_batch_has_the_shapes_and_types_that_the_losses_want() -> None:
+def test_batch_has_the_shapes_and_types_of_the_losses() -> None:
     batch, places = filled(97).sample(8, 6)
     shapes = {name: tuple(value.shape) for name, value in vars(batch).items() if name != "carry"}
     flags = dict.fromkeys(["reward", "is_first", "is_last", "is_terminal"], (8, 6))
@@ -112,29 +112,29 @@ def test_streams_do_not_mix() -> None:
     assert torch.equal(places // 20, stream)
 
 
-def test_more_steps_than_a_ring_holds_leave_the_newest() -> None:
+def test_adding_more_steps_than_a_ring_holds_keeps_the_newest() -> None:
     replay = make(capacity=10)
     replay.add(0, steps(0, 3))
     replay.add(0, steps(3, 38))
     assert set(numbers(replay.sample(300, 2)[0]).flatten().tolist()) == set(range(29, 38))
 
 
-def test_an_episode_that_was_given_up_ends_where_the_next_begins() -> None:
-    """As published: the env runner died, say, and nobody said is_last. Within an addition and between two."""
+def test_abandoned_episode_ends_where_the_next_begins() -> None:
+    """As published, for an env runner that failed before is_last; within one addition and between two."""
     replay = make()
     for _ in range(2):
         abandoned = steps(0, 8)
         abandoned.is_last[:] = False
         replay.add(0, abandoned)
     batch, _ = replay.sample(1, 15)
-    assert batch.is_last[0].nonzero().flatten().tolist() == [5, 6, 13]  # steps 6, 7 and 14; the window begins at 1
+    assert batch.is_last[0].nonzero().flatten().tolist() == [5, 6, 13]  # steps 6, 7 and 14 of a window from step 1
 
 
 # --- draws ------------------------------------------------------------------------------------------------------------
 
 
-def test_every_window_is_as_likely_as_any_other() -> None:
-    """Chi-square over the 45, 15 and 0 windows that rings of 50 hold; 98.3 is the 0.1 % point of 59 degrees."""
+def test_windows_are_drawn_uniformly() -> None:
+    """Chi-square test over the 45, 15 and 0 windows of rings of 50; its 0.1 % point is 98.3 (59 degrees of freedom)."""
     replay = make(capacity=150, num_streams=3)
     for stream, count in enumerate([70, 20, 4]):
         replay.add(stream, steps(0, count, stream))
@@ -147,26 +147,26 @@ def test_every_window_is_as_likely_as_any_other() -> None:
     assert sum((count - expected) ** 2 / expected for count in counts.values()) < 98.3
 
 
-def test_the_same_seed_draws_the_same_batches() -> None:
+def test_same_seed_draws_the_same_batches() -> None:
     places = [[replay.sample(8, 5)[1] for _ in range(3)] for replay in (filled(90, seed=4), filled(90, seed=4))]
     assert all(torch.equal(one, other) for one, other in zip(*places, strict=True))
 
 
-def test_another_seed_draws_others() -> None:
+def test_another_seed_draws_other_batches() -> None:
     assert not torch.equal(filled(90, seed=4).sample(8, 5)[1], filled(90, seed=5).sample(8, 5)[1])
 
 
-def test_a_reseeded_replay_draws_others_and_the_same_again_for_the_same_number() -> None:
+def test_reseeding_draws_the_same_batches_for_the_same_number_only() -> None:
     drawn = []
     for number in (1, 1, 2):
-        replay = filled(90, seed=4, ahead=True)
+        replay = filled(90, seed=4, prefetch=True)
         replay.reseed(4, number)
         drawn.append(replay.sample(8, 5)[1])
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
 
 
-def test_fresh_windows_come_first_the_oldest_before_the_others_and_once() -> None:
+def test_fresh_windows_come_first_in_order_of_age_and_once() -> None:
     replay = make(capacity=200, num_streams=2)
     for stream in (0, 1):
         replay.add(stream, steps(0, 14, stream))
@@ -175,8 +175,8 @@ def test_fresh_windows_come_first_the_oldest_before_the_others_and_once() -> Non
     assert not replay._windows._fresh(3, 4)[0].size
 
 
-def test_t_new_steps_make_one_more_fresh_window() -> None:
-    """Windows don't overlap: every step but a stream's first is trained on fresh, once."""
+def test_every_t_new_steps_make_one_fresh_window() -> None:
+    """Fresh windows do not overlap: every step but the first of a stream is in one of them."""
     replay, seen = make(capacity=100), []
     for first in range(0, 80, 3):
         replay.add(0, steps(first, first + 3))
@@ -185,13 +185,13 @@ def test_t_new_steps_make_one_more_fresh_window() -> None:
     assert seen == list(range(0, 77, 4))
 
 
-def test_fresh_windows_that_were_overwritten_are_skipped() -> None:
+def test_overwritten_fresh_windows_are_skipped() -> None:
     replay = make(capacity=20)
     replay.add(0, steps(0, 50))
     assert [row[0] for row in numbers(replay.sample(4, 4)[0]).tolist()] == [31, 35, 39, 43]
 
 
-def test_few_enough_fresh_windows_wait_that_they_stay_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_fresh_windows_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.replay.buffer.FRESH_WINDOWS", 2)
     replay = make(capacity=100)
     replay.add(0, steps(0, 81))
@@ -202,25 +202,25 @@ def test_few_enough_fresh_windows_wait_that_they_stay_fresh(monkeypatch: pytest.
 
 
 def states_for(places: Tensor) -> State:
-    """States (B, T, ...) that tell their place."""
+    """Return states (B, T, ...) that encode their places (B, T)."""
     rows = places.shape[0]
     return State(
         (places[..., None] / 1024 + 1).expand(-1, -1, D), one_hot(places.flatten() + 2).unflatten(0, (rows, -1))
     )
 
 
-def test_written_back_latents_are_the_carry_of_the_next_batch() -> None:
+def test_latents_written_back_are_the_carry_of_the_next_batch() -> None:
     replay = filled(40)
     _, places = replay.sample(500, 6)
     replay.write_back(places, states_for(places))
     batch, after = replay.sample(64, 6)
-    written = after[:, 0] > 1  # place 0 was context alone
+    written = after[:, 0] > 1  # place 0 was only context
     before = (after[:, 0] - 1)[written]
     assert torch.equal(batch.carry.deter[written], (before[:, None] / 1024 + 1).expand(-1, D))
     assert torch.equal(batch.carry.stoch[written], one_hot(before + 2))
 
 
-def test_latents_are_written_at_their_places_only() -> None:
+def test_latents_are_written_to_their_places_only() -> None:
     replay = filled(40)
     rings = {name: ring.clone() for name, ring in replay._rings.items()}
     _, places = replay.sample(2, 6)
@@ -233,7 +233,7 @@ def test_latents_are_written_at_their_places_only() -> None:
     assert not any(changed[name].any() for name in ("observation", "action", "reward", "flags"))
 
 
-def test_where_windows_overlap_a_step_keeps_the_state_of_the_last() -> None:
+def test_step_in_several_windows_keeps_the_last_state() -> None:
     replay = filled(40)
     places = torch.tensor([[3, 4, 5], [5, 6, 7], [4, 5, 6]])
     replay.write_back(places, states_for(torch.arange(9).view(3, 3)))
@@ -242,7 +242,7 @@ def test_where_windows_overlap_a_step_keeps_the_state_of_the_last() -> None:
     assert torch.equal(replay._rings["stoch"][3:8], one_hot(kept + 2).unflatten(-1, (S, C)).argmax(-1).byte())
 
 
-def test_the_update_may_hand_over_sampled_states_with_their_gradient() -> None:
+def test_states_may_have_gradients_rounding_errors_and_low_precision() -> None:
     """A straight-through sample is one-hot up to rounding, and bfloat16 under autocast."""
     replay = filled(40)
     _, places = replay.sample(4, 6)
@@ -252,7 +252,7 @@ def test_the_update_may_hand_over_sampled_states_with_their_gradient() -> None:
     assert torch.equal(replay._rings["stoch"][places].long(), (places[..., None] + 2 + torch.arange(S)) % C)
 
 
-def test_latents_are_kept_as_float16_and_class_indices() -> None:
+def test_latents_are_stored_as_float16_and_class_indices() -> None:
     replay = make()
     assert replay._rings["deter"].dtype == torch.float16
     assert replay._rings["stoch"].dtype == torch.uint8
@@ -261,7 +261,7 @@ def test_latents_are_kept_as_float16_and_class_indices() -> None:
 # --- size -------------------------------------------------------------------------------------------------------------
 
 
-def test_its_length_is_the_steps_it_holds() -> None:
+def test_length_is_the_number_of_steps_held() -> None:
     replay = make(capacity=20, num_streams=2)
     lengths = []
     for stream, count in [(0, 4), (1, 9), (1, 9)]:
@@ -270,17 +270,17 @@ def test_its_length_is_the_steps_it_holds() -> None:
     assert lengths == [4, 13, 14]
 
 
-def test_its_memory_is_that_of_its_steps() -> None:
+def test_memory_is_that_of_full_rings() -> None:
     replay = make(capacity=41, num_streams=2)
     assert replay.nbytes == 40 * replay.bytes_per_step == sum(ring.nbytes for ring in replay._rings.values())
 
 
-def test_a_step_of_831_numbers_takes_under_5_kilobytes() -> None:
+def test_step_of_831_floats_takes_less_than_5_kb() -> None:
     replay = LatentReplay(capacity=2, num_streams=1, observation_size=831, actions=2, size=SIZES["XS"], seed=0)
     assert replay.bytes_per_step == 3324 + 8 + 4 + 3 + 1024 + 32
 
 
-def test_it_is_ready_when_there_are_b_windows() -> None:
+def test_replay_is_ready_with_b_windows() -> None:
     replay, seen = make(), []
     for first in range(10):
         replay.add(0, steps(first, first + 1))
@@ -288,7 +288,7 @@ def test_it_is_ready_when_there_are_b_windows() -> None:
     assert seen == [False] * 7 + [True] * 3
 
 
-def test_a_ring_with_fewer_than_b_windows_is_ready_when_full() -> None:
+def test_replay_of_fewer_than_b_windows_is_ready_when_full() -> None:
     replay, seen = make(capacity=7), []
     for first in range(8):
         replay.add(0, steps(first, first + 1))
@@ -296,22 +296,22 @@ def test_a_ring_with_fewer_than_b_windows_is_ready_when_full() -> None:
     assert seen == [False] * 6 + [True] * 2
 
 
-def test_it_says_so_when_nothing_can_be_drawn_yet() -> None:
+def test_sampling_without_a_window_raises() -> None:
     replay = make()
     replay.add(0, steps(0, 5))
-    with pytest.raises(ValueError, match="no stream has the 6 steps of a window yet, the longest 5"):
+    with pytest.raises(ValueError, match="no stream holds the 6 steps of a window yet; the longest holds 5"):
         replay.sample(2, 5)
 
 
-def test_it_says_so_when_a_window_will_never_fit() -> None:
-    with pytest.raises(ValueError, match="need more than a ring of 20 places"):
+def test_window_that_does_not_fit_the_ring_raises() -> None:
+    with pytest.raises(ValueError, match="do not fit a ring of 20 places"):
         make(capacity=40, num_streams=2).ready(1, 20)
-    with pytest.raises(ValueError, match="capacity 3 gives each of 2 streams 1 steps"):
+    with pytest.raises(ValueError, match="capacity 3 gives each of 2 streams a ring of 1 steps"):
         make(capacity=3, num_streams=2)
 
 
-def test_arrays_that_cannot_be_written_are_taken(recwarn: pytest.WarningsRecorder) -> None:
-    """Ray hands out such arrays."""
+def test_read_only_arrays_can_be_added(recwarn: pytest.WarningsRecorder) -> None:
+    """Ray deserialises arrays as read-only."""
     frozen = steps(0, 10)
     for array in vars(frozen).values():
         array.flags.writeable = False

@@ -1,4 +1,4 @@
-"""Batches that are drawn one ahead; what a GPU alone can show is skipped without one."""
+"""Prefetched batches and transfers; tests that need a GPU are skipped without one."""
 
 import pytest
 import torch
@@ -10,33 +10,33 @@ from tests.algorithms.dreamerv3.replay.test_buffer import filled, make, numbers,
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
-def test_batches_drawn_ahead_are_the_same_in_the_same_order() -> None:
-    plain, ahead = filled(97), filled(97, ahead=True)
-    ahead._next = None  # what `filled` used up
+def test_prefetched_batches_are_the_same_in_the_same_order() -> None:
+    plain, ahead = filled(97), filled(97, prefetch=True)
+    ahead._prefetched = None  # drawn by `filled`
     ahead._windows.generator = make()._windows.generator
     plain._windows.generator = make()._windows.generator
     for _ in range(4):
         assert torch.equal(plain.sample(8, 5)[1], ahead.sample(8, 5)[1])
 
 
-def test_a_batch_drawn_ahead_is_drawn_anew_when_its_steps_were_overwritten() -> None:
-    replay = filled(40, ahead=True)
+def test_prefetched_batch_is_drawn_again_if_its_steps_are_overwritten() -> None:
+    replay = filled(40, prefetch=True)
     replay.sample(30, 5)
     replay.add(0, steps(40, 60))
     assert numbers(replay.sample(30, 5)[0]).min() > 20
 
 
-def test_a_batch_drawn_ahead_stays_when_its_steps_are_still_there() -> None:
-    replay = filled(20, ahead=True)
+def test_prefetched_batch_is_kept_if_its_steps_are_still_held() -> None:
+    replay = filled(20, prefetch=True)
     replay.sample(8, 5)
-    assert replay._next is not None
-    expected = replay._next[0]
+    assert replay._prefetched is not None
+    expected = replay._prefetched[0]
     replay.add(0, steps(20, 40))
     assert torch.equal(replay.sample(8, 5)[1], expected)
 
 
-def test_latents_on_their_way_are_written_before_steps_are_added() -> None:
-    replay = filled(40, ahead=True)
+def test_pending_latents_are_stored_before_steps_are_added() -> None:
+    replay = filled(40, prefetch=True)
     _, places = replay.sample(500, 5)
     replay.write_back(places, states_for(places))
     replay.add(0, steps(40, 43))
@@ -44,8 +44,8 @@ def test_latents_on_their_way_are_written_before_steps_are_added() -> None:
     assert torch.equal(replay._rings["deter"][3:, 0], (torch.arange(3, 40) / 1024 + 1).half())
 
 
-def test_the_latents_of_one_update_at_most_are_on_their_way() -> None:
-    replay = filled(40, ahead=True)
+def test_at_most_the_latents_of_one_update_are_pending() -> None:
+    replay = filled(40, prefetch=True)
     before = replay._rings["deter"].clone()
     _, first = replay.sample(1, 5)
     replay.write_back(first, states_for(first))
@@ -55,7 +55,7 @@ def test_the_latents_of_one_update_at_most_are_on_their_way() -> None:
     assert torch.equal(replay._rings["deter"][first[0], 0], (first[0] / 1024 + 1).half())
 
 
-def test_what_is_where_it_should_be_stays_as_it_is() -> None:
+def test_tensors_already_on_the_device_are_not_copied() -> None:
     tensor = torch.ones(3)
     transfer = Transfer({"x": tensor}, torch.device("cpu"))
     assert transfer.on_stream()["x"] is tensor
@@ -64,7 +64,7 @@ def test_what_is_where_it_should_be_stays_as_it_is() -> None:
 
 @needs_gpu
 @pytest.mark.parametrize("rings", ["cpu", "cuda"])
-def test_batches_arrive_whole_on_the_gpu_and_nothing_waits_for_it(rings: str) -> None:
+def test_batches_arrive_complete_on_the_gpu_without_synchronisation(rings: str) -> None:
     replay, seen = make(device=rings, target="cuda"), []
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -86,18 +86,18 @@ def test_batches_arrive_whole_on_the_gpu_and_nothing_waits_for_it(rings: str) ->
 
 @needs_gpu
 @pytest.mark.parametrize("rings", ["cpu", "cuda"])
-def test_latents_return_from_the_gpu(rings: str) -> None:
+def test_latents_are_written_back_from_the_gpu(rings: str) -> None:
     replay = filled(40, device=rings, target="cuda")
     _, places = replay.sample(500, 6)
     states = states_for(places.cpu())
     replay.write_back(places, State(states.deter.cuda(), states.stoch.cuda()))
-    replay.add(0, steps(40, 41))  # latents on their way to the CPU are there now
+    replay.add(0, steps(40, 41))  # stores pending latents
     assert torch.equal(replay._rings["deter"][2:, 0].cpu(), (torch.arange(2, 40) / 1024 + 1).half())
 
 
 @needs_gpu
 @pytest.mark.parametrize("rings", ["cpu", "cuda"])
-def test_where_windows_overlap_a_step_keeps_the_state_of_the_last_on_a_gpu_too(rings: str) -> None:
+def test_step_in_several_windows_keeps_the_last_state_on_a_gpu(rings: str) -> None:
     onto_gpu, plain = filled(40, device=rings, target="cuda"), filled(40)
     _, places = plain.sample(500, 6)
     states = states_for(torch.arange(places.numel()).view(places.shape) % 1000)

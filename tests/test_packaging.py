@@ -12,6 +12,7 @@ from tests.paths import CHECKOUT
 
 TIMEOUT_S = 120
 CONFIGS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("conf/**/*.yaml"))
+TEMPLATES = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/compare/templates/*"))
 SCENARIOS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/envs/**/*.yaml"))
 
 
@@ -50,7 +51,7 @@ def test_the_wheel_holds_every_config(held: set[str], option: str) -> None:
     assert f"dreamer_exp/{option}" in held
 
 
-@pytest.mark.parametrize("name", ["dreamer_exp/py.typed", *SCENARIOS])
+@pytest.mark.parametrize("name", ["dreamer_exp/py.typed", *SCENARIOS, *TEMPLATES])
 def test_the_wheel_holds_the_packages_data(held: set[str], name: str) -> None:
     assert name in held
 

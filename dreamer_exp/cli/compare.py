@@ -1,4 +1,4 @@
-"""The command line of `python -m dreamer_exp.compare`."""
+"""Command line of `python -m dreamer_exp.compare`."""
 
 import argparse
 import io
@@ -7,68 +7,76 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dreamer_exp.compare.comparison import ComparisonRequest
-from dreamer_exp.compare.find import find, is_sweep
-from dreamer_exp.compare.metric import EVALUATION
-from dreamer_exp.compare.page_data import OFFERED
+from rich.console import Console
+
+from dreamer_exp.compare.find import find_runs, is_sweep
+from dreamer_exp.compare.metrics import EVALUATION, OFFERED
+from dreamer_exp.compare.model import ComparisonRequest
+from dreamer_exp.compare.pipeline import compare
 from dreamer_exp.compare.read import read_runs
+from dreamer_exp.compare.terminal import show
 from dreamer_exp.config.errors import UserError
 
 ABOUT = """\
-Compares runs: what differs between them, which setting is better, and how sure that is.
+Compares runs: their differences, which setting is better, and whether the runs are enough to decide it.
 
-PATH is a run, a sweep or a folder of them (outputs, multirun), in any mix. Runs that are equal but for their seed form
-a group. The answer is printed, and goes as tables, figures and a page (compare.html) into --out: without it into the
-sweep's folder where one sweep is compared, else into outputs/compare_<time>.
+PATH is a run, a sweep or a folder of them (outputs, multirun), in any mix. Runs that differ only in their seed form a
+group. The result is printed and written as tables, figures and a page (compare.html) into --out; by default into the
+sweep's folder if PATH is a single sweep, else into outputs/compare_<time>.
 """
+WIDTH = 100  # columns of output that goes into a file or a pipe
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line."""
+    """Argument parser that raises UserError, with one line."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        """Raises UserError."""
+        """Raise UserError."""
         raise UserError(f"compare: {message}; see python -m dreamer_exp.compare --help")
 
 
 def parser() -> Parser:
-    """The words of the command."""
+    """Return the parser of the command line."""
     words = Parser("python -m dreamer_exp.compare", description=ABOUT, formatter_class=argparse.RawTextHelpFormatter)
     words.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run, a sweep, or a folder of them")
-    words.add_argument("--by", metavar="KEY", help="group by this key's value alone, all other settings together")
+    words.add_argument("--by", metavar="KEY", help="group by the value of this key, and pool all other settings")
     words.add_argument(
         "--metric",
         metavar="NAME",
         help="a column of result.jsonl, or evaluation/NAME; default: evaluation/success_rate",
     )
-    words.add_argument("--at", choices=("env_steps", "wall"), default="env_steps", help="what curves run over")
-    words.add_argument("--threshold", metavar="VALUE", type=float, help="time to this level of the metric is told")
-    words.add_argument("--out", metavar="DIR", type=Path, help="where the files go")
+    words.add_argument("--at", choices=("env_steps", "wall"), default="env_steps", help="x axis of the curves")
+    words.add_argument("--threshold", metavar="VALUE", type=float, help="report the time to this level of the metric")
+    words.add_argument("--out", metavar="DIR", type=Path, help="output folder")
     return words
 
 
 def run(words: Sequence[str]) -> Path:
-    """Does what the command line asks; returns the folder written into.
+    """Compare runs as the command line requests, and return the output folder.
 
     Raises:
-        UserError: a mistake in the words, no run in any of the places, or nowhere to write.
+        UserError: A word is wrong, no path holds a run, or the output cannot be written.
     """
-    asked = parser().parse_args(words)
-    found = find(asked.paths)
-    if not found.roots:
-        raise UserError(f"compare: no run found. {'; '.join(found.faults)}.")
-    runs = read_runs(found.named(), _columns(asked.metric))
-    from dreamer_exp.compare.answer import answer  # matplotlib, plotly: imported while other processes read
+    options = parser().parse_args(words)
+    search = find_runs(options.paths)
+    if not search.roots:
+        raise UserError(f"compare: no run found. {'; '.join(search.faults)}.")
+    runs = read_runs(search.named(), _columns(options.metric))
+    from dreamer_exp.compare.write import write_files  # matplotlib, plotly: imported while other processes read
 
-    question = ComparisonRequest(asked.metric, asked.at, asked.by, asked.threshold)
-    folder = _folder(asked.out, asked.paths)
-    answer(list(runs), question, found.faults, folder)
+    request = ComparisonRequest(options.metric, options.at, options.by, options.threshold)
+    folder = _folder(options.out, options.paths)
+    comparison = compare(list(runs), request, search.faults)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    show(console, comparison)
+    for path in write_files(folder, comparison):
+        console.print(str(path), soft_wrap=True, markup=False)
     return folder
 
 
 def main() -> None:
-    """The command line; a mistake is one line, and exit code 2."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a folder's name may be of any bytes
+    """Run the command; a user's mistake prints one line and exits with code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of folders may have any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         run(sys.argv[1:])
@@ -78,7 +86,7 @@ def main() -> None:
 
 
 def _columns(metric: str | None) -> list[str]:
-    """Of result.jsonl: the metric, and what the page offers beside it."""
+    """Return the columns of result.jsonl to read: the metric, and those that the page offers."""
     offered = [one.name for one in OFFERED if not one.name.startswith(EVALUATION)]
     return [*offered, *([metric] if metric else [])]
 

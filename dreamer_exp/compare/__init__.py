@@ -1,1 +1,1 @@
-"""Run directories -> table, statistics, figures, report; reads files alone, and imports neither ray nor torch."""
+"""Comparison of run directories: table, statistics, figures and a page. Neither ray nor torch is imported."""

@@ -1,6 +1,6 @@
-"""`python -m dreamer_exp.compare PATH... [--by KEY] [--metric NAME] [--at env_steps|wall] [--out DIR]`."""
+"""Entry point of `python -m dreamer_exp.compare PATH...`."""
 
-if __name__ == "__main__":  # the processes that read runs import this file too
+if __name__ == "__main__":  # worker processes import this file too
     from dreamer_exp.cli.compare import main
 
     main()

@@ -1,95 +1,154 @@
-"""The answer in words: which group beats which, what is not decided and would be, and what to mind when reading it."""
+"""Findings: which group beats which, which pairs are not decided, and cautions about the figures."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
-from dreamer_exp.compare.difference import commits, word
-from dreamer_exp.compare.group import SEED, Grouping, changed_settings, signature
-from dreamer_exp.compare.improvement import MOST_SEEDS
+import numpy as np
+
+from dreamer_exp.compare.differences import as_typed, commits_of
+from dreamer_exp.compare.group import SEED, Grouping, changed_settings, partition, signature, value_of
+from dreamer_exp.compare.metrics import Outcome, only_at_end
 from dreamer_exp.compare.model import Group, Pair
-from dreamer_exp.compare.outcome import Outcome, only_at_end
-from dreamer_exp.compare.pairs import TASK
+from dreamer_exp.compare.statistics import MOST_SEEDS, Cells, probability_of_improvement, seeds_to_decide
 
-SHOWN = 4  # names in a line
-FEW = range(2, 5)  # runs, of which bootstrap intervals hold the true mean 50 % to 85 % of the time, not 95 %
-APART = 1.1  # ratio of env steps from which on two final values are of different ages
-ENDED = ("finished", "interrupted")  # states of runs that ended as they were told to
-OF_MACHINE = (
+TASK_KEYS = ("env.name", "env.id", "env.scenario")  # groups that differ in one of them are not compared
+MACHINE_KEYS = (
     "hardware.num_env_runners", "hardware.num_envs_per_env_runner", "hardware.num_gpus_per_learner", "algo.kernels",
-)  # fmt: skip  # what "auto" makes of the machine, and shapes results
+)  # fmt: skip  # "auto" resolves them by machine, and they affect results
+SHOWN = 4  # names per line
+FEW = range(2, 5)  # runs whose bootstrap intervals hold the true mean 50 % to 85 % of the time, not 95 %
+UNEQUAL_STEPS = 1.1  # ratio of env steps, above which final values are hardly comparable
+ENDED = ("finished", "interrupted")  # states of runs that ended as requested
+
+
+def same_task(grouping: Grouping, places: Sequence[int]) -> list[list[int]]:
+    """Return the groups at these places by task, in their order."""
+    settings = [group.settings for group in grouping.groups]
+    return partition(places, lambda place: tuple(repr(settings[place].get(key)) for key in TASK_KEYS))
+
+
+def compare_pairs(
+    grouping: Grouping, outcomes: Sequence[list[Outcome]], places: Sequence[int], lower_is_better: bool
+) -> list[Pair]:
+    """Return every pair of the groups at these places, the pairs of the first group first."""
+    groups = grouping.groups
+    return [
+        _pair(groups[a], groups[b], _cells(outcomes[a], outcomes[b], grouping.rest, lower_is_better))
+        for a, b in combinations(places, 2)
+    ]
 
 
 def verdict(pair: Pair) -> str:
-    """One pair in words."""
+    """Return a pair's result in words."""
     interval = f"[{pair.probability.low:.2f}, {pair.probability.high:.2f}]"
     n = " and ".join(f"{n}" if n == of else f"{n} of {of}" for n, of in zip(pair.runs, pair.out_of, strict=True))
-    told = f"(P = {pair.probability.estimate:.2f} {interval}, n = {n})"
+    figures = f"(P = {pair.probability.estimate:.2f} {interval}, n = {n})"
     if pair.decided:
-        return f"{pair.better} beats {pair.other} {told}"
-    return f"{pair.better} against {pair.other}: not decided {told}; {_more(pair.more_seeds)}"
+        return f"{pair.better} beats {pair.other} {figures}"
+    return f"{pair.better} against {pair.other}: not decided {figures}; {_more_seeds(pair.more_seeds)}"
 
 
 def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], metric: str, verdicts: int) -> Iterator[str]:
-    """What the figures leave out or mix, a line each.
+    """Yield what the figures leave out or mix, one line each.
 
     Args:
-        grouping: the groups.
-        outcomes: of their runs that count, a list a group.
-        metric: whose values they are.
-        verdicts: how many there are.
+        grouping: The groups.
+        outcomes: Outcomes of the runs that count, one list per group.
+        metric: Metric of the outcomes.
+        verdicts: Number of verdicts.
     """
-    told = [(group.label, counted) for group, counted in zip(grouping.groups, outcomes, strict=True) if counted]
+    known = [(group.label, of_group) for group, of_group in zip(grouping.groups, outcomes, strict=True) if of_group]
     if verdicts > 1:
-        yield f"Each verdict holds at 95 % by itself: of {verdicts}, some may be chance"
+        yield f"Each verdict has its own level of 95 %: some of {verdicts} may be due to chance"
     if grouping.rest:
-        yield f"Taken together: {_few(grouping.rest)}; runs are paired within equal settings where there are any"
-    if tasks := [key for key in grouping.differing if key in TASK]:
-        yield f"Groups of different tasks ({_few(tasks)}) are not set against each other"
-    elif tasks := [key for key in grouping.differing if key.startswith("env.")]:
-        yield f"The groups differ in {_few(tasks)}: what looks better may be an easier task, or another scale"
-    if machine := [key for key in grouping.differing if key in OF_MACHINE]:
-        yield f"Groups differ in {_few(machine)}: auto resolves by machine and by a sweep's slot; set it to compare"
-    if at_end := [label for label, counted in told if only_at_end(counted, metric)]:
-        yield f"Evaluated only at the end: {_few(at_end)}: for the time to a level set evaluation.every_env_steps"
-    if few := [label for label, counted in told if len(counted) in FEW]:
-        yield f"An interval of 2 to 4 runs is too narrow: {_few(few)}"
-    if alone := [label for label, counted in told if len(counted) == 1]:
-        yield f"A single run, so nothing is known of the spread: {_few(alone)}"
-    for group, counted in zip(grouping.groups, outcomes, strict=True):
-        yield from _of_group(group, counted)
-    everyone = [one for _, counted in told for one in counted]
-    if early := [f"{one.run.name} ({one.run.state})" for one in everyone if one.run.state not in ENDED]:
-        yield f"Counted with the last value they have: {_few(early)}"
-    ages = sorted((one.env_steps, one.run.name) for one in everyone)
-    if ages and ages[-1][0] > APART * ages[0][0]:
-        (young, youngest), (old, oldest) = ages[0], ages[-1]
-        yield f"Final values are of different ages: {young:,.0f} env steps ({youngest}) to {old:,.0f} ({oldest})"
+        yield f"Pooled over {_first(grouping.rest)}; runs are paired within the settings that both groups have, if any"
+    if keys := [key for key in grouping.differing if key in TASK_KEYS]:
+        yield f"Groups of different tasks ({_first(keys)}) are not compared"
+    elif keys := [key for key in grouping.differing if key.startswith("env.")]:
+        yield f"Groups differ in {_first(keys)}: the better one may have an easier task or another scale"
+    if keys := [key for key in grouping.differing if key in MACHINE_KEYS]:
+        yield f"Groups differ in {_first(keys)}: auto depends on the machine and the sweep's slot; set it to compare"
+    if labels := [label for label, of_group in known if only_at_end(of_group, metric)]:
+        yield f"Evaluated only at the end: {_first(labels)}; set evaluation.every_env_steps to get the time to a level"
+    if labels := [label for label, of_group in known if len(of_group) in FEW]:
+        yield f"Intervals over 2 to 4 runs are too narrow: {_first(labels)}"
+    if labels := [label for label, of_group in known if len(of_group) == 1]:
+        yield f"Single runs, whose spread is unknown: {_first(labels)}"
+    for group, of_group in zip(grouping.groups, outcomes, strict=True):
+        yield from _group_cautions(group, of_group)
+    yield from _progress_cautions([one for _, of_group in known for one in of_group])
 
 
-def _of_group(group: Group, counted: list[Outcome]) -> Iterator[str]:
-    left_out = [f"{run.name} ({run.state})" for run in group.runs if all(run is not one.run for one in counted)]
-    if left_out and not counted:
-        yield f"{group.label}: no run has a value yet: {_few(left_out)}"
+def _group_cautions(group: Group, outcomes: list[Outcome]) -> Iterator[str]:
+    left_out = [f"{run.name} ({run.state})" for run in group.runs if all(run is not one.run for one in outcomes)]
+    if left_out and not outcomes:
+        yield f"{group.label}: no run has a value yet: {_first(left_out)}"
     elif left_out:
-        yield f"{group.label}: left out, without a value, or short of half of its setting's way: {_few(left_out)}"
-    seeds = Counter((signature(one.run), word(one.run.config.get(SEED))) for one in counted)
-    twice = sorted({seed for (_, seed), count in seeds.items() if count > 1})
-    if twice:
-        yield f"{group.label}: not independent, as they share a seed: runs of seed {_few(twice)}"
-    for run in (one.run for one in counted):
+        reason = "no value, or less than half of the env steps of their setting's longest run"
+        yield f"{group.label}: left out ({reason}): {_first(left_out)}"
+    seeds = Counter((signature(one.run), as_typed(one.run.config.get(SEED))) for one in outcomes)
+    repeated = sorted({seed for (_, seed), count in seeds.items() if count > 1})
+    if repeated:
+        yield f"{group.label}: runs of the same seed are not independent: seed {_first(repeated)}"
+    for run in (one.run for one in outcomes):
         if keys := changed_settings(run):
-            yield f"{run.name}: resumed with other settings ({_few(keys)}): its first part ran with others"
-    states = sorted({state for one in counted if one.run.provenance for state in commits(one.run)})
-    if len(states) > 1:
-        yield f"{group.label}: its runs come from {len(states)} states of the code: {_few(states)}"
+            yield f"{run.name}: resumed with changed settings: {_first(keys)}"
+    commits = sorted({commit for one in outcomes if one.run.provenance for commit in commits_of(one.run)})
+    if len(commits) > 1:
+        yield f"{group.label}: runs of {len(commits)} versions of the code: {_first(commits)}"
 
 
-def _few(names: Sequence[str]) -> str:
-    """The first of them."""
+def _progress_cautions(outcomes: list[Outcome]) -> Iterator[str]:
+    if early := [f"{one.run.name} ({one.run.state})" for one in outcomes if one.run.state not in ENDED]:
+        yield f"Unfinished runs count with their last value: {_first(early)}"
+    steps = sorted((one.env_steps, one.run.name) for one in outcomes)
+    if steps and steps[-1][0] > UNEQUAL_STEPS * steps[0][0]:
+        (least, first), (most, last) = steps[0], steps[-1]
+        yield f"Final values are from different env steps: {least:,.0f} ({first}) to {most:,.0f} ({last})"
+
+
+def _pair(a: Group, b: Group, cells: Cells) -> Pair:
+    if probability_of_improvement(cells).estimate < 0.5:
+        a, b, cells = b, a, [(of_b, of_a) for of_a, of_b in cells]
+    more = seeds_to_decide(cells)
+    runs = sum(len(of_a) for of_a, _ in cells), sum(len(of_b) for _, of_b in cells)
+    return Pair(
+        better=a.label,
+        other=b.label,
+        probability=probability_of_improvement(cells),
+        decided=more == 0,
+        more_seeds=more,
+        runs=runs,
+        out_of=(len(a.runs), len(b.runs)),
+    )
+
+
+def _cells(a: list[Outcome], b: list[Outcome], rest: Sequence[str], lower_is_better: bool) -> Cells:
+    """Return both groups' final values, negated if lower is better, by the settings of the other keys.
+
+    All values form one cell if the groups share no setting.
+    """
+    sign = -1.0 if lower_is_better else 1.0
+    of_a, of_b = _by_setting(a, rest, sign), _by_setting(b, rest, sign)
+    shared = [(of_a[setting], of_b[setting]) for setting in of_a if setting in of_b]
+    return shared or [(np.concatenate([*of_a.values()]), np.concatenate([*of_b.values()]))]
+
+
+def _by_setting(outcomes: list[Outcome], rest: Sequence[str], sign: float) -> dict[tuple[str, ...], np.ndarray]:
+    """Return the final values by setting; copies of one seed are not independent and count as one, with their mean."""
+    values: dict[tuple[str, ...], list[float]] = {}
+    for copies in partition(outcomes, lambda one: (signature(one.run), repr(one.run.config.get(SEED)))):
+        setting = tuple(repr(value_of(copies[0].run, key)) for key in rest)
+        values.setdefault(setting, []).append(sign * float(np.mean([one.final for one in copies])))
+    return {setting: np.array(finals) for setting, finals in values.items()}
+
+
+def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
-def _more(seeds: int | None) -> str:
+def _more_seeds(seeds: int | None) -> str:
     if seeds is None:
-        return f"even {MOST_SEEDS} more seeds each would not do"
-    return f"at least {seeds} more {'seed' if seeds == 1 else 'seeds'} each would"
+        return f"{MOST_SEEDS} more seeds per group would not be enough"
+    return f"needs at least {seeds} more {'seed' if seeds == 1 else 'seeds'} per group"

@@ -1,167 +1,163 @@
-"""Runs -> groups of runs that are equal but for their seed, or (`--by KEY`) that share one key's value."""
+"""Groups of runs: equal settings apart from the seed, or (`--by KEY`) one value of a key."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dreamer_exp.compare.difference import ABSENT, code, hardware, order, resumes, word
+from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_of, resumes_of, sort_key
 from dreamer_exp.compare.model import Group, Run
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import UNSHAPING
 
 SEED, NAME = "run.seed", "run.id"
-# decide how a run is measured or where its memory lies, not what it learns: told where they differ, but part no group
-ASIDE = ("evaluation.baselines", "evaluation.every_env_steps", "algo.replay_device")
-IGNORED = {f"{group}.{name}" for group, names in UNSHAPING.items() for name in names} | {SEED, *ASIDE}
+# measurement and memory placement: listed as differences, but they do not affect results and separate no groups
+NEUTRAL_KEYS = ("evaluation.baselines", "evaluation.every_env_steps", "algo.replay_device")
+IGNORED_KEYS = {f"{group}.{name}" for group, names in UNSHAPING.items() for name in names} | {SEED, *NEUTRAL_KEYS}
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """How runs were grouped."""
+    """Groups and the keys that define them."""
 
     groups: tuple[Group, ...]
-    differing: tuple[str, ...]  # keys that shape results and differ between groups
-    rest: tuple[str, ...] = ()  # those that differ within groups: `--by` takes all their values together
+    differing: tuple[str, ...]  # keys that affect results and differ between groups
+    rest: tuple[str, ...] = ()  # keys that differ within groups, as `--by` pools all their values
 
 
-def group(runs: Sequence[Run], by: str | None = None) -> Grouping:
-    """Groups the runs whose config is known.
+def group_runs(runs: Sequence[Run], by: str | None = None) -> Grouping:
+    """Group the runs whose config is known.
 
     Raises:
-        UserError: `by` is no key of theirs, or the end of more than one.
+        UserError: `by` is not one of their keys, or is the end of more than one.
     """
     known = [run for run in runs if run.config]
     differing = _differing(known)
     if by is None:
-        shown = _telling(known, differing)
-        parts = split(known, signature)
-        return Grouping(tuple(_group(part, shown, differing) for part in _in_order(parts, shown)), differing)
+        shown = _label_keys(known, differing)
+        parts = partition(known, signature)
+        return Grouping(tuple(_group(part, shown, differing) for part in _sorted(parts, shown)), differing)
     key = _resolve(by, known)
-    parts = split(known, lambda run: repr(value(run, key)))
-    rest = tuple(other for other in differing if other != key and any(_parts(part, [other]) > 1 for part in parts))
+    parts = partition(known, lambda run: repr(value_of(run, key)))
+    rest = tuple(other for other in differing if other != key and any(_settings(part, [other]) > 1 for part in parts))
     shared = (key, *(other for other in differing if other != key and other not in rest))
-    groups = tuple(_group(part, (key,), shared) for part in _in_order(parts, (key,)))
+    groups = tuple(_group(part, (key,), shared) for part in _sorted(parts, (key,)))
     return Grouping(groups, shared, rest)
 
 
-def setting(run: Run) -> dict[str, Any]:
-    """The run's keys that shape its result (as Experiment.fingerprint has it), without its seed."""
-    return {key: found for key, found in run.config.items() if _shapes(key)}
-
-
 def changed_settings(run: Run) -> list[str]:
-    """Keys that shape its result and were changed as it was resumed; more iterations only make it longer."""
-    told = [again.get("changed") for again in resumes(run)]
-    keys = dict.fromkeys(key for changed in told if isinstance(changed, dict) for key in changed)
-    return [key for key in keys if _shapes(key) and key != "run.train_iterations"]
+    """Return keys that affect results and were changed by a resume; more iterations only extend a run."""
+    changes = [entry.get("changed") for entry in resumes_of(run)]
+    keys = dict.fromkeys(key for changed in changes if isinstance(changed, dict) for key in changed)
+    return [key for key in keys if _affects_result(key) and key != "run.train_iterations"]
 
 
 def signature(run: Run) -> str:
-    """Equal exactly for runs of equal settings."""
-    return repr(sorted(setting(run).items()))
+    """Return a text that is equal exactly for runs of equal settings."""
+    return repr(sorted(_setting(run).items()))
 
 
 def strata(runs: Sequence[Run]) -> tuple[tuple[int, ...], ...]:
-    """Indices of the runs of each setting: what a stratified bootstrap resamples within.
+    """Return the indices of the runs of each setting: the strata of the bootstrap.
 
-    All in one where a setting has a single run: drawn from itself alone it would have no spread.
+    A setting with a single run has no spread to resample; then all runs form one stratum.
     """
-    parts = tuple(tuple(part) for part in split(range(len(runs)), lambda index: signature(runs[index])))
+    parts = tuple(tuple(part) for part in partition(range(len(runs)), lambda index: signature(runs[index])))
     return parts if all(len(part) > 1 for part in parts) else (tuple(range(len(runs))),)
 
 
-def split(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
-    """The items of each key, both in the order of their coming."""
-    found: dict[Hashable, list[T]] = {}
+def partition(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
+    """Return the items of each key; keys and items keep their order."""
+    parts: dict[Hashable, list[T]] = {}
     for item in items:
-        found.setdefault(key(item), []).append(item)
-    return list(found.values())
+        parts.setdefault(key(item), []).append(item)
+    return list(parts.values())
 
 
-def value(run: Run, key: str) -> Any:
-    """What a run has under a key of its config, or under one of what is known of its code and hardware."""
-    return run.config[key] if key in run.config else (code(run) | hardware(run)).get(key, ABSENT)
+def value_of(run: Run, key: str) -> Any:
+    """Return a run's value of a config key, or of a property of its code or hardware."""
+    return run.config[key] if key in run.config else (code_of(run) | hardware_of(run)).get(key, ABSENT)
 
 
-def _shapes(key: str) -> bool:
-    return key not in IGNORED and not key.startswith("tracking.")
+def _affects_result(key: str) -> bool:
+    return key not in IGNORED_KEYS and not key.startswith("tracking.")
+
+
+def _setting(run: Run) -> dict[str, Any]:
+    """Return the keys that affect the result, as in Experiment.fingerprint, without the seed."""
+    return {key: value for key, value in run.config.items() if _affects_result(key)}
 
 
 def _differing(runs: Sequence[Run]) -> tuple[str, ...]:
-    settings = [setting(run) for run in runs]
+    settings = [_setting(run) for run in runs]
     keys = dict.fromkeys(key for tree in settings for key in tree)
     return tuple(key for key in keys if len({repr(tree.get(key, ABSENT)) for tree in settings}) > 1)
 
 
-def _resolve(asked: str, runs: Sequence[Run]) -> str:
-    """The whole key that a user's word names: `training_ratio` is algo.training_ratio."""
-    keys = list(dict.fromkeys(key for run in runs for key in (*run.config, *code(run), *hardware(run))))
-    if asked in keys:
-        return asked
-    ends = [key for key in keys if key.endswith(f".{asked}")]
-    if len(ends) > 1:
-        raise UserError(f"--by {asked} is the end of {len(ends)} keys: {', '.join(ends)}; give the whole one.")
-    if not ends:
+def _resolve(by: str, runs: Sequence[Run]) -> str:
+    """Return the full key of a short one: `training_ratio` is algo.training_ratio."""
+    keys = list(dict.fromkeys(key for run in runs for key in (*run.config, *code_of(run), *hardware_of(run))))
+    if by in keys:
+        return by
+    matches = [key for key in keys if key.endswith(f".{by}")]
+    if len(matches) > 1:
+        raise UserError(f"--by {by} matches {len(matches)} keys: {', '.join(matches)}; give the full key.")
+    if not matches:
         short = [key.rpartition(".")[2] for key in keys]
-        raise UserError(f"--by {asked} is no key of these runs.{nearest(asked, [*keys, *short])}")
-    return ends[0]
+        raise UserError(f"--by {by} is not a key of these runs.{nearest(by, [*keys, *short])}")
+    return matches[0]
 
 
-def _telling(runs: Sequence[Run], differing: Sequence[str]) -> tuple[str, ...]:
-    """Keys that tell the settings apart in a label: those that were typed, then what else tells most, till all are.
+def _label_keys(runs: Sequence[Run], differing: Sequence[str]) -> tuple[str, ...]:
+    """Return keys that distinguish all settings in labels: typed ones first, then those with the most values.
 
-    An experiment's name or a size of model sets a dozen keys; a label needs one.
+    An experiment's name or a model size sets a dozen keys; a label needs one of them.
     """
-    typed = {text.lstrip("+").partition("=")[0] for run in runs for text in _words(run)}
+    typed = {text.lstrip("+").partition("=")[0] for run in runs for text in _command_words(run)}
     settings = len({signature(run) for run in runs})
+    one_name_each = _settings(runs, [*differing, NAME]) == settings  # no setting was run under two names
+    by_values = sorted(differing, key=lambda key: -_settings(runs, [key]))
     chosen: list[str] = []
-    told = 1
-    one_each = _parts(runs, [*differing, NAME]) == settings  # no setting was run under two names
-    named = (NAME,) if one_each else ()
-    for key in (*(key for key in differing if key in typed), *named, *_most_telling_first(runs, differing)):
-        finer = _parts(runs, [*chosen, key])
-        if told < finer:
+    distinguished = 1
+    for key in (*(key for key in differing if key in typed), *((NAME,) if one_name_each else ()), *by_values):
+        finer = _settings(runs, [*chosen, key])
+        if distinguished < finer:
             chosen.append(key)
-            told = finer
-        if told == settings:
+            distinguished = finer
+        if distinguished == settings:
             break
     return tuple(key for key in (NAME, *differing) if key in chosen)
 
 
-def _most_telling_first(runs: Sequence[Run], keys: Sequence[str]) -> list[str]:
-    return sorted(keys, key=lambda key: -_parts(runs, [key]))
-
-
-def _words(run: Run) -> list[str]:
-    """What was typed for it: a run's own command line, or what its sweep set."""
+def _command_words(run: Run) -> list[str]:
+    """Return the words of the run's command line, or the overrides that its sweep set."""
     line, name = run.provenance.get("command_line"), run.job.get("name")
-    typed = [*(line if isinstance(line, list) else []), *(name.split() if isinstance(name, str) else [])]
-    return [text for text in typed if isinstance(text, str)]
+    words = [*(line if isinstance(line, list) else []), *(name.split() if isinstance(name, str) else [])]
+    return [word for word in words if isinstance(word, str)]
 
 
-def _parts(runs: Sequence[Run], keys: Sequence[str]) -> int:
-    """How many settings these keys tell apart."""
+def _settings(runs: Sequence[Run], keys: Sequence[str]) -> int:
+    """Count the settings that these keys distinguish."""
     return len({tuple(repr(run.config.get(key, ABSENT)) for key in keys) for run in runs})
 
 
-def _in_order(parts: list[list[Run]], keys: Sequence[str]) -> list[list[Run]]:
-    return sorted(parts, key=lambda part: [order(value(part[0], key)) for key in keys])
+def _sorted(parts: list[list[Run]], keys: Sequence[str]) -> list[list[Run]]:
+    return sorted(parts, key=lambda part: [sort_key(value_of(part[0], key)) for key in keys])
 
 
 def _group(runs: list[Run], shown: Sequence[str], kept: Sequence[str]) -> Group:
-    """A group labelled by the shown keys in their shortest form."""
+    """Return a group, labelled by the shown keys in their shortest unique form."""
     ends = [key.rpartition(".")[2] for key in shown]
     names = [end if ends.count(end) == 1 else key for key, end in zip(shown, ends, strict=True)]
-    texts = [word(value(runs[0], key)) for key in shown]
+    texts = [as_typed(value_of(runs[0], key)) for key in shown]
     label = " ".join(
         text if key == NAME else f"{name}={text}" for key, name, text in zip(shown, names, texts, strict=True)
     )
-    return Group(label or _common_name(runs), {key: value(runs[0], key) for key in kept}, tuple(runs))
+    return Group(label or _common_name(runs), {key: value_of(runs[0], key) for key in kept}, tuple(runs))
 
 
 def _common_name(runs: Sequence[Run]) -> str:
-    """What the runs of a single group are called: their run.id, where they share it."""
+    """Return the label of a single group: the runs' run.id where they share it."""
     names = {run.config.get("run.id") for run in runs}
     return str(names.pop()) if len(names) == 1 else "all runs"

@@ -1,4 +1,4 @@
-"""What is compared: runs as their files tell them, groups of runs that differ in their seed alone, and the findings."""
+"""Data of a comparison: the runs as read, their groups, and the results."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,33 +9,33 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Run:
-    """One run's directory, read; what is missing or broken is empty here and told in `faults`."""
+    """One run directory as read; missing or broken parts are empty here and listed in `faults`."""
 
     root: Path
-    name: str  # relative to the folder that all compared runs share
-    state: str  # running, finished, failed, interrupted, dead (says running, its process is gone), not started, unknown
-    error: str | None  # "Type: first line", of a run that failed
+    name: str  # path below the folder that all compared runs share
+    state: str  # running, finished, failed, interrupted, dead ("running" without a process), not started, unknown
+    error: str | None  # "Type: first line" of a failed run
     config: dict[str, Any]  # experiment.yaml, flattened: {"algo.horizon_H": 15, ...}
     provenance: dict[str, Any]  # provenance.json
     rows: dict[str, np.ndarray]  # result.jsonl by column, float64 [rows], NaN for null; always has "env_steps"
-    evaluations: tuple[dict[str, Any], ...]  # evaluation.jsonl: the policy's and the baselines' rows
-    faults: tuple[str, ...] = ()  # one line each: file, and what is wrong with it
-    columns: tuple[str, ...] = ()  # all that result.jsonl has; `rows` may hold a choice of them
-    job: dict[str, Any] = field(default_factory=dict)  # job.json, of a sweep's job
+    evaluations: tuple[dict[str, Any], ...]  # evaluation.jsonl: rows of the policy and of the baselines
+    faults: tuple[str, ...] = ()  # one line each: file and problem
+    columns: tuple[str, ...] = ()  # all columns of result.jsonl; `rows` may hold only some of them
+    job: dict[str, Any] = field(default_factory=dict)  # job.json of a sweep's job
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that are equal but for `run.seed` (and what does not shape a result: run.id, tracking, ...)."""
+    """Runs with equal settings, apart from `run.seed` and keys that do not affect results."""
 
-    label: str  # what sets it apart from the other groups: "training_ratio=64 batch_size_B=8"
+    label: str  # distinguishes it from the other groups: "training_ratio=64 batch_size_B=8"
     settings: dict[str, Any]  # the differing keys with this group's values
     runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % interval."""
+    """Estimate with its 95 % interval."""
 
     estimate: float
     low: float
@@ -44,7 +44,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Curve:
-    """One group's metric on a common grid: interquartile mean over its runs with its 95 % bootstrap interval."""
+    """A group's metric on a common grid: interquartile mean over runs with its 95 % bootstrap interval."""
 
     x: np.ndarray  # env steps, or seconds of wall time [points]
     middle: np.ndarray  # [points]
@@ -54,42 +54,52 @@ class Curve:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not the same in all runs."""
+    """A property that is not the same in all runs."""
 
     kind: str  # config | code | hardware | status
     key: str
-    values: tuple[tuple[str, int], ...]  # each value as a word, and how many runs have it
-    goes_with: str | None = None  # the first key of the same kind that tells the same runs apart
+    values: tuple[tuple[str, int], ...]  # each value as text, and the number of runs that have it
+    goes_with: str | None = None  # first key of the same kind that separates the runs in the same way
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two groups: which one is better, and whether the runs are enough to say so."""
+    """Two groups: which one is better, and whether there are enough runs to decide it."""
 
-    better: str  # label of the group whose runs win more often
+    better: str  # label of the group that wins more often
     other: str
-    probability: Interval  # of improvement: that a run of `better` beats one of `other`, with its 95 % interval
+    probability: Interval  # of improvement: that a run of `better` beats a run of `other`
     decided: bool
-    more_seeds: int | None  # of each group, that would decide it if the probability stayed; None: over a hundred
-    runs: tuple[int, int] = (0, 0)  # of `better` and of `other` that were set against each other
-    out_of: tuple[int, int] = (0, 0)  # runs that each of them has
+    more_seeds: int | None  # per group, to decide it at this probability; None: more than MOST_SEEDS
+    runs: tuple[int, int] = (0, 0)  # of `better` and of `other` that were compared
+    out_of: tuple[int, int] = (0, 0)  # runs of each group
+
+
+@dataclass(frozen=True)
+class ComparisonRequest:
+    """Options of a comparison."""
+
+    metric: str | None = None  # None: the success rate, or the nearest metric that the runs have
+    at: str = "env_steps"  # x axis of the curves: "env_steps" or "wall"
+    by: str | None = None  # config key to group by; None: equal settings apart from the seed
+    threshold: float | None = None  # None: the median of the groups' final values
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that the table, the files, the figures and the page show."""
+    """Result that the terminal, the files, the figures and the page show."""
 
     metric: str
     at: str  # "env_steps" or "wall"
     runs: tuple[Run, ...]
     groups: tuple[Group, ...]
-    differing: tuple[str, ...]  # keys of config that differ between the groups
-    findings: tuple[str, ...] = ()  # in words: "A beats B (P = 0.97)"
-    faults: tuple[str, ...] = ()  # of paths that hold no run, and of every run
-    statistics: tuple[dict[str, Any], ...] = field(default=())  # one tree a group, in the order of `groups`, for JSON
+    differing: tuple[str, ...]  # config keys that differ between the groups
+    findings: tuple[str, ...] = ()  # sentences: "A beats B (P = 0.97)"
+    faults: tuple[str, ...] = ()  # of paths without a run, and of every run
+    statistics: tuple[dict[str, Any], ...] = ()  # JSON tree of each group, in the order of `groups`
     differences: tuple[Difference, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    by: str | None = None  # the key whose value makes a group, where one was asked for
-    rest: tuple[str, ...] = ()  # with `by`: keys that differ within groups, over which the figures are taken together
-    threshold: float | None = None  # that `statistics` tells the time to
+    by: str | None = None  # the key that defines the groups, where one was requested
+    rest: tuple[str, ...] = ()  # with `by`: keys that differ within groups
+    threshold: float | None = None  # level whose first time is in `statistics`
     lower_is_better: bool = False

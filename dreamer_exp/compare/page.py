@@ -1,111 +1,250 @@
-"""compare.html: curves, findings and tables in one file that loads nothing, plotly.js (4.8 MB, MIT) included."""
+"""compare.html: curves, findings and tables in one file that loads nothing; plotly.js (4.8 MB, MIT) is inside.
 
-import json
-import re
+The templates are in templates/. They escape all text (autoescape), as names and errors of runs can hold anything.
+"""
+
+import math
+import os
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from hashlib import sha256
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dreamer_exp.compare import page_data, page_tables
-from dreamer_exp.compare.model import Comparison
-from dreamer_exp.compare.page_statistics import statistics
-from dreamer_exp.compare.page_tables import plural
+from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_of
+from dreamer_exp.compare.metrics import OFFERED, Metric, curve, describe, series
+from dreamer_exp.compare.model import Comparison, Group, Run
+from dreamer_exp.formatting import MISSING, count, duration, number
+from dreamer_exp.palette import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION
 from dreamer_exp.rundir.atomic import write_text
+from dreamer_exp.rundir.listing import printable
 
-SINGLES = 60  # runs, up to which their own curves are shown at first
+# the last one is a grey for light and dark pages, where black and Okabe and Ito's yellow are hardly visible
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE, VERMILION, "#808890")
+DASHES = {"solid": "none", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}  # Plotly's name: lengths in SVG
+AXES = ("env_steps", "wall")
+MAX_SINGLES = 60  # runs, up to which their own curves are shown at first
+
+MAX_POINTS_PER_CURVE = 500  # of a run
+MAX_POINTS = 600_000  # of all runs' curves, 16 bytes each
+GROUP_POINTS = 60  # of a group's curve: each is bootstrapped
 
 
 def write_page(path: Path, comparison: Comparison) -> None:
-    """Writes the page; its links to the runs are relative to its folder, so both can be moved together.
-
-    Args:
-        path: the .html file, replaced whole or not at all.
-        comparison: what to show.
+    """Write the page; its links to the runs are relative to its folder.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
-    tree = page_data.tree(comparison)
-    home = path.parent.resolve()
-    scripts = {"plotly": _plotly(), "script": _part("page.js")}
-    parts = {
-        "policy": _policy(scripts.values()),
-        "style": _part("page.css"),
-        "title": escape(f"Comparison: {page_data.known(comparison.metric).title}"),
-        "lead": _lead(comparison),
-        "findings": page_tables.findings(comparison),
-        "metrics": _options(tree["metrics"]),
-        "over_steps": " checked" if comparison.at == "env_steps" else "",
-        "over_wall": " checked" if comparison.at == "wall" else "",
-        "singles": " checked" if len(comparison.runs) <= SINGLES else "",
-        "legend": page_tables.legend(comparison, home),
-        "note": _note(comparison, tree),
-        "statistics": statistics(comparison),
-        "differences": page_tables.differences(comparison),
-        "runs": page_tables.runs(comparison, home),
-        "faults": page_tables.faults(comparison),
-        "data": in_script(tree),
-        **scripts,
-    }
-    write_text(path, re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _part("page.html")))
+    write_text(path, render_page(comparison, path.parent.resolve()))
 
 
-def in_script(tree: Any) -> str:
-    """JSON that can stand inside a script element: no text in it can end that element, and NaN is refused."""
-    text = json.dumps(tree, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def render_page(comparison: Comparison, folder: Path) -> str:
+    """Return the page's HTML, for this folder."""
+    data = curve_data(comparison)
+    scripts = {"plotly": str(get_plotlyjs()).replace("\r", ""), "script": _template_file("compare.js")}
+    groups = [
+        {"label": group.label, "colour": _colour(place), "dashes": DASHES[_dash(place)]}
+        for place, group in enumerate(comparison.groups)
+    ]
+    page = (
+        _environment()
+        .get_template("compare.html.j2")
+        .render(
+            comparison=comparison,
+            metric=describe(comparison.metric),
+            states=Counter(run.state for run in comparison.runs).most_common(),
+            groups=groups,
+            runs={run.root: _run_view(run, place, folder) for place, run in enumerate(comparison.runs)},
+            group_of={run.root: groups[place] for place, group in enumerate(comparison.groups) for run in group.runs},
+            other_differences=[one for one in comparison.differences if one.key not in comparison.differing],
+            max_singles=MAX_SINGLES,
+            data=data,
+            policy=_content_policy(scripts.values()),
+            style=Markup(_template_file("compare.css")),
+            **{name: Markup(script) for name, script in scripts.items()},
+        )
+    )
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")  # lone surrogates
 
 
-def _part(name: str) -> str:
-    return (files("dreamer_exp.compare") / "page_files" / name).read_text(encoding="utf-8")
+# -------------------------------------------------------------------------------------------------------- the template
 
 
-def _plotly() -> str:
-    return str(get_plotlyjs()).replace("\r", "")
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("dreamer_exp.compare"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters |= {"as_typed": as_typed, "count": count, "duration": duration, "plural": plural}
+    environment.globals |= {"MISSING": MISSING, "ABSENT": ABSENT, "figure": figure, "percent": percent}
+    environment.tests["finite"] = math.isfinite
+    return environment
 
 
-def _policy(scripts: Iterable[str]) -> str:
-    """Nothing is fetched and no other script runs, whatever a run's files say; browsers hold the page to it."""
+def figure(value: float) -> str:
+    """Return four digits; a dash for NaN and infinity."""
+    return number(value, ".4g")
+
+
+def percent(value: float) -> str:
+    """Return a share in percent; a dash for NaN and infinity."""
+    return f"{100 * value:.1f} %" if math.isfinite(value) else MISSING
+
+
+def plural(number: int, noun: str) -> str:
+    """Return `1 run` or `3 runs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _template_file(name: str) -> str:
+    return (files("dreamer_exp.compare") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _content_policy(scripts: Iterable[str]) -> str:
+    """Return the Content-Security-Policy: nothing is fetched, and no other script runs, whatever a run's files hold."""
     hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
     shown = "style-src 'unsafe-inline'; img-src data: blob:"
     return f"default-src 'none'; base-uri 'none'; form-action 'none'; script-src {hashes}; {shown}"
 
 
-def _lead(comparison: Comparison) -> str:
-    """How many runs of which state, and where faults are told."""
-    states = Counter(run.state for run in comparison.runs)
-    words = [
-        f"{plural(len(comparison.runs), 'run')} in {plural(len(comparison.groups), 'group')}",
-        ", ".join(f"{count} {escape(state)}" for state, count in states.most_common()),
-    ]
-    if comparison.faults:
-        words.append(f'<a href="#h-faults">{plural(len(comparison.faults), "fault")}</a>')
-    return " · ".join(word for word in words if word)
+def _run_view(run: Run, place: int, folder: Path) -> dict[str, Any]:
+    hardware = hardware_of(run)
+    gpus = hardware["GPUs"]
+    return {
+        "place": place,
+        "name": run.name,
+        "href": f"{quote(os.fsencode(os.path.relpath(run.root, folder)))}/",
+        "root": printable(run.root),
+        "seed": as_typed(run.config.get("run.seed", MISSING)),
+        "state": run.state,
+        "error": run.error,
+        "env_steps": _last(run, "env_steps"),
+        "wall_s": _last(run, "time/total_s"),
+        "commit": as_typed(code_of(run)["git"]) if run.provenance else MISSING,
+        "machine": as_typed(gpus) if gpus else f"{as_typed(hardware['CPU cores'])} x {as_typed(hardware['CPU'])}",
+    }
 
 
-def _options(metrics: list[dict[str, Any]]) -> str:
-    return "".join(f'<option value="{n}">{escape(metric["title"])}</option>' for n, metric in enumerate(metrics))
+def _last(run: Run, column: str) -> float:
+    values = run.rows.get(column, np.array([]))
+    known = values[~np.isnan(values)]
+    return float(known[-1]) if len(known) else math.nan
 
 
-def _note(comparison: Comparison, tree: dict[str, Any]) -> str:
-    """How to read the curves, and what was left away."""
-    words = [
-        "Bold: a group's interquartile mean over its runs, with its 95 % bootstrap interval. Past its end a run no "
-        "longer counts, and the curve ends where fewer than half of its runs go on. Thin: single runs; hiding one does "
-        "not change its group's curve."
-    ]
-    if len(comparison.runs) > SINGLES:
-        words.append(f"Single runs are hidden at first where there are more than {SINGLES}.")
-    if tree["thinned"]:
-        words.append(
-            f"Runs' curves of more than {tree['limit']} points are thinned to about as many, the lowest and the "
-            "highest of each stretch; result.jsonl has them all."
-        )
-    return " ".join(words)
+# ---------------------------------------------------------------------------------------------- the data of its curves
+
+
+def curve_data(comparison: Comparison) -> dict[str, Any]:
+    """Return what compare.js draws: `metrics`, `groups` and `runs` with their curves.
+
+    Arrays are base64 of little-endian float32. A run's curve is {"env_steps": x, "wall": x or null, "y": y}, a group's
+    {axis: [x, middle, low, high]}. `thinned` is true if a run has more than `limit` rows; its curves are then thinned.
+    """
+    offered = _offered(comparison)
+    limit = points_per_curve(len(comparison.runs) * len(offered))
+    longest = max((len(values) for run in comparison.runs for values in run.rows.values()), default=0)
+    place_of = {run.root: place for place, run in enumerate(comparison.runs)}
+    return {
+        "metrics": [{"name": metric.name, "title": metric.title, "share": metric.is_share} for metric in offered],
+        "groups": [
+            {
+                "label": group.label,
+                "runs": [place_of[run.root] for run in group.runs],
+                "colour": _colour(place),
+                "dash": _dash(place),
+                "curves": _group_curves(group, offered),
+            }
+            for place, group in enumerate(comparison.groups)
+        ],
+        "limit": limit,
+        "thinned": longest > limit,
+        "runs": [{"name": run.name, "curves": _run_curves(run, offered, limit)} for run in comparison.runs],
+    }
+
+
+def points_per_curve(curves: int) -> int:
+    """Return the limit of points for each of this many runs' curves."""
+    return max(40, min(MAX_POINTS_PER_CURVE, MAX_POINTS // max(1, curves)))
+
+
+def thin(y: np.ndarray, limit: int) -> np.ndarray:
+    """Return the points of a curve to keep: the minimum and the maximum of limit / 2 stretches, and both ends.
+
+    Returns:
+        Ascending indices [at most limit + 2]; all of them if there are no more than `limit`.
+    """
+    if len(y) <= limit:
+        return np.arange(len(y))
+    width = -(-len(y) // (limit // 2))
+    stretches = np.pad(y, (0, -len(y) % width), mode="edge").reshape(-1, width)
+    starts = np.arange(len(stretches)) * width
+    extremes = np.concatenate([starts + stretches.argmin(axis=1), starts + stretches.argmax(axis=1)])
+    return np.unique(np.append(extremes, [0, len(y) - 1]).clip(max=len(y) - 1))
+
+
+def _offered(comparison: Comparison) -> list[Metric]:
+    """Return the compared metric first, then those of OFFERED that some run has."""
+    compared = describe(comparison.metric)
+    metrics = (compared, *(metric for metric in OFFERED if metric != compared))
+    return [metric for metric in metrics if any(len(series(run, metric.name, AXES[0])[0]) for run in comparison.runs)]
+
+
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
+
+
+def _dash(place: int) -> str:
+    return list(DASHES)[place // len(COLOURS) % len(DASHES)]
+
+
+def _run_curves(run: Run, metrics: Sequence[Metric], limit: int) -> dict[str, Any]:
+    curves = {metric.name: _run_curve(run, metric.name, limit) for metric in metrics}
+    return {name: found for name, found in curves.items() if found}
+
+
+def _run_curve(run: Run, metric: str, limit: int) -> dict[str, str | None] | None:
+    steps, values = series(run, metric, "env_steps")
+    seconds, timed_values = series(run, metric, "wall")
+    if not len(steps):
+        return None
+    keep = thin(values, limit)
+    timed = np.array_equal(values, timed_values)  # false if rows lack their time
+    return {
+        "env_steps": _base64(steps[keep]),
+        "wall": _base64(seconds[keep]) if timed else None,
+        "y": _base64(values[keep]),
+    }
+
+
+def _group_curves(group: Group, metrics: Sequence[Metric]) -> dict[str, Any]:
+    curves = {metric.name: _group_curve(group, metric.name) for metric in metrics}
+    return {name: found for name, found in curves.items() if found}
+
+
+def _group_curve(group: Group, metric: str) -> dict[str, list[str]]:
+    curves = {axis: curve(group.runs, metric, axis, points=GROUP_POINTS) for axis in AXES}
+    return {
+        axis: [_base64(values) for values in (found.x, found.middle, found.low, found.high)]
+        for axis, found in curves.items()
+        if len(found.x)
+    }
+
+
+def _base64(values: np.ndarray) -> str:
+    most = np.finfo(np.float32).max
+    return b64encode(values.clip(-most, most).astype("<f4").tobytes()).decode()

@@ -1,39 +1,71 @@
-"""compare.csv, compare_runs.csv and compare.json: the comparison for other programs. No file is written by half."""
+"""Files of a comparison for other programs and for people: CSV, JSON, figures and the page.
+
+Each file is replaced atomically.
+"""
 
 import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dreamer_exp.compare.difference import word
-from dreamer_exp.compare.files import flatten
+from dreamer_exp.compare.differences import as_typed
+from dreamer_exp.compare.figures import draw
 from dreamer_exp.compare.group import SEED
+from dreamer_exp.compare.metrics import curve, outcome, time_to
 from dreamer_exp.compare.model import Comparison, Group, Run
-from dreamer_exp.compare.outcome import outcome, time_to
+from dreamer_exp.compare.page import write_page
+from dreamer_exp.compare.read import flatten
+from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.listing import printable
 
 
 def write_files(folder: Path, comparison: Comparison) -> list[Path]:
-    """Writes a table of groups, one of runs, and everything as one tree; what is unknown or infinite is empty or null.
+    """Write all files of a comparison into a folder and return their paths.
 
-    Args:
-        folder: is there.
-        comparison: what to write.
+    A second process draws the figures meanwhile, which takes half of the time.
 
     Raises:
-        OSError: a file cannot be written.
+        UserError: The folder or a file cannot be written.
+    """
+    page = folder / "compare.html"
+    curves = [curve(group.runs, comparison.metric, comparison.at) for group in comparison.groups]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor(1) as pool:
+            figures = pool.submit(draw, folder, replace(comparison, runs=(), groups=()), curves)
+            tables = write_tables(folder, comparison)
+            write_page(page, comparison)
+        return [*tables, *figures.result(), page]
+    except OSError as error:
+        raise UserError(
+            f"compare: {error.filename or folder} cannot be written ({error.strerror}); use --out."
+        ) from error
+
+
+def write_tables(folder: Path, comparison: Comparison) -> list[Path]:
+    """Write a table of groups, a table of runs and the complete comparison as JSON, and return their paths.
+
+    Unknown and infinite values are empty or null.
+
+    Args:
+        folder: Existing folder.
+        comparison: Comparison to write.
+
+    Raises:
+        OSError: A file cannot be written.
     """
     group_of = {run.root: group for group in comparison.groups for run in group.runs}
-    runs = [_run(run, group_of.get(run.root), comparison) for run in comparison.runs]
-    files = [folder / name for name in ("compare.csv", "compare_runs.csv", "compare.json")]
-    write_text(files[0], _csv([flatten(tree) for tree in comparison.statistics]))
-    write_text(files[1], _csv(runs))
-    write_json(files[2], _finite(_tree(comparison, runs)))
-    return files
+    runs = [_run_row(run, group_of.get(run.root), comparison) for run in comparison.runs]
+    paths = [folder / name for name in ("compare.csv", "compare_runs.csv", "compare.json")]
+    write_text(paths[0], _csv([flatten(tree) for tree in comparison.statistics]))
+    write_text(paths[1], _csv(runs))
+    write_json(paths[2], _finite(_tree(comparison, runs)))
+    return paths
 
 
 def _tree(comparison: Comparison, runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -53,10 +85,9 @@ def _tree(comparison: Comparison, runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _run(run: Run, group: Group | None, comparison: Comparison) -> dict[str, Any]:
-    """One run's own figures."""
-    told, level = outcome(run, comparison.metric), comparison.threshold
-    timed = {
+def _run_row(run: Run, group: Group | None, comparison: Comparison) -> dict[str, Any]:
+    result, level = outcome(run, comparison.metric), comparison.threshold
+    times = {
         f"{name}_to_threshold": math.nan if level is None else time_to(run, comparison.metric, at, level)
         for name, at in (("env_steps", "env_steps"), ("wall_s", "wall"))
     }
@@ -66,11 +97,11 @@ def _run(run: Run, group: Group | None, comparison: Comparison) -> dict[str, Any
         "seed": run.config.get(SEED),
         "state": run.state,
         "error": run.error,
-        "env_steps": told.env_steps,
-        "wall_s": told.wall_s,
-        "final": told.final,
-        "best": told.best,
-        **timed,
+        "env_steps": result.env_steps,
+        "wall_s": result.wall_s,
+        "final": result.final,
+        "best": result.best,
+        **times,
         **{key: run.config.get(key) for key in (*comparison.differing, *comparison.rest)},
         "folder": printable(run.root),
     }
@@ -86,12 +117,12 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cells(values: Iterable[Any]) -> list[Any]:
-    lone = (_finite(value) for value in values)
-    return [word(value) if isinstance(value, (list, bool)) else value for value in lone]
+    finite = (_finite(value) for value in values)
+    return [as_typed(value) if isinstance(value, (list, bool)) else value for value in finite]
 
 
 def _finite(node: Any) -> Any:
-    """The tree as JSON can have it: null for NaN and infinity, words for what is no JSON (a date in a YAML file)."""
+    """Return the tree as JSON allows it: null for NaN and infinity, text for other types (a date in a YAML file)."""
     if isinstance(node, Mapping):
         return {str(key): _finite(value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):

@@ -1,4 +1,4 @@
-"""`python -m dreamer_exp.compare`: what it prints, writes and refuses."""
+"""`python -m dreamer_exp.compare`: its output, files and errors."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ FILES = ["bars.png", "compare.csv", "compare.html", "compare.json", "compare_run
 
 
 def write_sweep(folder: Path) -> Path:
-    """Two settings of four seeds, the second better; a run that broke, a job that never began, a file of nobody."""
+    """Write two settings of four seeds, the second better; a failed run, a job that never started, a foreign file."""
     for number in range(8):
         ratio, seed = (32.0, 64.0)[number // 4], number % 4 + 1
         tree, won = config(seed, training_ratio=ratio, derived=-ratio), (0, seed, 10 * (number // 4) + seed)
@@ -48,8 +48,8 @@ def sweep(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the command wrote of such a sweep, and, in `printed`, what it printed."""
-    folder = tmp_path_factory.mktemp("answered")
+    """Return the output folder for such a sweep; `printed` next to it holds the printed text."""
+    folder = tmp_path_factory.mktemp("compared")
     with redirect_stdout(io.StringIO()) as printed:
         compare.run([str(write_sweep(folder / "sweep")), "--out", str(folder / "out")])
     (folder / "printed").write_text(printed.getvalue())
@@ -61,32 +61,32 @@ def printed(out: Path) -> str:
     return (out.parent / "printed").read_text()
 
 
-def test_the_answer_is_printed_within_a_hundred_columns(printed: str) -> None:
+def test_output_fits_a_hundred_columns(printed: str) -> None:
     lines = printed.splitlines()
     assert max(len(line) for line in lines if not line.startswith("/")) <= 100
     assert lines[0] == "10 runs (8 finished, 2 failed) in 2 groups; evaluation/success_rate, higher is better"
     assert "training_ratio=64 beats training_ratio=32 (P = 1.00 [" in printed
 
 
-def test_what_differs_comes_before_the_figures(printed: str) -> None:
-    assert re.search(r"algo.training_ratio +32 \(5\), 64 \(4\) +and 1 that go with it", printed)
+def test_differences_are_printed_before_the_values(printed: str) -> None:
+    assert re.search(r"algo.training_ratio +32 \(5\), 64 \(4\) +varies with 1 other key", printed)
     assert "algo.derived" not in printed
     assert 0 < printed.index("algo.training_ratio") < printed.index("IQM [95 %]") < printed.index("Findings")
 
 
-def test_what_broke_is_told_with_what_it_has(printed: str) -> None:
+def test_failed_runs_and_faults_are_printed(printed: str) -> None:
     assert "8_broken: failed, 100 env steps; Diverged: not finite" in printed
-    assert "9_never: failed, no row; Killed" in printed
-    assert "8_broken: result.jsonl: the last line is cut off" in printed
-    assert "belongs to no run: foreign" in " ".join(printed.split())
+    assert "9_never: failed, no rows; Killed" in printed
+    assert "8_broken: result.jsonl: the last line is incomplete" in printed
+    assert "not part of a run: foreign" in " ".join(printed.split())
 
 
-def test_all_files_are_written_and_named(printed: str, out: Path) -> None:
+def test_all_files_are_written_and_printed(printed: str, out: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == FILES
     assert all(str(out / name) in printed for name in FILES)
 
 
-def test_compare_json_holds_everything(out: Path) -> None:
+def test_compare_json_is_complete(out: Path) -> None:
     tree = json.loads((out / "compare.json").read_text())
     assert (tree["metric"], tree["lower_is_better"], tree["differing"]) == (
         "evaluation/success_rate", False, ["algo.training_ratio", "algo.derived"],
@@ -102,7 +102,7 @@ def test_compare_json_holds_everything(out: Path) -> None:
     assert tree["pairs"][0]["probability"]["estimate"] > 0.5
 
 
-def test_the_tables_have_a_row_a_group_and_a_row_a_run(out: Path) -> None:
+def test_csv_files_have_a_row_per_group_and_a_row_per_run(out: Path) -> None:
     groups = list(csv.DictReader((out / "compare.csv").read_text().splitlines()))
     runs = list(csv.DictReader((out / "compare_runs.csv").read_text().splitlines()))
     assert [row["label"] for row in groups] == ["training_ratio=32", "training_ratio=64"]
@@ -112,7 +112,7 @@ def test_the_tables_have_a_row_a_group_and_a_row_a_run(out: Path) -> None:
 
 
 @pytest.mark.parametrize("figure", ["learning_curves.png", "bars.png"])
-def test_figures_are_pictures(out: Path, figure: str) -> None:
+def test_figures_are_drawn(out: Path, figure: str) -> None:
     pixels = matplotlib.image.imread(out / figure)
     assert min(pixels.shape[:2]) > 200
     assert len({tuple(pixel) for pixel in pixels[::7, ::7].reshape(-1, 4).tolist()}) > 10
@@ -131,13 +131,13 @@ def test_many_groups_get_a_panel_each(tmp_path: Path) -> None:
     assert sizes == [(539, 990), (792, 1210)]
 
 
-def test_one_sweep_is_answered_in_its_own_folder(sweep: Path) -> None:
+def test_files_of_one_sweep_go_into_its_folder(sweep: Path) -> None:
     assert compare.run([str(sweep)]) == sweep
     assert (sweep / "compare.json").exists()
     assert "compare" not in json.loads((sweep / "compare.json").read_text())["faults"][0]
 
 
-def test_anything_else_is_answered_in_a_new_folder_of_outputs(
+def test_files_of_other_paths_go_into_a_new_folder_in_outputs(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -146,7 +146,7 @@ def test_anything_else_is_answered_in_a_new_folder_of_outputs(
     assert (folder / "compare.html").exists()
 
 
-def test_runs_can_be_grouped_timed_and_measured_otherwise(
+def test_grouping_axis_metric_and_threshold_can_be_requested(
     sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--by", "seed", "--metric", "loss/world_model", "--at", "wall", "--threshold", "0.5"]
@@ -158,7 +158,7 @@ def test_runs_can_be_grouped_timed_and_measured_otherwise(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["nowhere"], "no run found. nowhere: there is no such folder."),
         ([], "the following arguments are required: PATH"),
@@ -170,14 +170,14 @@ def test_runs_can_be_grouped_timed_and_measured_otherwise(
         (["SWEEP", "--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )
-def test_a_mistake_is_one_line(sweep: Path, words: list[str], told: str) -> None:
+def test_mistake_is_reported_in_one_line(sweep: Path, words: list[str], message: str) -> None:
     with pytest.raises(UserError) as refused:
         compare.run([word.replace("SWEEP", str(sweep)) for word in words])
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_mistake_ends_the_command_with_2(tmp_path: Path) -> None:
+def test_mistake_exits_with_code_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dreamer_exp.compare", str(tmp_path)], capture_output=True, text=True, check=False
     )
@@ -190,17 +190,17 @@ def deep(root: Path) -> None:
     (root / "experiment.yaml").write_text("{a: " * 3000 + "1" + "}" * 3000)
 
 
-def loops(root: Path) -> None:
+def unreadable_name(root: Path) -> None:
     (root / "console.log").unlink(missing_ok=True)
     (root / "evaluation.jsonl").unlink()
-    (root / "evaluation.jsonl").symlink_to("x" * 300)  # a name too long to look up
+    (root / "evaluation.jsonl").symlink_to("x" * 300)  # a name too long for a lookup
 
 
 def huge(root: Path) -> None:
     (root / "experiment.yaml").write_text(f"run: {{seed: 1{'0' * 400}}}\nalgo: {{x: 1{'0' * 400}}}")
 
 
-def seeds(root: Path) -> None:
+def list_of_seeds(root: Path) -> None:
     (root / "experiment.yaml").write_text("run: {seed: [1, 2]}")
 
 
@@ -209,22 +209,22 @@ def no_counts(root: Path) -> None:
                                            '"outcome_counts": null}\n')  # fmt: skip
 
 
-def nobody(root: Path) -> None:
+def impossible_pid(root: Path) -> None:
     status = {"state": "running", "pid": -1, "host": socket.gethostname()}
     (root / "status.json").write_text(json.dumps(status))
 
 
-@pytest.mark.parametrize("harm", [deep, loops, huge, seeds, no_counts, nobody])
-def test_one_odd_folder_costs_no_other(
-    sweep: Path, tmp_path: Path, harm: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("damage", [deep, unreadable_name, huge, list_of_seeds, no_counts, impossible_pid])
+def test_odd_run_directory_does_not_stop_the_comparison(
+    sweep: Path, tmp_path: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    harm(write_run(sweep / "10_odd", config(7)))
+    damage(write_run(sweep / "10_odd", config(7)))
     compare.run([str(sweep), "--out", str(tmp_path / "out")])
     assert " beats " in capsys.readouterr().out
     assert "10_odd" in [run["run"] for run in json.loads((tmp_path / "out" / "compare.json").read_text())["runs"]]
 
 
-def test_a_folder_whose_name_is_no_text_is_compared_and_told(sweep: Path) -> None:
+def test_folder_whose_name_is_not_utf_8_is_compared(sweep: Path) -> None:
     odd = os.fsdecode(os.fsencode(sweep.parent) + b"/sw\xffeep")
     sweep.rename(odd)
     words = [sys.executable, "-m", "dreamer_exp.compare", odd, odd + "/no\udcff"]
@@ -236,7 +236,7 @@ def test_a_folder_whose_name_is_no_text_is_compared_and_told(sweep: Path) -> Non
     assert "sw%FFeep" in page.read_text()
 
 
-def test_it_answers_without_ray_torch_or_pandas(sweep: Path, tmp_path: Path) -> None:
+def test_command_imports_neither_ray_nor_torch_nor_pandas(sweep: Path, tmp_path: Path) -> None:
     heavy = ("ray", "torch", "pandas", "scipy", "wandb", "hydra", "gymnasium")
     code = (
         "import sys; from dreamer_exp.cli.compare import run; run(sys.argv[1:]); "

@@ -1,4 +1,4 @@
-"""Run directories for tests, and runs without one."""
+"""Run directories and in-memory runs for the tests."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +15,9 @@ GIT = {"commit": "0123456789abcdef", "dirty": False, "diff_sha256": None}
 
 
 def config(seed: int = 1, **algo: Any) -> dict[str, Any]:
-    """A small experiment's tree."""
+    """Return the tree of a small experiment."""
     return {
-        "fingerprint": "of this seed alone",
+        "fingerprint": "different for each seed",
         "run": {"id": "test", "seed": seed, "log_level": "INFO"},
         "env": {"name": "crowd_nav", "scenario": "open"},
         "algo": {"name": "dreamerv3", "training_ratio": 32.0, "batch_size_B": 8, **algo},
@@ -32,12 +32,12 @@ def write_run(
     successes: Sequence[int] | None = (0, 5, 10),
     status: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A run with a row for each return, 100 env steps and 10 s apart, and evaluations of 20 episodes from step 0 on."""
+    """Write a run with a row per return and evaluations of 20 episodes, one every 100 env steps and 10 s."""
     root.mkdir(parents=True)
     (root / "experiment.yaml").write_text(yaml.safe_dump(dict(tree or config()), sort_keys=False))
     (root / "provenance.json").write_text(json.dumps({"command_line": [], "git": GIT, "packages": {"torch": "2.13.0"}}))
-    told = {"state": "finished", "pid": 1, "host": "elsewhere", "error": None, **(status or {})}
-    (root / "status.json").write_text(json.dumps(told))
+    status_tree = {"state": "finished", "pid": 1, "host": "elsewhere", "error": None, **(status or {})}
+    (root / "status.json").write_text(json.dumps(status_tree))
     write_rows(root / "result.jsonl", map(row, range(1, len(returns) + 1), returns))
     if successes is not None:
         write_rows(root / "evaluation.jsonl", [evaluation(i * STEPS_A_ROW, won) for i, won in enumerate(successes)])
@@ -71,8 +71,11 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     path.write_text("".join(json.dumps(dict(row)) + "\n" for row in rows))
 
 
-def made_run(name: str = "run", values: Sequence[float] = (1.0,), **config: Any) -> Run:
-    """A run in memory: its metric `figure` has these values, 100 env steps and 10 s apart; config by dotted key."""
+def make_run(name: str = "run", values: Sequence[float] = (1.0,), **config: Any) -> Run:
+    """Return a run in memory whose metric `figure` has these values, every 100 env steps and 10 s.
+
+    Keyword arguments are config keys, with `__` for a dot.
+    """
     steps = np.arange(1, len(values) + 1) * float(STEPS_A_ROW)
     rows = {"env_steps": steps, "time/total_s": steps / 10, "figure": np.array(values, dtype=np.float64)}
     keys = {"run.id": "test", "run.seed": 1, **{key.replace("__", "."): value for key, value in config.items()}}

@@ -1,4 +1,4 @@
-"""PATHs -> run directories."""
+"""Search for run directories."""
 
 import json
 import os
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from dreamer_exp.compare.find import find, is_sweep
+from dreamer_exp.compare.find import find_runs, is_sweep
 from tests.compare.folders import write_run
 
 
 def names(*paths: Path) -> list[str]:
-    return [name for _, name in find(paths).named()]
+    return [name for _, name in find_runs(paths).named()]
 
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
-    """Two runs and a sweep of two."""
+    """Return a folder with two runs and a sweep of two."""
     folder = tmp_path / "outputs"
     write_run(folder / "a")
     write_run(folder / "b")
@@ -26,65 +26,65 @@ def outputs(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_run_a_sweep_and_a_folder_of_both_are_taken_in_any_mix(outputs: Path) -> None:
+def test_paths_are_runs_sweeps_and_folders_in_any_mix(outputs: Path) -> None:
     assert names(outputs / "a") == ["a"]
     assert names(outputs / "sweep") == ["0_x=1", "1_x=2"]
     assert names(outputs) == ["a", "b", "sweep/0_x=1", "sweep/1_x=2"]
     assert names(outputs / "sweep", outputs / "a") == ["sweep/0_x=1", "sweep/1_x=2", "a"]
 
 
-def test_a_run_named_twice_is_one_run(outputs: Path) -> None:
+def test_run_given_twice_is_found_once(outputs: Path) -> None:
     (outputs / "latest").symlink_to(outputs / "a")
     assert names(outputs / "a", outputs / "latest", outputs / ".." / "outputs" / "a") == ["a"]
     assert "latest" not in names(outputs)
 
 
-def test_jobs_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_jobs_are_sorted_by_number(tmp_path: Path) -> None:
     for number in (10, 9, 1):
         write_run(tmp_path / f"{number}_x")
     assert names(tmp_path) == ["1_x", "9_x", "10_x"]
 
 
-def test_a_run_without_its_config_or_without_its_status_is_a_run(tmp_path: Path) -> None:
+def test_run_without_its_config_or_without_its_status_is_found(tmp_path: Path) -> None:
     (write_run(tmp_path / "a") / "experiment.yaml").unlink()
     (write_run(tmp_path / "b") / "status.json").unlink()
     assert names(tmp_path) == ["a", "b"]
 
 
 @pytest.mark.parametrize("file", ["console.log", "job.json"])
-def test_a_job_that_never_became_a_run_is_found(outputs: Path, file: str) -> None:
+def test_job_that_never_became_a_run_is_found(outputs: Path, file: str) -> None:
     job = outputs / "sweep" / "2_x=3"
     (job / "empty").mkdir(parents=True)
     (job / file).write_text("")
     assert names(outputs / "sweep") == ["0_x=1", "1_x=2", "2_x=3"]
-    assert find([outputs]).faults == ()
+    assert find_runs([outputs]).faults == ()
 
 
-def test_the_folders_of_a_run_are_not_searched(tmp_path: Path) -> None:
+def test_folders_inside_a_run_are_not_searched(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
     write_run(run / "inner")
     assert names(tmp_path) == ["a"]
 
 
-def test_what_is_foreign_is_told_in_a_line(outputs: Path) -> None:
+def test_foreign_files_are_listed_in_one_fault(outputs: Path) -> None:
     (outputs / "notes.txt").write_text("")
     (outputs / "empty").mkdir()
     (outputs / "sweep" / "own.csv").write_text("")
-    assert find([outputs]).faults == (f"{outputs}: belongs to no run: empty, notes.txt, sweep/own.csv",)
+    assert find_runs([outputs]).faults == (f"{outputs}: not part of a run: empty, notes.txt, sweep/own.csv",)
 
 
-def test_what_a_sweep_and_this_command_leave_is_not_foreign(outputs: Path) -> None:
+def test_files_of_sweeps_and_of_this_command_are_not_foreign(outputs: Path) -> None:
     for name in ("compare.json", "learning_curves.png", "sweep_summary.csv", "multirun.yaml", "a.log"):
         (outputs / name).write_text("")
     (outputs / "compare_20260101T000000Z").mkdir()
-    assert find([outputs]).faults == ()
+    assert find_runs([outputs]).faults == ()
 
 
-def test_paths_that_hold_no_run_are_told(tmp_path: Path) -> None:
+def test_paths_without_a_run_are_faults(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    found = find([tmp_path / "file", tmp_path / "missing", tmp_path])
-    assert found.roots == ()
-    assert [fault.split(": ", 1)[1] for fault in found.faults] == [
+    search = find_runs([tmp_path / "file", tmp_path / "missing", tmp_path])
+    assert search.roots == ()
+    assert [fault.split(": ", 1)[1] for fault in search.faults] == [
         "is a file; name a folder",
         "there is no such folder",
         "holds no run",
@@ -92,21 +92,21 @@ def test_paths_that_hold_no_run_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_may_not_be_read_costs_no_other(outputs: Path) -> None:
+def test_unreadable_folder_does_not_stop_the_search(outputs: Path) -> None:
     (outputs / "sweep").chmod(0)
-    found = find([outputs])
+    search = find_runs([outputs])
     (outputs / "sweep").chmod(0o700)
-    assert [root.name for root in found.roots] == ["a", "b"]
-    assert any("Permission denied" in fault for fault in found.faults)
+    assert [root.name for root in search.roots] == ["a", "b"]
+    assert any("Permission denied" in fault for fault in search.faults)
 
 
-def test_a_path_that_cannot_even_be_looked_up_is_told(tmp_path: Path) -> None:
-    """A name too long for any disk; so it is below a folder that may not be entered."""
-    assert find([tmp_path / ("x" * 300)]).faults[0].endswith("there is no such folder")
+def test_path_that_raises_on_lookup_is_a_fault(tmp_path: Path) -> None:
+    """A name too long for any file system raises like a path below a forbidden folder."""
+    assert find_runs([tmp_path / ("x" * 300)]).faults[0].endswith("there is no such folder")
     assert not is_sweep(tmp_path / ("x" * 300))
 
 
-def test_a_sweep_is_known_by_its_summary_or_hydras_file(outputs: Path) -> None:
+def test_sweep_is_recognised_by_its_summary_or_by_hydras_file(outputs: Path) -> None:
     assert is_sweep(outputs / "sweep")
     assert not is_sweep(outputs)
     (outputs / "multirun.yaml").write_text(json.dumps({}))

@@ -1,10 +1,11 @@
-"""compare.html: what is in the file, and what a browser makes of it."""
+"""compare.html: content of the file, and behaviour in a browser."""
 
 import base64
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -12,17 +13,19 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from dreamer_exp.compare.comparison import ComparisonRequest, compare
-from dreamer_exp.compare.model import Run
-from dreamer_exp.compare.page import write_page
-from dreamer_exp.compare.page_data import POINTS_IN_ALL, points_a_curve, thin
+from dreamer_exp.compare.model import ComparisonRequest, Run
+from dreamer_exp.compare.page import MAX_POINTS, points_per_curve, render_page, thin, write_page
+from dreamer_exp.compare.pipeline import compare
 from tests.compare.browser import BROWSER, DRIVER, MISSING, Browser, chromium
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>{{data}} %{x} <b>&amp;</b>"
 
 
+TEMPLATE_CODE = "{{ 7 * 7 }} {% for x in y %} {# comment #}"
+
+
 def run(root: Path, ratio: Any, seed: int, rows: int = 50) -> Run:
-    """A finished run whose return grows to `seed`, and of three evaluations."""
+    """Return a finished run whose return grows to `seed`, with three evaluations."""
     x = np.arange(1, rows + 1)
     columns = {
         "env_steps": 100.0 * x,
@@ -58,7 +61,7 @@ def four_runs(folder: Path) -> list[Run]:
 
 
 def data_of(path: Path) -> dict[str, Any]:
-    """The page's data; NaN and infinity, which are no JSON, fail."""
+    """Return the page's data; NaN and infinity, which JSON lacks, fail."""
 
     def refuse(name: str) -> None:
         raise AssertionError(name)
@@ -76,15 +79,15 @@ def floats(text: str) -> np.ndarray:
 # ---------------------------------------------------------------- the file
 
 
-def test_a_short_curve_is_in_the_page_as_it_is(tmp_path: Path) -> None:
-    told = run(tmp_path / "a", 32, 7)
-    curve = data_of(page(tmp_path, told))["runs"][0]["curves"]["episode_return_window"]
-    assert np.array_equal(floats(curve["env_steps"]), told.rows["env_steps"])
-    assert np.array_equal(floats(curve["wall"]), told.rows["time/total_s"])
-    assert np.allclose(floats(curve["y"]), told.rows["episode_return_window"])
+def test_short_curve_is_not_thinned(tmp_path: Path) -> None:
+    short = run(tmp_path / "a", 32, 7)
+    curve = data_of(page(tmp_path, short))["runs"][0]["curves"]["episode_return_window"]
+    assert np.array_equal(floats(curve["env_steps"]), short.rows["env_steps"])
+    assert np.array_equal(floats(curve["wall"]), short.rows["time/total_s"])
+    assert np.allclose(floats(curve["y"]), short.rows["episode_return_window"])
 
 
-def test_what_is_no_number_is_left_out(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     broken = run(tmp_path / "a", 32, 7)
     broken.rows["episode_return_window"][[3, 9]] = np.nan, 1e300  # more than float32 holds
     y = floats(data_of(page(tmp_path, broken))["runs"][0]["curves"]["episode_return_window"]["y"])
@@ -95,26 +98,26 @@ def test_what_is_no_number_is_left_out(tmp_path: Path) -> None:
 def test_thinning_keeps_the_extremes_and_the_ends() -> None:
     y = np.sin(np.arange(10_007) / 50)
     y[4321], y[8765] = 9.0, -9.0
-    y[:3], y[-3:] = [0, -1, 1], [1, -1, 0]  # the ends are no extremes
+    y[:3], y[-3:] = [0, -1, 1], [1, -1, 0]  # the ends are not extremes
     kept = thin(y, 500)
     assert {0, 4321, 8765, 10_006} <= set(kept.tolist())
     assert len(kept) <= 502
     assert (np.diff(kept) > 0).all()
 
 
-def test_a_thousand_runs_do_not_make_a_page_of_a_thousand_times_the_size() -> None:
-    assert points_a_curve(10) == 500
-    assert points_a_curve(12_000) * 12_000 <= POINTS_IN_ALL
+def test_points_of_many_runs_are_limited() -> None:
+    assert points_per_curve(10) == 500
+    assert points_per_curve(12_000) * 12_000 <= MAX_POINTS
 
 
-@pytest.mark.parametrize(("rows", "told"), [(50, False), (5000, True)])
-def test_the_page_says_when_curves_are_thinned(tmp_path: Path, rows: int, told: bool) -> None:
+@pytest.mark.parametrize(("rows", "thinned"), [(50, False), (5000, True)])
+def test_page_reports_thinned_curves(tmp_path: Path, rows: int, thinned: bool) -> None:
     text = page(tmp_path, run(tmp_path / "a", 32, 1, rows)).read_text(encoding="utf-8")
-    assert ("are thinned to" in text) is told
+    assert ("are thinned to" in text) is thinned
 
 
 @pytest.mark.parametrize("name", ["plain", "with space & #hash", "100%", "ümlaut", "javascript:alert(1)", 'quote"s'])
-def test_links_lead_from_the_pages_folder_to_the_runs(tmp_path: Path, name: str) -> None:
+def test_links_lead_from_the_folder_of_the_page_to_the_runs(tmp_path: Path, name: str) -> None:
     root = tmp_path / "runs" / name
     root.mkdir(parents=True)
     path = page(tmp_path, run(root, 32, 1))
@@ -123,6 +126,59 @@ def test_links_lead_from_the_pages_folder_to_the_runs(tmp_path: Path, name: str)
     assert len(links) == 2  # in the legend and in the table
     assert {(path.parent / unquote(link)).resolve() for link in links} == {root.resolve()}
     assert all(link.startswith("../runs/") for link in links)
+
+
+class Elements(HTMLParser):
+    """The tags of a page in their order, and its visible text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1:] not in (["script"], ["style"]):
+            self.text += data
+
+
+def with_text_everywhere(root: Path, text: str) -> Run:
+    """Return a run with this text in every place that the page shows."""
+    odd = replace(
+        run(root, text, 1),
+        name=text,
+        state="failed",
+        error=text,
+        faults=(text,),
+        columns=(text,),
+        provenance={"git": {"commit": text}, "machine": {"cpu_name": text, "cpus": 1}},
+    )
+    odd.rows[text] = odd.rows["loss/world_model"]
+    return odd
+
+
+def elements_with(folder: Path, text: str) -> Elements:
+    """Return the elements of a page of a run with this text, and of four plain runs."""
+    found = compare([with_text_everywhere(folder / "a", text), *four_runs(folder)], ComparisonRequest(text))
+    return Elements(render_page(found, folder))
+
+
+@pytest.mark.parametrize("text", [HOSTILE, '\'><p onclick="x">', TEMPLATE_CODE])
+def test_templates_escape_the_text_of_runs(tmp_path: Path, text: str) -> None:
+    plain, odd = elements_with(tmp_path, "a plain text"), elements_with(tmp_path, text)
+    assert odd.tags == plain.tags
+    assert odd.text.count(text) == plain.text.count("a plain text") > 5
+
+
+@pytest.mark.parametrize("code", [0xDCFF, 0xD800])
+def test_lone_surrogates_are_shown_as_escapes(tmp_path: Path, code: int) -> None:
+    path, text = tmp_path / "compare.html", f"lone {chr(code)}"
+    write_page(path, compare([with_text_everywhere(tmp_path / "a", text)], ComparisonRequest(text)))
+    assert ascii(text)[1:-1] in Elements(path.read_text(encoding="utf-8")).text
+    assert data_of(path)["runs"][0]["name"] == text
 
 
 # ------------------------------------------------------------- in a browser
@@ -138,7 +194,7 @@ def browser() -> Iterator[Browser]:
 
 
 def drawn(browser: Browser) -> list[str]:
-    """Names of the lines that are drawn, without intervals."""
+    """Return the names of the drawn lines, without intervals."""
     names: list[str] = browser.evaluate("document.getElementById('plot').data.map(t => t.name).filter(n => n)")
     assert browser.evaluate("document.querySelectorAll('#plot .scatterlayer .trace').length") >= len(names)
     return names
@@ -148,7 +204,7 @@ def title(browser: Browser, axis: str) -> str:
     return str(browser.evaluate(f"document.getElementById('plot').layout.{axis}axis.title.text"))
 
 
-def test_it_loads_nothing_and_the_console_is_silent(tmp_path: Path, browser: Browser) -> None:
+def test_page_loads_nothing_and_logs_nothing(tmp_path: Path, browser: Browser) -> None:
     path = page(tmp_path, *four_runs(tmp_path))
     browser.open(path)
     assert len(drawn(browser)) == 6  # four runs, two groups
@@ -158,7 +214,7 @@ def test_it_loads_nothing_and_the_console_is_silent(tmp_path: Path, browser: Bro
     assert browser.complaints() == []
 
 
-def test_a_run_is_toggled_by_its_box(tmp_path: Path, browser: Browser) -> None:
+def test_run_is_toggled_by_its_checkbox(tmp_path: Path, browser: Browser) -> None:
     browser.open(page(tmp_path, *four_runs(tmp_path)))
     before = drawn(browser)
     browser.all(".legend summary")[0].click()
@@ -168,13 +224,13 @@ def test_a_run_is_toggled_by_its_box(tmp_path: Path, browser: Browser) -> None:
     assert drawn(browser) == before
 
 
-def test_a_group_is_toggled_with_its_runs(tmp_path: Path, browser: Browser) -> None:
+def test_group_is_toggled_with_its_runs(tmp_path: Path, browser: Browser) -> None:
     browser.open(page(tmp_path, *four_runs(tmp_path)))
     browser.all("input[data-group='0']")[0].click()
     assert drawn(browser) == ["ratio_64_seed_1", "ratio_64_seed_2", "training_ratio=64"]
 
 
-def test_a_box_is_toggled_by_keyboard(tmp_path: Path, browser: Browser) -> None:
+def test_checkbox_is_toggled_by_keyboard(tmp_path: Path, browser: Browser) -> None:
     browser.open(page(tmp_path, *four_runs(tmp_path)))
     box = browser.all("input[data-group='1']")[0]
     browser.all("#singles")[0].send_keys("\ue004", "\ue004", "\ue004")  # Tab: first group, its runs, second group
@@ -184,7 +240,7 @@ def test_a_box_is_toggled_by_keyboard(tmp_path: Path, browser: Browser) -> None:
     assert "training_ratio=64" not in drawn(browser)
 
 
-def test_metric_and_axis_are_chosen(tmp_path: Path, browser: Browser) -> None:
+def test_metric_and_axis_are_selected(tmp_path: Path, browser: Browser) -> None:
     browser.open(page(tmp_path, *four_runs(tmp_path)))
     assert (title(browser, "x"), title(browser, "y")) == ("environment steps", "return, last 100 training episodes")
     browser.all("#metric option")[1].click()
@@ -206,20 +262,10 @@ def test_smoothing_is_the_mean_over_a_window(tmp_path: Path, browser: Browser) -
     assert y[10] == pytest.approx(4 / 7)  # 1 0 1 [0] 1 0 1
 
 
-def test_text_of_runs_is_shown_and_never_run(tmp_path: Path, browser: Browser) -> None:
-    hostile = replace(
-        run(tmp_path / "a", HOSTILE, 1),
-        name=HOSTILE,
-        state="failed",
-        error=HOSTILE,
-        faults=(HOSTILE,),
-        columns=(HOSTILE,),
-        provenance={"git": {"commit": HOSTILE}, "machine": {"cpu_name": HOSTILE, "cpus": 1}},
-    )
-    hostile.rows[HOSTILE] = hostile.rows["loss/world_model"]
+def test_text_of_runs_is_shown_and_never_executed(tmp_path: Path, browser: Browser) -> None:
     path = tmp_path / "compare.html"
-    others = four_runs(tmp_path)
-    write_page(path, compare([hostile, *others], ComparisonRequest(HOSTILE)))
+    hostile = with_text_everywhere(tmp_path / "a", HOSTILE)
+    write_page(path, compare([hostile, *four_runs(tmp_path)], ComparisonRequest(HOSTILE)))
     browser.open(path)
     assert HOSTILE in drawn(browser)
     browser.evaluate(
@@ -232,7 +278,7 @@ def test_text_of_runs_is_shown_and_never_run(tmp_path: Path, browser: Browser) -
     assert browser.complaints() == []
 
 
-def test_runs_that_have_nothing_yet_make_a_page_too(tmp_path: Path, browser: Browser) -> None:
+def test_runs_without_rows_make_a_page(tmp_path: Path, browser: Browser) -> None:
     rows = {"env_steps": np.array([]), "time/total_s": np.array([])}
     empty = Run(tmp_path / "a", "a", "failed", "OSError: no space", {}, {}, rows, (), ("status.json: missing",))
     path = tmp_path / "compare.html"
@@ -240,33 +286,33 @@ def test_runs_that_have_nothing_yet_make_a_page_too(tmp_path: Path, browser: Bro
     browser.open(path)
     browser.all("input[value=wall]")[0].click()
     text = browser.all("main")[0].text
-    assert all(words in text for words in ("OSError: no space", "a: status.json: missing", "No run has a row yet."))
+    assert all(words in text for words in ("OSError: no space", "a: status.json: missing", "No run has rows yet."))
     assert browser.complaints() == []
 
 
-def test_nothing_offers_to_send_the_data_away(tmp_path: Path, browser: Browser) -> None:
+def test_no_button_sends_the_data_away(tmp_path: Path, browser: Browser) -> None:
     browser.open(page(tmp_path, *four_runs(tmp_path)))
     buttons = browser.evaluate("[...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title)")
     assert "Download plot as a PNG" in buttons
     assert [name for name in buttons if re.search("share|cloud|send|edit", name, re.IGNORECASE)] == []
 
 
-def test_the_browser_is_told_to_load_nothing_whatever_a_script_asks(tmp_path: Path, browser: Browser) -> None:
+def test_browser_refuses_requests_of_scripts(tmp_path: Path, browser: Browser) -> None:
     browser.open(page(tmp_path, *four_runs(tmp_path)))
-    asked = "fetch('http://127.0.0.1:9/').then(() => 'loaded', () => 'refused')"
-    assert browser.evaluate(asked) == "refused"
+    request = "fetch('http://127.0.0.1:9/').then(() => 'loaded', () => 'refused')"
+    assert browser.evaluate(request) == "refused"
     assert any("Content Security Policy" in complaint for complaint in browser.complaints())
 
 
 @pytest.mark.parametrize("width", [1280, 800])
-def test_it_fits_the_window(tmp_path: Path, browser: Browser, width: int) -> None:
+def test_page_fits_the_window(tmp_path: Path, browser: Browser, width: int) -> None:
     long = [run(tmp_path / f"{'a_rather_long_name_' * 4}{seed}", f"{'x' * 60}", seed) for seed in (1, 2)]
     browser.open(page(tmp_path, *four_runs(tmp_path), *long), width)
     assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert browser.evaluate("document.querySelector('#plot .main-svg').getBoundingClientRect().width") > width / 2
 
 
-def test_it_is_dark_where_the_user_asks_for_dark(tmp_path: Path, browser: Browser) -> None:
+def test_page_is_dark_if_the_user_prefers_dark(tmp_path: Path, browser: Browser) -> None:
     scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
     browser.open(page(tmp_path, *four_runs(tmp_path)))

@@ -1,4 +1,4 @@
-"""A run's directory -> Run, whatever is wrong with its files."""
+"""Reading of run directories, whatever is wrong with their files."""
 
 import json
 import os
@@ -24,9 +24,9 @@ def root(tmp_path: Path) -> Path:
     return write_run(tmp_path / "run", returns=[None, 2.0, 3.0])
 
 
-def test_a_whole_run_is_read_without_a_fault(root: Path) -> None:
-    run = read_run(root, "its name")
-    assert (run.root, run.name, run.state, run.error, run.faults) == (root, "its name", "finished", None, ())
+def test_complete_run_is_read_without_a_fault(root: Path) -> None:
+    run = read_run(root, "name")
+    assert (run.root, run.name, run.state, run.error, run.faults) == (root, "name", "finished", None, ())
     assert run.config["algo.training_ratio"] == 32.0
     assert "fingerprint" not in run.config
     assert run.provenance["packages"] == {"torch": "2.13.0"}
@@ -34,24 +34,24 @@ def test_a_whole_run_is_read_without_a_fault(root: Path) -> None:
     np.testing.assert_array_equal(run.rows["episode_return_window"], [np.nan, 2.0, 3.0])
 
 
-def test_only_the_columns_asked_for_are_kept_and_all_names_are_told(root: Path) -> None:
+def test_only_requested_columns_are_kept_and_all_names_are_reported(root: Path) -> None:
     run = read_run(root, "run", ["loss/world_model", "not there"])
     assert list(run.rows) == ["env_steps", "time/total_s", "loss/world_model"]
     assert run.columns == ("iteration", "env_steps", "episode_return_window", "loss/world_model", "time/total_s")
 
 
-def test_how_many_episodes_there_were_is_kept_whatever_is_asked_for(root: Path) -> None:
+def test_number_of_episodes_is_kept_with_any_requested_columns(root: Path) -> None:
     write_rows(root / "result.jsonl", [{**row(1, 1.0), "episodes_total": 7}])
     assert read_run(root, "run", ["loss/world_model"]).rows["episodes_total"].tolist() == [7.0]
 
 
-def test_an_evaluations_episodes_become_counts(root: Path) -> None:
+def test_episodes_of_an_evaluation_become_counts(root: Path) -> None:
     evaluations = read_run(root, "run").evaluations
     assert "outcomes" not in evaluations[1]
     assert evaluations[1]["outcome_counts"] == {"success": 5, "timeout": 15}
 
 
-def test_a_column_that_begins_later_is_read(root: Path) -> None:
+def test_column_that_begins_in_a_later_row_is_read(root: Path) -> None:
     append_row(root / "result.jsonl", {**row(4, 4.0), "new": 7})
     np.testing.assert_array_equal(read_run(root, "run").rows["new"], [np.nan, np.nan, np.nan, 7.0])
 
@@ -61,7 +61,9 @@ figures = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(figures, min_size=3, max_size=3), min_size=1, max_size=5))
-def test_rows_are_those_that_json_reads(tmp_path_factory: pytest.TempPathFactory, values: list[list[float]]) -> None:
+def test_rows_equal_those_of_the_json_module(
+    tmp_path_factory: pytest.TempPathFactory, values: list[list[float]]
+) -> None:
     root = tmp_path_factory.mktemp("rows")
     (root / "status.json").write_text("{}")
     for number, (one, two, three) in enumerate(values):
@@ -70,36 +72,36 @@ def test_rows_are_those_that_json_reads(tmp_path_factory: pytest.TempPathFactory
     for columns in (None, ("loss/ä", "b", "c")):
         rows = read_run(root, "run", columns).rows
         for name in ("env_steps", "loss/ä", "b", "c"):
-            told = np.array([np.nan if one[name] is None else float(one[name]) for one in expected])
-            np.testing.assert_array_equal(rows[name], told)
+            column = np.array([np.nan if one[name] is None else float(one[name]) for one in expected])
+            np.testing.assert_array_equal(rows[name], column)
 
 
 def faults(root: Path) -> tuple[str, ...]:
     return read_run(root, "run").faults
 
 
-def test_a_line_cut_off_by_the_end_of_a_process_is_told_and_left_out(root: Path) -> None:
+def test_incomplete_last_line_is_a_fault_and_left_out(root: Path) -> None:
     with open(root / "result.jsonl", "a") as file:
         file.write('{"env_steps": 400, "episode_ret')
     assert len(read_run(root, "run").rows["env_steps"]) == 3
-    assert faults(root) == ("result.jsonl: the last line is cut off",)
+    assert faults(root) == ("result.jsonl: the last line is incomplete",)
 
 
-def test_a_whole_last_line_without_its_newline_counts(root: Path) -> None:
+def test_complete_last_line_without_a_newline_counts(root: Path) -> None:
     text = (root / "result.jsonl").read_text()
-    (root / "result.jsonl").write_text("no row\n" + text.rstrip("\n"))
+    (root / "result.jsonl").write_text("not a row\n" + text.rstrip("\n"))
     assert len(read_run(root, "run").rows["env_steps"]) == 3
-    assert faults(root) == ("result.jsonl: line 1 is no row",)
+    assert faults(root) == ("result.jsonl: line 1 is not a row",)
 
 
-def test_lines_that_are_no_rows_are_counted(root: Path) -> None:
+def test_lines_that_are_not_rows_are_counted(root: Path) -> None:
     lines = ["3", "[1]", '{"a": 1}', '{"env_steps": "many"}', "\x00"]
     (root / "result.jsonl").write_text("\n".join([json.dumps(row(1, 1.0)), *lines, json.dumps(row(2, 1.0))]) + "\n")
     assert list(read_run(root, "run").rows["env_steps"]) == [100.0, 200.0]
-    assert faults(root) == ("result.jsonl: line 2 and 4 more is no row",)
+    assert faults(root) == ("result.jsonl: line 2 and 4 more are not rows",)
 
 
-def test_a_figure_that_is_no_number_is_told_and_nan(root: Path) -> None:
+def test_value_that_is_not_a_number_is_a_fault_and_nan(root: Path) -> None:
     write_rows(root / "result.jsonl", [{**row(1, 1.0), "loss/world_model": "low"}, row(2, 2.0)])
     np.testing.assert_array_equal(read_run(root, "run").rows["loss/world_model"], [np.nan, 0.5])
     np.testing.assert_array_equal(read_run(root, "run").rows["episode_return_window"], [1.0, 2.0])
@@ -107,12 +109,12 @@ def test_a_figure_that_is_no_number_is_told_and_nan(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["experiment.yaml", "provenance.json", "status.json", "result.jsonl"])
-def test_a_missing_file_is_told(root: Path, name: str) -> None:
+def test_missing_file_is_a_fault(root: Path, name: str) -> None:
     (root / name).unlink()
     assert faults(root) == (f"{name}: missing",)
 
 
-def test_a_run_without_evaluations_has_no_fault(root: Path) -> None:
+def test_run_without_evaluations_has_no_fault(root: Path) -> None:
     (root / "evaluation.jsonl").unlink()
     assert read_run(root, "run").evaluations == ()
     assert faults(root) == ()
@@ -122,45 +124,45 @@ def test_a_run_without_evaluations_has_no_fault(root: Path) -> None:
     "content", [b"", b"[1, 2]", b"{", b"\xff\xfe\x00", b"a: [", b"- 1", b"!!python/object:os.system {}"]
 )
 @pytest.mark.parametrize("name", ["experiment.yaml", "provenance.json", "status.json"])
-def test_foreign_content_is_told(root: Path, name: str, content: bytes) -> None:
+def test_foreign_content_is_a_fault(root: Path, name: str, content: bytes) -> None:
     (root / name).write_bytes(content)
     kind = name.rpartition(".")[2].upper()
     assert faults(root) == (f"{name}: cannot be read as {kind}",)
 
 
-def test_a_folder_in_place_of_a_file_is_told(root: Path) -> None:
+def test_folder_in_place_of_a_file_is_a_fault(root: Path) -> None:
     (root / "result.jsonl").unlink()
     (root / "result.jsonl").mkdir()
     assert faults(root) == ("result.jsonl: Is a directory",)
 
 
-def test_a_failed_runs_error_is_kept(tmp_path: Path) -> None:
+def test_error_of_a_failed_run_is_kept(tmp_path: Path) -> None:
     error = {"type": "Diverged", "message": "not finite after 7 updates"}
     run = read_run(write_run(tmp_path / "run", status={"state": "failed", "error": error}), "run")
     assert (run.state, run.error) == ("failed", "Diverged: not finite after 7 updates")
 
 
-def of_process(tmp_path: Path, pid: object, host: str) -> str:
+def state_with_process(tmp_path: Path, pid: object, host: str) -> str:
     status = {"state": "running", "pid": pid, "host": host}
     return read_run(write_run(tmp_path / f"{pid}_{host}", status=status), "run").state
 
 
-def test_a_run_whose_process_is_gone_is_dead(tmp_path: Path) -> None:
+def test_run_without_its_process_is_dead(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        assert of_process(tmp_path, process.pid, socket.gethostname()) == "running"
-    assert of_process(tmp_path / "then", process.pid, socket.gethostname()) == "dead"
+        assert state_with_process(tmp_path, process.pid, socket.gethostname()) == "running"
+    assert state_with_process(tmp_path / "then", process.pid, socket.gethostname()) == "dead"
 
 
-def test_of_a_process_elsewhere_nothing_is_known(tmp_path: Path) -> None:
-    assert of_process(tmp_path, os.getpid(), "another-host") == "running"
-    assert of_process(tmp_path, "no number", socket.gethostname()) == "running"
+def test_process_on_another_host_counts_as_running(tmp_path: Path) -> None:
+    assert state_with_process(tmp_path, os.getpid(), "another-host") == "running"
+    assert state_with_process(tmp_path, "not a number", socket.gethostname()) == "running"
 
 
-def test_a_status_without_a_state_is_unknown(tmp_path: Path) -> None:
+def test_status_without_a_state_is_unknown(tmp_path: Path) -> None:
     assert read_run(write_run(tmp_path / "run", status={"state": 3}), "run").state == "unknown"
 
 
-def test_of_a_run_that_was_killed_its_sweep_knows_why(tmp_path: Path) -> None:
+def test_killed_run_has_the_error_that_its_sweep_recorded(tmp_path: Path) -> None:
     status = {"state": "running", "pid": 2**22 + 1, "host": socket.gethostname()}
     root = write_run(tmp_path / "0_x=1", status=status)
     job = {"num": 0, "name": "algo.x=1", "state": "failed", "error": "killed by SIGKILL"}
@@ -171,53 +173,53 @@ def test_of_a_run_that_was_killed_its_sweep_knows_why(tmp_path: Path) -> None:
     assert read_run(root, "0_x=1").state == "dead"
 
 
-@pytest.mark.parametrize(("own", "told"), [("interrupted", "failed"), ("finished", "finished")])
-def test_a_run_that_its_sweep_ended_failed(tmp_path: Path, own: str, told: str) -> None:
+@pytest.mark.parametrize(("own", "state"), [("interrupted", "failed"), ("finished", "finished")])
+def test_run_that_its_sweep_ended_has_failed(tmp_path: Path, own: str, state: str) -> None:
     root = write_run(tmp_path / "0_x=1", status={"state": own})
     (root / "job.json").write_text(json.dumps({"state": "failed", "error": "sweep.job_timeout=60"}))
-    assert read_run(root, "0_x=1").state == told
+    assert read_run(root, "0_x=1").state == state
 
 
-def never_begun(root: Path, job: dict[str, object], printed: str = "") -> Run:
+def read_job(root: Path, job: dict[str, object], output: str = "") -> Run:
     (root / "job.json").write_text(json.dumps(job))
-    (root / "console.log").write_text(printed)
+    (root / "console.log").write_text(output)
     return read_run(root, "7_gamma=2")
 
 
-def test_a_job_that_never_became_a_run_failed_as_its_sweep_says(tmp_path: Path) -> None:
+def test_job_that_never_became_a_run_has_the_error_of_its_sweep(tmp_path: Path) -> None:
     (tmp_path / "requested.yaml").write_text("fingerprint: x\nalgo:\n  gamma: 2\n")
-    run = never_begun(tmp_path, {"state": "failed", "error": "memory"}, "Traceback\n")
+    run = read_job(tmp_path, {"state": "failed", "error": "memory"}, "Traceback\n")
     assert (run.state, run.error, run.config) == ("failed", "memory", {"algo.gamma": 2})
-    assert run.faults == ("never became a run: no experiment.yaml",)
+    assert run.faults == ("the run was not started: experiment.yaml is missing",)
     assert {name: len(column) for name, column in run.rows.items()} == {"env_steps": 0, "time/total_s": 0}
 
 
-def test_without_its_sweeps_word_it_failed_with_its_own_last_words(tmp_path: Path) -> None:
-    run = never_begun(tmp_path, {}, "starting\nUserError: algo.gamma=2 is out of range\n\n")
+def test_job_without_a_recorded_error_has_its_last_line_of_output(tmp_path: Path) -> None:
+    run = read_job(tmp_path, {}, "starting\nUserError: algo.gamma=2 is out of range\n\n")
     assert (run.state, run.error) == ("failed", "UserError: algo.gamma=2 is out of range")
 
 
 @pytest.mark.parametrize("job", [{"state": "waiting"}, {}])
-def test_a_job_that_waits_or_printed_nothing_is_not_started(tmp_path: Path, job: dict[str, object]) -> None:
-    run = never_begun(tmp_path, job)
+def test_job_that_waits_or_printed_nothing_is_not_started(tmp_path: Path, job: dict[str, object]) -> None:
+    run = read_job(tmp_path, job)
     assert (run.state, run.error) == ("not started", None)
 
 
-def test_many_runs_are_read_by_processes_as_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_runs_are_read_equally_by_a_pool_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named = [(write_run(tmp_path / str(i), config(seed=i), returns=[float(i)]), f"run {i}") for i in range(4)]
-    alone = list(read_runs(named))
+    serial = list(read_runs(named))
     monkeypatch.setattr(read, "MANY", 2)
-    together = list(read_runs(named))
-    assert [told(run) for run in together] == [told(run) for run in alone]
-    assert [run.name for run in together] == ["run 0", "run 1", "run 2", "run 3"]
+    parallel = list(read_runs(named))
+    assert [content(run) for run in parallel] == [content(run) for run in serial]
+    assert [run.name for run in parallel] == ["run 0", "run 1", "run 2", "run 3"]
 
 
-def told(run: Run) -> tuple[object, ...]:
+def content(run: Run) -> tuple[object, ...]:
     return run.root, run.config, run.evaluations, {name: values.tolist() for name, values in run.rows.items()}
 
 
-def test_a_run_that_cannot_be_read_at_all_is_one_of_which_nothing_is_known(root: Path) -> None:
-    (root / "job.json").symlink_to("x" * 300)  # a name too long to look up
+def test_run_that_cannot_be_read_has_only_a_fault(root: Path) -> None:
+    (root / "job.json").symlink_to("x" * 300)  # a name too long for a lookup
     odd, good = read_runs([(root, "odd"), (write_run(root.parent / "good"), "good")])
     assert (odd.state, odd.config, odd.rows["env_steps"].tolist(), good.faults) == ("unknown", {}, [], ())
     (fault,) = odd.faults

@@ -1,30 +1,41 @@
-"""Interquartile means and their bootstrap intervals."""
+"""Interquartile mean, bootstrap intervals, probability of improvement."""
+
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamer_exp.compare.curves import curve
-from dreamer_exp.compare.group import strata
-from dreamer_exp.compare.statistics import interquartile_mean, iqm_band, iqm_interval, resampled_iqm
-from tests.compare.folders import made_run
+from dreamer_exp.compare.statistics import (
+    MOST_SEEDS,
+    interquartile_mean,
+    iqm_band,
+    iqm_interval,
+    probability_of_improvement,
+    resampled_iqm,
+    seeds_to_decide,
+)
+
+Cell = tuple[np.ndarray, np.ndarray]
+
+# ------------------------------------------------------------------------------ interquartile mean and bootstrap
 
 
 @pytest.mark.parametrize(
     ("values", "mean"),
     [
         ([3.0], 3.0),
-        ([1.0, 2.0, 9.0], 4.0),  # a quarter of 3, rounded down, is none
+        ([1.0, 2.0, 9.0], 4.0),  # a quarter of 3, rounded down, is 0
         ([9.0, 1.0, 2.0, 4.0], 3.0),
         ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 700.0], 3.5),
     ],
 )
-def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end(values: list[float], mean: float) -> None:
+def test_interquartile_mean_omits_a_quarter_at_each_end(values: list[float], mean: float) -> None:
     assert interquartile_mean(np.array(values)) == mean
 
 
-def test_of_nothing_it_is_nan() -> None:
+def test_interquartile_mean_of_no_values_is_nan() -> None:
     assert np.isnan(interquartile_mean(np.array([])))
 
 
@@ -33,7 +44,7 @@ def test_of_nothing_it_is_nan() -> None:
     st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), min_size=1, max_size=9),
     st.integers(0, 2**31),
 )
-def test_a_resamples_mean_is_that_of_the_runs_drawn(values: list[float], seed: int) -> None:
+def test_resampled_mean_is_the_mean_of_the_drawn_runs(values: list[float], seed: int) -> None:
     drawn = np.random.default_rng(seed).multinomial(len(values), [1 / len(values)] * len(values), 5).T.astype(np.int16)
     means = resampled_iqm(np.array([values]), drawn)[0]
     for mean, times in zip(means, drawn.T, strict=True):
@@ -41,81 +52,132 @@ def test_a_resamples_mean_is_that_of_the_runs_drawn(values: list[float], seed: i
         np.testing.assert_allclose(mean, interquartile_mean(taken[~np.isnan(taken)]), rtol=1e-9, atol=1e-6)
 
 
-def everything(count: int) -> tuple[tuple[int, ...], ...]:
+def one_stratum(count: int) -> tuple[tuple[int, ...], ...]:
     return (tuple(range(count)),)
 
 
-def test_equal_runs_have_an_interval_without_width() -> None:
-    interval = iqm_interval(np.array([2.0, 2.0, 2.0, 2.0]), everything(4))
+def test_interval_of_equal_runs_has_no_width() -> None:
+    interval = iqm_interval(np.array([2.0, 2.0, 2.0, 2.0]), one_stratum(4))
     assert (interval.low, interval.estimate, interval.high) == (2.0, 2.0, 2.0)
 
 
-def test_the_interval_is_the_same_every_time() -> None:
+def test_interval_is_deterministic() -> None:
     values = np.random.default_rng(1).normal(size=10)
-    assert iqm_interval(values, everything(10)) == iqm_interval(values, everything(10))
+    assert iqm_interval(values, one_stratum(10)) == iqm_interval(values, one_stratum(10))
 
 
-def test_a_single_run_has_no_interval() -> None:
-    interval = iqm_interval(np.array([2.0]), everything(1))
+def test_single_run_has_no_interval() -> None:
+    interval = iqm_interval(np.array([2.0]), one_stratum(1))
     assert interval.estimate == 2.0
     assert np.isnan([interval.low, interval.high]).all()
 
 
 def test_nineteen_of_twenty_intervals_hold_the_true_value() -> None:
-    """Over 20 runs of a symmetric distribution, whose interquartile mean is 0; 95 % within what 400 trials tell."""
+    """400 trials of 20 runs of a symmetric distribution, whose interquartile mean is 0."""
     generator = np.random.default_rng(0)
-    low, high = iqm_band(generator.normal(size=(400, 20)), everything(20), 500)
+    low, high = iqm_band(generator.normal(size=(400, 20)), one_stratum(20), 500)
     assert 0.90 <= np.mean((low <= 0) & (high >= 0)) <= 0.97  # a percentile bootstrap of 20 is a little narrow
 
 
-def test_strata_are_resampled_each_within_itself() -> None:
-    """Two settings whose runs agree: taken together they spread, by strata not at all."""
+def test_strata_are_resampled_separately() -> None:
+    """Two settings of equal runs: the runs spread as one stratum, but not within their own strata."""
     values = np.array([0.0, 0.0, 10.0, 10.0])
-    together, apart = iqm_interval(values, everything(4)), iqm_interval(values, ((0, 1), (2, 3)))
-    assert together.high - together.low > 5
-    assert (apart.low, apart.high) == (5.0, 5.0)
+    pooled, stratified = iqm_interval(values, one_stratum(4)), iqm_interval(values, ((0, 1), (2, 3)))
+    assert pooled.high - pooled.low > 5
+    assert (stratified.low, stratified.high) == (5.0, 5.0)
 
 
-def test_strata_are_the_settings_whatever_the_seed() -> None:
-    runs = [made_run(algo__x=x, run__seed=seed) for x, seed in ((1, 1), (2, 1), (1, 2), (2, 2))]
-    assert strata(runs) == ((0, 2), (1, 3))
+# ------------------------------------------------------------------------------------- probability of improvement
 
 
-def test_settings_of_one_run_are_resampled_together_as_none_has_a_spread_of_its_own() -> None:
-    runs = [made_run(algo__x=x, run__seed=seed) for x, seed in ((1, 1), (2, 1), (1, 2))]
-    assert strata(runs) == ((0, 1, 2),)
+def cell(a: list[float], b: list[float]) -> Cell:
+    return np.array(a), np.array(b)
 
 
-def test_a_curve_is_on_a_grid_from_the_first_value_to_the_last() -> None:
-    found = curve([made_run(values=[0.0, 1.0]), made_run(values=[2.0, 3.0])], "figure", "env_steps", points=3)
-    assert found.x.tolist() == [100.0, 150.0, 200.0]
-    assert found.middle.tolist() == [1.0, 1.5, 2.0]
-    assert (found.low <= found.middle).all()
-    assert (found.high >= found.middle).all()
-    assert found.low[0] < found.high[0]
+def all_better(m: int, n: int) -> Cell:
+    """Return a cell in which every run of A beats every run of B."""
+    return np.arange(m) + 100.0, np.arange(n) + 0.0
 
 
-def test_a_curve_over_wall_time_is_in_seconds() -> None:
-    assert curve([made_run(values=[0.0, 1.0])], "figure", "wall", points=2).x.tolist() == [10.0, 20.0]
+def test_probability_is_the_share_of_pairs_won_with_ties_counted_half() -> None:
+    assert probability_of_improvement([cell([3.0, 1.0], [2.0, 1.0])]).estimate == (2 + 0.5) / 4
 
 
-def test_past_its_end_a_run_counts_no_more() -> None:
-    found = curve([made_run(values=[0.0, 0.0]), made_run(values=[2.0, 2.0, 2.0])], "figure", "env_steps", points=3)
-    assert found.middle.tolist() == [1.0, 1.0, 2.0]
-    assert np.isnan(found.low).tolist() == [False, False, True]
+def test_probability_and_interval_are_mirrored_for_swapped_groups() -> None:
+    one = probability_of_improvement([cell([3.0, 1.0, 5.0], [2.0, 0.0])])
+    other = probability_of_improvement([cell([2.0, 0.0], [3.0, 1.0, 5.0])])
+    assert other.estimate == pytest.approx(1 - one.estimate)
+    assert (other.low, other.high) == pytest.approx((1 - one.high, 1 - one.low), abs=1e-5)
 
 
-def test_a_curve_ends_where_less_than_half_of_its_runs_go_on() -> None:
-    runs = [made_run(values=[0.0, 0.0]), made_run(values=[2.0, 2.0]), made_run(values=[9.0, 9.0, 9.0])]
-    assert curve(runs, "figure", "env_steps", points=3).x.tolist() == [100.0, 200.0]
+values = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=8)
 
 
-def test_a_curve_of_one_run_has_no_interval() -> None:
-    found = curve([made_run(values=[0.0, 1.0])], "figure", "env_steps", points=2)
-    assert np.isnan(found.low).all()
-    assert np.isnan(found.high).all()
+@given(st.lists(st.tuples(values, values), min_size=1, max_size=4))
+def test_interval_excludes_one_half_exactly_if_decided(cells: list[tuple[list[float], list[float]]]) -> None:
+    arrays = [cell(a, b) for a, b in cells]
+    found = probability_of_improvement(arrays)
+    assert 0 <= found.low <= found.estimate <= found.high <= 1
+    assert (seeds_to_decide(arrays) == 0) == (found.low > 0.5 or found.high < 0.5)
 
 
-def test_runs_without_a_value_make_an_empty_curve() -> None:
-    found = curve([made_run()], "other", "env_steps")
-    assert [len(part) for part in (found.x, found.middle, found.low, found.high)] == [0, 0, 0, 0]
+@pytest.mark.parametrize("m", range(1, 6))
+@pytest.mark.parametrize("n", range(1, 6))
+def test_decision_for_few_runs_equals_the_exact_mann_whitney_test(m: int, n: int) -> None:
+    """All of A beat all of B: one of the equally likely orders without a difference, and its mirror."""
+    orders = len(list(combinations(range(m + n), m)))
+    assert (seeds_to_decide([all_better(m, n)]) == 0) == (2 / orders <= 0.05)
+
+
+def test_three_against_three_need_one_more_seed() -> None:
+    assert seeds_to_decide([all_better(3, 3)]) == 1
+
+
+def test_one_against_one_needs_three_more_seeds() -> None:
+    found = probability_of_improvement([all_better(1, 1)])
+    assert found.estimate == 1
+    assert found.low < 0.1
+    assert seeds_to_decide([all_better(1, 1)]) == 3
+
+
+def test_less_clear_difference_needs_more_seeds() -> None:
+    clear = [cell([1.0, 2.0, 3.0, 5.0], [0.0, 0.5, 1.5, 2.5])]
+    unclear = [cell([1.0, 2.0, 3.0, 5.0], [0.0, 1.5, 2.5, 4.0])]
+    estimates = probability_of_improvement(clear).estimate, probability_of_improvement(unclear).estimate
+    assert estimates == (13 / 16, 10 / 16)
+    few, many = seeds_to_decide(clear), seeds_to_decide(unclear)
+    assert few is not None
+    assert many is not None
+    assert 0 < few < many
+
+
+def test_equal_groups_are_never_decided() -> None:
+    assert seeds_to_decide([cell([1.0, 2.0], [1.0, 2.0])]) is None
+    assert MOST_SEEDS >= 100
+
+
+def test_interval_of_the_probability_holds_the_true_value_nineteen_times_in_twenty() -> None:
+    """Two normal groups half a standard deviation apart: P = 0.638 (Phi(0.5 / sqrt 2))."""
+    generator = np.random.default_rng(0)
+    trials = [[(generator.normal(0.5, 1, 6), generator.normal(0, 1, 6))] for _ in range(400)]
+    found = [probability_of_improvement(cells) for cells in trials]
+    assert np.mean([one.low <= 0.6382 <= one.high for one in found]) >= 0.95
+
+
+def test_at_most_one_verdict_in_twenty_is_wrong_without_a_difference() -> None:
+    generator = np.random.default_rng(0)
+    verdicts = [seeds_to_decide([(generator.normal(size=5), generator.normal(size=5))]) == 0 for _ in range(1000)]
+    assert np.mean(verdicts) <= 0.05
+
+
+def test_runs_are_paired_within_cells() -> None:
+    """B is better in each setting, but A ran more often in the easy one: pooling would hide it."""
+    easy, hard = cell([10.0, 11.0, 12.0], [13.0]), cell([1.0], [2.0, 3.0, 4.0])
+    assert probability_of_improvement([easy, hard]).estimate == 0
+    pooled = cell([10.0, 11.0, 12.0, 1.0], [13.0, 2.0, 3.0, 4.0])
+    assert probability_of_improvement([pooled]).estimate > 0.5
+
+
+def test_six_settings_of_one_seed_decide_like_a_sign_test() -> None:
+    assert seeds_to_decide([all_better(1, 1)] * 5) != 0
+    assert seeds_to_decide([all_better(1, 1)] * 6) == 0

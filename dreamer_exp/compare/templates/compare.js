@@ -1,17 +1,17 @@
 "use strict";
-// What the page draws. `data` (page_data.py) holds every curve as base64 of little-endian float32.
+// Drawing of the curves. `data` (curve_data in page.py) holds them as base64 of little-endian float32.
 (() => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
   const plot = byId("plot");
   if (data.metrics.length === 0) {
-    plot.textContent = "No run has a row yet.";
+    plot.textContent = "No run has rows yet.";
     return;
   }
   const decoded = new Map();
   const colourOf = new Map(data.groups.flatMap((group) => group.runs.map((run) => [run, group.colour]))); // by run
 
-  /** base64 -> Float32Array; each text is decoded once. */
+  /** Decode base64 to a Float32Array; each text is decoded once. */
   function floats(text) {
     if (!decoded.has(text)) {
       decoded.set(text, new Float32Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer));
@@ -19,26 +19,26 @@
     return decoded.get(text);
   }
 
-  /** Names are shown as they are: Plotly would read tags, and in hover texts %{...}, in them. */
+  /** Escape a name: Plotly interprets tags, and %{...} in hover texts. */
   function escaped(text) {
     return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("%", "&#37;");
   }
 
-  /** Mean over a window centred on each point, `width` in the unit of x; x rises, and where y is NaN it stays so. */
+  /** Return the mean over a centred window of `width`, in the unit of x; x ascends, and NaN in y stays NaN. */
   function smooth(x, y, width) {
     if (width === 0) return y;
-    const told = (i, sign) => { if (!Number.isNaN(y[i])) { sum += sign * y[i]; count += sign; } };
+    const add = (i, sign) => { if (!Number.isNaN(y[i])) { sum += sign * y[i]; count += sign; } };
     const result = new Float64Array(y.length);
     let sum = 0, count = 0, first = 0, after = 0;
     for (let i = 0; i < y.length; i++) {
-      while (after < y.length && x[after] <= x[i] + width / 2) told(after++, 1);
-      while (x[first] < x[i] - width / 2) told(first++, -1);
+      while (after < y.length && x[after] <= x[i] + width / 2) add(after++, 1);
+      while (x[first] < x[i] - width / 2) add(first++, -1);
       result[i] = Number.isNaN(y[i]) ? NaN : sum / count;
     }
     return result;
   }
 
-  /** The unit that keeps the numbers of a time axis small. */
+  /** Return the unit of a time axis that keeps its numbers small. */
   function timeUnit(seconds) {
     if (seconds > 2 * 3600) return { name: "h", seconds: 3600 };
     return seconds > 180 ? { name: "min", seconds: 60 } : { name: "s", seconds: 1 };
@@ -48,7 +48,7 @@
     return [...document.querySelectorAll(`input[data-${kind}]:checked`)].map((box) => +box.dataset[kind]);
   }
 
-  /** What the controls say now. */
+  /** Return the state of the controls. */
   function choice() {
     return {
       metric: data.metrics[byId("metric").value],
@@ -60,7 +60,7 @@
     };
   }
 
-  /** The chosen curves of one metric: [{of, x, middle, low, high}] for groups, [{of, x, y}] for runs. */
+  /** Return the selected curves of one metric: [{of, x, middle, low, high}] for groups, [{of, x, y}] for runs. */
   function curves(chosen) {
     const name = chosen.metric.name;
     const groups = chosen.groups.map((g) => data.groups[g]).filter((group) => group.curves[name]?.[chosen.axis]);
@@ -69,7 +69,7 @@
       groups: groups.map((of) => {
         const [x, middle, low, high] = of.curves[name][chosen.axis].map(floats);
         const spread = low.some((value) => !Number.isNaN(value)); // NaN: fewer than two runs
-        // past that, the group's curve would jump to the one run that is left
+        // beyond, the group's curve would jump to the one remaining run
         const kept = middle.map((value, i) => (spread && Number.isNaN(low[i]) ? NaN : value));
         return { of, spread, x, middle: kept, low, high };
       }),
@@ -80,7 +80,7 @@
 
   const rgba = (hex, alpha) => `rgba(${[1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)).join(",")},${alpha})`;
 
-  /** Plotly's traces, faint ones first: bands, single runs, groups. */
+  /** Return Plotly's traces, faint ones first: bands, single runs, groups. */
   function traces(shown, chosen, axis) {
     const scaled = (x) => Array.from(x, (value) => value / axis.divisor);
     const smoothed = (curve, y) => Array.from(smooth(curve.x, y, axis.window));
@@ -114,7 +114,7 @@
     return [...bands, ...runs, ...groups];
   }
 
-  /** Unit, title and smoothing window of the x axis, from all that is on it. */
+  /** Return unit, title and smoothing window of the x axis for the curves on it. */
   function xAxis(shown, chosen) {
     const last = Math.max(0, ...[...shown.groups, ...shown.runs].map((curve) => curve.x[curve.x.length - 1]));
     const window = (chosen.percent / 100) * last;
@@ -133,7 +133,7 @@
     const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     const grid = { gridcolor: colour("--grid"), linecolor: colour("--line"), zeroline: false, automargin: true };
     const middle = { showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 };
-    const words = { ...middle, text: "No curve: nothing chosen has this metric on this axis." };
+    const words = { ...middle, text: "No curve: no selected group or run has this metric on this axis." };
     return {
       paper_bgcolor: colour("--paper"), plot_bgcolor: colour("--paper"),
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: colour("--ink") },
@@ -164,7 +164,7 @@
     const counts = `${shown.groups.length} groups, ${shown.runs.length} single runs`;
     plot.setAttribute("aria-label", `${chosen.metric.title} over ${axis.title}: ${counts}`);
     const options = {
-      displaylogo: false, responsive: true, showSendToCloud: false, plotlyServerURL: "", // it offers to upload charts
+      displaylogo: false, responsive: true, showSendToCloud: false, plotlyServerURL: "", // disables uploads of charts
       modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
       toImageButtonOptions: { filename: chosen.metric.name.replaceAll("/", "_"), scale: 2 },
     };

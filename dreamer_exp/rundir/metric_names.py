@@ -20,7 +20,7 @@ LEARNER_METRICS: dict[str, tuple[str | None, str | None]] = {
     "loss/actor_reinforce": (None, "ACTOR_L_neglogp_reinforce_term"),
     "loss/actor_entropy_term": (None, "ACTOR_L_neg_entropy_term"),
     "loss/critic": ("critic", "CRITIC_L_total"),
-    "loss/critic_replay": ("replay_critic", None),
+    "loss/critic_replay": ("critic_replay", None),
     "loss/critic_value_targets": (None, "CRITIC_L_neg_logp_of_value_targets"),
     "loss/critic_slow_regulariser": (None, "CRITIC_L_slow_critic_regularization"),
     "actor_entropy": ("entropy", "ACTOR_action_entropy"),

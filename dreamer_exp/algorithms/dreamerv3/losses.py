@@ -3,6 +3,7 @@
 Equation numbers are those of Hafner et al., arXiv 2301.04104v2; scales and stop-gradients as in danijar/dreamerv3.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES
 from dreamer_exp.algorithms.dreamerv3.maths import categorical_kl, lambda_return, two_hot_loss, two_hot_mean
 from dreamer_exp.algorithms.dreamerv3.networks.layers import Head
 from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, feature_product, join
@@ -19,20 +21,23 @@ from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights and constants as published."""
+    """Weights and constants, by default those published.
+
+    loss_scales has the keys of loss_scales.LOSS_SCALES. decoder_weights (O,) float32, on the agent's device, multiplies
+    each element's squared error in the decoder loss; None stands for ones.
+    """
 
     horizon_H: int = 15
     gamma: float = 0.997
     gae_lambda: float = 0.95
     entropy_scale: float = 3e-4
     free_nats: float = 1.0
-    dynamics_scale: float = 1.0
-    representation_scale: float = 0.1
-    replay_value_scale: float = 0.3
     slow_regulariser: float = 1.0
     return_rate: float = 0.01
     train_actor: bool = True  # False: its loss is reported, and its gradient reaches nothing
     train_critic: bool = True  # the same for imagined and replayed critic losses
+    loss_scales: Mapping[str, float] = field(default_factory=LOSS_SCALES.copy)
+    decoder_weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -91,23 +96,26 @@ def _percentile(ordered: Tensor, share: float) -> Tensor:
 
 def world_model_losses(
     agent: Agent, batch: Batch, noise: Tensor, config: LossConfig
-) -> tuple[dict[str, Tensor], State, Tensor | Feature]:
-    """Means over B and T of the decoder, reward, continue, dynamics and representation losses (eq. 4, 5), the states
-    (B, T, ...) and what the heads see of them (B*T, ...)."""
+) -> tuple[dict[str, Tensor], Tensor, State, Tensor | Feature]:
+    """Return means over B and T of the decoder, reward, continue, dynamics and representation losses (eq. 4, 5).
+
+    Also the decoder loss with all `decoder_weights` at 1 (), the states (B, T, ...) and their features (B*T, ...).
+    """
     before = torch.cat([batch.previous_action[:, None], batch.action[:, :-1]], 1)
     tokens = agent.encoder(batch.observation)
     states, posterior = agent.rssm.observe(tokens, before, batch.is_first, batch.carry, noise)
     feature = agent.rssm.feature(states)
     prior = agent.rssm.prior(states.deter)
     proceeds = (1.0 - batch.is_terminal).flatten() * config.gamma  # contdisc: the discount is part of the prediction
+    decoder, unweighted = agent.decoder.losses(feature, batch.observation, config.decoder_weights)
     losses = {
-        "decoder": agent.decoder.loss(feature, batch.observation),
+        "decoder": decoder,
         "reward": two_hot_loss(agent.reward(feature), batch.reward.flatten(), agent.bins).mean(),
         "continue": functional.binary_cross_entropy_with_logits(agent.cont(feature)[..., 0], proceeds),
         "dynamics": categorical_kl(posterior.detach(), prior).clamp(min=config.free_nats).mean(),
         "representation": categorical_kl(posterior, prior.detach()).clamp(min=config.free_nats).mean(),
     }
-    return losses, states, feature
+    return losses, unweighted, states, feature
 
 
 @dataclass(frozen=True)
@@ -221,21 +229,16 @@ def _value_loss(logits: Tensor, target: Tensor, slow_value: Tensor, agent: Agent
 def total_loss(
     agent: Agent, batch: Batch, noise: Noise, returns_seen: ReturnRange, config: LossConfig
 ) -> tuple[Tensor, dict[str, Tensor], State]:
-    """The sum that is optimised, every loss by name, and the new states (B, T, ...) for the replay."""
-    losses, states, feature = world_model_losses(agent, batch, noise.posterior, config)
+    """Return the weighted sum of the losses, each loss unweighted by its name, and the new states (B, T, ...)."""
+    losses, decoder, states, feature = world_model_losses(agent, batch, noise.posterior, config)
     world_model_terms = len(losses)
     rows, steps = batch.reward.shape
     start = State(states.deter.detach().flatten(0, 1), states.stoch.detach().flatten(0, 1))
     imagined = imagine(agent, start, noise, config)
     behaviour, figures, (first_returns, slow_value) = behaviour_losses(agent, imagined, returns_seen, config)
     bootstrap, slow_value = first_returns.view(rows, steps), slow_value.view(rows, steps)
-    losses |= behaviour | {"replay_critic": replay_value_loss(agent, feature, batch, bootstrap, slow_value, config)}
-    scales = {
-        "dynamics": config.dynamics_scale,
-        "representation": config.representation_scale,
-        "replay_critic": config.replay_value_scale,
-    }
-    weighted = torch.stack([scales.get(name, 1.0) * loss for name, loss in losses.items()])
-    figures |= {name: loss.detach() for name, loss in losses.items()}
+    losses |= behaviour | {"critic_replay": replay_value_loss(agent, feature, batch, bootstrap, slow_value, config)}
+    weighted = torch.stack([config.loss_scales[name] * loss for name, loss in losses.items()])
+    figures |= {name: loss.detach() for name, loss in losses.items()} | {"decoder": decoder.detach()}
     figures["world_model"] = weighted[:world_model_terms].detach().sum()
     return weighted.sum(), figures, states.detach()

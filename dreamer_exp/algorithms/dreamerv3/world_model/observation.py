@@ -1,7 +1,7 @@
 """Encoder and decoder of vector observations.
 
-An encoder maps observations to tokens (..., E), with E = `encoder.units`. A decoder returns the loss of its prediction,
-`decoder.loss(feature, observation)` (). Both apply symlog to the observation themselves.
+An encoder maps observations to tokens (..., E), with E = `encoder.units`. A decoder returns the losses of its
+prediction, `decoder.losses(feature, observation, weights)`, () each. Both apply symlog to the observation themselves.
 """
 
 from torch import Tensor
@@ -46,15 +46,19 @@ class VectorDecoder(Head):
         super().__init__(feature, units, layers, outputs)
         self.squash = squash
 
-    def loss(self, feature: Tensor | Feature, observation: Tensor) -> Tensor:
-        """Return the squared error of the prediction, summed over O and averaged over rows ().
+    def losses(
+        self, feature: Tensor | Feature, observation: Tensor, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the prediction's squared error, weighted and unweighted, summed over O, averaged over N, () each.
 
         This is eq. 8 without its factor of one half, as in danijar/dreamerv3.
 
         Args:
             feature: N rows.
             observation: (..., O) of N rows.
+            weights: (O,) weights of the squared errors; None stands for ones.
         """
         target = (symlog(observation) if self.squash else observation).flatten(0, -2)
-        error: Tensor = self(feature) - target
-        return error.square().sum(-1).mean()
+        squares = (self(feature) - target).square()
+        unweighted: Tensor = squares.sum(-1).mean()
+        return unweighted if weights is None else (squares * weights).sum(-1).mean(), unweighted

@@ -69,13 +69,8 @@ class Gradients:
         self._d_first = torch.zeros(count, 4 * size.units, dtype=precision.operand, device=device)
         self._d_critic = self._d_first[:, 3 * size.units :]
         self._heads_first = flat.joined([head.first.weight for head in self.heads.modules])
-        scales = {
-            "dynamics": config.dynamics_scale,
-            "representation": config.representation_scale,
-            "replay_critic": config.replay_value_scale,
-        }
         names = (*WorldModelHeads.LOSSES, *Behaviour.LOSSES)
-        self._scales = torch.tensor([scales.get(name, 1.0) for name in names], device=device)
+        self._scales = torch.tensor([config.loss_scales[name] for name in names], device=device)
 
     def __call__(self, batch: Batch, noise: Noise) -> tuple[dict[str, Tensor], State]:
         """The figures, each (), and the new states (B, T, ...)."""
@@ -96,7 +91,7 @@ class Gradients:
         lanes.mark("filter")
         feature = self.filter.feature[1:].flatten(0, 1)
         with lanes.beside(HEADS):
-            losses, d_feature = self._heads(batch, feature, target)
+            losses, decoder, d_feature = self._heads(batch, feature, target)
             self.filter_gradient.know(tokens.output, units.output)
         lanes.join(BEHAVIOUR)
         self.dream.run(noise.prior, noise.action)
@@ -114,7 +109,7 @@ class Gradients:
             self.encoder.learn(tokens, self.filter_gradient.learn_posterior(), observation)
         with lanes.beside(BEHAVIOUR):
             self.filter_gradient.learn_units()
-            found = self._figures(losses | more, figures)
+            found = self._figures(losses | more, figures | {"decoder": decoder})
         self.from_action.learn(units, self.filter_gradient.learn_core(), action)
         lanes.join(HEADS)
         lanes.join(BEHAVIOUR)
@@ -156,19 +151,22 @@ class Gradients:
         action = (action / action.abs().clamp(min=1.0)).to(self.precision.operand)
         return action, self.from_action.run(mm(action, self.from_action.first.low.t()))
 
-    def _heads(self, batch: Batch, feature: Tensor, target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The world model's losses, and the gradient of the features (N, F) but for the critic's share."""
+    def _heads(self, batch: Batch, feature: Tensor, target: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return the world model's losses, the unweighted decoder loss () and the gradient of the features (N, F).
+
+        The critic's share of the gradient is missing.
+        """
         deter, d_first = self.agent.size.deter, self._d_first[:, : 3 * self.agent.size.units]
-        losses, d_deter = self.heads(feature, self.filter.probabilities, target, batch, d_first)
+        losses, decoder, d_deter = self.heads(feature, self.filter.probabilities, target, batch, d_first)
         d_feature = mm(d_first, self._heads_first.low)
         d_feature[:, :deter] += mm(d_deter, self.heads.prior.first.low)
-        return losses, d_feature
+        return losses, decoder, d_feature
 
     def _figures(self, losses: dict[str, Tensor], figures: dict[str, Tensor]) -> dict[str, Tensor]:
         """As losses.total_loss names them."""
         weighted = torch.stack(list(losses.values())) * self._scales
         world_model = weighted[: len(WorldModelHeads.LOSSES)].sum()
-        return {"total": weighted.sum()} | figures | losses | {"world_model": world_model}
+        return {"total": weighted.sum()} | losses | figures | {"world_model": world_model}
 
     def _states(self) -> State:
         deter = self.filter.deter[1:].transpose(0, 1)

@@ -248,7 +248,7 @@ def test_bfloat16_errs_as_autocast_does(kind: ActionKind) -> None:
     exact, cast = make_update(deepcopy(agent)), make_update(deepcopy(agent), bfloat16=True)
     fused = Fed(make_update(agent), Precision.of("bfloat16"), (B, T), persistent=False)
     wanted, of_cast, found = (update(batch)[0] for update in (exact, cast, fused))
-    for name in ("decoder", "reward", "continue", "dynamics", "critic", "replay_critic", "total"):
+    for name in ("decoder", "reward", "continue", "dynamics", "critic", "critic_replay", "total"):
         error, of_autocast = abs(found[name] - wanted[name]), abs(of_cast[name] - wanted[name])
         assert error < max(2.0 * of_autocast, 0.01 * abs(wanted[name])), name
 

@@ -36,7 +36,7 @@ class Valued:
 class Behaviour:
     """losses.behaviour_losses and replay_value_loss, of N = T*B start states, and the gradients of actor and critic."""
 
-    LOSSES: ClassVar = ("actor", "critic", "replay_critic")
+    LOSSES: ClassVar = ("actor", "critic", "critic_replay")
 
     def __init__(  # noqa: PLR0917
         self,
@@ -100,7 +100,7 @@ class Behaviour:
         actor = self.actor.run(dream.actor_first.flatten(0, 1))
         loss, entropy = actor_gradient(
             agent.action, actor.output, self.actor.bias, dream.actions.flatten(0, 1), advantage.view(-1),
-            valued.weight.view(-1), config.entropy_scale, self._d_actor,
+            valued.weight.view(-1), config.entropy_scale, config.loss_scales["actor"], self._d_actor,
         )  # fmt: skip
         self.actor.learn(actor, self._d_actor, taught)
         figures = {
@@ -121,7 +121,7 @@ class Behaviour:
             config.gae_lambda, out=self._replayed[:-1].t(),
         )  # fmt: skip
         torch.sub(1.0, batch.is_last.t()[:-1], out=self._replay_weight[:-1])
-        share = config.replay_value_scale / (rows * (steps - 1))
+        share = config.loss_scales["critic_replay"] / (rows * (steps - 1))
         losses = two_hot_loss(
             critic.output, self.critic.bias, self.agent.bins, [self._replayed.view(-1), slow_value],
             [share, share * config.slow_regulariser], self._replay_weight.view(-1), self._d_replayed,
@@ -133,9 +133,10 @@ class Behaviour:
     def _critic(self, valued: Valued, taught: Tensor) -> Tensor:
         """The loss on imagined states; the critic learns from both losses, whose first rows are the same states."""
         config, rows, weight = self.config, len(taught), valued.weight.view(-1)
+        share = config.loss_scales["critic"] / rows
         losses = two_hot_loss(
             valued.critic.output, self.critic.bias, self.agent.bins, [valued.returns.view(-1), valued.slow_value],
-            [1.0 / rows, config.slow_regulariser / rows], weight, self._d_critic,
+            [share, share * config.slow_regulariser], weight, self._d_critic,
         )  # fmt: skip
         self._d_critic[: len(self._d_replayed)] += self._d_replayed
         self.critic.learn(valued.critic, self._d_critic, taught)

@@ -23,6 +23,7 @@ def actor_gradient(
     advantage: Tensor,
     weight: Tensor,
     entropy_scale: float,
+    scale: float,
     d_raw: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Losses -weight (ln pi(action) advantage + entropy_scale entropy) and entropies (R,); one launch.
@@ -35,7 +36,8 @@ def actor_gradient(
         advantage: (R,) float32, contiguous.
         weight: (R,) float32, contiguous.
         entropy_scale: as published.
-        d_raw: (R, outputs), written, any dtype and row stride: gradient of the mean of all R losses.
+        scale: of the loss.
+        d_raw: (R, outputs), written, any dtype and row stride: gradient of scale times the mean of all R losses.
     """
     rows = len(raw)
     columns = triton.next_power_of_2(kind.size)
@@ -46,7 +48,7 @@ def actor_gradient(
         "MIN_STD": MIN_STD, "MAX_STD": MAX_STD, "CONSTANT": 0.5 * kind.size * math.log(2.0 * math.pi)
     }  # fmt: skip
     kernel[(triton.cdiv(rows, row_tile),)](
-        raw, bias, action, advantage, weight, loss, entropy, d_raw, entropy_scale,
+        raw, bias, action, advantage, weight, loss, entropy, d_raw, entropy_scale, scale,
         N=rows, A=kind.size, COLUMNS=columns, ROW_TILE=row_tile,
         STRIDE=raw.stride(0), ACTION_STRIDE=action.stride(0), D_STRIDE=d_raw.stride(0), **constants,
     )  # fmt: skip
@@ -55,7 +57,7 @@ def actor_gradient(
 
 @triton.jit
 def _discrete(
-    raw, bias, action, advantage, weight, loss, entropy, d_raw, entropy_scale,
+    raw, bias, action, advantage, weight, loss, entropy, d_raw, entropy_scale, scale,
     N: tl.constexpr, A: tl.constexpr, COLUMNS: tl.constexpr, ROW_TILE: tl.constexpr,
     STRIDE: tl.constexpr, ACTION_STRIDE: tl.constexpr, D_STRIDE: tl.constexpr, UNIMIX: tl.constexpr,
 ):  # fmt: skip
@@ -78,14 +80,14 @@ def _discrete(
     value = tl.sum(chosen * log_probability, 1) * good + entropy_scale * uncertainty
     tl.store(loss + row, -share * value, mask=row < N)
     to_softmax = good[:, None] * chosen / probability - entropy_scale * (log_probability + 1.0)
-    to_softmax *= (UNIMIX - 1.0) / N * share[:, None]
+    to_softmax *= (UNIMIX - 1.0) / N * (scale * share)[:, None]
     to_logits = softmax * (to_softmax - tl.sum(softmax * to_softmax, 1)[:, None])
     tl.store(d_raw + row[:, None] * D_STRIDE + column[None, :], to_logits.to(d_raw.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def _box(
-    raw, bias, action, advantage, weight, loss, entropy, d_raw, entropy_scale,
+    raw, bias, action, advantage, weight, loss, entropy, d_raw, entropy_scale, scale,
     N: tl.constexpr, A: tl.constexpr, COLUMNS: tl.constexpr, ROW_TILE: tl.constexpr,
     STRIDE: tl.constexpr, ACTION_STRIDE: tl.constexpr, D_STRIDE: tl.constexpr,
     MIN_STD: tl.constexpr, MAX_STD: tl.constexpr, CONSTANT: tl.constexpr,
@@ -110,7 +112,7 @@ def _box(
     uncertainty = log_std + CONSTANT + 0.5 * A
     tl.store(entropy + row, uncertainty, mask=row < N)
     tl.store(loss + row, -share * (log_probability * good + entropy_scale * uncertainty), mask=row < N)
-    factor = (-share / N)[:, None]
+    factor = (-scale * share / N)[:, None]
     to_mean = factor * good[:, None] * distance / std
     to_std = factor * (good[:, None] * (distance * distance - 1.0) + entropy_scale) / std
     to_centre = to_mean * (1.0 - mean * mean)

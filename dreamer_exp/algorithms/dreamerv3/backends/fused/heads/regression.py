@@ -12,34 +12,47 @@ NUMBERS = 1024  # that a program works on, if one row isn't more
 CONTINUE_ROWS = 128
 
 
-def squared_error(raw: Tensor, bias: Tensor, target: Tensor, d_raw: Tensor) -> Tensor:
-    """Squared error of raw + bias (N,), summed over O; d_raw is the gradient of its mean over N; one launch.
+def squared_error(  # noqa: PLR0917
+    raw: Tensor, bias: Tensor, target: Tensor, weights: Tensor | None, scale: float, d_raw: Tensor
+) -> Tensor:
+    """Return the squared errors of raw + bias, summed over O: (1, N), or (2, N) unweighted and weighted; one launch.
 
-    raw, target (N, O) float32, bias (O,), d_raw (N, O) of any dtype, written; all but bias may be columns of wider
-    tensors.
+    Args:
+        raw: (N, O) float32, the decoder's raw product, may be columns of a wider tensor.
+        bias: (O,).
+        target: (N, O) float32, may be columns of a wider tensor.
+        weights: (O,) float32, of the elements' squared errors; None stands for ones, and there is one row of errors.
+        scale: of the loss.
+        d_raw: (N, O), written, any dtype, may be columns of a wider tensor: gradient of scale times the mean over N of
+            the weighted errors.
     """
     rows, width = raw.shape
     columns = triton.next_power_of_2(width)
     row_tile = max(NUMBERS // columns, 1)
-    loss = torch.empty(rows, device=raw.device)
+    loss = torch.empty(1 if weights is None else 2, rows, device=raw.device)
     _squared_error[(triton.cdiv(rows, row_tile),)](
-        raw, bias, target, loss, d_raw,
-        N=rows, WIDTH=width, COLUMNS=columns, ROW_TILE=row_tile,
+        raw, bias, target, bias if weights is None else weights, loss, d_raw, 2.0 * scale / rows,
+        WEIGHTED=weights is not None, N=rows, WIDTH=width, COLUMNS=columns, ROW_TILE=row_tile,
         STRIDE=raw.stride(0), TARGET_STRIDE=target.stride(0), D_STRIDE=d_raw.stride(0),
         num_warps=min(max(columns // 256, 4), 16),
     )  # fmt: skip
     return loss
 
 
-def continue_loss(raw: Tensor, bias: Tensor, target: Tensor, d_raw: Tensor) -> Tensor:
-    """Binary cross entropy of the logit raw + bias (N,); d_raw is the gradient of its mean over N; one launch.
+def continue_loss(raw: Tensor, bias: Tensor, target: Tensor, scale: float, d_raw: Tensor) -> Tensor:
+    """Return the binary cross entropy (N,) of the logit raw + bias; one launch.
 
-    raw (N, 1) float32, bias (1,), target (N,) chance of going on, d_raw (N, 1) of any dtype, written; any strides.
+    Args:
+        raw: (N, 1) float32, the continue head's raw product, of any strides.
+        bias: (1,).
+        target: (N,) float32 probability that the episode continues, of any stride.
+        scale: of the loss.
+        d_raw: (N, 1), written, any dtype and strides: gradient of scale times the mean over N.
     """
     rows = len(raw)
     loss = torch.empty(rows, device=raw.device)
     _continue_loss[(triton.cdiv(rows, CONTINUE_ROWS),)](
-        raw, bias, target, loss, d_raw,
+        raw, bias, target, loss, d_raw, scale,
         N=rows, ROW_TILE=CONTINUE_ROWS,
         STRIDE=raw.stride(0), TARGET_STRIDE=target.stride(0), D_STRIDE=d_raw.stride(0),
     )  # fmt: skip
@@ -48,8 +61,8 @@ def continue_loss(raw: Tensor, bias: Tensor, target: Tensor, d_raw: Tensor) -> T
 
 @triton.jit
 def _squared_error(
-    raw, bias, target, loss, d_raw,
-    N: tl.constexpr, WIDTH: tl.constexpr, COLUMNS: tl.constexpr, ROW_TILE: tl.constexpr,
+    raw, bias, target, weights, loss, d_raw, scale,
+    WEIGHTED: tl.constexpr, N: tl.constexpr, WIDTH: tl.constexpr, COLUMNS: tl.constexpr, ROW_TILE: tl.constexpr,
     STRIDE: tl.constexpr, TARGET_STRIDE: tl.constexpr, D_STRIDE: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0) * ROW_TILE + tl.arange(0, ROW_TILE)
@@ -60,13 +73,17 @@ def _squared_error(
     error += tl.load(bias + column, mask=inside, other=0.0)[None, :]
     error -= tl.load(target + row[:, None] * TARGET_STRIDE + column[None, :], mask=mask, other=0.0)
     tl.store(loss + row, tl.sum(error * error, 1), mask=row < N)
+    if WEIGHTED:
+        weighted = error * tl.load(weights + column, mask=inside, other=0.0)[None, :]
+        tl.store(loss + N + row, tl.sum(error * weighted, 1), mask=row < N)
+        error = weighted
     to = d_raw + row[:, None] * D_STRIDE + column[None, :]
-    tl.store(to, (error * (2.0 / N)).to(d_raw.dtype.element_ty), mask=mask)
+    tl.store(to, (error * scale).to(d_raw.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def _continue_loss(
-    raw, bias, target, loss, d_raw,
+    raw, bias, target, loss, d_raw, scale,
     N: tl.constexpr, ROW_TILE: tl.constexpr,
     STRIDE: tl.constexpr, TARGET_STRIDE: tl.constexpr, D_STRIDE: tl.constexpr,
 ):  # fmt: skip
@@ -76,4 +93,4 @@ def _continue_loss(
     wanted = tl.load(target + row * TARGET_STRIDE, mask=here, other=0.0)
     softplus = tl.where(logit < 0.0, 0.0, logit) + tl.log(1.0 + tl.exp(-tl.abs(logit)))
     tl.store(loss + row, softplus - logit * wanted, mask=here)
-    tl.store(d_raw + row * D_STRIDE, ((sigmoid(logit) - wanted) / N).to(d_raw.dtype.element_ty), mask=here)
+    tl.store(d_raw + row * D_STRIDE, (scale * (sigmoid(logit) - wanted) / N).to(d_raw.dtype.element_ty), mask=here)

@@ -35,9 +35,10 @@ class WorldModelHeads:
 
     def __call__(
         self, feature: Tensor, probabilities: Tensor, target: Tensor, batch: Batch, d_first: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses by name, and the gradient of the prior's first product (N, H); leaves that of the posterior's
-        probabilities in `d_probabilities` (N, S*C).
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return losses by name, the unweighted decoder loss (), and the gradient of the prior's first product (N, H).
+
+        The gradient of the posterior's probabilities is left in `d_probabilities` (N, S*C).
 
         feature (N, F), probabilities (T, B, S*C) and target (N, O), squashed; d_first (N, 3 U) takes the gradients of
         the three heads' first products.
@@ -50,25 +51,30 @@ class WorldModelHeads:
         )
         prior = self.prior.run(mm(feature[:, : size.deter], self.prior.first.low.t()))
         proceeds = (1.0 - batch.is_terminal.t().flatten()) * config.gamma
-        errors = squared_error(decoder.output, self.decoder.bias, target, self._d_decoder)
+        scales = config.loss_scales
+        errors = squared_error(
+            decoder.output, self.decoder.bias, target, config.decoder_weights, scales["decoder"], self._d_decoder
+        )
         surprise = two_hot_loss(
             reward.output,
             self.reward.bias,
             self.bins,
             [batch.reward.t().flatten()],
-            [1.0 / rows],
+            [scales["reward"] / rows],
             None,
             self._d_reward,
         )
-        endings = continue_loss(cont.output, self.cont.bias, proceeds, self._d_cont)
+        endings = continue_loss(cont.output, self.cont.bias, proceeds, scales["continue"], self._d_cont)
         kl = divergence(
             probabilities.view(rows, size.stoch, size.classes), prior.output, self.prior.bias, config.free_nats,
-            config.dynamics_scale, config.representation_scale, self._d_prior, self.d_probabilities,
+            scales["dynamics"], scales["representation"], self._d_prior, self.d_probabilities,
         ).mean()  # fmt: skip
         self.decoder.learn(decoder, self._d_decoder, None, d_first[:, :units])
         self.reward.learn(reward, self._d_reward, None, d_first[:, units : 2 * units])
         self.cont.learn(cont, self._d_cont, None, d_first[:, 2 * units :])
         mm(d_first.t(), feature, out=self._first.grad)
         d_deter = self.prior.learn(prior, self._d_prior, feature[:, : size.deter])
-        means = (errors.mean(), surprise.mean(), endings.mean(), kl, kl)
-        return dict(zip(self.LOSSES, means, strict=True)), d_deter
+        unweighted = errors[0].mean()
+        decoder_loss = unweighted if config.decoder_weights is None else errors[1].mean()
+        means = (decoder_loss, surprise.mean(), endings.mean(), kl, kl)
+        return dict(zip(self.LOSSES, means, strict=True)), unweighted, d_deter

@@ -35,9 +35,9 @@ def check_loss_scales(scales: Mapping[str, float]) -> None:
                 f"Use: {', '.join(LOSS_SCALES)}."
             )
         _check_weight(f"algo.loss_scales.{name}", scale)
-    for name in LOSS_SCALES:
+    for name, published in LOSS_SCALES.items():
         if name not in scales:
-            raise UserError(f"algo.loss_scales.{name} has no value: give it one, as {LOSS_SCALES[name]:g} (published).")
+            raise UserError(f"algo.loss_scales.{name} has no value; give it one, as {published:g} (published).")
 
 
 def check_decoder_scales(scales: Mapping[str, float], contract: ObservationContract) -> None:

@@ -11,6 +11,9 @@ from torch import Tensor
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.fused.gradients import Gradients, stored
+from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.actor_critic import Behaviour
+from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.world_model import WorldModelHeads
+from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
@@ -80,10 +83,10 @@ def seen(dtype: torch.dtype) -> ReturnRange:
     return ReturnRange(torch.tensor(-1.0, dtype=dtype, device=DEVICE), torch.tensor(2.0, dtype=dtype, device=DEVICE))
 
 
-@pytest.mark.parametrize(("size", "kind"), CASES.values(), ids=CASES)
-def test_figures_states_and_gradients_are_those_of_the_eager_rung(size: NetworkSize, kind: ActionKind) -> None:
+def assert_equals_eager(size: NetworkSize, kind: ActionKind, config: LossConfig) -> None:
+    """Compare figures, states and gradients with autograd's on the eager backend in float64."""
     agent, batch, noise = made(size, kind)
-    config, exact = LossConfig(horizon_H=H), deepcopy(agent).double()
+    exact = deepcopy(agent).double()
     total, figures, states = total_loss(exact, double(batch), double(noise), seen(torch.float64), config)
     total.backward()
 
@@ -106,3 +109,33 @@ def test_figures_states_and_gradients_are_those_of_the_eager_rung(size: NetworkS
             assert gradient is not None
             error = (flat.leaf(parameter).grad - gradient).norm() / gradient.norm().clamp(min=1e-6)
             assert error < 1e-5, name  # float32 autograd's own is up to 4e-6
+
+
+@pytest.mark.parametrize(("size", "kind"), CASES.values(), ids=CASES)
+def test_figures_states_and_gradients_equal_the_eager_backend(size: NetworkSize, kind: ActionKind) -> None:
+    assert_equals_eager(size, kind, LossConfig(horizon_H=H))
+
+
+@pytest.mark.parametrize("kind", [BOX, DISCRETE], ids=["box", "discrete"])
+def test_loss_scales_and_decoder_weights_weight_losses_and_gradients(kind: ActionKind) -> None:
+    scales = dict(zip(LOSS_SCALES, (0.7, 2.0, 3.0, 0.4, 0.3, 1.5, 0.6, 0.9), strict=True))
+    assert_equals_eager(SHALLOW, kind, LossConfig(horizon_H=H, loss_scales=scales, decoder_weights=weights()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOSS_SCALES)
+def test_a_loss_scale_weights_its_loss_and_gradient(name: str) -> None:
+    assert_equals_eager(SHALLOW, BOX, LossConfig(horizon_H=H, loss_scales=LOSS_SCALES | {name: 2.5}))
+
+
+def test_decoder_weights_weight_the_squared_error_of_each_observation_element() -> None:
+    assert_equals_eager(SHALLOW, BOX, LossConfig(horizon_H=H, decoder_weights=weights()))
+
+
+def weights() -> Tensor:
+    """Return weights of the observation's elements (O,), one of them 0."""
+    return torch.tensor([1.0, 1.0, 1.0, 20.0, 20.0, 0.0, 0.5], device=DEVICE)
+
+
+def test_the_losses_have_the_names_of_the_loss_scales() -> None:
+    assert (*WorldModelHeads.LOSSES, *Behaviour.LOSSES) == tuple(LOSS_SCALES)

@@ -12,7 +12,7 @@ NUMBERS = 1024  # that a program works on, if one row isn't more
 CONTINUE_ROWS = 128
 
 
-def squared_error(  # noqa: PLR0917
+def squared_error(
     raw: Tensor, bias: Tensor, target: Tensor, weights: Tensor | None, scale: float, d_raw: Tensor
 ) -> Tensor:
     """Return the squared errors of raw + bias, summed over O: (1, N), or (2, N) unweighted and weighted; one launch.

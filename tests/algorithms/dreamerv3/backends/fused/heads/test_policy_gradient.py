@@ -9,6 +9,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.policy_gradient impor
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
 from tests.algorithms.dreamerv3.backends.fused.close import close
 
+SCALE = 0.7
 ENTROPY_SCALE = 0.3  # large, so that the entropy's part of the gradient counts
 KINDS = [ActionKind(3, discrete=True), ActionKind(17, discrete=True), ActionKind(1, discrete=False),
          ActionKind(2, discrete=False), ActionKind(21, discrete=False)]  # fmt: skip
@@ -27,14 +28,14 @@ def test_losses_entropies_and_gradients_are_the_eager_ones(kind: ActionKind, row
     advantage, weight = torch.randn(rows).to(DEVICE), torch.rand(rows).to(DEVICE)
     wide = torch.zeros(rows, outputs + 3, device=DEVICE)
 
-    loss, entropy = actor_gradient(kind, raw, bias, action, advantage, weight, ENTROPY_SCALE, wide[:, :outputs])
+    loss, entropy = actor_gradient(kind, raw, bias, action, advantage, weight, ENTROPY_SCALE, SCALE, wide[:, :outputs])
 
     exact = raw.double().requires_grad_()
     log_probability, wanted_entropy = kind.log_probability_and_entropy(exact + bias, action.double())
     wanted = -weight * (log_probability * advantage + ENTROPY_SCALE * wanted_entropy)
     close(entropy, wanted_entropy)
     close(loss, wanted)
-    close(wide[:, :outputs], torch.autograd.grad(wanted.mean(), exact)[0])
+    close(wide[:, :outputs], torch.autograd.grad(SCALE * wanted.mean(), exact)[0])
     assert not wide[:, outputs:].any()
 
 
@@ -45,5 +46,5 @@ def test_the_gradient_is_rounded_to_the_operand() -> None:
     advantage, weight = torch.randn(4).to(DEVICE), torch.rand(4).to(DEVICE)
     full, low = torch.empty(4, 4, device=DEVICE), torch.empty(4, 4, dtype=torch.bfloat16, device=DEVICE)
     for d_raw in (full, low):
-        actor_gradient(kind, raw, bias, action, advantage, weight, ENTROPY_SCALE, d_raw)
+        actor_gradient(kind, raw, bias, action, advantage, weight, ENTROPY_SCALE, SCALE, d_raw)
     close(low, full, 0.008)

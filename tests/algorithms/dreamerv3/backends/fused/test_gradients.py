@@ -128,6 +128,7 @@ def test_a_loss_scale_weights_its_loss_and_gradient(name: str) -> None:
     assert_equals_eager(SHALLOW, BOX, LossConfig(horizon_H=H, loss_scales=LOSS_SCALES | {name: 2.5}))
 
 
+@pytest.mark.slow
 def test_decoder_weights_weight_the_squared_error_of_each_observation_element() -> None:
     assert_equals_eager(SHALLOW, BOX, LossConfig(horizon_H=H, decoder_weights=weights()))
 

@@ -46,9 +46,7 @@ class VectorDecoder(Head):
         super().__init__(feature, units, layers, outputs)
         self.squash = squash
 
-    def losses(
-        self, feature: Tensor | Feature, observation: Tensor, weights: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def losses(self, feature: Tensor | Feature, observation: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the prediction's squared error, weighted and unweighted, summed over O, averaged over N, () each.
 
         This is eq. 8 without its factor of one half, as in danijar/dreamerv3.

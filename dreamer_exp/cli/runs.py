@@ -9,7 +9,7 @@ from rich.console import Console
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.listing import RunEntry, list_runs
-from dreamer_exp.rundir.listing_table import table_of
+from dreamer_exp.rundir.listing_table import runs_table
 from dreamer_exp.tracking.wandb.sync import sync
 
 DEFAULTS = ("outputs", "multirun")
@@ -42,7 +42,7 @@ def show(runs: list[RunEntry], console: Console) -> None:
     if not runs:
         console.print("No runs here: name a folder, or go to where outputs/ lies.")
         return
-    console.print(table_of(runs, datetime.now(UTC)))
+    console.print(runs_table(runs, datetime.now(UTC)))
     for run in runs:
         for line in [*run.faults, *(f"W&B: {error}" for error in run.offline.failures.values())]:
             console.print(f"{run.name}: {line}", soft_wrap=True, markup=False)

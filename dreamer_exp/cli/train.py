@@ -21,7 +21,7 @@ from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import probe
 from dreamer_exp.planning import dry_run
 from dreamer_exp.planning.forecast import check_memory, place_replay
-from dreamer_exp.rundir import layout, metric_names
+from dreamer_exp.rundir import metric_names, new_run
 from dreamer_exp.sweeps import resume as again
 from dreamer_exp.sweeps.job import JobFailed, run_job
 from dreamer_exp.sweeps.plan import make_plan, show_plan
@@ -51,7 +51,7 @@ def compose_and_run(config: DictConfig) -> float | None:
             forget(output)
             return None
         require(experiment.env)
-        layout.refuse_second_run(output)
+        new_run.refuse_second_run(output)
     except (
         UserError,
         *composition_errors.MISTAKES,
@@ -102,9 +102,9 @@ def go_on(words: list[str]) -> None:
 def forget(output: Path) -> None:
     """Removes what Hydra wrote for a job that doesn't run, from a directory that this process made and no other."""
     if compose.is_ours(output):
-        layout.remove_traces(output)
+        new_run.remove_traces(output)
         if output.parent.name == "outputs":  # conf/config.yaml's, which Hydra makes on the way
-            layout.remove_if_empty(output.parent)
+            new_run.remove_if_empty(output.parent)
 
 
 def sweep(words: list[str], resumed: bool) -> int:

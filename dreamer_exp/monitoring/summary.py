@@ -9,8 +9,9 @@ from rich.table import Table
 
 from dreamer_exp.formatting import number
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
-from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.metric_names import LEARNER
+from dreamer_exp.rundir.reader import read_rows
 
 
 def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str) -> dict[str, Any]:

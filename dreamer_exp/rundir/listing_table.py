@@ -1,4 +1,4 @@
-"""The list of runs as a table in the terminal, with ages and sizes as one says them."""
+"""The list of runs as a table in the terminal."""
 
 from datetime import datetime
 
@@ -11,12 +11,12 @@ from dreamer_exp.palette import STATE_STYLES
 from dreamer_exp.rundir.listing import RunEntry
 
 CAPTION = """\
-success: of the last evaluation's episodes, or of the last ones in training
-dead: says running, but its process is gone, or on another host wrote nothing for 6 h"""
+success: in the last evaluation, or in the last training episodes
+dead: recorded as running, but its process has ended, or another host wrote nothing for 6 h"""
 
 
-def table_of(runs: list[RunEntry], now: datetime) -> Table:
-    """The runs, one a line, under the folder they share; fits 100 columns, where the longest names are folded."""
+def runs_table(runs: list[RunEntry], now: datetime) -> Table:
+    """Return the runs, one a line, below the folder they share; 100 columns suffice, as long names are folded."""
     table = Table(
         caption=CAPTION,
         caption_justify="left",

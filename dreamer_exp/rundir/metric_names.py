@@ -1,10 +1,10 @@
-"""The names of a run's figures, spelled once: an interface that compare, W&B boards and users' scripts read."""
+"""The metric names of a run: an interface to compare, W&B dashboards and users' scripts."""
 
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 
-LEARNER = "dreamerv3"  # the trained policy's name in evaluation.jsonl, beside the baselines
-WINDOW = 100  # finished episodes that the *_window figures look back on
+LEARNER = "dreamerv3"  # name of the trained policy in evaluation.jsonl, next to the baselines
+WINDOW = 100  # last finished episodes in the *_window metrics
 
 # our name: the fast learner's, and RLlib 2.60's; null in the row of the learner that has none
 LEARNER_METRICS: dict[str, tuple[str | None, str | None]] = {
@@ -64,20 +64,24 @@ ROW = (
     "memory/gpu_bytes",
 )
 
-# what run_summary.json's `final` adds to the last row: the last evaluation's, or the window's where there was none
+# added to the last row in run_summary.json's `final`: of the last evaluation, else of the window
 FINAL = ("success_rate", "return_mean")
 
 
 def check_objective(name: str, learner: str) -> None:
-    """Refuses a `run.objective` that no summary will have, or that is null under this learner; raises UserError."""
+    """Refuse a `run.objective` that no run has, or that this learner does not report.
+
+    Raises:
+        UserError: It is not a metric, or null in all rows of this learner.
+    """
     if name not in (*FINAL, *ROW):
         hint = nearest(name, (*FINAL, *ROW))
         raise UserError(
-            f"run.objective={name!r} is no figure of a run.{hint} Usual: {', '.join(FINAL)}, loss/world_model."
+            f"run.objective={name!r} is not a metric of a run.{hint} Usual: {', '.join(FINAL)}, loss/world_model."
         )
     of_fast, of_rllib = LEARNER_METRICS.get(name, ("", ""))
     if (of_fast if learner == "fast" else of_rllib) is None:
         raise UserError(
-            f"run.objective={name!r} is no figure of algo.learner={learner}, in whose rows it is null. "
+            f"run.objective={name!r} is null in all rows of algo.learner={learner}. "
             f"Usual: {', '.join(FINAL)}, loss/world_model."
         )

@@ -1,4 +1,4 @@
-"""Where a run came from: commit and uncommitted changes, versions, machine, command line. No environment variables."""
+"""Origin of a run: commit, uncommitted changes, versions, machine, command line; no environment variables."""
 
 import hashlib
 import importlib.util
@@ -15,13 +15,13 @@ from dreamer_exp import __version__
 from dreamer_exp.hardware import Machine
 from dreamer_exp.rundir.atomic import write_text
 
-PATCH_BYTES = 2**20  # of uncommitted changes that are kept
+MAX_PATCH_BYTES = 2**20  # larger uncommitted changes are not saved
 PACKAGE = Path(__file__).resolve().parents[1]
 PACKAGES = ("ray", "torch", "triton", "gymnasium", "numpy", "hydra-core", "omegaconf", "navground", "wandb", "robot-sf")
 
 
 def collect(machine: Machine, gpu_names: list[str]) -> dict[str, Any]:
-    """The tree of provenance.json."""
+    """Return the tree of provenance.json."""
     return {
         "started_utc": now_utc(),
         "command_line": sys.argv,
@@ -36,18 +36,18 @@ def collect(machine: Machine, gpu_names: list[str]) -> dict[str, Any]:
 
 
 def package_folder(name: str) -> Path | None:
-    """Return the folder of the package on this Python's path, or None; nothing is imported."""
+    """Return the folder of the package on this Python's path, or None, without importing it."""
     spec = importlib.util.find_spec(name)
     return Path(spec.origin).parent if spec is not None and spec.origin is not None else None
 
 
 def now_utc() -> str:
-    """The time in ISO 8601, to the second."""
+    """Return the time in ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def package_version(name: str) -> str | None:
-    """The installed version of a distribution, or None."""
+    """Return the installed version of a distribution, or None."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -55,11 +55,11 @@ def package_version(name: str) -> str | None:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit, whether tracked files differ from it, and the hash of the difference; None outside a checkout."""
+    """Return commit, `dirty` and the hash of the uncommitted changes; None outside a checkout."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None or _git(folder, "ls-files", "--error-unmatch", str(folder / "__init__.py")) is None:
-        return None  # no checkout, or one that the package merely lies in (an environment inside a project's folder)
-    diff = difference(folder)
+        return None  # no checkout, or one that does not track the package (a virtual environment in a project)
+    diff = uncommitted_changes(folder)
     return {
         "commit": commit.strip(),
         "dirty": bool(diff),
@@ -67,15 +67,15 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     }
 
 
-def difference(folder: Path) -> str:
-    """What `git diff HEAD` tells about a folder's checkout."""
+def uncommitted_changes(folder: Path) -> str:
+    """Return `git diff HEAD` of a folder's checkout."""
     return _git(folder, "diff", "--binary", "HEAD") or ""
 
 
-def save_difference(path: Path, folder: Path = PACKAGE) -> None:
-    """Writes the uncommitted changes of a package's checkout, if there are any, and not too many to keep."""
-    text = difference(folder) if git_state(folder) else ""
-    if 0 < len(text.encode()) <= PATCH_BYTES:
+def save_uncommitted_changes(path: Path, folder: Path = PACKAGE) -> None:
+    """Write the uncommitted changes of a package's checkout, unless there are none or more than MAX_PATCH_BYTES."""
+    text = uncommitted_changes(folder) if git_state(folder) else ""
+    if 0 < len(text.encode()) <= MAX_PATCH_BYTES:
         write_text(path, text)
 
 

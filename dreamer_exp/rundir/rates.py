@@ -1,10 +1,13 @@
-"""How sure a rate is."""
+"""Confidence intervals of rates."""
 
 import math
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> list[float] | None:
-    """Wilson's score interval of a rate (E. B. Wilson, JASA 22:209, 1927, eq. 3); None without trials."""
+    """Return Wilson's score interval [low, high] of a rate; None without trials.
+
+    Source: E. B. Wilson, JASA 22:209, 1927, eq. 3. `z` = 1.96 is a level of 95 %.
+    """
     if trials == 0:
         return None
     rate, shrink = successes / trials, 1 + z * z / trials

@@ -1,4 +1,4 @@
-"""status.json: what state a run is in, and whether its process still lives."""
+"""status.json: the state of a run, and whether its process is still running."""
 
 import os
 import socket
@@ -9,50 +9,66 @@ from typing import Any
 import psutil
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.rundir.layout import RunDirectory, read_tree
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_tree
 
-SILENT = timedelta(hours=6)  # no iteration or evaluation takes as long; hosts' clocks differ by less
+SILENT = timedelta(hours=6)  # longer than an iteration or an evaluation, and than clocks of two hosts differ
 
 
 def refuse_running(root: Path) -> None:
-    """Raises UserError where the run's process is still at work: two would write over each other."""
-    told = read_status(root)
-    if told.get("state") == "running" and is_alive(told):
-        raise UserError(f"resume={root}: that run is at work, as process {told['pid']}; stop it first.")
+    """Refuse a run whose process is still running: two would overwrite each other's files.
+
+    Raises:
+        UserError: Its process is running on this host.
+    """
+    status = read_status(root)
+    if status.get("state") == "running" and is_alive(status):
+        raise UserError(f"resume={root}: that run is still running, as process {status['pid']}; stop it first.")
 
 
 def read_status(root: Path) -> dict[str, Any]:
-    """The tree of status.json; empty where there is no whole one."""
+    """Return the tree of status.json; an empty one if the file is missing or broken."""
     return read_tree(RunDirectory(root).status)
 
 
-def state_of(told: dict[str, Any]) -> str:
-    """What status.json says; dead where it says running and this host has no such process any more, or, of another
-    host, where it hasn't been written for SILENT."""
-    state = told.get("state")
+def error_of(status: dict[str, Any]) -> str | None:
+    """Return type and first line of the error in status.json, or None."""
+    error = status.get("error")
+    return f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else None
+
+
+def state_of(status: dict[str, Any]) -> str:
+    """Return the state in status.json, `unknown` without one, or `dead` instead of `running`.
+
+    A running run of this host is dead if it has no such process. One of another host is dead if its status.json was
+    not written for SILENT.
+    """
+    state = status.get("state")
     if not isinstance(state, str):
         return "unknown"
-    if state == "running" and told.get("host") != socket.gethostname():
-        return "dead" if _is_silent(told.get("updated_utc")) else state
-    is_here = told.get("host") == socket.gethostname() and isinstance(told.get("pid"), int)
-    return "dead" if state == "running" and is_here and not is_alive(told) else state
+    if state == "running" and status.get("host") != socket.gethostname():
+        return "dead" if _is_silent(status.get("updated_utc")) else state
+    is_known = isinstance(status.get("pid"), int)
+    return "dead" if state == "running" and is_known and not is_alive(status) else state
 
 
 def _is_silent(updated_utc: Any) -> bool:
     try:
-        told = datetime.fromisoformat(updated_utc)
-        return datetime.now(UTC) - (told if told.tzinfo else told.replace(tzinfo=UTC)) > SILENT
+        updated = datetime.fromisoformat(updated_utc)
+        return datetime.now(UTC) - (updated if updated.tzinfo else updated.replace(tzinfo=UTC)) > SILENT
     except (TypeError, ValueError, OverflowError):
         return False
 
 
-def is_alive(told: dict[str, Any]) -> bool:
-    """Whether this host's process of that number is a Python that isn't this one (numbers are used again), nor one
-    that has ended and whose parent hasn't asked yet."""
-    if told.get("host") != socket.gethostname() or told.get("pid") == os.getpid():
+def is_alive(process: dict[str, Any]) -> bool:
+    """Return whether the recorded `pid` on the recorded `host` is a running Python process other than this one.
+
+    Process numbers are reused, so a process that is not Python is another one. A zombie has ended.
+    """
+    if process.get("host") != socket.gethostname() or process.get("pid") == os.getpid():
         return False
     try:
-        process = psutil.Process(told["pid"])
-        return "python" in process.name().lower() and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, ValueError):  # ValueError: no number that a process can have
+        found = psutil.Process(process["pid"])
+        return "python" in found.name().lower() and found.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, ValueError):  # ValueError: not a number that a process can have
         return False

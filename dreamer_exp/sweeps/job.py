@@ -20,7 +20,8 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.hardware import Machine, probe
 from dreamer_exp.rundir.atomic import write_text
-from dreamer_exp.rundir.layout import RunDirectory, read_tree
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_tree
 from dreamer_exp.sweeps.plan import load_job
 from dreamer_exp.sweeps.records import (
     FAILED,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.atomic import write_json
-from dreamer_exp.rundir.layout import read_tree
 from dreamer_exp.rundir.provenance import now_utc
+from dreamer_exp.rundir.reader import read_tree
 
 WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED = "waiting", "running", "finished", "failed", "interrupted"
 STOP = "stop"  # a file of this name in the sweep's directory asks every job to write a checkpoint and end

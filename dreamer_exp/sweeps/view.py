@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamer_exp.rundir.layout import RunDirectory, read_tree
-from dreamer_exp.rundir.tail import last_row
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import last_row, read_tree
 from dreamer_exp.sweeps.records import (
     FAILED,
     FINISHED,
@@ -65,7 +65,7 @@ def _view(job: JobRecord, root: Path, total: int | None) -> JobView:
     if job.state == RUNNING and job.started_utc and not _since(status, job.started_utc):
         status = {}  # of an earlier try
     figures = summary.get("final") if job.state != RUNNING else None
-    row = figures or last_row(directory.result, []) or {}
+    row = figures or last_row(directory.result) or {}
     return JobView(
         num=job.num,
         name=job.name,

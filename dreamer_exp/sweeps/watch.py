@@ -18,8 +18,9 @@ from omegaconf import DictConfig
 from dreamer_exp.config.byte_sizes import parse_bytes
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.rundir.atomic import write_json
-from dreamer_exp.rundir.layout import RunDirectory, read_tree
+from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.provenance import now_utc
+from dreamer_exp.rundir.reader import read_tree
 from dreamer_exp.sweeps.records import (
     FAILED,
     FINISHED,

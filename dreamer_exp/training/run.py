@@ -165,7 +165,7 @@ class Run:
             self.say_resumed(self.kept, dropped)
         else:
             write_json(self.directory.provenance, self.provenance)
-            provenance.save_difference(self.directory.patch)
+            provenance.save_uncommitted_changes(self.directory.patch)
         write_text(self.directory.experiment, self.experiment.to_yaml())
         self.record.running()
         for line in warnings(self.experiment, forecast(self.experiment, self.contract), self.machine):

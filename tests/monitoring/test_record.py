@@ -6,7 +6,8 @@ import pytest
 
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.record import Attempts, DiskFailed, Record
-from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_rows
 from tests.experiments import nano
 
 

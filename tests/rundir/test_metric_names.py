@@ -14,7 +14,7 @@ def test_any_figure_of_a_run_can_be_its_objective(name: str, learner: str) -> No
 
 @pytest.mark.parametrize(("name", "learner"), [("loss/prediction", "fast"), ("loss/critic_replay", "rllib")])
 def test_an_objective_that_is_null_under_this_learner_is_refused(name: str, learner: str) -> None:
-    with pytest.raises(UserError, match=rf"^run\.objective='{name}' is no figure of algo\.learner={learner}, "):
+    with pytest.raises(UserError, match=rf"^run\.objective='{name}' is null in all rows of algo\.learner={learner}\. "):
         check_objective(name, learner)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamer_exp.rundir.provenance import PATCH_BYTES, git_state, save_difference
+from dreamer_exp.rundir.provenance import MAX_PATCH_BYTES, git_state, save_uncommitted_changes
 
 
 def git(folder: Path, *words: str) -> str:
@@ -33,16 +33,16 @@ def test_a_clean_checkout_is_its_commit(package: Path, tmp_path: Path) -> None:
 def test_what_is_uncommitted_is_kept_as_a_patch_that_applies(package: Path, tmp_path: Path) -> None:
     (package / "__init__.py").write_text("a = 2\n")
     patch = tmp_path / "uncommitted.patch"
-    save_difference(patch, package)
+    save_uncommitted_changes(patch, package)
     git(tmp_path, "checkout", "-q", "--", "package")
     git(tmp_path, "apply", str(patch))
     assert (package / "__init__.py").read_text() == "a = 2\n"
 
 
-@pytest.mark.parametrize("text", ["a = 1\n", "a" * (PATCH_BYTES + 1)], ids=["nothing", "too much"])
+@pytest.mark.parametrize("text", ["a = 1\n", "a" * (MAX_PATCH_BYTES + 1)], ids=["nothing", "too much"])
 def test_no_patch_of_nothing_nor_of_too_much(package: Path, tmp_path: Path, text: str) -> None:
     (package / "__init__.py").write_text(text)
-    save_difference(tmp_path / "uncommitted.patch", package)
+    save_uncommitted_changes(tmp_path / "uncommitted.patch", package)
     assert not (tmp_path / "uncommitted.patch").exists()
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.hardware import Machine
-from dreamer_exp.rundir.layout import read_rows
+from dreamer_exp.rundir.reader import read_rows
 from dreamer_exp.sweeps import launchers
 from dreamer_exp.sweeps.launchers import require_plugins
 from dreamer_exp.sweeps.plan import Plan, headline, make_plan

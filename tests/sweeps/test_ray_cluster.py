@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.rundir.layout import read_rows
+from dreamer_exp.rundir.reader import read_rows
 from dreamer_exp.sweeps.plan import make_plan
 from tests.experiments import machine
 from tests.sweeps.sweeping import WORDS, begin, only_sweep, read, run, states

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from dreamer_exp.rundir.layout import read_rows
+from dreamer_exp.rundir.reader import read_rows
 from tests.sweeps.sweeping import WORDS, begin, only_sweep, read, run, states
 
 pytestmark = pytest.mark.end_to_end

@@ -23,7 +23,7 @@ def job(sweep: Path, num: int, state: str, status: Any = None, row: Any = None, 
     if status is not None:
         write_json(root / "status.json", {"state": state, "updated_utc": LATER, **status})
     if row is not None:
-        append_row(root / "result.jsonl", row)
+        append_row(root / "result.jsonl", {"env_steps": 64, **row})
     return root
 
 

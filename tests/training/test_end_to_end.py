@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from dreamer_exp.checkpoints.store import sha256
-from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_rows
 from dreamer_exp.tracking.wandb.binary_file import history, records
 from tests.experiments import NANO
 from tests.monitoring.test_metrics_row import PROMISED

@@ -11,8 +11,9 @@ from dreamer_exp.checkpoints.state import load_state
 from dreamer_exp.checkpoints.store import PROGRESS, CheckpointStore, read_manifest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir import metric_names, provenance
-from dreamer_exp.rundir.atomic import write_json
-from dreamer_exp.rundir.layout import RunDirectory, cut_rows, read_rows, read_tree
+from dreamer_exp.rundir.atomic import truncate_rows, write_json
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_rows, read_tree
 from dreamer_exp.rundir.status import read_status
 
 
@@ -73,7 +74,7 @@ def beginning(directory: RunDirectory) -> dict[str, Any]:
 
 def cut_back(directory: RunDirectory, kept: ResumePoint) -> int:
     """Drops the rows of what was done after the checkpoint, which will be done again; how many."""
-    return cut_rows(directory.result, lambda row: row["iteration"] <= kept.progress["iteration"]) + cut_rows(
+    return truncate_rows(directory.result, lambda row: row["iteration"] <= kept.progress["iteration"]) + truncate_rows(
         directory.evaluation, lambda row: row["env_steps"] <= kept.env_steps
     )
 

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.listing import RunEntry
-from dreamer_exp.rundir.wandb_folders import keep_failure
-from dreamer_exp.rundir.tail import parse_row
+from dreamer_exp.rundir.wandb_folders import record_failure
+from dreamer_exp.rundir.reader import parse_object
 from dreamer_exp.tracking.wandb.binary_file import history
 from dreamer_exp.tracking.wandb.sync_folder import Unreachable, sync_folder
 
@@ -67,9 +67,9 @@ def _sync_run(run: RunEntry, console: Console) -> bool:
         try:
             outcome = sync_folder(folder)
         except Unreachable as error:
-            keep_failure(run.root, folder.name, str(error))
+            record_failure(run.root, folder.name, str(error))
             raise
-        keep_failure(run.root, folder.name, outcome.error)
+        record_failure(run.root, folder.name, outcome.error)
         if outcome.error:
             _say(console, f"  failed: {outcome.error}")
             failed = True
@@ -83,7 +83,7 @@ def _sync_run(run: RunEntry, console: Console) -> bool:
 def _iterations(result: Path) -> set[int]:
     """Of result.jsonl's whole rows."""
     lines = result.read_bytes().splitlines() if result.exists() else []
-    return {row["iteration"] for row in map(parse_row, lines) if row and isinstance(row.get("iteration"), int)}
+    return {row["iteration"] for row in map(parse_object, lines) if row and isinstance(row.get("iteration"), int)}
 
 
 def _say(console: Console, line: str) -> None:

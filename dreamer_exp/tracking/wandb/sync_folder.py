@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.wandb_folders import marker, wandb_files
-from dreamer_exp.rundir.tail import parse_row
+from dreamer_exp.rundir.reader import parse_object
 
 TIMEOUT_S = 1800.0  # what takes longer is sent at the next call
 # wandb retries for hours, as a run must; here the next call is the retry. These give up after some 7 and 60 seconds.
@@ -85,7 +85,7 @@ def _run_wandb(folder: Path, logs: Path, timeout_s: float) -> tuple[str, str]:
 
 def _judge(folder: Path, output: str, log: str) -> Outcome:
     """The log's last error says what it failed of; the printed ones may only say that it did."""
-    logged = [str(record.get("msg")) for record in map(parse_row, log.splitlines())
+    logged = [str(record.get("msg")) for record in map(parse_object, log.splitlines())
               if record and str(record.get("level")).startswith("ERROR")]  # fmt: skip
     printed = re.findall(r"\b(?:ERROR|Error:) (?!Find detailed)(.+)", output)
     is_cut_off = any(CUT_OFF in error for error in logged)

@@ -18,7 +18,8 @@ from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.policy_file import TENSORS, save_policy
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
-from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_rows
 
 BATCH, STATE, RANGES, LOSSES, ROWS, COMMAND = (
     "batch.npz", "state.npz", "ranges.json", "losses.json", "rows.json", "command.txt"

@@ -15,7 +15,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from dreamer_exp.checkpoints.store import CheckpointStore
-from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_rows
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
 
@@ -196,7 +197,7 @@ def test_a_run_at_work_is_refused(two_done: RunDirectory) -> None:
     two_done.status.write_text(json.dumps({**status, "state": "running", "pid": os.getpid()}))
     code, _, err = run(f"resume={two_done.root}", "run.train_iterations=3")
     assert code == 2
-    assert f"is at work, as process {os.getpid()}" in err
+    assert f"is still running, as process {os.getpid()}" in err
 
 
 def test_a_broken_checkpoint_is_passed_over_for_the_one_before(of_fast: Halves, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 import wandb
 
 from tests.paths import CHECKOUT
-from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_rows
 from dreamer_exp.rundir.atomic import append_row, write_json
 from dreamer_exp.rundir.wandb_folders import FAILURES
 from dreamer_exp.tracking.tracker import WandbTracker

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dreamer_exp.rundir.layout import RunDirectory, read_rows
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_rows
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
 

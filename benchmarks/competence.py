@@ -1,0 +1,93 @@
+"""Draw the success rates of benchmarks/results/competence/runs.csv over env steps.
+
+    python benchmarks/competence.py [--table FILE.csv] [--out FILE.png]
+
+One panel for each environment that a policy was evaluated in. A line joins the evaluations of one run during training;
+a bar is the 95 % Wilson interval. Evaluations of a policy in an environment it was not trained in are diamonds. Rows of
+other conditions than the goal's (other scenarios, sampled actions) stay in the table alone.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+
+from dreamer_exp.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILION
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+RESULTS = Path(__file__).parent / "results" / "competence"
+COLOURS = {
+    "crowd_nav_xs": GREY,
+    "crowd_nav_12m": BLACK,
+    "crowd_nav_metric": SKY_BLUE,
+    "crowd_nav_metric_repeat2": BLUE,
+    "robot_sf_12m": ORANGE,
+    "robot_sf_route": PURPLE,
+    "robot_sf_route_bolder": GREEN,
+}
+BASELINE = "orca"
+
+
+class Goal(NamedTuple):
+    """The goal in one environment, and the scenarios that it is measured on."""
+
+    success: float
+    scenarios: tuple[str, ...]
+    baseline: float
+
+
+GOALS = {
+    "crowd_nav": Goal(0.95, ("mixed",), 0.895),
+    "robot_sf": Goal(0.80, ("classic_interactions_francis2023", "70 scenarios"), 0.681),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", type=Path, default=RESULTS / "runs.csv")
+    parser.add_argument("--out", type=Path, default=RESULTS / "success.png")
+    asked = parser.parse_args()
+    with open(asked.table, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    draw(rows, asked.out)
+
+
+def draw(rows: list[dict[str, str]], path: Path) -> None:
+    """Write the figure."""
+    figure, panels = plt.subplots(1, len(GOALS), figsize=(11, 4.4), sharey=True, layout="constrained")
+    for panel, (env, goal) in zip(panels, GOALS.items(), strict=True):
+        shown = [row for row in rows if row["evaluated_in"] == env and row["scenarios"] in goal.scenarios]
+        draw_panel(panel, env, goal, [row for row in shown if row["run"] != BASELINE and "sampled" not in row["note"]])
+    panels[0].set_ylabel("success rate, with its 95 % interval")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_panel(panel: Any, env: str, goal: Goal, rows: list[dict[str, str]]) -> None:
+    """Draw one environment: every run, the goal and ORCA."""
+    for run in dict.fromkeys(row["run"] for row in rows):
+        its = [row for row in rows if row["run"] == run]
+        away = its[0]["trained_in"] != env
+        marker, line = ("D", "none") if away else ("o", "-")
+        label = f"{run} (trained in {its[0]['trained_in']})" if away else run
+        x = [int(row["env_steps"]) / 1000 for row in its]
+        success = [float(row["success"]) for row in its]
+        panel.plot(x, success, marker=marker, ls=line, ms=5, lw=1.4, color=COLOURS[run], label=label)
+        bars = [(steps, row) for steps, row in zip(x, its, strict=True) if row["success_low"]]
+        low, high = ([float(row[f"success_{side}"]) for _, row in bars] for side in ("low", "high"))
+        panel.vlines([steps for steps, _ in bars], low, high, color=COLOURS[run], lw=1)
+    panel.axhline(goal.success, color=VERMILION, ls="--", lw=1.2, label=f"goal {goal.success:.2f}")
+    panel.axhline(goal.baseline, color=GREY, ls=":", lw=1.2, label=f"ORCA {goal.baseline:.3g}")
+    panel.set_title(env)
+    panel.set_xlabel("thousand env steps")
+    panel.set_ylim(0, 1)
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=7, loc="lower right")
+
+
+if __name__ == "__main__":
+    main()

@@ -99,7 +99,9 @@ def _check_bounds(path: str, value: float, low: float | None, high: float | None
 
 
 # keys that one learner reads and the other ignores
-OF_FAST = ("kernels", "precision", "lr_warmup", "adaptive_grad_clip", "replay_device")
+OF_FAST = (
+    "kernels", "precision", "lr_warmup", "adaptive_grad_clip", "replay_device", "loss_scales", "decoder_scales",
+)  # fmt: skip
 OF_RLLIB = (
     "intrinsic_rewards_scale",
     "world_model_grad_clip_by_global_norm",

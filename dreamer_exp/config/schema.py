@@ -135,6 +135,22 @@ class AlgoConfig:
     critic_lr: int | float | str = key(AUTO, "learning rate of the critic; auto: fast 4e-5, rllib 3e-5", above=0)
     lr_warmup: int = key(1000, "fast: updates over which the learning rates rise from 0", low=0)
     adaptive_grad_clip: float = key(0.3, "fast: a gradient's norm over its tensor's, clipped", above=0)
+    loss_scales: dict[str, float] = key(
+        {
+            "decoder": 1.0,
+            "reward": 1.0,
+            "continue": 1.0,
+            "dynamics": 1.0,
+            "representation": 0.1,
+            "actor": 1.0,
+            "critic": 1.0,
+            "critic_replay": 0.3,
+        },
+        "fast: weight of each loss; the rows of `loss/*` show the losses without it",
+    )
+    decoder_scales: dict[str, float] = key(
+        {}, "fast: weight of each observation entry in the decoder loss, by key of the contract; 1 where not named"
+    )
     intrinsic_rewards_scale: float = key(0.1, "rllib: without effect, as its curiosity is disabled", low=0)
     world_model_grad_clip_by_global_norm: float = key(1000.0, "rllib: gradient norm of the world model", above=0)
     actor_grad_clip_by_global_norm: float = key(100.0, "rllib: gradient norm of the actor", above=0)

@@ -248,7 +248,7 @@ CHANGED = {  # another value than the default
 
 @pytest.mark.parametrize(
     ("learner", "owner", "name"),
-    [*(("rllib", "fast", name) for name in OF_FAST), *(("fast", "rllib", name) for name in OF_RLLIB)],
+    [*(("rllib", "fast", name) for name in OF_FAST if name in CHANGED), *(("fast", "rllib", name) for name in OF_RLLIB)],
 )
 def test_a_key_that_the_learner_would_ignore_is_refused(learner: str, owner: str, name: str) -> None:
     told = refusal(f"algo.learner={learner}", f"algo.{name}={CHANGED[name]}")
@@ -257,6 +257,17 @@ def test_a_key_that_the_learner_would_ignore_is_refused(learner: str, owner: str
         f"algo.{name}={CHANGED[name]} is read by algo.learner={owner} alone, and this run has algo.learner={learner}: "
         f"leave it out, or choose algo.learner={owner}."
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "start"),
+    [
+        ("algo.loss_scales.decoder=2", "algo.loss_scales={'decoder': 2.0, "),
+        ("+algo.decoder_scales.rays=2", "algo.decoder_scales={'rays': 2.0} is read by algo.learner=fast alone"),
+    ],
+)
+def test_weights_of_losses_are_refused_under_rllibs_learner(word: str, start: str) -> None:
+    assert refusal(RLLIB, word).startswith(start)
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(NetworkSize)])

@@ -177,6 +177,7 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         if hasattr(self, "update_once"):
             del self.update_once  # whose buffers are as large as the new one's
         config = self.config
+        weights = config.decoder_weights
         losses = LossConfig(
             horizon_H=config.horizon_H,
             gamma=config.gamma,
@@ -185,6 +186,8 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             return_rate=1.0 - config.return_normalization_decay,
             train_actor=config.train_actor,
             train_critic=config.train_critic,
+            loss_scales=config.loss_scales,
+            decoder_weights=None if weights is None else torch.tensor(weights, device=self._device),
         )
         update = Update(
             agent=self.agent,

@@ -7,6 +7,7 @@ from ray.rllib.algorithms.dreamerv3 import DreamerV3Config
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
+from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES
 from dreamer_exp.algorithms.dreamerv3.module import AgentModule
 from dreamer_exp.config.sizes import SIZES, NetworkSize
 
@@ -22,6 +23,9 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self.precision = "float32"
         self.lr_warmup = 1000
         self.adaptive_grad_clip = 0.3
+        self.loss_scales = LOSS_SCALES.copy()
+        self.decoder_scales: dict[str, float] = {}
+        self.decoder_weights: tuple[float, ...] | None = None
         self.replay_device = "cpu"
         self.overlap_sampling = False
         self.learner_threads = 1
@@ -35,13 +39,17 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         precision: str,
         lr_warmup: int,
         adaptive_grad_clip: float,
+        loss_scales: dict[str, float],
+        decoder_scales: dict[str, float],
+        decoder_weights: tuple[float, ...] | None,
         replay_device: str,
         overlap_sampling: bool,
         learner_threads: int,
     ) -> "PublishedDreamerV3Config":
         """Sets what DreamerV3Config.training() doesn't know; the meanings are in config/schema.py.
 
-        `why_not_fused` is backends/requirements.py's; `learner_threads` are those of a learner on the CPU.
+        `why_not_fused` is backends/requirements.py's; `decoder_weights` is what `decoder_scales` gives each element of
+        the observation (loss_scales.decoder_weights); `learner_threads` are those of a learner on the CPU.
         """
         self.network = network
         self.kernels = kernels
@@ -49,6 +57,9 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self.precision = precision
         self.lr_warmup = lr_warmup
         self.adaptive_grad_clip = adaptive_grad_clip
+        self.loss_scales = loss_scales
+        self.decoder_scales = decoder_scales
+        self.decoder_weights = decoder_weights
         self.replay_device = replay_device
         self.overlap_sampling = overlap_sampling
         self.learner_threads = learner_threads

@@ -11,6 +11,7 @@ from ray.tune.registry import register_env
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
 from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
+from dreamer_exp.algorithms.dreamerv3.loss_scales import check_loss_scales, decoder_weights
 from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner
@@ -18,7 +19,7 @@ from dreamer_exp.algorithms.rllib.episodes import EpisodeCallback
 from dreamer_exp.config.checks import OF_FAST
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.envs.make import make_guarded_env
+from dreamer_exp.envs.make import contract_of, make_guarded_env
 
 ENV_NAME = "dreamer_exp"
 # keys that aren't RLlib's: they name an option, or are consumed before (learner) or outside (Ray) of its config
@@ -53,6 +54,8 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
     algo, hardware = experiment.algo, experiment.hardware
     register_env(ENV_NAME, lambda _: make_guarded_env(experiment.env, experiment.obs_contract))
     fast = algo.learner == "fast"
+    if fast:
+        check_loss_scales(algo.loss_scales)
     config = PublishedDreamerV3Config(PublishedDreamerV3) if fast else DreamerV3Config(BaseDreamerV3)
     config.environment(ENV_NAME)
     config.framework("torch")
@@ -87,6 +90,9 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
             precision=algo.precision,
             lr_warmup=algo.lr_warmup,
             adaptive_grad_clip=algo.adaptive_grad_clip,
+            loss_scales=algo.loss_scales,
+            decoder_scales=algo.decoder_scales,
+            decoder_weights=_decoder_weights(experiment),
             replay_device=algo.replay_device,
             overlap_sampling=hardware.overlap_sampling,
             learner_threads=hardware.learner_threads,
@@ -104,6 +110,12 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
         config.callbacks(EpisodeCallback)
     config.debugging(seed=experiment.run.seed, log_level=rllib_log_level(experiment))
     return config
+
+
+def _decoder_weights(experiment: Experiment) -> tuple[float, ...] | None:
+    """Return the weights of the observation's elements; making the contract can start an environment."""
+    scales = experiment.algo.decoder_scales
+    return decoder_weights(scales, contract_of(experiment.env, experiment.obs_contract)) if scales else None
 
 
 def check_arrival(experiment: Experiment, config: DreamerV3Config) -> None:

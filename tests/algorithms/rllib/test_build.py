@@ -39,6 +39,8 @@ OF_FAST = (
     "algo.precision=bfloat16",
     "algo.lr_warmup=5",
     "algo.adaptive_grad_clip=0.2",
+    "algo.loss_scales.actor=0.5",
+    "+algo.decoder_scales.rays=2",
     "hardware.overlap_sampling=always",
 )
 OF_RLLIB = (

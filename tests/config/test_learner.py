@@ -248,7 +248,10 @@ CHANGED = {  # another value than the default
 
 @pytest.mark.parametrize(
     ("learner", "owner", "name"),
-    [*(("rllib", "fast", name) for name in OF_FAST if name in CHANGED), *(("fast", "rllib", name) for name in OF_RLLIB)],
+    [
+        *(("rllib", "fast", name) for name in OF_FAST if name in CHANGED),
+        *(("fast", "rllib", name) for name in OF_RLLIB),
+    ],
 )
 def test_a_key_that_the_learner_would_ignore_is_refused(learner: str, owner: str, name: str) -> None:
     told = refusal(f"algo.learner={learner}", f"algo.{name}={CHANGED[name]}")

@@ -1,10 +1,10 @@
-"""How long a comparison takes, and how much memory: of generated runs, as a sweep leaves them.
+"""Time and memory of a comparison of generated runs.
 
     python benchmarks/compare_rate.py [--runs 100 1000] [--rows 2000] [--keep FOLDER]
 
-The runs are written by a seeded generator into a temporary folder (1,000 runs of 2,000 rows take 3 GB): 12 settings,
-all columns that a run has, an evaluation every 100 rows. Then `python -m dreamer_exp.compare` is started on them once,
-and its wall time, its CPU time and the peak memory of it and its processes together are printed.
+A seeded generator writes the runs into a temporary folder (1,000 runs of 2,000 rows take 3 GB): 12 settings, all
+columns of a run, an evaluation every 100 rows. `python -m dreamer_exp.compare` compares them once; its wall time, its
+CPU time and the peak memory of all its processes are printed.
 """
 
 import argparse
@@ -32,28 +32,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", type=int, default=[100, 1000])
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--keep", type=Path, help="write the runs there, or take those of an earlier call")
-    asked = parser.parse_args()
+    parser.add_argument("--keep", type=Path, help="folder for the runs; runs of an earlier call are used again")
+    options = parser.parse_args()
     print(f"{'runs':>6} {'rows each':>10} {'MB read':>9} {'seconds':>8} {'CPU s':>8} {'peak MB':>8}")
-    for runs in asked.runs:
+    for runs in options.runs:
         with tempfile.TemporaryDirectory() as temporary:
-            folder = (asked.keep or Path(temporary)) / f"{runs}_runs"
+            folder = (options.keep or Path(temporary)) / f"{runs}_runs"
             if not folder.exists():
-                write_sweep(folder, runs, asked.rows)
+                write_sweep(folder, runs, options.rows)
             read = sum(path.stat().st_size for path in folder.glob("*/*.jsonl")) / 1e6
             seconds, processor, peak = measure(folder, Path(temporary) / "out")
-            print(f"{runs:6} {asked.rows:10} {read:9.0f} {seconds:8.2f} {processor:8.2f} {peak:8.0f}", flush=True)
+            print(f"{runs:6} {options.rows:10} {read:9.0f} {seconds:8.2f} {processor:8.2f} {peak:8.0f}", flush=True)
 
 
 def measure(folder: Path, out: Path) -> tuple[float, float, float]:
-    """Wall and CPU seconds of one command, and the most MB that its processes held together."""
+    """Return wall and CPU seconds of one command, and the peak memory of all its processes in MB."""
     start, before, peak = time.perf_counter(), processor_seconds(), 0.0
     command = [sys.executable, "-m", "dreamer_exp.compare", str(folder), "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         watched = psutil.Process(process.pid)
         while process.poll() is None:
             peak = max(peak, sum(map(resident, [watched, *children(watched)])))
-            time.sleep(0.1)  # looking takes time from what is looked at
+            time.sleep(0.1)  # sampling slows the command down
     seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"the comparison failed with {process.returncode}")
@@ -61,7 +61,7 @@ def measure(folder: Path, out: Path) -> tuple[float, float, float]:
 
 
 def processor_seconds() -> float:
-    """Of all processes that this one started and that have ended."""
+    """Return the CPU seconds of all finished child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -81,7 +81,7 @@ def resident(process: psutil.Process) -> float:
 
 
 def write_sweep(folder: Path, runs: int, rows: int) -> None:
-    """Run directories with what a comparison reads, settings in turn."""
+    """Write run directories with the files that a comparison reads; the settings alternate."""
     generator = np.random.default_rng(0)
     for run in range(runs):
         ratio, batch = SETTINGS[run % len(SETTINGS)]

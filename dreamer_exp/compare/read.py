@@ -99,7 +99,7 @@ class Reader:
             return None
 
     def mapping(self, path: Path) -> dict[str, Any]:
-        """Return the mapping in a JSON or YAML file; empty if there is none."""
+        """Return the mapping in a JSON or YAML file; empty without one."""
         content = self.content(path)
         if content is None:
             return {}

@@ -1,10 +1,10 @@
-"""Steps per second of crowd_nav, per scenario family and in a case of 25 pedestrians and 40 wall segments.
+"""Measure steps per second of crowd_nav, for each scenario family and for 25 pedestrians and 40 wall segments.
 
     python benchmarks/env_rate.py [--steps N] [--repeats N] [--json]
 
-Random actions, resets included, one process. Every figure is the median of the repeats, which alternate between the
-variants, so that a busy machine slows them alike; the reference in the same run is the simulator's step alone
-(navground's world update and the robot's motion: no lidar, observation, reward or reset).
+One process steps with random actions; resets are included. Every figure is the median of the repeats. Repeats alternate
+between the variants, so that load on the machine affects all of them. The reference is the simulator alone (navground's
+world update and the motion of the robot, without lidar, observation, reward or reset).
 """
 
 import argparse
@@ -29,7 +29,7 @@ from dreamer_exp.envs.crowd_nav.scenarios.layout import Layout
 BIG_CASE = "25 pedestrians, 40 segments"
 BIG_FAMILY = Family(
     name=BIG_CASE,
-    description="the case that the speed target names",
+    description="25 pedestrians and 40 wall segments",
     generator="blocks",
     length=(40.0, 40.0),
     width=(40.0, 40.0),
@@ -43,7 +43,7 @@ VARIANTS = ("raw", "raw, no noise", "contract", "contract, no noise", "simulator
 
 
 class BigCase(CrowdNavEnv):
-    """Always 25 pedestrians and 40 segments; its layouts are drawn ahead, as few draws have exactly these numbers."""
+    """crowd_nav with exactly 25 pedestrians and 40 wall segments, from layouts drawn in advance."""
 
     def _draw_layout(self) -> Layout:
         return big_layouts()[self._rng.integers(len(big_layouts()))]
@@ -65,7 +65,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=2000, help="steps in a repeat of a variant")
-    parser.add_argument("--repeats", type=int, default=5, help="repeats of which the median is taken")
+    parser.add_argument("--repeats", type=int, default=5, help="repeats of each variant")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()
 
@@ -87,7 +87,7 @@ def measure_case(case: str, steps: int, repeats: int) -> dict[str, Any]:
 
 
 def make_run(case: str, variant: str, steps: int) -> Callable[[], float]:
-    """Return a function that runs the variant for some steps and returns the seconds taken."""
+    """Return a function that runs the variant for this number of steps and returns its duration in seconds."""
     env = make_case(case, noise="no noise" not in variant)
     if variant == "simulator":
         return lambda: run_simulator(env, steps)

@@ -1,9 +1,10 @@
-"""Steps per second of Robot SF and of crowd_nav, in one run, through the same wrappers (the contract of 831 floats).
+"""Measure steps per second of Robot SF and crowd_nav with the same observation contract of 831 floats.
 
     PYTHONPATH=<checkout>:<checkout>/fast-pysf python benchmarks/robot_sf_rate.py [--steps N] [--repeats N] [--json]
 
-Random actions, resets included, one process; each figure is the median of the repeats, which alternate between the
-cases, so that a busy machine slows them alike. Two of Robot SF's cases need a checkout, for its scenarios and maps.
+One process steps with random actions; resets are included. Every figure is the median of the repeats. Repeats alternate
+between the cases, so that load on the machine affects all of them. The cases of Robot SF need a checkout with its
+scenarios and maps; a case that cannot be built is skipped with a message.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def main() -> None:
         try:
             runs[case] = make_run(make_env(config, CONTRACT), arguments.steps)
         except UserError as error:
-            print(f"{case}: left out. {error}", file=sys.stderr)
+            print(f"{case}: skipped. {error}", file=sys.stderr)
     rates: dict[str, list[float]] = {case: [] for case in runs}
     for _ in range(arguments.repeats):
         for case, run in runs.items():
@@ -52,13 +53,13 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=500, help="steps in a repeat of a case")
-    parser.add_argument("--repeats", type=int, default=5, help="repeats of which the median is taken")
+    parser.add_argument("--repeats", type=int, default=5, help="repeats of each case")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()
 
 
 def make_run(env: ContractEnv, steps: int) -> Callable[[], float]:
-    """A function that drives the env for some steps and returns the seconds taken; the first steps compile."""
+    """Return a function that steps the env this many times and returns its duration in seconds, after compilation."""
     actions: Any = np.random.default_rng(0).uniform(-1, 1, (steps, 2)).astype(np.float32)
     env.reset(seed=0)
     env.step(actions[0])

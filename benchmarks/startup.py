@@ -1,9 +1,9 @@
-"""How long a user waits: the bare interpreter, --help, a dry run, and the first finished update.
+"""Measure the start-up time of --help, of a dry run, and of a run with one update.
 
     python benchmarks/startup.py [--repeats N]
 
-Medians of several starts in one run; the ratio is against `python -c "import hydra, gymnasium"`, which no command of
-this project can do without.
+Every figure is the median of several starts. Ratios are relative to `python -c "import hydra, gymnasium"`, which every
+command needs.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CASES = {
 
 
 def seconds(command: tuple[str, ...], folder: str) -> float:
-    """Wall time of one start."""
+    """Return the wall time of one start, in seconds."""
     started = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
@@ -37,7 +37,7 @@ def seconds(command: tuple[str, ...], folder: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="starts of each command")
     repeats = parser.parse_args().repeats
     table = Table(title=f"Start-up, median of {repeats}")
     for heading in ("command", "seconds", "slowest", "ratio"):
@@ -45,10 +45,10 @@ def main() -> None:
     reference = None
     with tempfile.TemporaryDirectory() as folder:
         for name, command in CASES.items():
-            taken = [seconds(command, folder) for _ in range(repeats)]
-            median = statistics.median(taken)
+            durations = [seconds(command, folder) for _ in range(repeats)]
+            median = statistics.median(durations)
             reference = reference or median
-            table.add_row(name, f"{median:.2f}", f"{max(taken):.2f}", f"{median / reference:.1f}")
+            table.add_row(name, f"{median:.2f}", f"{max(durations):.2f}", f"{median / reference:.1f}")
     Console().print(table)
 
 

@@ -1,4 +1,4 @@
-"""The fast learner's algorithm: RLlib's DreamerV3 whose updates run on the learner, many in one call."""
+"""The published algorithm as an RLlib Algorithm: the replay is on the learner, which makes many updates in one call."""
 
 import math
 import time
@@ -20,32 +20,32 @@ from dreamer_exp.algorithms.dreamerv3.replay import file
 from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3, Fragment, Iteration
 
-BETWEEN_STOPS_S = 1.0  # a call of the learner takes about this long, so that a stop is heard
+LEARNER_CALL_S = 1.0  # aimed-at duration of a call of the learner; a stop request waits for its end
 
 
 class PublishedDreamerV3(BaseDreamerV3):
-    """Keeps the replay on the learner; samples the next iteration meanwhile, if `overlap_sampling`.
+    """DreamerV3 with its replay on the learner, and optionally with sampling during the updates.
 
-    Overlapped, the env runners act with weights one iteration old, and a run still repeats itself bit by bit: what is
-    sampled with which weights doesn't depend on time.
+    With `overlap_sampling`, env runners act with the weights of the iteration before. Runs still repeat bit for bit:
+    which steps are sampled with which weights does not depend on timing.
     """
 
     @classmethod
     def get_default_config(cls) -> PublishedDreamerV3Config:
-        """RLlib's way from class to config."""
+        """Return the config that RLlib builds this class from."""
         return PublishedDreamerV3Config(cls)
 
     def setup(self, config: AlgorithmConfig) -> None:
-        """Builds RLlib's parts; nothing is sampled yet."""
+        """Build the algorithm, without sampling yet."""
         super().setup(config)
         self._steps_held = 0
-        self._update_s = math.inf  # not known yet: the first call makes one
+        self._update_s = math.inf  # duration of an update; unknown, so that the first call makes one update
         self._sums: Counter[str] = Counter()
         self._sampler = ThreadPoolExecutor(1)
         self._sampling: Future[Fragment] | None = None
 
     def training_step(self) -> None:
-        """As the stock loop; overlapped, this iteration's steps were sampled while the last one's updates ran."""
+        """Sample, update and push weights; with overlap, take the steps sampled during the last updates."""
         if not self.config.overlap_sampling:
             super().training_step()
             return
@@ -61,18 +61,18 @@ class PublishedDreamerV3(BaseDreamerV3):
 
     @property
     def replay_steps(self) -> int:
-        """Env steps in the replay."""
+        """Number of steps in the replay."""
         return self._steps_held
 
     @property
     def rung(self) -> tuple[str, str]:
-        """The `kernels` that the learner's updates really run on, and why not on those asked for, or ""."""
+        """Backend that the learner's updates use, and the reason if it is not the requested one, or ""."""
         rung: tuple[str, str] = self.on_learner(attrgetter("rung"))
         return rung
 
     def module_to_evaluate(self) -> RLModule:
-        """The env runner's network, brought up to date where sampling is one iteration behind the learner."""
-        self._settle()
+        """Return the local env runner's network with the learner's latest weights."""
+        self._wait_for_sampling()
         if self.config.overlap_sampling:
             component = f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"
             state = self.learner_group.get_state(components=[component], inference_only=True)[COMPONENT_LEARNER]
@@ -80,47 +80,47 @@ class PublishedDreamerV3(BaseDreamerV3):
         return super().module_to_evaluate()
 
     def save_to_path(self, *args: Any, **kwargs: Any) -> str:
-        """RLlib's checkpoint; what is being sampled comes to its end first."""
-        self._settle()
+        """Write RLlib's checkpoint once sampling in the background has finished."""
+        self._wait_for_sampling()
         path: str = super().save_to_path(*args, **kwargs)
         return path
 
     def reset_episodes(self, number: int) -> int:
-        """Also throws away what was sampled ahead, with the episodes that it is part of."""
+        """Begin new episodes; steps sampled in the background are dropped with theirs."""
         if self._sampling is not None:
             self._sampling.result()
             self._sampling = None
         return super().reset_episodes(number)
 
     def save_replay(self, folder: Path) -> None:
-        """From the learner, which holds it."""
+        """Write the learner's replay into a new folder."""
         self.on_learner(partial(_save_replay, folder=folder))
 
     def load_replay(self, folder: Path) -> None:
-        """Into the learner."""
+        """Load a saved replay into the learner's."""
         self._steps_held = self.on_learner(partial(_load_replay, folder=folder))
 
     def reseed_replay(self, number: int) -> None:
-        """On the learner."""
+        """Draw the next batches from the random stream of this number."""
         self.on_learner(partial(_reseed_replay, number=number))
 
     def cleanup(self) -> None:
-        """Lets the sampling in the background end, then RLlib's parts."""
-        self._settle()
+        """Wait for sampling in the background, then stop RLlib's workers."""
+        self._wait_for_sampling()
         self._sampler.shutdown()
         super().cleanup()
 
     def _push_weights(self) -> None:
-        """Sends the env runners the learner's weights, once they have taken in all that they were sent before.
+        """Send the learner's weights to the env runners, after they have received everything sent before.
 
-        Mends a trap of RLlib 2.60: it sends nothing, without a word, to a runner with another `set_state` in flight;
-        it ends each iteration with one, and `timeout_seconds=0`, its default, goes on before that has arrived.
+        RLlib 2.60 silently skips an env runner that has another `set_state` in flight. Each iteration ends with one,
+        and with the default `timeout_seconds=0` RLlib does not wait for its arrival.
         """
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group, timeout_seconds=None, inference_only=True
         )
 
-    def _settle(self) -> None:
+    def _wait_for_sampling(self) -> None:
         if self._sampling is not None:
             wait([self._sampling])
 
@@ -128,11 +128,11 @@ class PublishedDreamerV3(BaseDreamerV3):
         return super()._can_learn() and self.on_learner(AgentLearner.ready)
 
     def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
-        in_order = sorted(chunks, key=lambda chunk: chunk.custom_data["stream"])  # not that of the fastest env runner
+        in_order = sorted(chunks, key=lambda chunk: chunk.custom_data["stream"])  # independent of timing
         self._steps_held = self.on_learner(partial(AgentLearner.remember, chunks=in_order))
 
     def _update(self, env_steps: int) -> None:
-        """The updates owed, and the means of their figures under RLlib's learner results."""
+        """Make the updates owed, and log the means of their figures among RLlib's learner results."""
         self._sums.clear()
         super()._update(env_steps)
         for name, total in self._sums.items():
@@ -140,10 +140,10 @@ class PublishedDreamerV3(BaseDreamerV3):
             self.metrics.log_value(key, total / self.last_iteration.updates, window=1)
 
     def _learn(self, at_most: int) -> int:
-        updates = min(at_most, max(1, int(BETWEEN_STOPS_S / self._update_s)))
+        updates = min(at_most, max(1, int(LEARNER_CALL_S / self._update_s)))
         sums, seconds = self.on_learner(partial(AgentLearner.learn, updates=updates))
         self._update_s = seconds / updates
-        self._sums.update(sums)  # a Counter adds
+        self._sums.update(sums)  # Counter.update adds
         return updates
 
 

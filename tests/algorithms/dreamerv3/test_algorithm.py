@@ -1,6 +1,6 @@
-"""The fast learner as an RLlib algorithm: replay, seeds, figures, checkpoints, runners near and far.
+"""The published algorithm in RLlib: replay, seeds, figures, checkpoints, local and remote workers.
 
-What its loop does as RLlib's learner does is tested in tests/dreamer/test_algorithm.py.
+tests/algorithms/rllib/test_algorithm.py tests the loop that both algorithms share.
 """
 
 import time
@@ -35,14 +35,14 @@ def build(*overrides: str) -> PublishedDreamerV3:
     return algorithm
 
 
-def fast_learner(algorithm: PublishedDreamerV3) -> AgentLearner:
+def local_learner(algorithm: PublishedDreamerV3) -> AgentLearner:
     found = algorithm.learner_group._learner
     assert isinstance(found, AgentLearner)
     return found
 
 
 def weights(algorithm: PublishedDreamerV3) -> dict[str, np.ndarray]:
-    """All of the learner's parameters, wherever it is."""
+    """Return all parameters of a local or remote learner."""
     state = algorithm.learner_group.get_state(components=[f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"])
     return {k: np.array(v) for k, v in state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID].items()}
 
@@ -61,25 +61,25 @@ def after(iterations: int, *overrides: str) -> dict[str, np.ndarray]:
     return found
 
 
-def test_the_replay_holds_an_entry_an_observation(trained: PublishedDreamerV3) -> None:
+def test_replay_holds_one_step_for_each_observation(trained: PublishedDreamerV3) -> None:
     assert trained.replay_steps == 96 + 4  # an episode of 20 steps has 21 observations
 
 
-def test_a_timeout_is_the_last_step_and_no_terminal_one(trained: PublishedDreamerV3) -> None:
-    flags = fast_learner(trained).replay._rings["flags"][: trained.replay_steps].sum(0)
+def test_timeout_is_a_last_step_and_not_terminal(trained: PublishedDreamerV3) -> None:
+    flags = local_learner(trained).replay._rings["flags"][: trained.replay_steps].sum(0)
     first, last, terminal = flags.tolist()
     assert (first, last, terminal) == (5, 4, 0)
 
 
-def test_every_figure_of_the_learner_has_a_name_in_the_row(trained: PublishedDreamerV3) -> None:
+def test_every_figure_of_the_learner_is_in_the_metrics_row(trained: PublishedDreamerV3) -> None:
     figures = trained.train()["learners"][DEFAULT_MODULE_ID]
     named = {fast for fast, _ in LEARNER_METRICS.values() if fast}
     assert named == set(figures)
     assert all(np.isfinite(value) for value in figures.values())
 
 
-def test_the_figures_of_an_iteration_are_means_over_its_updates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.BETWEEN_STOPS_S", 0.0)  # a call an update
+def test_figures_of_an_iteration_are_means_over_its_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.LEARNER_CALL_S", 0.0)  # one update in each call
     algorithm = build("algo.training_ratio=16")
     losses, learn = [], AgentLearner.learn
 
@@ -95,7 +95,7 @@ def test_the_figures_of_an_iteration_are_means_over_its_updates(monkeypatch: pyt
     algorithm.stop()
 
 
-def test_the_same_seed_gives_the_same_weights() -> None:
+def test_same_seed_gives_the_same_weights() -> None:
     assert equal(after(3), after(3))
 
 
@@ -103,35 +103,35 @@ def test_another_seed_gives_other_weights() -> None:
     assert not equal(after(1), after(1, "run.seed=9"))
 
 
-def test_how_many_updates_a_call_makes_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_do_not_depend_on_the_updates_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     in_one_call = after(2, "algo.training_ratio=32")
-    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.BETWEEN_STOPS_S", 0.0)
+    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.LEARNER_CALL_S", 0.0)
     assert equal(in_one_call, after(2, "algo.training_ratio=32"))
 
 
-def test_two_runs_with_two_env_runners_are_equal() -> None:
+def test_runs_with_two_env_runners_repeat_bit_for_bit() -> None:
     assert equal(after(2, *TWO_RUNNERS), after(2, *TWO_RUNNERS))
 
 
-def test_overlapped_runs_repeat_themselves() -> None:
+def test_runs_with_overlapped_sampling_repeat_bit_for_bit() -> None:
     overlapped = (*TWO_RUNNERS, "hardware.overlap_sampling=always")
     assert equal(after(3, *overlapped), after(3, *overlapped))
 
 
-class SlowToListen(AgentEnvRunner):
-    """Takes its time over whatever state it is sent, so that the next one finds it busy."""
+class SlowEnvRunner(AgentEnvRunner):
+    """Env runner that is still busy with a state when the next one is sent."""
 
     def set_state(self, state: dict[str, Any]) -> None:
         time.sleep(0.3)
         super().set_state(state)
 
 
-def test_no_env_runner_misses_its_weights_because_it_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamer_exp.algorithms.rllib.build.AgentEnvRunner", SlowToListen)
+def test_busy_env_runner_receives_the_next_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamer_exp.algorithms.rllib.build.AgentEnvRunner", SlowEnvRunner)
     algorithm = build(*TWO_RUNNERS, "hardware.overlap_sampling=always")
     algorithm.train()
     learned = weights(algorithm)
-    algorithm.train()  # sends these weights, then learns
+    algorithm.train()  # sends these weights, then updates them
     assert not equal(learned, weights(algorithm))
     acting = algorithm.env_runner_group.foreach_env_runner(lambda r: r.module.get_state(), local_env_runner=False)
     assert len(acting) == 2
@@ -139,11 +139,11 @@ def test_no_env_runner_misses_its_weights_because_it_is_busy(monkeypatch: pytest
     algorithm.stop()
 
 
-def test_overlapped_sampling_uses_older_weights() -> None:
+def test_overlapped_sampling_acts_with_older_weights() -> None:
     assert not equal(after(3, *TWO_RUNNERS), after(3, *TWO_RUNNERS, "hardware.overlap_sampling=always"))
 
 
-def test_the_network_that_is_evaluated_is_the_learners_even_when_overlapped() -> None:
+def test_evaluated_network_has_the_latest_weights_with_overlapped_sampling() -> None:
     algorithm = build(*TWO_RUNNERS, "hardware.overlap_sampling=always")
     algorithm.train()
     acting = {name: value.numpy() for name, value in algorithm.module_to_evaluate().state_dict().items()}
@@ -152,14 +152,14 @@ def test_the_network_that_is_evaluated_is_the_learners_even_when_overlapped() ->
     algorithm.stop()
 
 
-def test_env_runners_get_only_what_acting_needs() -> None:
+def test_env_runners_only_have_the_parts_that_acting_needs() -> None:
     algorithm = build()
     parts = {name.split(".")[1] for name in algorithm.env_runner.module.state_dict()}
     assert parts == {"encoder", "rssm", "actor"}
     algorithm.stop()
 
 
-def test_train_actor_false_leaves_the_actor_as_it_was() -> None:
+def test_train_actor_false_does_not_change_the_actor() -> None:
     algorithm = build("algo.train_actor=false")
     before = weights(algorithm)
     algorithm.train()
@@ -170,29 +170,29 @@ def test_train_actor_false_leaves_the_actor_as_it_was() -> None:
     algorithm.stop()
 
 
-def test_a_remote_learner_learns_the_same() -> None:
+def test_remote_learner_gives_the_same_weights() -> None:
     assert equal(after(2), after(2, *REMOTE))
 
 
-@pytest.mark.parametrize("where", [(), REMOTE], ids=["here", "remote"])
-def test_the_learner_tells_its_rung_wherever_it_is(where: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("where", [(), REMOTE], ids=["local", "remote"])
+def test_algorithm_reports_the_backend_of_its_learner(where: tuple[str, ...]) -> None:
     algorithm = build("algo.kernels=eager", *where)
     assert algorithm.rung == ("eager", "")
     algorithm.stop()
 
 
 @pytest.mark.parametrize("runners", [(), TWO_RUNNERS])
-def test_a_checkpoint_brings_back_weights_optimiser_and_noise(runners: tuple[str, ...], tmp_path: Path) -> None:
+def test_checkpoint_restores_weights_optimiser_and_noise(runners: tuple[str, ...], tmp_path: Path) -> None:
     trained = build(*runners)
     trained.train()
     trained.save_to_path(str(tmp_path))
-    learned, left = weights(trained), fast_learner(trained).get_state()
+    learned, left = weights(trained), local_learner(trained).get_state()
     trained.stop()
     fresh = build("run.seed=9", *runners)
     assert not equal(learned, weights(fresh))
     fresh.restore_from_path(str(tmp_path))
     assert equal(learned, weights(fresh))
-    right = fast_learner(fresh).get_state()
+    right = local_learner(fresh).get_state()
     assert str(left["optimizer"]) == str(right["optimizer"])
     assert left["fast_learner"].keys() == right["fast_learner"].keys()
     assert all(np.array_equal(left["fast_learner"][name], right["fast_learner"][name]) for name in left["fast_learner"])

@@ -1,4 +1,4 @@
-"""Whole runs of the fast learner on a GPU, on its upper rungs. Skipped without one."""
+"""Runs on a GPU with the cuda_graph and fused backends; skipped without a GPU."""
 
 from pathlib import Path
 
@@ -20,8 +20,8 @@ WORDS = (
     "hardware=cuda", "hardware.num_env_runners=0", "algo.learner=fast", "algo.batch_size_B=16",
     "algo.training_ratio=64", "algo.precision=tf32", "algo.replay_device=cuda",
 )  # fmt: skip
-ITERATIONS = 6  # of some 8 updates each, whose windows overlap
-rungs = pytest.mark.parametrize("kernels", ["graph", "fused"])
+ITERATIONS = 6  # of about 8 updates each, whose windows overlap
+each_backend = pytest.mark.parametrize("kernels", ["graph", "fused"])
 
 
 def build(kernels: str) -> PublishedDreamerV3:
@@ -40,12 +40,12 @@ def trained(kernels: str) -> dict[str, np.ndarray]:
     return found
 
 
-def test_the_same_seed_gives_the_same_weights_on_the_fused_rung() -> None:
+def test_same_seed_gives_the_same_weights_with_the_fused_backend() -> None:
     assert equal(trained("fused"), trained("fused"))
 
 
-@rungs
-def test_a_checkpoint_brings_the_weights_back(kernels: str, tmp_path: Path) -> None:
+@each_backend
+def test_checkpoint_restores_the_weights(kernels: str, tmp_path: Path) -> None:
     algorithm = build(kernels)
     algorithm.train()
     algorithm.save_to_path(str(tmp_path))

@@ -51,7 +51,7 @@ def test_a_small_training_ratio_is_kept_over_several_iterations(learner: str) ->
 
 @both_learners
 def test_a_stop_is_heard_between_two_updates(learner: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.BETWEEN_STOPS_S", 0.0)  # a call an update
+    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.LEARNER_CALL_S", 0.0)  # a call an update
     algorithm = build_algorithm(nano(f"algo.learner={learner}", "algo.training_ratio=64"))
     algorithm.should_stop = lambda: algorithm.last_iteration.updates >= 3
     algorithm.train()

@@ -1,6 +1,6 @@
-"""What this machine has: usable CPUs, GPUs and memory under affinity, cgroup and SLURM limits; what "auto" becomes.
+"""Usable CPUs, GPUs and memory of this machine under affinity, cgroup and SLURM limits.
 
-Imports neither ray nor torch, so that a dry run and the doctor answer at once.
+Imports neither ray nor torch, so that a dry run and the doctor start fast.
 """
 
 import math
@@ -16,11 +16,11 @@ from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
 
-RESERVED_CPUS = 4  # the driver, the learner and Ray's own processes: the original launcher's rule
+RESERVED_CPUS = 4  # for the main process, the learner and Ray's own processes
 UNKNOWN_MEMORY_BYTES = 8 * 2**30
 COMMAND_TIMEOUT_S = 10.0
 
-_NO_DEVICES = ("", "-1", "NoDevFiles")  # the last is what SLURM writes into a job without GPUs
+_NO_DEVICES = ("", "-1", "NoDevFiles")  # SLURM sets the last in a job without GPUs
 _GPU_NAME = re.compile(r"\d+|(GPU|MIG)-[\w\-/]+")
 _GPU_COUNT = re.compile(r"(?:[\w.\-]+:)*(\d+)")
 _GPU_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
@@ -28,7 +28,7 @@ _GPU_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 @dataclass(frozen=True)
 class Machine:
-    """What this process may use; `sources` says where each figure came from, by field name."""
+    """What this process may use. `sources` holds the origin of each value, by field name."""
 
     cpus: int
     cpu_name: str
@@ -38,14 +38,18 @@ class Machine:
     slurm_job_id: str | None
     platform: str
     sources: dict[str, str]
-    gpu_memory_bytes: int = 0  # of the first visible GPU; 0 where there is none or it isn't known
+    gpu_memory_bytes: int = 0  # of the first visible GPU; 0 if there is none or it is unknown
 
 
 def probe(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Machine:
-    """What this process may use of this machine; `root` is where /proc and /sys are looked for.
+    """Return what this process may use of this machine.
+
+    Args:
+        environ: Environment variables of SLURM and CUDA, and PATH for nvidia-smi.
+        root: Folder with proc/ and sys/.
 
     Raises:
-        UserError: a variable of SLURM or CUDA that cannot be read.
+        UserError: A variable of SLURM or CUDA is malformed.
     """
     cpus, cpus_from = _cpus(environ, root)
     gpus, gpus_from = _gpus(environ, root)
@@ -71,7 +75,7 @@ def probe(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Ma
 
 
 def auto_env_runners(cpus: int, cap: int | None) -> int:
-    """Env runner processes for `cpus`: all but RESERVED_CPUS, at least 0, at most `cap` where given."""
+    """Return the env runners for `cpus`: all but RESERVED_CPUS, at least 0, at most `cap`."""
     runners = max(0, cpus - RESERVED_CPUS)
     return runners if cap is None else min(runners, cap)
 
@@ -96,12 +100,12 @@ def _cpus(environ: Mapping[str, str], root: Path) -> tuple[int, str]:
 
 
 def _affinity() -> int:
-    sched_getaffinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    sched_getaffinity = getattr(os, "sched_getaffinity", None)  # Linux only
     return len(sched_getaffinity(0)) if sched_getaffinity else os.cpu_count() or 1
 
 
 def _cpu_quota(folder: Path) -> float | None:
-    """CPUs that the cgroup at `folder` may use, None where unlimited."""
+    """Return the CPUs that the cgroup at `folder` may use; None if unlimited."""
     quota, _, period = _read(folder / "cpu.max").partition(" ")
     if not quota:
         quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
@@ -148,7 +152,7 @@ def _visible_devices(text: str) -> int:
 
 
 def _counted(name: str, text: str) -> int:
-    """GPUs of a count such as 2, a100:2, gpu:a100:2 or a100:1,v100:2."""
+    """Return the number of GPUs in a count such as 2, a100:2, gpu:a100:2 or a100:1,v100:2."""
     counts = [_GPU_COUNT.fullmatch(part.strip()) for part in text.split(",")]
     if not all(counts):
         raise UserError(f"{name}={text!r}: must be a number of GPUs such as 2 or a100:2; correct or unset it")
@@ -156,7 +160,7 @@ def _counted(name: str, text: str) -> int:
 
 
 def _listed(name: str, text: str) -> int:
-    """GPUs of a list of indices such as 0,1 or 0-3."""
+    """Return the number of GPUs in a list of indices such as 0,1 or 0-3."""
     ranges = [_GPU_RANGE.fullmatch(part.strip()) for part in text.split(",")]
     if not all(ranges):
         raise UserError(f"{name}={text!r}: must be a list of GPU indices such as 0,1; correct or unset it")
@@ -174,18 +178,18 @@ def _listed_by_nvidia_smi(environ: Mapping[str, str]) -> tuple[int, str]:
 
 
 def _gpu_memory(environ: Mapping[str, str]) -> tuple[int, str]:
-    """Total bytes of the first visible GPU; nvidia-smi itself knows nothing of CUDA_VISIBLE_DEVICES."""
+    """Return the total memory of the first visible GPU; nvidia-smi ignores CUDA_VISIBLE_DEVICES."""
     command = _nvidia_smi(environ)
     if command is None:
         return 0, "no nvidia-smi"
     first = environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     if first.startswith("MIG"):
-        return 0, f"{first}: nvidia-smi tells whole GPUs' memory alone"
-    chosen = ["-i", first] if first else []
-    mebibytes = _output([command, "--query-gpu=memory.total", "--format=csv,noheader,nounits", *chosen]) or ""
+        return 0, f"{first}: nvidia-smi reports the memory of complete GPUs only"
+    selection = ["-i", first] if first else []
+    mebibytes = _output([command, "--query-gpu=memory.total", "--format=csv,noheader,nounits", *selection]) or ""
     first_line = mebibytes.partition("\n")[0].strip()
-    if not first_line.isdecimal():  # "[N/A]" where GPU and CPU share their memory
-        return 0, "nvidia-smi does not say"
+    if not first_line.isdecimal():  # "[N/A]" if GPU and CPU share their memory
+        return 0, "not reported by nvidia-smi"
     return int(first_line) * 2**20, "nvidia-smi"
 
 
@@ -197,16 +201,16 @@ def _nvidia_smi(environ: Mapping[str, str]) -> str | None:
 
 
 def memory_available(root: Path = Path("/")) -> int:
-    """Bytes that are free now, under the machine's and the cgroups' limits."""
+    """Return the free memory under the machine's and the cgroups' limits, bytes."""
     return _memory(root)[1][0]
 
 
 def _memory(root: Path) -> tuple[tuple[int, str], tuple[int, str]]:
-    """Total and available bytes, each with its source: the tightest of the machine and its cgroups."""
+    """Return total and available bytes with their sources: the lowest of the machine and its cgroups."""
     meminfo = dict(re.findall(r"^(\w+):\s+(\d+) kB$", _read(root / "proc/meminfo"), re.MULTILINE))
     if "MemTotal" not in meminfo:
         total = _memory_outside_linux()
-        return total, total  # nothing in the standard library says what is free
+        return total, total  # the standard library cannot read what is free
     free = meminfo.get("MemAvailable") or meminfo.get("MemFree") or "0"
     totals = [(int(meminfo["MemTotal"]) * 1024, "MemTotal")]
     availables = [(int(free) * 1024, "MemAvailable")]
@@ -217,13 +221,13 @@ def _memory(root: Path) -> tuple[tuple[int, str], tuple[int, str]]:
 
 
 def _cgroup_memory(folder: Path) -> tuple[int, int] | None:
-    """Limit and use, bytes, of the cgroup at `folder`; None where unlimited."""
+    """Return limit and use, bytes, of the cgroup at `folder`; None if unlimited."""
     limit, used = _read(folder / "memory.max"), _read(folder / "memory.current")
     if not limit:
         limit, used = _read(folder / "memory.limit_in_bytes"), _read(folder / "memory.usage_in_bytes")
     if not limit.isdecimal():
         return None
-    # Use counts the page cache; its inactive files are given back before anything is killed.
+    # the use includes the page cache, whose inactive files are freed before a process is killed
     cache = re.search(r"^(?:total_)?inactive_file (\d+)$", _read(folder / "memory.stat"), re.MULTILINE)
     return int(limit), max(0, int(used or 0) - (int(cache[1]) if cache else 0))
 
@@ -231,7 +235,7 @@ def _cgroup_memory(folder: Path) -> tuple[int, int] | None:
 def _memory_outside_linux() -> tuple[int, str]:
     sysconf = getattr(os, "sysconf", None)  # Windows lacks it
     if sysconf is None:
-        return UNKNOWN_MEMORY_BYTES, "assumed: this system does not say"
+        return UNKNOWN_MEMORY_BYTES, "assumed: not reported by this system"
     return sysconf("SC_PAGE_SIZE") * sysconf("SC_PHYS_PAGES"), "sysconf"
 
 
@@ -239,14 +243,14 @@ def _memory_outside_linux() -> tuple[int, str]:
 
 
 def _cgroup_folders(root: Path, controller: str) -> list[Path]:
-    """Where `controller`'s limits of this process lie: its cgroup and every parent, of v2 and of v1."""
+    """Return the folders with `controller`'s limits of this process: its cgroup and all parents, v2 and v1."""
     folders: list[Path] = []
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        mount = root / "sys/fs/cgroup" / (controllers and controller)  # v2 names no controllers and has one tree
-        # A cgroup namespace shows what lies outside it as "..": only the mount point is ours to read then.
+        mount = root / "sys/fs/cgroup" / (controllers and controller)  # v2 lists no controllers and has one tree
+        # a cgroup namespace shows folders outside it as "..": then only the mount point can be read
         own = mount if ".." in path else mount / path.strip("/")
         folders += [folder for folder in (own, *own.parents) if folder.is_relative_to(mount)]
     return folders
@@ -255,7 +259,7 @@ def _cgroup_folders(root: Path, controller: str) -> list[Path]:
 def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace").strip()
-    except OSError:  # absent on this kernel, in this container or outside Linux: the caller asks elsewhere
+    except OSError:  # absent on this kernel, in this container or outside Linux; the caller has another source
         return ""
 
 

@@ -1,4 +1,4 @@
-"""The probe: which limits count, in which order, and what "auto" becomes."""
+"""The probed limits and their order, and the automatic number of env runners."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ Files = Callable[[dict[str, str]], Path]
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
-    """Writes files below a made-up root directory and returns it."""
+    """Write files below a temporary root directory; the callable returns the root."""
 
     def write(contents: dict[str, str]) -> Path:
         for name, text in contents.items():
@@ -35,7 +35,7 @@ def files(tmp_path: Path) -> Files:
 
 @pytest.fixture(autouse=True)
 def sixteen_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that may run on 16 CPUs, wherever the tests run."""
+    """Allow the process 16 CPUs on every test machine."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
 
 
@@ -52,7 +52,7 @@ def sixteen_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, 16, "affinity=16"),
     ],
 )
-def test_slurms_cpus_come_before_the_systems_and_never_exceed_affinity(
+def test_slurm_takes_precedence_and_never_exceeds_affinity(
     environ: dict[str, str], cpus: int, source: str, tmp_path: Path
 ) -> None:
     machine = probe(environ, tmp_path)
@@ -105,13 +105,13 @@ def test_a_cgroup_quota_limits_the_cpus(contents: dict[str, str], cpus: int, fil
     assert probe({}, files(contents)).cpus == cpus
 
 
-def test_without_affinity_the_system_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_affinity_the_systems_cpus_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 10)
     assert probe({}, tmp_path).cpus == 10
 
 
-def test_the_cpus_name_is_the_kernels(files: Files) -> None:
+def test_the_cpu_name_is_read_from_the_kernel(files: Files) -> None:
     root = files({"proc/cpuinfo": "processor\t: 0\nmodel name\t: Fast CPU @ 3 GHz\nflags\t: a b\n"})
     assert probe({}, root).cpu_name == "Fast CPU @ 3 GHz"
 
@@ -141,7 +141,7 @@ def test_the_cpus_name_is_the_kernels(files: Files) -> None:
         ({}, 0),
     ],
 )
-def test_gpus_are_counted_from_cudas_then_slurms_variables(environ: dict[str, str], gpus: int, tmp_path: Path) -> None:
+def test_cudas_variable_takes_precedence_over_slurms(environ: dict[str, str], gpus: int, tmp_path: Path) -> None:
     assert probe(environ, tmp_path).gpus == gpus
 
 
@@ -163,7 +163,7 @@ def test_a_malformed_gpu_variable_is_refused(environ: dict[str, str], tmp_path: 
     assert "\n" not in str(caught.value)
 
 
-def test_the_drivers_devices_count_where_no_variable_is_set(files: Files) -> None:
+def test_without_variables_the_drivers_devices_count(files: Files) -> None:
     root = files({f"proc/driver/nvidia/gpus/0000:0{i}:00.0/information": "Model: A30" for i in range(2)})
     machine = probe({}, root)
     assert (machine.gpus, machine.sources["gpus"]) == (2, "/proc/driver/nvidia/gpus")
@@ -177,7 +177,7 @@ def test_the_drivers_devices_count_where_no_variable_is_set(files: Files) -> Non
         ("exit 9", 0, "nvidia-smi -L failed"),
     ],
 )
-def test_nvidia_smi_is_asked_last(script: str, gpus: int, source: str, files: Files) -> None:
+def test_nvidia_smi_is_the_last_source_of_the_number_of_gpus(script: str, gpus: int, source: str, files: Files) -> None:
     root = files({"bin/nvidia-smi": f"#!/bin/sh\n{script}\n"})
     (root / "bin/nvidia-smi").chmod(0o755)
     machine = probe({"PATH": str(root / "bin")}, root)
@@ -186,7 +186,7 @@ def test_nvidia_smi_is_asked_last(script: str, gpus: int, source: str, files: Fi
 
 @pytest.fixture
 def nvidia_smi(files: Files) -> Callable[[str], dict[str, str]]:
-    """Writes a stand-in for nvidia-smi and returns the PATH to it."""
+    """Write a stand-in for nvidia-smi; the callable returns its PATH."""
 
     def write(script: str) -> dict[str, str]:
         root = files({"bin/nvidia-smi": f"#!/bin/sh\n{script}\n"})
@@ -204,12 +204,12 @@ on_posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for 
     ("script", "gpu_memory", "source"),
     [
         ("echo 81559\necho 40960", 81559 * 2**20, "nvidia-smi"),
-        ("echo '[N/A]'", 0, "nvidia-smi does not say"),
-        ("exit 9", 0, "nvidia-smi does not say"),
-        ("true", 0, "nvidia-smi does not say"),
+        ("echo '[N/A]'", 0, "not reported by nvidia-smi"),
+        ("exit 9", 0, "not reported by nvidia-smi"),
+        ("true", 0, "not reported by nvidia-smi"),
     ],
 )
-def test_the_first_gpus_memory_is_what_nvidia_smi_says(
+def test_the_first_gpus_memory_is_read_from_nvidia_smi(
     script: str, gpu_memory: int, source: str, nvidia_smi: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:
     machine = probe({**nvidia_smi(script), "SLURM_GPUS": "2"}, tmp_path)
@@ -217,25 +217,25 @@ def test_the_first_gpus_memory_is_what_nvidia_smi_says(
 
 
 @on_posix
-@pytest.mark.parametrize(("devices", "asked"), [("2,3", "2"), ("GPU-8932f937,GPU-2", "GPU-8932f937")])
+@pytest.mark.parametrize(("devices", "queried"), [("2,3", "2"), ("GPU-8932f937,GPU-2", "GPU-8932f937")])
 def test_the_first_gpu_is_the_first_visible_one(
-    devices: str, asked: str, nvidia_smi: Callable[[str], dict[str, str]], tmp_path: Path
+    devices: str, queried: str, nvidia_smi: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:
-    environ = nvidia_smi(f'case "$*" in *"-i {asked}") echo 1024 ;; *) echo 7 ;; esac')
+    environ = nvidia_smi(f'case "$*" in *"-i {queried}") echo 1024 ;; *) echo 7 ;; esac')
     assert probe({**environ, "CUDA_VISIBLE_DEVICES": devices}, tmp_path).gpu_memory_bytes == 2**30
 
 
 @on_posix
 @pytest.mark.parametrize("environ", [{"CUDA_VISIBLE_DEVICES": ""}, {"CUDA_VISIBLE_DEVICES": "MIG-GPU-8932f937/1/2"}])
-def test_nvidia_smi_is_not_asked_for_the_memory_of_no_gpu_or_a_part_of_one(
+def test_nvidia_smi_is_not_called_without_a_gpu_or_for_a_part_of_one(
     environ: dict[str, str], nvidia_smi: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:
-    machine = probe({**nvidia_smi(f"touch {tmp_path}/asked; echo 1024"), **environ}, tmp_path)
+    machine = probe({**nvidia_smi(f"touch {tmp_path}/called; echo 1024"), **environ}, tmp_path)
     assert machine.gpu_memory_bytes == 0
-    assert not (tmp_path / "asked").exists()
+    assert not (tmp_path / "called").exists()
 
 
-def test_without_nvidia_smi_a_gpus_memory_is_not_known(tmp_path: Path) -> None:
+def test_without_nvidia_smi_a_gpus_memory_is_unknown(tmp_path: Path) -> None:
     machine = probe({"CUDA_VISIBLE_DEVICES": "0"}, tmp_path)
     assert (machine.gpus, machine.gpu_memory_bytes, machine.sources["gpu_memory_bytes"]) == (1, 0, "no nvidia-smi")
 
@@ -289,31 +289,31 @@ def test_without_nvidia_smi_a_gpus_memory_is_not_known(tmp_path: Path) -> None:
     ],
     ids=["machine", "v2", "v2 page cache", "v2 unlimited", "v1", "v1 unlimited"],
 )
-def test_memory_is_the_tightest_of_machine_and_cgroup(
+def test_memory_is_the_lowest_limit_of_machine_and_cgroup(
     contents: dict[str, str], total: int, available: int, files: Files
 ) -> None:
     machine = probe({}, files({"proc/meminfo": MEMINFO} | contents))
     assert (machine.memory_bytes, machine.memory_available_bytes) == (total, available)
 
 
-def test_without_meminfo_sysconf_says_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_meminfo_sysconf_has_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 16384, "SC_PHYS_PAGES": 2**20}.__getitem__, raising=False)
     machine = probe({}, tmp_path)
     assert (machine.memory_bytes, machine.sources["memory_bytes"]) == (16 * GIB, "sysconf")
 
 
-def test_without_sysconf_the_memory_is_assumed_and_said_to_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_sysconf_the_memory_is_assumed_and_marked_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delattr(os, "sysconf", raising=False)
     machine = probe({}, tmp_path)
     assert machine.memory_bytes == UNKNOWN_MEMORY_BYTES
     assert "assumed" in machine.sources["memory_bytes"]
 
 
-# The rest
+# Other
 
 
 @pytest.mark.parametrize(("environ", "job"), [({"SLURM_JOB_ID": "4711"}, "4711"), ({"SLURM_JOB_ID": ""}, None)])
-def test_the_slurm_job_is_named(environ: dict[str, str], job: str | None, tmp_path: Path) -> None:
+def test_the_slurm_job_is_recorded(environ: dict[str, str], job: str | None, tmp_path: Path) -> None:
     assert probe(environ, tmp_path).slurm_job_id == job
 
 
@@ -329,12 +329,12 @@ def test_this_machine_can_be_probed() -> None:
 @pytest.mark.parametrize(
     ("cpus", "cap", "runners"), [(12, None, 8), (8, None, 4), (4, None, 0), (2, None, 0), (64, 16, 16), (12, 16, 8)]
 )
-def test_auto_leaves_four_cpus_to_the_driver(cpus: int, cap: int | None, runners: int) -> None:
+def test_auto_reserves_four_cpus(cpus: int, cap: int | None, runners: int) -> None:
     assert auto_env_runners(cpus, cap) == runners
 
 
 @given(cpus=st.integers(1, 1024), cap=st.none() | st.integers(0, 256))
-def test_auto_stays_between_zero_and_its_cap(cpus: int, cap: int | None) -> None:
+def test_auto_is_between_zero_and_its_cap(cpus: int, cap: int | None) -> None:
     runners = auto_env_runners(cpus, cap)
     assert 0 <= runners < cpus
     assert cap is None or runners <= cap

@@ -1,4 +1,4 @@
-"""The wheel: built without a network, complete, and runnable from anywhere without the checkout."""
+"""The wheel: built without a network, complete, and usable without the checkout."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ SCENARIOS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.gl
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
+    """Build the wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, timeout=TIMEOUT_S)
@@ -27,41 +27,41 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def held(wheel: Path) -> set[str]:
-    """The names of the wheel's files."""
+def contents(wheel: Path) -> set[str]:
+    """Return the names of the wheel's files."""
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which the wheel's package comes before all others."""
+    """Install the wheel; return environment variables with its package first on the path."""
     folder = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
     subprocess.run([*pip, "--target", str(folder), str(wheel)], check=True, capture_output=True, timeout=TIMEOUT_S)
     return {**os.environ, "PYTHONPATH": str(folder)}
 
 
-def test_the_wheel_is_for_any_python_3(wheel: Path) -> None:
+def test_the_wheel_is_for_every_python_3(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
 @pytest.mark.parametrize("option", CONFIGS)
-def test_the_wheel_holds_every_config(held: set[str], option: str) -> None:
-    assert f"dreamer_exp/{option}" in held
+def test_the_wheel_contains_every_config(contents: set[str], option: str) -> None:
+    assert f"dreamer_exp/{option}" in contents
 
 
 @pytest.mark.parametrize("name", ["dreamer_exp/py.typed", *SCENARIOS, *TEMPLATES])
-def test_the_wheel_holds_the_packages_data(held: set[str], name: str) -> None:
-    assert name in held
+def test_the_wheel_contains_the_packages_data(contents: set[str], name: str) -> None:
+    assert name in contents
 
 
-def test_the_wheel_holds_nothing_but_the_package_its_launcher_and_its_metadata(held: set[str]) -> None:
-    assert {name.split("/")[0].partition("-")[0] for name in held} == {"dreamer_exp", "hydra_plugins"}
-    assert [name for name in held if "__pycache__" in name] == []
+def test_the_wheel_contains_only_the_package_its_launcher_and_metadata(contents: set[str]) -> None:
+    assert {name.split("/")[0].partition("-")[0] for name in contents} == {"dreamer_exp", "hydra_plugins"}
+    assert [name for name in contents if "__pycache__" in name] == []
 
 
-def test_the_installed_package_is_the_one_imported(installed: dict[str, str], tmp_path: Path) -> None:
+def test_the_installed_package_is_imported(installed: dict[str, str], tmp_path: Path) -> None:
     done = _python(installed, tmp_path, "-c", "import dreamer_exp; print(dreamer_exp.__file__)")
 
     assert Path(done.stdout.strip()).is_relative_to(installed["PYTHONPATH"])
@@ -74,16 +74,14 @@ def test_the_installed_package_composes_its_own_configs(installed: dict[str, str
     assert str(CHECKOUT) not in done.stdout
 
 
-def test_the_installed_package_makes_a_dry_run_from_another_directory(
-    installed: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_installed_package_does_a_dry_run_in_another_directory(installed: dict[str, str], tmp_path: Path) -> None:
     done = _python(installed, tmp_path, "-m", "dreamer_exp", "dry_run=true")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "831 floats" in done.stdout
 
 
-def test_the_installed_package_brings_its_launcher(installed: dict[str, str], tmp_path: Path) -> None:
+def test_the_installed_package_includes_its_launcher(installed: dict[str, str], tmp_path: Path) -> None:
     words = ("-m", "hydra/launcher=ray", "hardware.ray_address=127.0.0.1:1", "run.seed=1,2", "dry_run=true")
     done = _python(installed, tmp_path, "-m", "dreamer_exp", *words)
 

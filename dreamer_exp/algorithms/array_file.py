@@ -1,6 +1,6 @@
-"""Arrays in .npy files, written and read a piece at a time, so that no second copy of a replay is ever in memory.
+"""Arrays in .npy files, written and read in pieces, so that memory never holds a second copy of a replay.
 
-Not memory-mapped: pages of a mapped file count as the process's own as soon as they were touched.
+Files are not memory-mapped, as the pages of a mapped file count as the process's memory once they were read.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PIECE_BYTES = 8 * 2**20  # about what is in memory beside the replay itself
+PIECE_BYTES = 8 * 2**20  # held in memory at a time
 
 Array = NDArray[Any]
 
 
 def write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], pieces: Iterable[Array]) -> None:
-    """Writes one array (N, ...) whose pieces (n, ...) come one behind the other.
+    """Write an array (N, ...) as the concatenation of pieces (n, ...).
 
     Raises:
-        ValueError: a piece doesn't fit, the pieces don't make N rows, or the dtype is of Python objects (no pickle).
+        ValueError: A piece has another dtype or shape, the pieces do not add up to N rows, or the dtype is of Python
+            objects, which would need pickle.
     """
     if dtype.hasobject:
         raise ValueError(f"{path}: arrays of Python objects are not written")
@@ -39,10 +40,10 @@ def write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], pieces
 
 
 class ArrayFile:
-    """An array (N, ...) in an open .npy file, read in rows.
+    """An array (N, ...) in an open .npy file, read by rows.
 
     Raises:
-        ValueError: the file is no plain array in C order, or holds Python objects.
+        ValueError: The file is not an array in C order, or holds Python objects.
     """
 
     def __init__(self, file: BufferedReader) -> None:
@@ -50,17 +51,17 @@ class ArrayFile:
             raise ValueError(f"{file.name}: .npy version {version}, not (1, 0)")
         self.shape, fortran_order, self.dtype = np.lib.format.read_array_header_1_0(file)
         if fortran_order or self.dtype.hasobject or not self.shape:
-            raise ValueError(f"{file.name}: {self.dtype} {self.shape} is no plain array in C order")
+            raise ValueError(f"{file.name}: {self.dtype} {self.shape} is not a plain array in C order")
         self._file = file
         self._begin = file.tell()
 
     @property
     def row_bytes(self) -> int:
-        """Size of a row."""
+        """Size of a row, bytes."""
         return self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
 
     def read(self, first: int, rows: int) -> Array:
-        """A copy (rows, ...) of the rows from `first` on; raises ValueError if the file ends before."""
+        """Return a copy (rows, ...) of the rows from `first` on; raises ValueError if the file ends before."""
         out = np.empty((rows, *self.shape[1:]), self.dtype)
         self._file.seek(self._begin + first * self.row_bytes)
         if self._file.readinto(out.data) != out.nbytes:
@@ -70,6 +71,6 @@ class ArrayFile:
 
 @contextmanager
 def open_array(path: Path) -> Iterator[ArrayFile]:
-    """The array in a file, as long as the `with` statement lasts."""
+    """Open the array in a file for the duration of the `with` block."""
     with open(path, "rb") as file:
         yield ArrayFile(file)

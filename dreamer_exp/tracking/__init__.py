@@ -1,1 +1,1 @@
-"""Experiment trackers next to the files of the run."""
+"""Experiment trackers next to the run's own files."""

@@ -17,10 +17,10 @@ import yaml
 from dreamer_exp.checkpoints.store import sha256
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
-from dreamer_exp.tracking.wandb.binary_file import history, records
 from tests.experiments import NANO
 from tests.monitoring.test_metrics_row import PROMISED
 from tests.paths import CHECKOUT
+from tests.tracking.wandb.offline_file import history, records
 
 pytestmark = pytest.mark.end_to_end
 

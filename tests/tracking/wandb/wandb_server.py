@@ -1,7 +1,7 @@
-"""A stand-in for W&B on this host's loopback: answers what `wandb sync` (0.31) asks over HTTP, and keeps what it got.
+"""A local stand-in for W&B: answers the HTTP requests of `wandb sync` (0.31) and keeps what it received.
 
-It knows the calls that wandb-core makes for a run: the GraphQL mutations UpsertBucket and CreateRunFiles, the
-file stream (history lines by their offset), uploads of single files, and telemetry, which it throws away.
+It implements the calls of wandb-core for a run: the GraphQL mutations UpsertBucket and CreateRunFiles, the file stream
+(history lines by offset), uploads of single files, and telemetry, which is discarded.
 """
 
 import base64
@@ -19,18 +19,18 @@ KEY = "local-0123456789abcdef0123456789abcdef01234567"
 
 
 class WandbServer(ThreadingHTTPServer):
-    """What it got, by run id; and what it shall refuse."""
+    """The server: what it received by run id, and what it refuses."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.calls: list[str] = []  # what was asked, telemetry left out
+        self.calls: list[str] = []  # requests without telemetry
         self.configs: dict[str, dict[str, Any]] = {}
         self.lines: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)  # run -> offset -> history row
         self.files: dict[str, set[str]] = defaultdict(set)
         self.ended: dict[str, int] = {}  # run -> exit code
-        self.refused = ""  # a pattern of calls that are answered with `status` and `words`
+        self.refused = ""  # pattern of calls that are answered with `status` and `words`
         self.status, self.words = 500, ""
 
     @property
@@ -38,7 +38,7 @@ class WandbServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every history row, runs one after another."""
+        """Return every history row, run by run."""
         return [lines[offset] for lines in self.lines.values() for offset in sorted(lines)]
 
 
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle(self) -> None:
         try:
             super().handle()
-        except ConnectionResetError:  # wandb-core drops its connections when it is done
+        except ConnectionResetError:  # wandb-core closes its connections at the end
             self.close_connection = True
 
     def answer(self) -> None:
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         call = json.loads(body)["operationName"] if self.path == "/graphql" else f"{self.command} {self.path}"
         self.server.calls.append(call)
-        if not self._is_let_in():
+        if not self._is_authorized():
             self._send(401, {"errors": [{"message": "user is not logged in"}]})
         elif self.server.refused and re.search(self.server.refused, call):
             self._send(self.server.status, {"errors": [{"message": self.server.words}]})
@@ -81,8 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = answer
 
-    def _is_let_in(self) -> bool:
-        """An upload's address is its permission, as with W&B's storage."""
+    def _is_authorized(self) -> bool:
+        """Return whether the login is right; uploads need none, as with W&B's signed URLs."""
         login = base64.b64encode(f"api:{KEY}".encode()).decode()
         return self.path.startswith("/upload/") or self.headers["Authorization"] == f"Basic {login}"
 
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             run, name = self.path.split("/", 3)[2:]
             self.server.files[run].add(name)
             return {}
-        return {"errors": [{"message": f"the stand-in doesn't know {call}"}]}
+        return {"errors": [{"message": f"unknown call {call}"}]}
 
     def _upsert(self, asked: dict[str, Any]) -> dict[str, Any]:
         is_new = asked["name"] not in self.server.configs

@@ -66,8 +66,12 @@ class Hardware:
 
     @property
     def learner_threads(self) -> int:
-        """Threads of a learner on the CPU: what the env runners leave."""
-        return max(1, self.num_cpus - self.num_env_runners)
+        """Threads of a learner: on the CPU what the env runners leave, on a GPU one.
+
+        Next to a GPU, the threads of small CPU operations only wait for one another. With one thread instead of one per
+        CPU, an H200 was busy .92 of the time instead of .43 and did 159 updates/s instead of 75 (size 12M, 16 CPUs).
+        """
+        return 1 if self.num_gpus_per_learner else max(1, self.num_cpus - self.num_env_runners)
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,7 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         config, device = self.config, self._device
         torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
-        if device.type == "cpu":
-            torch.set_num_threads(config.learner_threads)
+        torch.set_num_threads(config.learner_threads)
         self.replay = LatentReplay(
             capacity=config.replay_buffer_config["capacity"],
             num_streams=max(1, config.num_env_runners) * config.num_envs_per_env_runner,

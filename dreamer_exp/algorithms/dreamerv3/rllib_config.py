@@ -49,7 +49,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         """Sets what DreamerV3Config.training() doesn't know; the meanings are in config/schema.py.
 
         `why_not_fused` is backends/requirements.py's; `decoder_weights` is what `decoder_scales` gives each element of
-        the observation (loss_scales.decoder_weights); `learner_threads` are those of a learner on the CPU.
+        the observation (loss_scales.decoder_weights); `learner_threads` are torch's in the learner's process.
         """
         self.network = network
         self.kernels = kernels

@@ -56,3 +56,9 @@ def test_checkpoint_restores_the_weights(kernels: str, tmp_path: Path) -> None:
     assert equal(weights(other), learned)
     other.train()
     other.stop()
+
+
+def test_main_process_uses_one_thread() -> None:
+    algorithm = build("fused")
+    assert torch.get_num_threads() == 1
+    algorithm.stop()

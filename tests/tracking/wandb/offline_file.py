@@ -1,7 +1,7 @@
 """The records in a .wandb file, which wandb itself can only upload.
 
 The file is a 7-byte header, then LevelDB's log format (doc/log_format.md of github.com/google/leveldb): blocks of
-32 KiB with chunks of crc32 (4 bytes), length (2), type (1) and payload; the types are 1 full, 2 first, 3 middle, 4 last.
+32 KiB with chunks of crc32 (4 bytes), length (2), type (1) and payload; types are 1 full, 2 first, 3 middle, 4 last.
 """
 
 from collections.abc import Iterator

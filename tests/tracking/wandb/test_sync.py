@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import wandb
 
+from dreamer_exp.rundir.atomic import append_row, write_json
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
-from dreamer_exp.rundir.atomic import append_row, write_json
 from dreamer_exp.rundir.wandb_folders import FAILURES
-from dreamer_exp.tracking.wandb.tracker import WandbTracker
 from dreamer_exp.tracking.wandb.sync_folder import RETRIES, sync_folder
+from dreamer_exp.tracking.wandb.tracker import WandbTracker
 from tests.experiments import nano
 from tests.paths import CHECKOUT
 from tests.tracking.wandb.wandb_server import KEY, WandbServer, serving
@@ -181,9 +181,7 @@ def test_a_key_in_an_error_message_is_neither_printed_nor_recorded(run: Path, se
     assert [path for path in run.parents[1].rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
 
 
-def test_a_silent_server_costs_no_more_than_the_timeout(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_server_costs_no_more_than_the_timeout(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -199,9 +197,7 @@ def test_a_running_run_is_left_for_later(run: Path, server: WandbServer) -> None
     assert server.calls == []
 
 
-def test_the_file_of_a_killed_run_is_uploaded_up_to_its_incomplete_record(
-    run: Path, server: WandbServer
-) -> None:
+def test_the_file_of_a_killed_run_is_uploaded_up_to_its_incomplete_record(run: Path, server: WandbServer) -> None:
     keep_resumed_part(run)
     (file,) = folders(run)[0].glob("*.wandb")
     os.truncate(file, file.stat().st_size * 2 // 3)

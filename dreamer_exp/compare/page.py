@@ -56,23 +56,20 @@ def render_page(comparison: Comparison, folder: Path) -> str:
         {"label": group.label, "colour": _colour(place), "dashes": DASHES[_dash(place)]}
         for place, group in enumerate(comparison.groups)
     ]
-    page = (
-        _environment()
-        .get_template("compare.html.j2")
-        .render(
-            comparison=comparison,
-            metric=describe(comparison.metric),
-            states=Counter(run.state for run in comparison.runs).most_common(),
-            groups=groups,
-            runs={run.root: _run_view(run, place, folder) for place, run in enumerate(comparison.runs)},
-            group_of={run.root: groups[place] for place, group in enumerate(comparison.groups) for run in group.runs},
-            other_differences=[one for one in comparison.differences if one.key not in comparison.differing],
-            max_singles=MAX_SINGLES,
-            data=data,
-            policy=_content_policy(scripts.values()),
-            style=Markup(_template_file("compare.css")),
-            **{name: Markup(script) for name, script in scripts.items()},
-        )
+    template = _environment().get_template("compare.html.j2")
+    page = template.render(
+        comparison=comparison,
+        metric=describe(comparison.metric),
+        states=Counter(run.state for run in comparison.runs).most_common(),
+        groups=groups,
+        runs={run.root: _run_view(run, place, folder) for place, run in enumerate(comparison.runs)},
+        group_of={run.root: groups[place] for place, group in enumerate(comparison.groups) for run in group.runs},
+        other_differences=[one for one in comparison.differences if one.key not in comparison.differing],
+        max_singles=MAX_SINGLES,
+        data=data,
+        policy=_content_policy(scripts.values()),
+        style=Markup(_template_file("compare.css")),
+        **{name: Markup(script) for name, script in scripts.items()},
     )
     return page.encode("utf-8", "backslashreplace").decode("utf-8")  # lone surrogates
 
@@ -106,9 +103,9 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %" if math.isfinite(value) else MISSING
 
 
-def plural(number: int, noun: str) -> str:
+def plural(total: int, noun: str) -> str:
     """Return `1 run` or `3 runs`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{total:,} {noun}{'' if total == 1 else 's'}"
 
 
 def _template_file(name: str) -> str:

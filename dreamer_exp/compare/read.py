@@ -1,10 +1,8 @@
 """Reading of run directories, whatever is wrong with their files, and of sweep jobs that never became a run.
 
-Missing, truncated or foreign content becomes a line in `faults`, never an exception. orjson parses the rows: a thousand
-runs have 3 GB, for which the standard library needs 40 seconds.
+Missing, truncated or foreign content becomes a line in `faults`, never an exception.
 """
 
-import io
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
-import yaml
 
 from dreamer_exp.compare.model import Run
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.status import state_of
+from dreamer_exp.rundir.reader import RunReader, read_tree
+from dreamer_exp.rundir.status import error_of, state_of
 
 STEPS, SECONDS = "env_steps", "time/total_s"  # the two x axes of curves
 EPISODES = "episodes_total"  # limits the episodes of a *_window metric
@@ -28,7 +25,9 @@ JOB, REQUEST, CONSOLE = "job.json", "requested.yaml", "console.log"
 MANY = 60  # runs, from which on a pool of processes is faster
 MAX_PROCESSES = 8
 MAX_ERROR = 200  # characters
-YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast
+
+Table = dict[str, np.ndarray]
+"""Columns of result.jsonl, float64 [rows] each."""
 
 
 def read_runs(named: Sequence[tuple[Path, str]], columns: Collection[str] | None = None) -> Iterator[Run]:
@@ -51,20 +50,20 @@ def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> R
         name: Name of the run in the comparison.
         columns: Columns of result.jsonl to keep in addition to env steps, seconds and episodes; None: all.
     """
-    files, reader = RunDirectory(root), Reader()
-    job = reader.mapping(root / JOB) if (root / JOB).exists() else {}
+    files, reader = RunDirectory(root), RunReader()
+    job = reader.tree(root / JOB) if (root / JOB).exists() else {}
     if not files.experiment.exists() and not files.status.exists():
         return _read_job(root, name, job)
-    status, config = reader.mapping(files.status), flatten(reader.mapping(files.experiment))
-    rows, names = reader.table(files.result, columns)
+    status, config = reader.tree(files.status), flatten(reader.tree(files.experiment))
+    rows, names = read_table(reader, files.result, columns)
     evaluations = reader.rows(files.evaluation) if files.evaluation.exists() else ()  # optional
     return Run(
         root=root,
         name=name,
         state=_state(status, job),
-        error=_error(status) or _text(job.get("error")),
+        error=error_of(status) or _text(job.get("error")),
         config=_without_fingerprint(config),
-        provenance=reader.mapping(files.provenance),
+        provenance=reader.tree(files.provenance),
         rows=rows,
         evaluations=tuple(_count_outcomes(row) for row in evaluations if isinstance(row.get("policy"), str)),
         faults=tuple(reader.faults),
@@ -84,82 +83,27 @@ def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-class Reader:
-    """Reader of the files of one directory; it collects their faults, one line each."""
+def read_table(reader: RunReader, path: Path, columns: Collection[str] | None) -> tuple[Table, tuple[str, ...]]:
+    """Read the rows of a .jsonl file by column, and the names of all columns.
 
-    def __init__(self) -> None:
-        self.faults: list[str] = []
-
-    def content(self, path: Path) -> bytes | None:
-        """Return the content of a file; None if it cannot be read."""
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            self.faults.append(f"{path.name}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
-            return None
-
-    def mapping(self, path: Path) -> dict[str, Any]:
-        """Return the mapping in a JSON or YAML file; empty without one."""
-        content = self.content(path)
-        if content is None:
-            return {}
-        try:
-            tree = yaml.load(content, YamlLoader) if path.suffix == ".yaml" else orjson.loads(content)
-        except (ValueError, yaml.YAMLError, RecursionError):
-            tree = None
-        if isinstance(tree, dict):
-            return tree
-        self.faults.append(f"{path.name}: cannot be read as {path.suffix[1:].upper()}")
-        return {}
-
-    def rows(self, path: Path) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a .jsonl file: mappings with a number of `env_steps`."""
-        broken, number, line = [], 0, b"\n"
-        for number, line in enumerate(io.BytesIO(self.content(path) or b""), 1):
-            try:
-                row = orjson.loads(line)
-                row[STEPS] + 0.0
-            except (ValueError, KeyError, TypeError):
-                broken.append(number)
-            else:
-                yield row
-        if broken and broken[-1] == number and not line.endswith(b"\n"):  # the process died while writing
-            self.faults.append(f"{path.name}: the last line is incomplete")
-            broken.pop()
-        if broken:
-            more = f" and {len(broken) - 1} more are not rows" if len(broken) > 1 else " is not a row"
-            self.faults.append(f"{path.name}: line {broken[0]}{more}")
-
-    def table(self, path: Path, columns: Collection[str] | None) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-        """Return the rows by column, float64 [rows], and the names of all columns.
-
-        NaN stands for null and for values that are not numbers. The names are those of the first and of the last row: a
-        run that was resumed by a later version may have more columns there.
-        """
-        rows: Iterable[dict[str, Any]] = self.rows(path)
-        if columns is None:
-            rows = list(rows)
-            columns = tuple(dict.fromkeys(key for row in (*rows[:1], *rows[-1:]) for key in row))
-        kept = tuple(dict.fromkeys((STEPS, SECONDS, EPISODES, *columns)))
-        first: dict[str, Any] = {}
-        last, values = first, []
-        for last in rows:
-            first = first or last
-            values.append(tuple(map(last.get, kept)))
-        names = tuple(dict.fromkeys((*first, *last)))
-        table = self._numbers(path, kept, values)
-        return {name: column for name, column in table.items() if name in (STEPS, SECONDS, *names)}, names
-
-    def _numbers(self, path: Path, names: Sequence[str], values: list[tuple[Any, ...]]) -> dict[str, np.ndarray]:
-        """Return columns of numbers; other values become NaN and a fault."""
-        try:
-            table = np.array(values, dtype=np.float64)  # None becomes NaN
-        except (ValueError, TypeError, OverflowError):
-            numbers = [[value if isinstance(value, (int, float)) else None for value in row] for row in values]
-            table = np.array(numbers, dtype=np.float64)
-            odd = [name for name, column in zip(names, zip(*values, strict=True), strict=True) if _is_odd(column)]
-            self.faults.append(f"{path.name}: not always a number: {', '.join(odd)}")
-        return dict(zip(names, table.reshape(-1, len(names)).T.copy(), strict=True))
+    NaN stands for null and for values that are not numbers. The names are those of the first and of the last row: a run
+    that was resumed by a later version may have more columns there.
+    """
+    rows: Iterable[dict[str, Any]] = reader.rows(path)
+    if columns is None:
+        rows = list(rows)
+        columns = tuple(dict.fromkeys(key for row in (*rows[:1], *rows[-1:]) for key in row))
+    kept = tuple(dict.fromkeys((STEPS, SECONDS, EPISODES, *columns)))
+    first: dict[str, Any] = {}
+    last, values = first, []
+    for last in rows:
+        first = first or last
+        values.append(tuple(map(last.get, kept)))
+    names = tuple(dict.fromkeys((*first, *last)))
+    table, odd = _numbers(kept, values)
+    if odd:
+        reader.faults.append(f"{path.name}: not always a number: {', '.join(odd)}")
+    return {name: column for name, column in table.items() if name in (STEPS, SECONDS, *names)}, names
 
 
 def _read_any(named: tuple[Path, str], columns: Collection[str] | None) -> Run:
@@ -191,7 +135,7 @@ def _read_job(root: Path, name: str, job: dict[str, Any]) -> Run:
         name=name,
         state="not started" if state == "waiting" else state,
         error=error,
-        config=_without_fingerprint(flatten(Reader().mapping(request) if request.exists() else {})),
+        config=_without_fingerprint(flatten(read_tree(request))),
         provenance={},
         rows=_no_rows(),
         evaluations=(),
@@ -200,7 +144,19 @@ def _read_job(root: Path, name: str, job: dict[str, Any]) -> Run:
     )
 
 
-def _no_rows() -> dict[str, np.ndarray]:
+def _numbers(names: Sequence[str], values: list[tuple[Any, ...]]) -> tuple[Table, list[str]]:
+    """Return columns of numbers, with NaN for other values, and the names of the columns that have some."""
+    odd: list[str] = []
+    try:
+        table = np.array(values, dtype=np.float64)  # None becomes NaN
+    except (ValueError, TypeError, OverflowError):
+        numbers = [[value if isinstance(value, (int, float)) else None for value in row] for row in values]
+        table = np.array(numbers, dtype=np.float64)
+        odd = [name for name, column in zip(names, zip(*values, strict=True), strict=True) if _is_odd(column)]
+    return dict(zip(names, table.reshape(-1, len(names)).T.copy(), strict=True)), odd
+
+
+def _no_rows() -> Table:
     return {STEPS: np.array([]), SECONDS: np.array([])}
 
 
@@ -217,12 +173,6 @@ def _state(status: dict[str, Any], job: dict[str, Any]) -> str:
     """Return the state of status.json, or failed for an unfinished run whose sweep recorded a failure."""
     state = state_of(status)
     return "failed" if job.get("state") == "failed" and state in ("dead", "interrupted") else state
-
-
-def _error(status: dict[str, Any]) -> str | None:
-    """Return type and first line of the error of a failed run."""
-    error = status.get("error")
-    return f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else None
 
 
 def _text(value: Any) -> str | None:

@@ -77,7 +77,7 @@ def test_differences_are_printed_before_the_values(printed: str) -> None:
 def test_failed_runs_and_faults_are_printed(printed: str) -> None:
     assert "8_broken: failed, 100 env steps; Diverged: not finite" in printed
     assert "9_never: failed, no rows; Killed" in printed
-    assert "8_broken: result.jsonl: the last line is incomplete" in printed
+    assert "8_broken: result.jsonl: the last line is cut off" in printed
     assert "not part of a run: foreign" in " ".join(printed.split())
 
 

@@ -84,7 +84,7 @@ def test_incomplete_last_line_is_a_fault_and_left_out(root: Path) -> None:
     with open(root / "result.jsonl", "a") as file:
         file.write('{"env_steps": 400, "episode_ret')
     assert len(read_run(root, "run").rows["env_steps"]) == 3
-    assert faults(root) == ("result.jsonl: the last line is incomplete",)
+    assert faults(root) == ("result.jsonl: the last line is cut off",)
 
 
 def test_complete_last_line_without_a_newline_counts(root: Path) -> None:

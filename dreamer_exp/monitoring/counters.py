@@ -1,4 +1,4 @@
-"""A run's running totals, and the window of its last finished episodes."""
+"""The running totals of a run, and the window of its last finished episodes."""
 
 import time
 from collections import deque
@@ -11,25 +11,35 @@ from dreamer_exp.rundir.metric_names import WINDOW
 
 
 class Counters:
-    """What has been done since the run began, in all its processes."""
+    """Totals since the run began, over all of its resumes.
+
+    Attributes:
+        iterations: finished iterations.
+        env_steps: steps of all environments.
+        updates: updates of the learner.
+        episodes: episodes that ended without a fault.
+        episodes_cut: episodes cut at a checkpoint; they enter no rate and no mean.
+        faults: faults of the environments.
+        window: the last WINDOW finished episodes.
+    """
 
     def __init__(self) -> None:
         self.iterations = 0
         self.env_steps = 0
         self.updates = 0
-        self.episodes = 0  # that ended by themselves, and by no fault
-        self.episodes_cut = 0  # that were under way at a checkpoint: in no rate and no mean
-        self.faults = 0  # of the environments
+        self.episodes = 0
+        self.episodes_cut = 0
+        self.faults = 0
         self.window: deque[EpisodeResult] = deque(maxlen=WINDOW)
-        self._began = time.perf_counter()
+        self._start = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Since the run began; what lay between an end and a resume is not counted."""
-        return time.perf_counter() - self._began
+        """Wall time of the run, without the time between an end and a resume."""
+        return time.perf_counter() - self._start
 
     def add(self, iteration: Iteration) -> None:
-        """Counts one iteration in."""
+        """Add one iteration to the totals."""
         self.iterations += 1
         self.env_steps += iteration.env_steps
         self.updates += iteration.updates
@@ -39,7 +49,7 @@ class Counters:
         self.window.extend(ended)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values, for a checkpoint."""
+        """Return the totals and the window as JSON values, for a checkpoint."""
         return {
             "iteration": self.iterations,
             "env_steps": self.env_steps,
@@ -51,9 +61,9 @@ class Counters:
             "window": [asdict(episode) for episode in self.window],
         }
 
-    def take_up(self, kept: dict[str, Any]) -> None:
-        """Goes on from a checkpoint's."""
-        self.iterations, self.env_steps, self.updates = kept["iteration"], kept["env_steps"], kept["updates"]
-        self.episodes, self.episodes_cut, self.faults = kept["episodes"], kept["episodes_cut"], kept["faults"]
-        self.window = deque((EpisodeResult(**episode) for episode in kept["window"]), maxlen=WINDOW)
-        self._began = time.perf_counter() - kept["seconds"]
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what `to_dict` returned."""
+        self.iterations, self.env_steps, self.updates = state["iteration"], state["env_steps"], state["updates"]
+        self.episodes, self.episodes_cut, self.faults = state["episodes"], state["episodes_cut"], state["faults"]
+        self.window = deque((EpisodeResult(**episode) for episode in state["window"]), maxlen=WINDOW)
+        self._start = time.perf_counter() - state["seconds"]

@@ -1,4 +1,4 @@
-"""The warning where a CPU learner's threads wait for other programs."""
+"""A warning when other programs compete with a CPU learner for the machine's CPUs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,44 +7,43 @@ import psutil
 
 from dreamer_exp.config.experiment import Experiment
 
-CROWDED = 1.5  # programs that want to run, of which there is one a CPU; a run by itself keeps them at 1
-AT_LEAST = 3.0
-LOOKED_BACK_S = 60.0  # by the load that the system tells
+LOAD_PER_CPU = 1.5  # runnable programs per CPU that count as contention; one run alone stays near 1
+MIN_LOAD = 3.0
+LOAD_WINDOW_S = 60.0  # psutil.getloadavg()[0] averages over the last minute
 
 
 class ContentionWatch:
-    """Says once that this machine has too few CPUs for all that runs on it, if that can slow the learner down.
+    """Warning, issued once, that a CPU learner shares its CPUs with too many other programs.
 
-    Its threads meet after every operation, and each spins until the last is there: where another program holds that
-    one's CPU, for that program's whole turn. Two runs of two threads on two CPUs made an update of 60 ms take 420 to
-    4,900 ms, two of one thread each 66 to 70 (benchmarks/update_time.py --size nano --length 16 --horizon 5).
+    The learner's threads synchronise after every operation and spin until the last one arrives. If another program
+    occupies a thread's CPU, all threads wait for that program's time slice. Two runs of two threads on two CPUs slowed
+    an update of 60 ms to between 420 and 4,900 ms; two runs of one thread each took 66 to 70 ms
+    (benchmarks/update_time.py --size nano --length 16 --horizon 5).
     """
 
     def __init__(self, experiment: Experiment) -> None:
         hardware = experiment.hardware
-        self._threads = hardware.learner_threads
         on_cpu = experiment.algo.learner == "fast" and not hardware.num_gpus_per_learner
-        self._said = self._threads == 1 or not on_cpu
-        self._begun_s: float | None = None
+        self._disabled = hardware.learner_threads == 1 or not on_cpu
+        self._start_s: float | None = None
 
-    def look(self, row: Mapping[str, Any], load: float | None = None, cpus: int | None = None) -> str | None:
-        """The warning, or None.
+    def check(self, row: Mapping[str, Any], load: float | None = None, cpus: int | None = None) -> str | None:
+        """Return the warning if it is due, otherwise None.
 
         Args:
-            row: the run's newest.
-            load: programs that want to run, over the last minute; None: asked.
-            cpus: of the whole machine, as the load is; None: asked.
+            row: the newest metrics row.
+            load: runnable programs, averaged over the last minute; None reads the machine's.
+            cpus: CPUs of the complete machine, which the load refers to; None reads the machine's.
         """
-        self._begun_s = row["time/total_s"] if self._begun_s is None else self._begun_s
-        if self._said or row["time/total_s"] - self._begun_s < LOOKED_BACK_S:
+        self._start_s = row["time/total_s"] if self._start_s is None else self._start_s
+        if self._disabled or row["time/total_s"] - self._start_s < LOAD_WINDOW_S:
             return None
         load = psutil.getloadavg()[0] if load is None else load
         cpus = (psutil.cpu_count() or 1) if cpus is None else cpus
-        self._said = load >= max(AT_LEAST, CROWDED * cpus)
-        if not self._said:
+        if load < max(MIN_LOAD, LOAD_PER_CPU * cpus):
             return None
+        self._disabled = True
         return (
-            f"{load:.1f} programs want this machine's {cpus} CPUs: the learner's {self._threads} threads wait for one "
-            "another at every operation then, which makes updates many times as long; hardware.num_cpus=1 "
-            "learns with one thread, which waits for none."
+            f"CPU contention: load {load:.1f} on {cpus} CPUs; updates may be several times slower. "
+            "Use hardware.num_cpus=1 for a single thread."
         )

@@ -1,4 +1,4 @@
-"""One metrics row an iteration, and how it is filled (the names: names.py)."""
+"""The metrics row of an iteration (its names: rundir/metric_names.py)."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ def make_row(
     steps_per_update: int,
     replay: Mapping[str, int],
 ) -> dict[str, Any]:
-    """The row of an iteration that `counters` has counted already.
+    """Return the row of an iteration that `counters` already includes.
 
-    A mean over nothing is null, never a number: RLlib's own `episode_return_mean` is NaN where no episode ended.
+    A mean over no episode is null. RLlib's own `episode_return_mean` is NaN if no episode ended.
 
     Args:
         counters: totals, this iteration included.
         iteration: what the iteration did.
-        learner: the learner's metrics of the iteration, means over its updates.
+        learner: the learner's metrics, means over the iteration's updates.
         steps_per_update: batch_size_B x batch_length_T.
         replay: `steps` and `bytes` in the replay.
     """
@@ -58,38 +58,38 @@ def make_row(
 
 
 def blank_nonfinite(row: dict[str, Any]) -> list[str]:
-    """Replaces each NaN or infinity of a row by null, in place (JSON has neither); returns the names of those."""
-    broken = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
-    row.update(dict.fromkeys(broken))
-    return broken
+    """Replace each NaN or infinity of a row by None in place, as JSON has neither; return their names."""
+    nonfinite = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
+    row.update(dict.fromkeys(nonfinite))
+    return nonfinite
 
 
 def window_figures(window: Iterable[EpisodeResult]) -> dict[str, float | None]:
-    """Return and rates over the last finished episodes; null while there are none, or without outcomes."""
+    """Return the mean return and the rates of the last finished episodes; None without episodes or outcomes."""
     episodes = list(window)
-    told = [episode for episode in episodes if episode.outcome is not None]
+    with_outcome = [episode for episode in episodes if episode.outcome is not None]
     return {
         "episode_return_window": mean(episode.episode_return for episode in episodes),
-        "success_rate_window": mean(episode.outcome == SUCCESS for episode in told),
-        "collision_rate_window": mean(episode.collided for episode in told),
-        "timeout_rate_window": mean(episode.outcome == TIMEOUT for episode in told),
+        "success_rate_window": mean(episode.outcome == SUCCESS for episode in with_outcome),
+        "collision_rate_window": mean(episode.collided for episode in with_outcome),
+        "timeout_rate_window": mean(episode.outcome == TIMEOUT for episode in with_outcome),
     }
 
 
 def mean(values: Iterable[float]) -> float | None:
-    """The mean, or None of nothing."""
+    """Return the mean, or None without values."""
     found = list(values)
     return sum(found) / len(found) if found else None
 
 
 def gpu_bytes() -> int | None:
-    """GPU memory that torch holds in this process; None without a GPU in use."""
+    """Return the GPU memory in bytes that torch reserves in this process; None without a GPU in use."""
     import torch
 
     return torch.cuda.memory_reserved() if torch.cuda.is_initialized() else None
 
 
 def _learner_value(learner: Mapping[str, Any], keys: Iterable[str | None], updates: int) -> float | None:
-    """The figure under whichever of its names this learner uses; None without updates, or where it has none."""
+    """Return the metric under the name that this learner uses; None without updates or without such a metric."""
     found = [learner[key] for key in keys if key is not None and key in learner]
     return float(found[0]) if updates and found else None

@@ -1,4 +1,4 @@
-"""What a user sees while a run works: a live panel in a terminal, plain single lines elsewhere."""
+"""Progress of a run: a live panel in a terminal, one plain line an iteration elsewhere."""
 
 from typing import Any
 
@@ -12,13 +12,19 @@ from dreamer_exp.formatting import clock, gibibytes, number
 
 
 class Progress:
-    """Shows one row after another; use it as a context manager."""
+    """Display of a run's rows, used as a context manager.
+
+    Args:
+        console: where to print.
+        train_iterations: iterations of the complete run.
+        shown: False prints nothing.
+    """
 
     def __init__(self, console: Console, train_iterations: int, shown: bool) -> None:
         self._console = console
         self._total = train_iterations
         self._shown = shown
-        self._iteration_s: float | None = None  # moving average, evaluations and start-up left out
+        self._iteration_s: float | None = None  # moving average without evaluations and start-up
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "Progress":
@@ -30,8 +36,8 @@ class Progress:
         if self._live:
             self._live.stop()
 
-    def say(self, text: str) -> None:
-        """What the run is doing now, when it isn't an iteration."""
+    def show_status(self, text: str) -> None:
+        """Show what the run does between iterations."""
         if not self._shown:
             return
         if self._live:
@@ -40,7 +46,7 @@ class Progress:
             self._console.print(text, soft_wrap=True)
 
     def show(self, row: dict[str, Any]) -> None:
-        """One finished iteration."""
+        """Show the row of a finished iteration."""
         if not self._shown:
             return
         figures = describe(row, self._total, self._seconds_left(row))
@@ -67,7 +73,7 @@ class Progress:
 
 
 def describe(row: dict[str, Any], train_iterations: int, seconds_left: float) -> dict[str, str]:
-    """The figures of a progress line, as text; a dash stands for what is not there yet."""
+    """Return the values of a progress line as text, with a dash for what is missing."""
     return {
         "it": f"{row['iteration']}/{train_iterations}",
         "steps": f"{row['env_steps']:,}",

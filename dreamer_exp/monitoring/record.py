@@ -1,4 +1,4 @@
-"""What a run writes while it lives: rows, status and summary, to its files and its tracker. A full disk is survived."""
+"""The files and the tracker of a run: rows, status, errors and summary. A full disk does not end the run at once."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 from dreamer_exp.config.errors import UserError, first_line, typed_line
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.monitoring import summary as report
+from dreamer_exp.monitoring import summary
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import append_row, write_json, write_text
@@ -19,35 +19,35 @@ from dreamer_exp.tracking.tracker import NoTracker, Tracker
 
 STATUS_EVERY_S = 2.0
 NO_MESSAGE = "without a message"
-FAILED_WRITES = 3  # in a row, that end the run
+MAX_FAILED_WRITES = 3  # in a row; this many end the run
 
 log = logging.getLogger(__name__)
 
 
 class RunFailed(Exception):
-    """The run failed, is recorded as failed, and its traceback lies in its error.txt."""
+    """A failed run, recorded as failed, with its traceback kept."""
 
 
 class DiskFailed(Exception):
-    """Nothing could be written, several times in a row."""
+    """Several failed writes in a row."""
 
 
 class Attempts:
-    """Writes of one kind: one that fails costs a warning, FAILED_WRITES in a row raise DiskFailed."""
+    """Writes of one kind: a failed write is logged, MAX_FAILED_WRITES in a row raise DiskFailed."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._failed = 0
 
     def __call__(self, write: Callable[[], None]) -> bool:
-        """Whether it was written."""
+        """Call `write`; return whether it succeeded."""
         try:
             write()
         except OSError as error:
             self._failed += 1
-            if self._failed == FAILED_WRITES:
-                told = f"{self._what} could not be written {FAILED_WRITES} times in a row: {error}"
-                raise DiskFailed(told) from error
+            if self._failed == MAX_FAILED_WRITES:
+                message = f"{self._what} could not be written {MAX_FAILED_WRITES} times in a row: {error}"
+                raise DiskFailed(message) from error
             log.warning("%s could not be written (%s); what is on the disk stays as it is", self._what, error)
             return False
         self._failed = 0
@@ -55,36 +55,36 @@ class Attempts:
 
 
 class Record:
-    """One run's files, but for checkpoints."""
+    """Files of one run, except its checkpoints."""
 
     def __init__(self, directory: RunDirectory, experiment: Experiment, counters: Counters, started_utc: str) -> None:
         self.directory, self.experiment, self.counters = directory, experiment, counters
         self.started_utc = started_utc
         self.tracker: Tracker = NoTracker()
-        self._waiting: list[dict[str, Any]] = []  # rows that the disk hasn't taken yet
+        self._waiting: list[dict[str, Any]] = []  # rows that could not be written yet
         self._rows, self._evaluations = Attempts("result.jsonl"), Attempts("evaluation.jsonl")
         self._status = Attempts("status.json")
         self._last_status = 0.0  # monotonic seconds
 
     def row(self, row: dict[str, Any]) -> None:
-        """One iteration's row; one that the disk refuses is written with the next."""
+        """Write the row of an iteration; a row that cannot be written is kept and written with the next one."""
         self.tracker.log(row, self.counters.env_steps)
         self._waiting.append(row)
         self._rows(self._write_waiting)
         self._refresh_status()
 
     def evaluation(self, row: dict[str, Any]) -> None:
-        """One evaluation's row."""
+        """Write the row of an evaluation."""
         self._evaluations(lambda: append_row(self.directory.evaluation, row))
-        figures = {f"evaluation/{row['policy']}/{name}": value for name, value in report.without_outcomes(row).items()}
+        figures = {f"evaluation/{row['policy']}/{name}": value for name, value in summary.without_outcomes(row).items()}
         self.tracker.log(figures, self.counters.env_steps)
 
     def running(self) -> None:
-        """The run begins, or goes on."""
+        """Write status.json of a running run."""
         write_json(self.directory.status, self.status("running"))
 
     def status(self, state: str, error: BaseException | None = None) -> dict[str, Any]:
-        """The tree of status.json."""
+        """Return the content of status.json."""
         return {
             "state": state,
             "started_utc": self.started_utc,
@@ -99,11 +99,10 @@ class Record:
         }
 
     def failure(self, caught: BaseException) -> BaseException:
-        """What to raise for what was caught: a user's mistake as it is, the rest as RunFailed, its traceback kept."""
+        """Return what to raise: a user's mistake unchanged, any other error as RunFailed, its traceback kept."""
         if isinstance(caught, UserError) or not isinstance(caught, Exception):
             return caught
-        told = reason(caught)
-        text = typed_line(told, NO_MESSAGE)
+        text = typed_line(reason(caught), NO_MESSAGE)
         try:
             write_text(self.directory.error, "".join(traceback.format_exception(caught)))
         except OSError as error:
@@ -111,21 +110,21 @@ class Record:
         return RunFailed(f"{text} (traceback: {self.directory.error})")
 
     def end(self, state: str, error: BaseException | None) -> dict[str, Any]:
-        """Writes the summary and the last status, closes the tracker, draws the figure; returns the summary."""
+        """Write the summary and the last status, close the tracker, draw the learning curve; return the summary."""
         status = self.status(state, error)
-        summary = report.summarise(self.directory, status, self.experiment.fingerprint())
-        for path, tree in ((self.directory.summary, summary), (self.directory.status, status)):
+        tree = summary.summarise(self.directory, status, self.experiment.fingerprint())
+        for path, content in ((self.directory.summary, tree), (self.directory.status, status)):
             try:
-                write_json(path, tree)
-            except OSError as problem:  # the end is told on the terminal all the same
+                write_json(path, content)
+            except OSError as problem:  # the end is still printed
                 log.warning("%s could not be written: %s", path.name, problem)
-        final = {name: value for name, value in summary["final"].items() if isinstance(value, (int, float))}
+        final = {name: value for name, value in tree["final"].items() if isinstance(value, (int, float))}
         self.tracker.finish({"state": state, **final}, failed=state == "failed")
         try:
-            report.draw_learning_curve(self.directory)
-        except (OSError, ValueError) as problem:  # a figure is no reason to lose a run; its figures are in the rows
+            summary.draw_learning_curve(self.directory)
+        except (OSError, ValueError) as problem:  # the run does not fail over a picture
             log.warning("report/learning_curve.png could not be drawn: %s", problem)
-        return summary
+        return tree
 
     def _write_waiting(self) -> None:
         while self._waiting:
@@ -133,13 +132,13 @@ class Record:
             del self._waiting[0]
 
     def _refresh_status(self) -> None:
-        """At most every few seconds."""
+        """Write status.json, at most once every STATUS_EVERY_S seconds."""
         if time.monotonic() - self._last_status >= STATUS_EVERY_S:
             self._status(self.running)
             self._last_status = time.monotonic()
 
 
 def reason(caught: BaseException) -> BaseException:
-    """The error itself, where Ray brought it from another process (RayTaskError.cause)."""
+    """Return the original exception of another process if Ray wrapped it (RayTaskError.cause)."""
     cause = getattr(caught, "cause", None)
     return cause if isinstance(cause, BaseException) else caught

@@ -1,4 +1,4 @@
-"""What a run came to: run_summary.json, the closing table and report/learning_curve.png."""
+"""The results of a run: run_summary.json, the closing table and report/learning_curve.png."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from dreamer_exp.rundir.reader import read_rows
 
 
 def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str) -> dict[str, Any]:
-    """The tree of run_summary.json, from the run's own rows."""
+    """Return the content of run_summary.json, computed from the run's rows."""
     rows, evaluations = read_rows(directory.result), read_rows(directory.evaluation)
     mine = [without_outcomes(row) for row in evaluations if row["policy"] == LEARNER]
     last = rows[-1] if rows else {}
@@ -48,17 +48,17 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
 
 
 def score(row: dict[str, Any]) -> tuple[float, float, float]:
-    """What `best` is the best of: an evaluation's success rate, then SPL, then mean return; 0 where it has none."""
+    """Return the sort key of `best`: success rate, then SPL, then mean return, each 0 if missing."""
     return row["success_rate"] or 0.0, row.get("spl") or 0.0, row["return_mean"] or 0.0
 
 
 def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
-    """An evaluation's figures without its single episodes."""
+    """Return the row of an evaluation without its episodes."""
     return {name: value for name, value in row.items() if name != "outcomes"}
 
 
 def closing_table(summary: dict[str, Any]) -> Table | None:
-    """Before, after and the baselines, on the same seeds; None without an evaluation."""
+    """Return the table of the first and last evaluation and the baselines; None without an evaluation."""
     mine, others = summary["evaluations"], summary["baselines"]
     named = [*([("before training", mine[0])] if mine else []),
              *([(f"after {mine[-1]['env_steps']:,} steps", mine[-1])] if len(mine) > 1 else []),
@@ -67,7 +67,7 @@ def closing_table(summary: dict[str, Any]) -> Table | None:
 
 
 class Column(NamedTuple):
-    """One figure of an evaluation in the table."""
+    """Metric of an evaluation, and how the table shows it."""
 
     heading: str
     key: str
@@ -88,13 +88,13 @@ COLUMNS = (
     Column("steps", "length_mean", ".0f"),
 )
 CAPTION = """\
-success: with its 95 % interval; SPL: weighted by path length
-ped., wall: collisions; t/o: timeouts; time: s to the goal
-gap: least metres to a pedestrian, mean of the episodes"""
+success: rate and 95 % interval; SPL: success weighted by path length
+ped., wall: collisions; t/o: timeouts; time: seconds to the goal
+gap: smallest distance to a pedestrian in m, mean over episodes"""
 
 
 def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
-    """Evaluations of the same episodes, one a line, each under its name."""
+    """Return a table of evaluations of the same episodes, one line for each (name, row)."""
     columns = columns_of([row for _, row in named])
     table = Table(
         title=f"{named[0][1]['episodes']} episodes on fixed seeds",
@@ -113,22 +113,25 @@ def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
 
 
 def columns_of(rows: list[dict[str, Any]]) -> list[Column]:
-    """Those that some row fills; collisions of robots where there were any, and steps where no outcomes are told."""
+    """Return the columns to show.
+
+    A column needs a value in some row. Collisions with robots are shown only if there were any, and the episodes'
+    length only without outcomes.
+    """
     filled = [column for column in COLUMNS if any(row.get(column.key) is not None for row in rows)]
-    told = SUCCESS_RATE in filled
-    left_out = {"steps"} if told else set()
+    left_out = {"steps"} if SUCCESS_RATE in filled else set()
     if not any(row["robot_collision_rate"] for row in rows):
         left_out.add("rob.")
     return [column for column in filled if column.heading not in left_out]
 
 
 def cell(row: dict[str, Any], column: Column) -> str:
-    """The figure as text; a dash where there is none."""
+    """Return the value of a column as text, with a dash for None."""
     return rate_with_interval(row) if column is SUCCESS_RATE else number(row.get(column.key), column.spec)
 
 
 def rate_with_interval(row: dict[str, Any]) -> str:
-    """The success rate and its interval in percent, as `45% (26-66)`."""
+    """Return the success rate and its interval in percent, for example `45% (26-66)`."""
     interval = row["success_interval_95"]
     if interval is None:
         return "-"
@@ -136,7 +139,7 @@ def rate_with_interval(row: dict[str, Any]) -> str:
 
 
 def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
-    """The closing table, where everything is, and the next command to try."""
+    """Print the closing table, the paths of the results and the next commands."""
     table = closing_table(summary)
     if table is not None:
         console.print(table)
@@ -148,7 +151,7 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
 
 
 def draw_learning_curve(directory: RunDirectory) -> Path | None:
-    """report/learning_curve.png: return, success and world-model loss over env steps; None without rows."""
+    """Draw return, success and world-model loss over env steps; return the path, None without rows."""
     rows, evaluations = read_rows(directory.result), read_rows(directory.evaluation)
     if not rows:
         return None

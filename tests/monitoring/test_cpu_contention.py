@@ -1,4 +1,4 @@
-"""A machine with more programs than CPUs is told once, where threads would wait for it."""
+"""The warning about CPU contention."""
 
 import pytest
 
@@ -8,10 +8,10 @@ from tests.experiments import machine, nano
 TWO = machine(cpus=2)
 
 
-def told(watch: ContentionWatch, load: float, cpus: int = 2) -> list[str]:
-    """What is said in two minutes of a run that was resumed after 500 seconds."""
+def warnings(watch: ContentionWatch, load: float, cpus: int = 2) -> list[str]:
+    """Return the warnings of two minutes of a run that was resumed after 500 seconds."""
     rows = [{"time/total_s": 500.0 + 10 * i} for i in range(13)]
-    return [line for row in rows if (line := watch.look(row, load, cpus))]
+    return [line for row in rows if (line := watch.check(row, load, cpus))]
 
 
 @pytest.fixture
@@ -19,20 +19,21 @@ def watch() -> ContentionWatch:
     return ContentionWatch(nano("hardware.num_cpus=2", "hardware.num_env_runners=0", on=TWO))
 
 
-def test_more_programs_than_cpus_are_told_once_with_what_to_do(watch: ContentionWatch) -> None:
-    (line,) = told(watch, load=4.0)
-    assert line.startswith("4.0 programs want this machine's 2 CPUs: the learner's 2 threads ")
-    assert "hardware.num_cpus=1 learns with one thread" in line
+def test_contention_is_reported_once_with_what_to_do(watch: ContentionWatch) -> None:
+    assert warnings(watch, load=6.0) == [
+        "CPU contention: load 6.0 on 2 CPUs; updates may be several times slower. "
+        "Use hardware.num_cpus=1 for a single thread."
+    ]
 
 
-def test_what_ran_before_the_run_is_not_held_against_it(watch: ContentionWatch) -> None:
-    assert watch.look({"time/total_s": 500.0}, load=40.0, cpus=2) is None
-    assert watch.look({"time/total_s": 559.0}, load=40.0, cpus=2) is None
+def test_the_load_before_the_run_is_ignored(watch: ContentionWatch) -> None:
+    assert watch.check({"time/total_s": 500.0}, load=40.0, cpus=2) is None
+    assert watch.check({"time/total_s": 559.0}, load=40.0, cpus=2) is None
 
 
 @pytest.mark.parametrize(("load", "cpus"), [(2.6, 2), (2.9, 1), (17.0, 16)])
-def test_a_run_that_fills_its_machine_by_itself_is_not_told(watch: ContentionWatch, load: float, cpus: int) -> None:
-    assert told(watch, load, cpus) == []
+def test_a_run_that_uses_all_cpus_alone_is_no_contention(watch: ContentionWatch, load: float, cpus: int) -> None:
+    assert warnings(watch, load, cpus) == []
 
 
 @pytest.mark.parametrize(
@@ -41,8 +42,8 @@ def test_a_run_that_fills_its_machine_by_itself_is_not_told(watch: ContentionWat
      (["hardware.num_cpus=2", "hardware.num_env_runners=1"], 0),
      (["hardware.num_cpus=2", "hardware.num_env_runners=0", "algo.learner=rllib"], 0),
      (["hardware=cuda", "hardware.num_cpus=2", "hardware.num_env_runners=0"], 1)],
-    ids=["one thread", "one beside an env runner", "RLlib's, whose threads are torch's", "a GPU learns"],
+    ids=["one thread", "one thread and an env runner", "RLlib's learner", "learner on a GPU"],
 )  # fmt: skip
-def test_a_learner_whose_threads_do_not_wait_is_not_told(words: list[str], gpus: int) -> None:
+def test_a_learner_without_synchronised_threads_never_warns(words: list[str], gpus: int) -> None:
     watch = ContentionWatch(nano(*words, on=machine(cpus=2, gpus=gpus)))
-    assert told(watch, load=40.0) == []
+    assert warnings(watch, load=40.0) == []

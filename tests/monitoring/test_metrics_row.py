@@ -1,4 +1,4 @@
-"""A metrics row: its names, and null where there is nothing to average."""
+"""Metrics rows: their names, and null for means over nothing."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.metrics_row import blank_nonfinite, make_row, window_figures
 from dreamer_exp.rundir.metric_names import LEARNER_METRICS, ROW, WINDOW
 
-# the architecture's list: renaming one breaks compare, W&B boards and users' scripts
+# a public interface: a new name breaks compare, W&B boards and users' scripts
 PROMISED = """env_steps updates episodes episode_return_mean episode_return_window episode_length_mean
 success_rate_window collision_rate_window timeout_rate_window training_ratio_actual loss/world_model loss/decoder
 loss/reward loss/continue loss/dynamics loss/representation loss/actor loss/critic actor_entropy grad_norm/world_model
@@ -32,17 +32,17 @@ def row_of(iteration: Iteration, learner: dict[str, float] = RLLIB) -> dict[str,
     return make_row(counters, iteration, learner, steps_per_update=32, replay={"steps": 16, "bytes": 100})
 
 
-def test_every_promised_name_is_in_the_row() -> None:
+def test_the_row_has_every_promised_name() -> None:
     assert set(PROMISED) <= set(row_of(Iteration(env_steps=16, updates=2)))
 
 
 @each_learner
-def test_the_row_has_the_names_that_are_spelled_in_one_place_and_no_others(learner: dict[str, float]) -> None:
+def test_the_row_has_exactly_the_names_of_metric_names(learner: dict[str, float]) -> None:
     assert tuple(row_of(Iteration(env_steps=16, updates=2), learner)) == ROW
 
 
 @each_learner
-def test_every_promised_figure_of_the_learner_has_a_number(learner: dict[str, float]) -> None:
+def test_every_promised_metric_of_the_learner_is_a_number(learner: dict[str, float]) -> None:
     row = row_of(Iteration(env_steps=16, updates=2), learner)
     assert {row[name] for name in PROMISED if name in LEARNER_METRICS} == {1.5}
 
@@ -55,24 +55,24 @@ def test_every_promised_figure_of_the_learner_has_a_number(learner: dict[str, fl
     ],
     ids=["fast", "rllib"],
 )
-def test_a_figure_that_the_learner_does_not_have_is_null(learner: dict[str, float], lacks: set[str]) -> None:
+def test_a_metric_that_the_learner_lacks_is_null(learner: dict[str, float], lacks: set[str]) -> None:
     row = row_of(Iteration(env_steps=16, updates=2), learner)
     assert {name for name in LEARNER_METRICS if row[name] is None} == lacks
 
 
-def test_an_iteration_in_which_no_episode_ends_has_null_means_and_says_zero_episodes() -> None:
+def test_an_iteration_without_ended_episodes_has_null_means_and_zero_episodes() -> None:
     row = row_of(Iteration(env_steps=16, updates=2))
     assert row["episodes"] == 0
     names = ("episode_return_mean", "episode_length_mean", "episode_return_window", "success_rate_window")
     assert [row[name] for name in names] == [None] * 4
 
 
-def test_the_window_outlives_the_iteration_in_which_its_episodes_ended() -> None:
+def test_the_window_keeps_episodes_of_earlier_iterations() -> None:
     counters = Counters()
     counters.add(Iteration(env_steps=16, episodes=[EpisodeResult(3.0, 16, outcome="success")]))
-    quiet = Iteration(env_steps=16)
-    counters.add(quiet)
-    row = make_row(counters, quiet, {}, 32, {"steps": 0, "bytes": 0})
+    later = Iteration(env_steps=16)
+    counters.add(later)
+    row = make_row(counters, later, {}, 32, {"steps": 0, "bytes": 0})
     assert (row["episode_return_mean"], row["episode_return_window"], row["success_rate_window"]) == (None, 3.0, 1.0)
 
 
@@ -82,10 +82,10 @@ def test_the_window_holds_the_last_hundred_episodes() -> None:
     assert window_figures(counters.window)["episode_return_window"] == pytest.approx(99.5)
 
 
-def test_an_episode_cut_off_by_a_fault_is_counted_as_a_fault_and_in_nothing_else() -> None:
+def test_an_episode_that_ends_by_a_fault_counts_only_as_a_fault() -> None:
     faulty = EpisodeResult(9.0, 3, outcome="fault", faults=2, fault="reward is nan")
-    whole = EpisodeResult(1.0, 5, outcome="success")
-    row = row_of(Iteration(env_steps=16, episodes=[faulty, whole]))
+    complete = EpisodeResult(1.0, 5, outcome="success")
+    row = row_of(Iteration(env_steps=16, episodes=[faulty, complete]))
     assert (row["env_faults"], row["episodes"], row["episodes_total"]) == (2, 1, 1)
     assert (row["episode_return_mean"], row["episode_length_mean"], row["episode_return_window"]) == (1.0, 5.0, 1.0)
     assert row["success_rate_window"] == 1.0
@@ -98,12 +98,12 @@ def test_rates_count_each_outcome_once() -> None:
     assert rates == [0.25, 0.5, 0.25]
 
 
-def test_tasks_without_outcomes_have_a_return_and_no_rates() -> None:
+def test_tasks_without_outcomes_have_a_return_but_no_rates() -> None:
     figures = window_figures([EpisodeResult(7.0, 1)])
     assert (figures["episode_return_window"], figures["success_rate_window"]) == (7.0, None)
 
 
-def test_the_training_ratio_is_replayed_steps_over_env_steps() -> None:
+def test_the_training_ratio_is_replayed_steps_per_env_step() -> None:
     assert row_of(Iteration(env_steps=16, updates=4))["training_ratio_actual"] == 4 * 32 / 16
 
 
@@ -112,12 +112,12 @@ def test_an_iteration_without_updates_has_no_losses(learner: dict[str, float]) -
     assert row_of(Iteration(env_steps=16, updates=0), learner)["loss/world_model"] is None
 
 
-FIGURES = [(name, key) for name, keys in LEARNER_METRICS.items() for key in keys if key]
+METRICS = [(name, key) for name, keys in LEARNER_METRICS.items() for key in keys if key]
 
 
-@given(st.sampled_from([math.nan, math.inf, -math.inf]), st.sampled_from(FIGURES))
-def test_a_loss_that_is_not_finite_is_named_and_leaves_the_row_writable(value: float, figure: tuple[str, str]) -> None:
-    name, key = figure
+@given(st.sampled_from([math.nan, math.inf, -math.inf]), st.sampled_from(METRICS))
+def test_a_nonfinite_loss_is_named_and_replaced_by_null(value: float, metric: tuple[str, str]) -> None:
+    name, key = metric
     row = row_of(Iteration(env_steps=16, updates=1), {**(FAST if key in FAST else RLLIB), key: value})
     assert blank_nonfinite(row) == [name]
     assert json.loads(json.dumps(row, allow_nan=False))[name] is None

@@ -1,4 +1,4 @@
-"""What a user sees."""
+"""The progress display."""
 
 import io
 import re
@@ -23,7 +23,7 @@ def row(updates: int = 0, learner: dict[str, float] | None = None) -> dict[str, 
 def lines(shown: bool, terminal: bool = False) -> str:
     file = io.StringIO()
     with Progress(Console(file=file, width=100, force_terminal=terminal), 10, shown) as progress:
-        progress.say("building")
+        progress.show_status("building")
         progress.show(row())
     return file.getvalue()
 
@@ -33,25 +33,25 @@ def test_without_a_terminal_each_iteration_is_one_plain_line() -> None:
     assert "\x1b" not in lines(shown=True)
 
 
-def test_what_is_not_there_yet_is_a_dash() -> None:
+def test_missing_values_are_dashes() -> None:
     assert "success -" in lines(shown=True)
 
 
 @pytest.mark.parametrize("learner", [{"world_model": 12.3}, {"WORLD_MODEL_L_total": 12.3}], ids=["fast", "rllib"])
-def test_the_world_models_loss_is_shown_whichever_learner_it_is(learner: dict[str, float]) -> None:
+def test_the_world_model_loss_of_both_learners_is_shown(learner: dict[str, float]) -> None:
     assert describe(row(2, learner), 10, 0.0)["wm_loss"] == "12.3"
 
 
-def test_a_quiet_run_says_nothing() -> None:
+def test_a_quiet_run_prints_nothing() -> None:
     assert lines(shown=False) == ""
 
 
-def test_the_live_panel_takes_three_lines_of_a_hundred_columns() -> None:
+def test_the_live_panel_fits_three_lines_of_100_columns() -> None:
     shown = lines(shown=True, terminal=True).split("building")[-1]
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
     assert len([line for line in plain.splitlines() if line.strip()]) == 3
 
 
-def test_the_remaining_time_leaves_start_up_and_evaluations_out() -> None:
+def test_the_remaining_time_excludes_start_up_and_evaluations() -> None:
     progress = Progress(Console(file=io.StringIO()), 11, shown=True)
     assert progress._seconds_left({"iteration": 1, "time/sample_s": 1.0, "time/update_s": 2.0}) == 30.0

@@ -1,4 +1,4 @@
-"""A run's files: a write that fails costs a warning and no row; three in a row end the run."""
+"""Records of a run: failed writes are retried, and three in a row end the run."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ def refuse() -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_a_failed_write_costs_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_write_logs_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert not Attempts("a checkpoint")(refuse)
     assert "a checkpoint could not be written ([Errno 28] No space left on device)" in caplog.text
 
 
-def test_the_third_in_a_row_raises() -> None:
+def test_the_third_failed_write_in_a_row_raises() -> None:
     attempts = Attempts("a checkpoint")
     attempts(refuse)
     attempts(refuse)
@@ -28,7 +28,7 @@ def test_the_third_in_a_row_raises() -> None:
         attempts(refuse)
 
 
-def test_one_that_succeeds_ends_the_count() -> None:
+def test_a_successful_write_resets_the_count() -> None:
     attempts = Attempts("a checkpoint")
     for _ in range(3):
         attempts(refuse)
@@ -36,7 +36,7 @@ def test_one_that_succeeds_ends_the_count() -> None:
         assert attempts(lambda: None)
 
 
-def test_a_row_that_the_disk_refused_is_written_with_the_next(tmp_path: Path) -> None:
+def test_a_row_that_could_not_be_written_is_written_with_the_next(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     tmp_path.joinpath("run").write_text("a file where the directory should be")
     record = Record(directory, nano(), Counters(), "2026-01-01T00:00:00+00:00")

@@ -1,4 +1,4 @@
-"""What a run came to: summary, closing table, figure."""
+"""Results of a run: summary, closing table and learning curve."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from rich.console import Console
 
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.rollout import evaluation_row
-from dreamer_exp.monitoring import summary as report
+from dreamer_exp.monitoring import summary
 from dreamer_exp.monitoring.metrics_row import window_figures
 from dreamer_exp.rundir.atomic import append_row
 from dreamer_exp.rundir.layout import RunDirectory
@@ -19,7 +19,7 @@ FAILED, REACHED = EpisodeResult(-3.0, 20, outcome="timeout"), EpisodeResult(9.0,
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    """Three rows; evaluated before and after, and a baseline."""
+    """Return a run of three rows, evaluated before and after training, with a baseline."""
     directory = RunDirectory(tmp_path)
     for step in (512, 528, 544):
         losses = dict.fromkeys(LEARNER_METRICS, 2.0)
@@ -33,31 +33,31 @@ def run(tmp_path: Path) -> RunDirectory:
     return directory
 
 
-def shown(summary: dict[str, object], width: int) -> str:
+def shown(tree: dict[str, object], width: int) -> str:
     console = Console(width=width, record=True, force_terminal=False)
-    table = report.closing_table(summary)
+    table = summary.closing_table(tree)
     assert table is not None
     console.print(table)
     return console.export_text()
 
 
-def test_the_final_success_rate_is_the_last_evaluations(run: RunDirectory) -> None:
-    assert report.summarise(run, STATUS, "f")["final"]["success_rate"] == 0.5
+def test_the_final_success_rate_is_that_of_the_last_evaluation(run: RunDirectory) -> None:
+    assert summary.summarise(run, STATUS, "f")["final"]["success_rate"] == 0.5
 
 
-def test_a_run_that_was_never_evaluated_falls_back_on_the_training_window(tmp_path: Path) -> None:
+def test_a_run_without_evaluations_uses_the_training_window(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     append_row(directory.result, {"env_steps": 1, **window_figures([REACHED])})
-    assert report.summarise(directory, STATUS, "f")["final"]["success_rate"] == 1.0
+    assert summary.summarise(directory, STATUS, "f")["final"]["success_rate"] == 1.0
 
 
-def test_a_run_that_did_nothing_still_has_a_summary(tmp_path: Path) -> None:
-    summary = report.summarise(RunDirectory(tmp_path), {"state": "failed", "error": {"type": "X", "message": ""}}, "f")
-    assert (summary["state"], summary["final"]["success_rate"], summary["best"]) == ("failed", None, None)
+def test_a_run_without_rows_has_a_summary(tmp_path: Path) -> None:
+    tree = summary.summarise(RunDirectory(tmp_path), {"state": "failed", "error": {"type": "X", "message": ""}}, "f")
+    assert (tree["state"], tree["final"]["success_rate"], tree["best"]) == ("failed", None, None)
 
 
-def test_the_best_evaluation_is_the_one_with_most_success(run: RunDirectory) -> None:
-    assert report.summarise(run, STATUS, "f")["best"]["env_steps"] == 544
+def test_the_best_evaluation_has_the_highest_success_rate(run: RunDirectory) -> None:
+    assert summary.summarise(run, STATUS, "f")["best"]["env_steps"] == 544
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_the_best_evaluation_is_the_one_with_most_success(run: RunDirectory) -> 
     ],
     ids=["success", "then SPL", "then return", "a task without outcomes", "a row of an older version"],
 )
-def test_best_goes_by_success_then_spl_then_return(better: dict[str, float], worse: dict[str, float]) -> None:
-    assert report.score(better) > report.score(worse)
+def test_best_compares_success_then_spl_then_return(better: dict[str, float], worse: dict[str, float]) -> None:
+    assert summary.score(better) > summary.score(worse)
 
 
 @pytest.mark.parametrize("width", [80, 100])
-def test_the_closing_table_is_whole_at_the_usual_widths(run: RunDirectory, width: int) -> None:
-    text = shown(report.summarise(run, STATUS, "f"), width)
+def test_the_closing_table_is_complete_at_usual_widths(run: RunDirectory, width: int) -> None:
+    text = shown(summary.summarise(run, STATUS, "f"), width)
     assert "before training" in text
     assert "after 544 steps" in text
     assert "50% (9-91)" in text
@@ -90,44 +90,44 @@ def test_the_closing_table_is_whole_at_the_usual_widths(run: RunDirectory, width
 def table_of(*results: EpisodeResult, width: int = 100) -> str:
     row = evaluation_row("dreamerv3", 0, 0, list(results), list(range(len(results))))
     console = Console(width=width, record=True, force_terminal=False)
-    console.print(report.evaluation_table([("dreamerv3", row)]))
+    console.print(summary.evaluation_table([("dreamerv3", row)]))
     return console.export_text()
 
 
-def test_the_table_tells_every_kind_of_figure_in_100_columns() -> None:
+def test_the_table_shows_every_column_within_100_columns() -> None:
     driven = {"path_length": 20.0, "route_length": 10.0, "time_s": 12.5, "min_clearance": 0.75}
     ends = ("success", "pedestrian_collision", "wall_collision", "robot_collision", "timeout")
     text = table_of(*[EpisodeResult(-1234.5, 2000, outcome=outcome, **driven) for outcome in ends])
     assert "…" not in text
-    figures = ["20%", "(4-62)", "0.10", "20%", "20%", "20%", "20%", "12.5", "0.75", "-1234.50"]
+    values = ["20%", "(4-62)", "0.10", "20%", "20%", "20%", "20%", "12.5", "0.75", "-1234.50"]
     (line,) = [line.split() for line in text.splitlines() if line.startswith("dreamerv3")]
-    assert line == ["dreamerv3", *figures]
+    assert line == ["dreamerv3", *values]
 
 
-def test_collisions_with_robots_have_a_column_where_there_were_any() -> None:
+def test_collisions_with_robots_have_a_column_if_there_were_any() -> None:
     assert "rob." not in table_of(REACHED)
     assert "rob." in table_of(EpisodeResult(0.0, 1, outcome="robot_collision"))
 
 
-def test_a_task_without_outcomes_is_told_by_return_and_steps_alone() -> None:
+def test_a_task_without_outcomes_shows_only_return_and_steps() -> None:
     (heading, _, line) = table_of(EpisodeResult(123.0, 200)).splitlines()[-3:]
     assert heading.split() == ["policy", "return", "steps"]
     assert line.split() == ["dreamerv3", "123.00", "200"]
 
 
 def test_the_learning_curve_is_drawn(run: RunDirectory) -> None:
-    path = report.draw_learning_curve(run)
+    path = summary.draw_learning_curve(run)
     assert path is not None
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_learning_curve_is_drawn_of_a_run_that_never_updated(tmp_path: Path) -> None:
+def test_the_learning_curve_of_a_run_without_updates_is_drawn(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     append_row(directory.result, {"env_steps": 16, **window_figures([]), **dict.fromkeys(LEARNER_METRICS)})
-    path = report.draw_learning_curve(directory)
+    path = summary.draw_learning_curve(directory)
     assert path is not None
     assert path.is_file()
 
 
-def test_nothing_is_drawn_of_a_run_without_rows(tmp_path: Path) -> None:
-    assert report.draw_learning_curve(RunDirectory(tmp_path)) is None
+def test_a_run_without_rows_has_no_learning_curve(tmp_path: Path) -> None:
+    assert summary.draw_learning_curve(RunDirectory(tmp_path)) is None

@@ -101,7 +101,7 @@ def test_submitit_runs_a_sweep_and_a_crash_costs_one_job(submitted: Any) -> None
 @pytest.mark.end_to_end
 def test_a_job_that_slurm_sends_away_goes_on_from_a_checkpoint_when_it_comes_back(submitted: Any) -> None:
     (job,) = submitted[0].glob("0_*")
-    assert "goes on from checkpoint" in (job / "console.log").read_text()
+    assert "resumed from checkpoint" in (job / "console.log").read_text()
     assert [row["iteration"] for row in read_rows(job / "result.jsonl")] == list(range(1, 41))
 
 

@@ -1,0 +1,72 @@
+"""What a run works with: its files, its counters, its terminal output and its evaluations."""
+
+import logging
+from pathlib import Path
+
+from rich.console import Console
+
+from dreamer_exp.algorithms.rllib.build import gpu_names
+from dreamer_exp.checkpoints.resume import point
+from dreamer_exp.checkpoints.resume.point import ResumePoint
+from dreamer_exp.checkpoints.store import CheckpointStore
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.evaluation.schedule import EvaluationSchedule
+from dreamer_exp.hardware import Machine
+from dreamer_exp.monitoring.counters import Counters
+from dreamer_exp.monitoring.cpu_contention import ContentionWatch
+from dreamer_exp.monitoring.memory import MemoryWatch
+from dreamer_exp.monitoring.progress import Progress
+from dreamer_exp.monitoring.record import Attempts, Record
+from dreamer_exp.rundir import provenance
+from dreamer_exp.rundir.layout import RunDirectory
+
+
+class RunContext:
+    """The parts of one run, shared by the loop and everything around it.
+
+    Args:
+        experiment: the resolved experiment.
+        contract: the observation and action contract of its environment.
+        machine: the machine that runs it.
+        directory: the run's directory.
+        checkpoints: the run's checkpoints.
+        resume_point: the checkpoint to resume from; None for a new run.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        contract: ObservationContract,
+        machine: Machine,
+        directory: RunDirectory,
+        *,
+        checkpoints: CheckpointStore,
+        resume_point: ResumePoint | None,
+    ) -> None:
+        self.experiment, self.contract, self.machine = experiment, contract, machine
+        self.directory, self.checkpoints, self.resume_point = directory, checkpoints, resume_point
+        self.console = Console(highlight=False)
+        self.shown = logging.getLevelName(experiment.run.log_level) <= logging.INFO
+        self.progress = Progress(self.console, experiment.run.train_iterations, self.shown)
+        self.counters = Counters()
+        self.provenance = {**provenance.collect(machine, gpu_names()), "contract": contract.to_dict()}
+        self.record = Record(directory, experiment, self.counters, self.provenance["started_utc"])
+        self.evaluations = EvaluationSchedule(
+            experiment, self.counters, self.record, self.progress.show_status, self.print_line
+        )
+        self.memory = MemoryWatch(experiment, contract)
+        self.cpu_contention = ContentionWatch(experiment)
+        self.checkpoint_writes = Attempts("a checkpoint")
+        self.last_checkpoint: Path | None = None
+
+    def restore(self, kept: ResumePoint) -> None:
+        """Reset the counters and the evaluation schedule to a checkpoint."""
+        self.counters.load_state(kept.progress)
+        self.last_checkpoint = kept.checkpoint
+        self.evaluations.load_state(point.evaluated(self.directory, kept))
+
+    def print_line(self, text: str) -> None:
+        """Print a line that stays on the terminal; nothing below `run.log_level=INFO`."""
+        if self.shown:
+            self.console.print(text, soft_wrap=True, markup=False)

@@ -1,0 +1,106 @@
+"""The training loop: sample, update, log, save and evaluate, until all iterations are done.
+
+Signals (signals.py), recovery from divergence (divergence/recovery.py) and the beginning and end of a run (run.py) are
+handled around the loop.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dreamer_exp.algorithms.nonfinite import NonFiniteLoss
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3, Iteration
+from dreamer_exp.monitoring.metrics_row import blank_nonfinite, make_row
+from dreamer_exp.planning.forecast import forecast
+from dreamer_exp.training.clocks import Every
+from dreamer_exp.training.context import RunContext
+
+log = logging.getLogger(__name__)
+
+
+def loop(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) -> None:
+    """Train until `run.train_iterations` are done or `stop` returns True.
+
+    The loop continues from `run.counters`, so it can be called again after a resume or a recovery.
+
+    Raises:
+        NonFiniteLoss: a loss or a gradient norm is NaN or infinite.
+        Stopped: `stop` returned True during an evaluation.
+    """
+    counters, evaluations = run.counters, run.evaluations
+    should_save = Every(run.experiment.run.checkpoint_every)
+    should_evaluate = evaluations.is_due
+
+    if counters.iterations == 0:
+        evaluations.evaluate_baselines(stop)
+        evaluate(run, algorithm, stop)
+
+    while counters.iterations < run.experiment.run.train_iterations and not stop():
+        # Sample a fragment from every environment, then make the updates that the training ratio owes for it.
+        metrics = algorithm.train()
+        counters.add(algorithm.last_iteration)
+
+        # A row with a value that is not finite is written too, with null in its place.
+        warn_about_faults(algorithm.last_iteration)
+        row = metrics_row(run, algorithm, metrics)
+        nonfinite = blank_nonfinite(row)
+        run.record.row(row)
+        run.progress.show(row)
+        warn_about_resources(run, row)
+        if nonfinite:
+            raise NonFiniteLoss(f"not finite after {counters.updates} updates: {', '.join(nonfinite)}")
+
+        if should_save(counters.iterations):
+            save(run, algorithm)
+
+        if should_evaluate():
+            evaluate(run, algorithm, stop)
+
+    evaluate(run, algorithm, stop)
+
+
+def evaluate(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) -> None:
+    """Evaluate the policy; if it is the best one so far, save a checkpoint and point `best` at it."""
+    is_best = run.evaluations.evaluate(algorithm, stop)
+    if is_best and (checkpoint := save(run, algorithm)) is not None:
+        run.checkpoints.mark_best(checkpoint)
+
+
+def save(run: RunContext, algorithm: BaseDreamerV3) -> Path | None:
+    """Write a checkpoint unless there is one of this step; return it, or None if the disk refused it.
+
+    Running episodes are cut first, so that a resumed run continues exactly like this one.
+    """
+    counters, last = run.counters, run.last_checkpoint
+    if last is not None and last.name == f"{counters.env_steps:09d}":
+        return last
+
+    counters.episodes_cut += algorithm.reset_episodes(counters.env_steps)
+    progress = {**counters.to_dict(), "updates_owed": algorithm.updates_owed}
+
+    def write() -> None:
+        run.last_checkpoint = run.checkpoints.save(algorithm, progress, run.contract.hash)
+
+    return run.last_checkpoint if run.checkpoint_writes(write) else None
+
+
+def metrics_row(run: RunContext, algorithm: BaseDreamerV3, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of the iteration that was just counted."""
+    algo, steps = run.experiment.algo, algorithm.replay_steps
+    replay = {"steps": steps, "bytes": steps * forecast(run.experiment, run.contract).bytes_per_step}
+    learner = metrics.get("learners", {}).get("default_policy", {})
+    return make_row(run.counters, algorithm.last_iteration, learner, algo.batch_size_B * algo.batch_length_T, replay)
+
+
+def warn_about_faults(iteration: Iteration) -> None:
+    """Log the last environment fault of the iteration, and how many there were."""
+    faults = [episode.fault for episode in iteration.episodes if episode.fault]
+    if faults:
+        log.warning("environment: %s%s", faults[-1], f" (the last of {len(faults)})" if faults[1:] else "")
+
+
+def warn_about_resources(run: RunContext, row: dict[str, Any]) -> None:
+    """Log a warning if the memory will not last or other programs slow the learner down."""
+    if warning := run.memory.check(row) or run.cpu_contention.check(row):
+        log.warning("%s", warning)

@@ -99,16 +99,16 @@ def evaluate(asked: Asked, console: Console) -> None:
     check_contract(experiment, trained["contract_hash"])
     folder = writable(asked.out or run / "report")
     module = load_policy(checkpoint)
-    judge = EvaluationReport(
+    evaluation = EvaluationReport(
         experiment,
         lambda num_envs, seed: make_policy(module, num_envs, seed),
         f"{run.name}, checkpoint {checkpoint.name}, in {experiment.env.name}",
         folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}",
         console,
     )
-    judged = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}
-    about = {"run": run.name, "checkpoint": checkpoint.name, "experiment": judged}
-    judge.judge(about, trained["env_steps"], trained["updates"], asked.video)
+    settings = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}
+    about = {"run": run.name, "checkpoint": checkpoint.name, "experiment": settings}
+    evaluation.evaluate(about, trained["env_steps"], trained["updates"], asked.video)
 
 
 def refuse_nothing_to_do(experiment: Experiment) -> None:

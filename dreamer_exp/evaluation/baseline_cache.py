@@ -1,7 +1,8 @@
-"""Baselines' episodes, kept between runs: the same env, seeds and code bring the same episodes.
+"""A cache of the baselines' episodes: the same env, seeds and code give the same episodes.
 
-One JSON file each in $XDG_CACHE_HOME/dreamer_exp/baselines (~/.cache/... where that is not set). The folder may be
-deleted at any time; where it cannot be read or written, or a file is not whole, baselines are driven anew.
+One JSON file for each baseline and identity in $XDG_CACHE_HOME/dreamer_exp/baselines (by default ~/.cache/...). The
+folder may be deleted at any time. Files that cannot be read or written or that are damaged are ignored: the episodes
+run again.
 """
 
 import contextlib
@@ -21,12 +22,14 @@ from dreamer_exp.envs.spec import spec_of
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.provenance import package_version
 
+SOURCES = ("evaluation/baselines.py", "evaluation/rollout.py")  # next to all of envs/
+
 
 def identity(experiment: Experiment, name: str) -> dict[str, Any] | None:
-    """Everything that decides a baseline's episodes; None where that cannot be known.
+    """Return everything that decides a baseline's episodes; None if that is not known.
 
-    An environment names the packages that decide its episodes (EnvSpec.packages), or leaves them open: the code of a
-    Gymnasium task or of a Robot SF checkout may change without its version.
+    An environment names the packages that decide its episodes (EnvSpec.packages) or None if they are not known: the
+    code of a Gymnasium task or of a Robot SF checkout can change without its version.
     """
     packages = spec_of(experiment.env).packages
     if packages is None:
@@ -36,57 +39,57 @@ def identity(experiment: Experiment, name: str) -> dict[str, Any] | None:
         "env": asdict(experiment.env),
         "seed": experiment.evaluation.seed,
         "episodes": experiment.evaluation.episodes,
-        "code": code(),
+        "code": code_digest(),
         "packages": {package: package_version(package) for package in packages},
         "machine": platform.machine(),
     }
 
 
-def recall(asked: dict[str, Any] | None) -> list[EpisodeResult] | None:
-    """The episodes kept under this identity, or None."""
-    path = place(asked)
-    if asked is None or path is None:
+def load(key: dict[str, Any] | None) -> list[EpisodeResult] | None:
+    """Return the cached episodes of an identity, or None."""
+    path = cache_file(key)
+    if key is None or path is None:
         return None
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["identity"] != asked or kept["sha256"] != digest(kept["results"]):
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        if tree["identity"] != key or tree["sha256"] != digest(tree["results"]):
             return None
-        return [EpisodeResult(**result) for result in kept["results"]]
-    except (OSError, ValueError, KeyError, TypeError):  # absent, unreadable, cut off, or of another form
+        return [EpisodeResult(**result) for result in tree["results"]]
+    except (OSError, ValueError, KeyError, TypeError):  # missing, unreadable, cut off, or of another format
         return None
 
 
-def keep(asked: dict[str, Any] | None, results: list[EpisodeResult]) -> None:
-    """Keeps the episodes under this identity, where that can be done."""
-    path = place(asked)
+def save(key: dict[str, Any] | None, results: list[EpisodeResult]) -> None:
+    """Cache the episodes of an identity if that is possible."""
+    path = cache_file(key)
     if path is None:
         return
-    told = [asdict(result) for result in results]
-    with contextlib.suppress(OSError):  # a read-only home, a full disk: the next run drives them again
-        write_json(path, {"identity": asked, "sha256": digest(told), "results": told})
+    trees = [asdict(result) for result in results]
+    with contextlib.suppress(OSError):  # a read-only home, a full disk: the next run repeats the episodes
+        write_json(path, {"identity": key, "sha256": digest(trees), "results": trees})
 
 
-def place(asked: dict[str, Any] | None) -> Path | None:
-    """The file of this identity; None without one, or without a home directory."""
-    if asked is None:
+def cache_file(key: dict[str, Any] | None) -> Path | None:
+    """Return the file of an identity; None without an identity or a home directory."""
+    if key is None:
         return None
     try:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     except RuntimeError:  # no home directory
         return None
-    return caches / "dreamer_exp" / "baselines" / f"{asked['baseline']}_{digest(asked)[:32]}.json"
+    return caches / "dreamer_exp" / "baselines" / f"{key['baseline']}_{digest(key)[:32]}.json"
 
 
 def digest(tree: Any) -> str:
-    """The SHA-256 of a tree of JSON values."""
+    """Return the SHA-256 of a tree of JSON values."""
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def code(package: Path = Path(dreamer_exp.__file__).parent) -> str:
-    """The SHA-256 of what drives the episodes: the environments, and evaluation/rollout.py."""
+def code_digest(package: Path = Path(dreamer_exp.__file__).parent) -> str:
+    """Return the SHA-256 of the code that produces the episodes: all of envs/, and SOURCES."""
     files = [path for path in (package / "envs").rglob("*") if path.suffix in (".py", ".yaml")]
-    told = hashlib.sha256()
-    for path in sorted([*files, package / "evaluation" / "rollout.py"]):
-        told.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return told.hexdigest()
+    sha256 = hashlib.sha256()
+    for path in sorted([*files, *(package / name for name in SOURCES)]):
+        sha256.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return sha256.hexdigest()

@@ -8,7 +8,9 @@ from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.episode import EpisodeResult
-from dreamer_exp.evaluation.rollout import evaluate_baseline, evaluate_policy, evaluation_row, evaluation_seeds
+from dreamer_exp.evaluation.baselines import evaluate_baseline
+from dreamer_exp.evaluation.metrics import evaluation_row
+from dreamer_exp.evaluation.rollout import evaluate_policy, evaluation_seeds
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.record import Record
 from dreamer_exp.monitoring.summary import score

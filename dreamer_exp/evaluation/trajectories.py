@@ -1,4 +1,4 @@
-"""Where the robot drove in each episode of an evaluation, and the picture of it: paths over their maps."""
+"""The robot's path in each episode of an evaluation, and a picture of the paths on their maps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
 from dreamer_exp.envs.scene import Scene, position_of, scene_of
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 
-MOST_PANELS = 12
+MAX_PANELS = 12
 COLUMNS = 4
 # colour of a path, and the marker at its end
 STYLES = {
@@ -27,20 +27,20 @@ STYLES = {
 
 @dataclass
 class Track:
-    """One episode: what it was driven in, and the robot's positions (x, y) in metres, step by step."""
+    """One episode: its scene, and the robot's positions (x, y) in metres, one a step."""
 
     scene: Scene
     points: list[tuple[float, float]]
 
 
 class Tracks:
-    """A `Watch` of an evaluation that keeps every episode's track, where the environment has a map."""
+    """A `Watch` that keeps the track of every episode; it keeps nothing without a map."""
 
     def __init__(self) -> None:
         self.by_seed: dict[int, Track] = {}
 
     def __call__(self, seed: int, env: gymnasium.Env[Any, Any]) -> None:
-        """Notes where the robot is; the first call of a seed begins its track."""
+        """Add the robot's position; the first call with a seed starts its track."""
         position = position_of(env)
         if position is None:
             return
@@ -53,7 +53,7 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Panel:
-    """A map, and the episodes that were driven in it."""
+    """One map and the episodes on it."""
 
     scenario: str
     scene: Scene
@@ -61,19 +61,19 @@ class Panel:
 
     @property
     def failed(self) -> bool:
-        """Whether an episode in it didn't succeed."""
+        """Return whether an episode did not succeed."""
         return any(result.outcome != SUCCESS for _, _, result in self.episodes)
 
 
 def draw_trajectories(path: Path, title: str, tracks: Tracks, seeds: list[int], results: list[EpisodeResult]) -> None:
-    """Writes the picture: a panel a map, at most MOST_PANELS, scenarios in turn and failures first.
+    """Write the picture: one panel for each map, at most MAX_PANELS, scenarios in turn and failures first.
 
     Args:
         path: the PNG.
         title: its first line.
-        tracks: those of all the seeds.
-        seeds: of the episodes, in the order of `results`.
-        results: how they ended, hence their colours.
+        tracks: the tracks of all seeds.
+        seeds: the seeds of the episodes, in the order of `results`.
+        results: how the episodes ended; they decide the colours.
     """
     import matplotlib as mpl
 
@@ -90,7 +90,7 @@ def draw_trajectories(path: Path, title: str, tracks: Tracks, seeds: list[int], 
         _draw_panel(axis, panel)
     for axis in axes.flat[len(shown) :]:
         axis.axis("off")
-    figure.suptitle(f"{title}\n{shown_of(panels, shown)}", fontsize=10)
+    figure.suptitle(f"{title}\n{describe_shown(panels, shown)}", fontsize=10)
     _add_legend(figure, results)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
@@ -98,7 +98,7 @@ def draw_trajectories(path: Path, title: str, tracks: Tracks, seeds: list[int], 
 
 
 def panels_of(tracks: Tracks, seeds: Iterable[int], results: Iterable[EpisodeResult]) -> list[Panel]:
-    """The episodes by scenario and map: those of a fixed map share a panel, a map drawn anew has one of its own."""
+    """Return the episodes by scenario and map: episodes on the same map share a panel."""
     panels: dict[tuple[str, bytes], Panel] = {}
     for seed, result in zip(seeds, results, strict=True):
         track, scenario = tracks.by_seed[seed], result.scenario or ""
@@ -109,25 +109,25 @@ def panels_of(tracks: Tracks, seeds: Iterable[int], results: Iterable[EpisodeRes
 
 
 def choose(panels: list[Panel]) -> list[Panel]:
-    """At most MOST_PANELS: one of each scenario in turn, those with failures first; sorted by scenario."""
+    """Return at most MAX_PANELS panels: one of each scenario in turn, failures first; sorted by scenario."""
     by_scenario: dict[str, list[Panel]] = {}
     for panel in sorted(panels, key=lambda panel: not panel.failed):
         by_scenario.setdefault(panel.scenario, []).append(panel)
     in_turn = [panel for panel in chain(*zip_longest(*by_scenario.values())) if panel is not None]
-    return sorted(in_turn[:MOST_PANELS], key=lambda panel: panel.scenario)
+    return sorted(in_turn[:MAX_PANELS], key=lambda panel: panel.scenario)
 
 
-def shown_of(panels: list[Panel], shown: list[Panel]) -> str:
-    """How many episodes are in the picture, by which choice, and how many are not."""
+def describe_shown(panels: list[Panel], shown: list[Panel]) -> str:
+    """Return how many episodes are shown, how they were chosen, and how many are left out."""
     everything, drawn = (sum(len(panel.episodes) for panel in some) for some in (panels, shown))
     if drawn == everything:
-        return f"{episodes(everything)}, in metres"
+        return f"{count_episodes(everything)}, in metres"
     left_out = f"{everything - drawn} left out"
     return f"{drawn} of {everything} episodes, in metres: scenarios in turn, failures first; {left_out}"
 
 
-def episodes(count: int) -> str:
-    """How many, in words."""
+def count_episodes(count: int) -> str:
+    """Return `1 episode` or `<count> episodes`."""
     return "1 episode" if count == 1 else f"{count} episodes"
 
 
@@ -152,14 +152,14 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
 
 
 def caption(panel: Panel) -> str:
-    """The scenario, and which episode or how many."""
+    """Return the scenario, and the seed and outcome of its episode or the number of episodes."""
     (seed, _, result), *others = panel.episodes
     outcome = str(result.outcome).replace("_", " ")
-    return f"{panel.scenario}\n" + (episodes(len(others) + 1) if others else f"seed {seed}: {outcome}")
+    return f"{panel.scenario}\n" + (count_episodes(len(others) + 1) if others else f"seed {seed}: {outcome}")
 
 
 def _add_legend(figure: Any, results: list[EpisodeResult]) -> None:
-    """Under the picture: start, goal, route, and each outcome with the number of all its episodes."""
+    """Add a legend of start, goal, route, and each outcome with the number of its episodes."""
     from matplotlib.lines import Line2D
 
     keys = [

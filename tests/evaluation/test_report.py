@@ -1,4 +1,4 @@
-"""A policy judged by itself: what is printed and what is written."""
+"""The report of a trained policy: what is printed and what is written."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.training import odd_envs  # noqa: F401  # registers Blind
 
 
 class Still:
-    """Never moves, in any environment."""
+    """Policy that never moves, in any environment."""
 
     def __init__(self, num_envs: int, seed: int) -> None:
         self.actions = np.zeros((num_envs, 2), np.float32)
@@ -24,15 +24,17 @@ class Still:
         return self.actions
 
 
-def judged(experiment: Experiment, folder: Path, films: int = 0) -> str:
-    """What is printed in a terminal of 100 columns."""
+def evaluate(experiment: Experiment, folder: Path, videos: int = 0) -> str:
+    """Evaluate a policy; return what is printed in a terminal of 100 columns."""
     console = Console(width=100, record=True, force_terminal=False)
-    EvaluationReport(experiment, Still, "a run", folder / "evaluation", console).judge({"run": "a run"}, 512, 8, films)
+    EvaluationReport(experiment, Still, "a run", folder / "evaluation", console).evaluate(
+        {"run": "a run"}, 512, 8, videos
+    )
     return console.export_text()
 
 
-def test_a_table_names_the_policy_and_its_baselines_and_the_files_follow(tmp_path: Path) -> None:
-    text = judged(nano(), tmp_path, films=1)
+def test_the_table_lists_policy_and_baselines_and_the_files_are_printed(tmp_path: Path) -> None:
+    text = evaluate(nano(), tmp_path, videos=1)
     assert "…" not in text
     for name in ("dreamerv3", "random", "straight_to_goal", "orca"):
         assert f"\n{name}" in text
@@ -41,16 +43,16 @@ def test_a_table_names_the_policy_and_its_baselines_and_the_files_follow(tmp_pat
     assert [name for name in written if f"{tmp_path / name}\n" not in text] == []
 
 
-def test_the_figures_hold_every_episode_of_every_policy(tmp_path: Path) -> None:
-    judged(nano("evaluation.baselines=[random]"), tmp_path)
+def test_the_json_holds_every_episode_of_every_policy(tmp_path: Path) -> None:
+    evaluate(nano("evaluation.baselines=[random]"), tmp_path)
     tree = json.loads((tmp_path / "evaluation.json").read_text())
     assert tree["run"] == "a run"
     assert [(row["policy"], row["env_steps"]) for row in tree["evaluations"]] == [("dreamerv3", 512), ("random", 0)]
     assert [[episode["seed"] for episode in row["outcomes"]] for row in tree["evaluations"]] == [[1000000, 1000001]] * 2
 
 
-@pytest.mark.parametrize("line", ["Paths: none, as env=gym has no map", "Video: none: no frames: ",
+@pytest.mark.parametrize("line", ["Paths: none, env=gym has no map", "Video: none: no frames: ",
                                   "not for env=gym: baseline straight_to_goal, orca"])  # fmt: skip
-def test_what_an_environment_cannot_give_is_said_in_one_line(tmp_path: Path, line: str) -> None:
-    text = judged(nano_gym("Blind-v0"), tmp_path, films=2)
-    assert [told.startswith(line) for told in text.splitlines()].count(True) == 1
+def test_an_unsupported_part_of_the_report_is_one_line(tmp_path: Path, line: str) -> None:
+    text = evaluate(nano_gym("Blind-v0"), tmp_path, videos=2)
+    assert [printed.startswith(line) for printed in text.splitlines()].count(True) == 1

@@ -1,4 +1,4 @@
-"""Paths over their maps: which episodes share a panel, which are drawn, and the picture."""
+"""Paths on their maps: which episodes share a panel, which are shown, and the picture."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.envs.scene import Scene
 from dreamer_exp.evaluation.trajectories import (
-    MOST_PANELS,
+    MAX_PANELS,
     Panel,
     Track,
     Tracks,
     choose,
+    describe_shown,
     draw_trajectories,
     panels_of,
-    shown_of,
 )
 
 ROUTE = np.array([[5.0, 0.0]])
@@ -26,7 +26,7 @@ def result(scenario: str, outcome: str = "success") -> EpisodeResult:
 
 
 def tracks(*widths: float) -> Tracks:
-    """Episodes with seeds 0, 1, ..., each in a room of this width."""
+    """Return tracks of episodes with seeds 0, 1, ..., each in a room of this width."""
     found = Tracks()
     for seed, width in enumerate(widths):
         walls = np.array([[0.0, 0.0, width, 0.0], [0.0, 3.0, width, 3.0]])
@@ -35,11 +35,11 @@ def tracks(*widths: float) -> Tracks:
 
 
 def panels(*episodes: EpisodeResult) -> list[Panel]:
-    """Each in a room of its own."""
+    """Return panels of episodes in different rooms."""
     return panels_of(tracks(*map(float, range(len(episodes)))), range(len(episodes)), episodes)
 
 
-def test_a_track_holds_every_position_from_the_start_on() -> None:
+def test_a_track_holds_every_position_from_the_start() -> None:
     env, watch = CrowdNavEnv(scenario="open"), Tracks()
     env.reset(seed=7)
     watch(7, env)
@@ -52,7 +52,7 @@ def test_a_track_holds_every_position_from_the_start_on() -> None:
     assert len(points) == 4
 
 
-def test_episodes_of_one_map_share_a_panel() -> None:
+def test_episodes_on_one_map_share_a_panel() -> None:
     episodes = [result("doorway"), result("doorway", "timeout"), result("doorway")]
     found = panels_of(tracks(9.0, 9.0, 8.0), range(3), episodes)
     assert [[seed for seed, _, _ in panel.episodes] for panel in found] == [[0, 1], [2]]
@@ -61,24 +61,24 @@ def test_episodes_of_one_map_share_a_panel() -> None:
 def test_failures_are_drawn_first() -> None:
     episodes = [result("open")] * 20 + [result("open", "timeout")]
     shown = choose(panels(*episodes))
-    assert len(shown) == MOST_PANELS
+    assert len(shown) == MAX_PANELS
     assert [panel.failed for panel in shown].count(True) == 1
 
 
-def test_every_scenario_is_drawn_before_one_is_drawn_again() -> None:
+def test_every_scenario_is_drawn_before_one_is_repeated() -> None:
     episodes = [result("open", "timeout")] * 20 + [result("dense"), result("doorway")]
     scenarios = [panel.scenario for panel in choose(panels(*episodes))]
-    assert scenarios == ["dense", "doorway", *["open"] * (MOST_PANELS - 2)]
+    assert scenarios == ["dense", "doorway", *["open"] * (MAX_PANELS - 2)]
 
 
-def test_the_title_says_how_many_episodes_are_left_out() -> None:
+def test_the_title_counts_the_episodes_left_out() -> None:
     found = panels(*[result("open")] * 20)
-    assert shown_of(found, choose(found)).startswith("12 of 20 episodes")
-    assert shown_of(found, choose(found)).endswith("8 left out")
-    assert shown_of(found[:5], choose(found[:5])) == "5 episodes, in metres"
+    assert describe_shown(found, choose(found)).startswith("12 of 20 episodes")
+    assert describe_shown(found, choose(found)).endswith("8 left out")
+    assert describe_shown(found[:5], choose(found[:5])) == "5 episodes, in metres"
 
 
-def test_the_picture_is_drawn_whatever_the_outcomes(tmp_path: Path) -> None:
+def test_the_picture_is_drawn_for_all_outcomes(tmp_path: Path) -> None:
     ends = ("success", "pedestrian_collision", "wall_collision", "robot_collision", "timeout")
     episodes = [result(f"room {i}", end) for i, end in enumerate(ends)]
     path = tmp_path / "report" / "paths.png"

@@ -1,4 +1,4 @@
-"""Films of episodes: which, and that they show what was judged."""
+"""Videos of episodes: which are filmed, and that they show the evaluated ones."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.training import odd_envs  # noqa: F401  # registers Blind and Mute
 
 
 class Wanderer:
-    """Each of its episodes depends on all that are beside it, as those of a network that draws noise."""
+    """Policy whose episodes depend on the complete batch, like a network that draws noise."""
 
     def __init__(self, num_envs: int, seed: int) -> None:
         self.rng, self.shape = np.random.default_rng(seed), (num_envs, 2)
@@ -29,7 +29,7 @@ def ended(*outcomes: str | None) -> list[EpisodeResult]:
     return [EpisodeResult(0.0, 1, outcome=outcome) for outcome in outcomes]
 
 
-def test_the_first_failures_are_filmed_and_then_the_first_of_the_others() -> None:
+def test_the_first_failures_are_filmed_then_the_first_others() -> None:
     results = ended("success", "timeout", "success", "wall_collision", "timeout")
     assert video.choose([10, 11, 12, 13, 14], results, 2) == [11, 13]
     assert video.choose([10, 11, 12, 13, 14], results, 4) == [11, 13, 14, 10]
@@ -40,24 +40,24 @@ def test_without_failures_or_outcomes_the_first_episodes_are_filmed() -> None:
     assert video.choose([10, 11, 12], ended(None, None, None), 2) == [10, 11]
 
 
-def test_a_film_shows_the_very_episode_that_was_judged(tmp_path: Path) -> None:
+def test_a_video_shows_the_evaluated_episode(tmp_path: Path) -> None:
     asked = nano("env.scenario=dense", "env.max_steps=60", "evaluation.episodes=3")
     results = evaluate_policy(asked, Wanderer)
-    (path,) = video.film(asked, Wanderer, [1_000_001], tmp_path / "judged")
-    assert path.name == f"judged_seed1000001_{results[1].outcome}.gif"
-    with Image.open(path) as film:
-        assert film.n_frames == results[1].length + 1  # type: ignore[attr-defined]
-        assert film.size == (480, 480 + video.STRIP)
+    (path,) = video.film(asked, Wanderer, [1_000_001], tmp_path / "evaluated")
+    assert path.name == f"evaluated_seed1000001_{results[1].outcome}.gif"
+    with Image.open(path) as gif:
+        assert gif.n_frames == results[1].length + 1  # type: ignore[attr-defined]
+        assert gif.size == (480, 480 + video.STRIP)
 
 
-def test_a_film_runs_in_real_time_and_its_last_frame_stays(tmp_path: Path) -> None:
+def test_a_video_runs_in_real_time_and_holds_its_last_frame(tmp_path: Path) -> None:
     frames = [colour(shade) for shade in (0, 100, 200)]
-    video.write_gif(tmp_path / "film.gif", frames, "three shades", fps=10)
-    with Image.open(tmp_path / "film.gif") as film:
+    video.write_gif(tmp_path / "video.gif", frames, "three shades", fps=10)
+    with Image.open(tmp_path / "video.gif") as gif:
         durations = []
-        for frame in range(film.n_frames):  # type: ignore[attr-defined]
-            film.seek(frame)
-            durations.append(film.info["duration"])
+        for frame in range(gif.n_frames):  # type: ignore[attr-defined]
+            gif.seek(frame)
+            durations.append(gif.info["duration"])
     assert durations == [100, 100, video.STILL_MS]
 
 
@@ -75,12 +75,12 @@ def colour(shade: int) -> bytes:
 
 
 @pytest.mark.parametrize("env_id", ["Blind-v0", "Mute-v0"])
-def test_an_environment_without_frames_is_told(env_id: str, tmp_path: Path) -> None:
+def test_an_environment_without_frames_is_refused(env_id: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^no frames: "):
-        video.film(nano_gym(env_id), Wanderer, [1_000_000], tmp_path / "judged")
+        video.film(nano_gym(env_id), Wanderer, [1_000_000], tmp_path / "evaluated")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_robot_sf_is_told_to_have_no_frames() -> None:
+def test_robot_sf_has_no_frames() -> None:
     with pytest.raises(UserError, match="env=robot_sf gives no frames"):
-        video.film(experiment("env=robot_sf", "evaluation.episodes=1"), Wanderer, [1_000_000], Path("judged"))
+        video.film(experiment("env=robot_sf", "evaluation.episodes=1"), Wanderer, [1_000_000], Path("evaluated"))

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from dreamer_exp.envs.episode import EpisodeResult
-from dreamer_exp.evaluation.rollout import evaluation_row
+from dreamer_exp.evaluation.metrics import evaluation_row
 from dreamer_exp.monitoring import summary
 from dreamer_exp.monitoring.metrics_row import window_figures
 from dreamer_exp.rundir.atomic import append_row

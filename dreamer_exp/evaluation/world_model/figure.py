@@ -17,13 +17,13 @@ SIMULATOR, MODEL, STILL, HORIZON = BLACK, BLUE, ORANGE, GREEN
 def draw(
     curves: Mapping[str, Any], units: Mapping[str, str], rays: Mapping[str, NDArray[np.float32]] | None, path: Path
 ) -> None:
-    """Writes the PNG.
+    """Write the PNG.
 
     Args:
-        curves: as `draw_imagination` returns them.
-        units: of the observation's quantities, by name.
+        curves: the result of `draw_imagination`.
+        units: the units of the observation's quantities, by name.
         rays: "simulator" and "imagined" (H+1, R) in metres, ray 0 behind, counter-clockwise; or None.
-        path: where to.
+        path: the file.
     """
     import matplotlib as mpl
 
@@ -42,44 +42,44 @@ def draw(
 
 
 def title(curves: Mapping[str, Any]) -> str:
-    """What was imagined, and how far the model is ahead of "nothing changes" on the first quantity."""
+    """Return the title: what was imagined, and where the model beats "nothing changes" on the first quantity."""
     name, errors = next(iter(curves["errors"].items()))
     ahead, starts = curves["steps"][-1], curves["starts"][0]
     return (
-        f"{ahead} steps imagined with the real actions, after {curves['context_at_least']} or more real steps, from "
+        f"{ahead} steps imagined with the real actions, after at least {curves['context_at_least']} real steps, from "
         f"{starts} start points\n"
-        f"{name}: better than 'nothing changes' {steps_in_words(errors['better_at'])}; "
+        f"{name}: better than 'nothing changes' {describe_steps(errors['better_at'])}; "
         f"horizon_H = {curves['horizon_H']}"
     )
 
 
-def steps_in_words(steps: list[int]) -> str:
-    """[3, 4, 5, 9] as `at steps 3-5, 9`, and none as `at no step`."""
+def describe_steps(steps: list[int]) -> str:
+    """Return steps in words: `at steps 3-5, 9` for [3, 4, 5, 9], `at no step` for []."""
     if not steps:
         return "at no step"
     breaks = [i + 1 for i, (step, after) in enumerate(pairwise(steps)) if after != step + 1]
     runs = [steps[i:j] for i, j in pairwise([0, *breaks, len(steps)])]
-    told = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-    return f"at step{'s' if len(steps) > 1 else ''} {told}"
+    ranges = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"at step{'s' if len(steps) > 1 else ''} {ranges}"
 
 
 def _draw_rays(figure: Any, rays: Mapping[str, NDArray[np.float32]]) -> None:
-    """One polar plot a step; the robot is in the middle and looks up."""
+    """Draw one polar plot for each step, with the robot in the centre, heading up."""
     steps = [step for step in SHOWN if step < len(rays["simulator"])]
     number = rays["simulator"].shape[1]
     angles = np.linspace(-np.pi, np.pi, number + 1)
     axes = figure.subplots(1, len(steps), subplot_kw={"projection": "polar", "theta_offset": np.pi / 2})
-    furthest = float(np.nanmax(rays["simulator"]))
+    max_range = float(np.nanmax(rays["simulator"]))
     for axis, step in zip(axes, steps, strict=True):
         for name, colour in (("simulator", SIMULATOR), ("imagined", MODEL)):
             ranges = rays[name][step]
             axis.plot(angles, np.append(ranges, ranges[0]), color=colour, linewidth=1.2, label=name)
         axis.set_title("last seen step" if step == 0 else f"step {step}", fontsize=10)
-        axis.set_ylim(0, 1.1 * furthest)
+        axis.set_ylim(0, 1.1 * max_range)
         axis.set_xticklabels([])
         axis.tick_params(labelsize=7)
     axes[0].legend(fontsize=8, loc="upper left", bbox_to_anchor=(-0.25, 1.2))
-    figure.supxlabel("lidar at the start point of median error: ranges in m, heading up", fontsize=9)
+    figure.supxlabel("lidar at the start point with the median error: ranges in m, heading up", fontsize=9)
 
 
 def _draw_errors(figure: Any, curves: Mapping[str, Any], units: Mapping[str, str]) -> None:
@@ -90,7 +90,7 @@ def _draw_errors(figure: Any, curves: Mapping[str, Any], units: Mapping[str, str
         still = _known(errors["nothing_changes"])
         axis.plot(curves["steps"], still, color=STILL, linestyle="--", label="nothing changes")
         axis.axvline(curves["horizon_H"], color=HORIZON, linestyle=":", label=f"horizon_H = {curves['horizon_H']}")
-        axis.set_title(f"{name}: better {steps_in_words(errors['better_at'])}", fontsize=9)
+        axis.set_title(f"{name}: better {describe_steps(errors['better_at'])}", fontsize=9)
         axis.set_ylabel(f"mean absolute error ({unit})", fontsize=9)
         axis.set_xticks(range(0, len(curves["steps"]), 5))
         axis.set_xlabel("imagined steps", fontsize=9)

@@ -1,4 +1,4 @@
-"""The world-model check: what is cut from real episodes, what the curves say, and the figure."""
+"""The world-model check: its error curves and its figure."""
 
 import json
 from pathlib import Path
@@ -15,36 +15,36 @@ from dreamer_exp.evaluation.rollout import Stopped
 from dreamer_exp.evaluation.world_model.check import (
     Quantity,
     draw_imagination,
+    error_curves,
     nothing_changes,
     quantities,
-    rays_of,
-    tell,
+    typical_rays,
 )
-from dreamer_exp.evaluation.world_model.figure import steps_in_words
+from dreamer_exp.evaluation.world_model.figure import describe_steps
 from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES
 from tests.experiments import nano, nano_gym
 from tests.training.networks import network
 
-WHOLE = [Quantity("observation", "m", slice(0, 2))]
+OBSERVATION = [Quantity("observation", "m", slice(0, 2))]
 
 
 def world(running: list[int], ahead: int = 4) -> Imagined:
-    """Observations (N, ahead+1, 2) and rewards that rise by 1 a step; start point i runs for running[i] more steps."""
+    """Return observations (N, ahead+1, 2) and rewards that grow by 1 a step; start i runs for running[i] steps."""
     after = np.arange(ahead + 1, dtype=np.float32)
     rising = np.where(after <= np.array(running)[:, None], after, np.nan).astype(np.float32)
     proceeds = np.where(np.isnan(rising), np.nan, 1.0).astype(np.float32)
     return Imagined(np.stack([rising, rising], -1), rising, proceeds)
 
 
-def test_an_episode_shorter_than_the_context_gives_no_start_point(tmp_path: Path) -> None:
+def test_an_episode_shorter_than_the_context_has_no_start_point(tmp_path: Path) -> None:
     asked = nano("algo.learner=fast", f"env.max_steps={CONTEXT - 1}")
     assert draw_imagination(network(asked), asked, tmp_path / "imagination.png") is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dream_that_comes_true_has_no_error_and_is_better_at_every_step() -> None:
+def test_a_perfect_rollout_has_no_error_and_is_better_at_every_step() -> None:
     truth = world([4, 4])
-    errors = tell(truth, [truth, truth], WHOLE, 15)["errors"]
+    errors = error_curves(truth, [truth, truth], OBSERVATION, 15)["errors"]
     assert errors["observation"] == {
         "model": [0.0] * 5,
         "nothing_changes": [0.0, 1.0, 2.0, 3.0, 4.0],
@@ -53,54 +53,54 @@ def test_a_dream_that_comes_true_has_no_error_and_is_better_at_every_step() -> N
     assert errors["reward"]["nothing_changes"] == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
-def test_a_dream_in_which_nothing_changes_is_better_at_no_step() -> None:
+def test_a_constant_rollout_is_better_at_no_step() -> None:
     truth = world([4, 4])
-    errors = tell(truth, [nothing_changes(truth)], WHOLE, 15)["errors"]
+    errors = error_curves(truth, [nothing_changes(truth)], OBSERVATION, 15)["errors"]
     assert errors["observation"]["model"] == errors["observation"]["nothing_changes"]
     assert [errors[name]["better_at"] for name in ("observation", "reward", "continue")] == [[], [], []]
 
 
-def test_a_parts_error_is_that_of_its_place_in_its_units() -> None:
+def test_the_error_of_a_quantity_is_in_its_units() -> None:
     truth = world([4])
-    dream = Imagined(truth.observation + np.array([0.0, 0.5], np.float32), truth.reward, truth.proceeds)
+    rollout = Imagined(truth.observation + np.array([0.0, 0.5], np.float32), truth.reward, truth.proceeds)
     parts = [Quantity("right", "m", slice(0, 1), 10.0), Quantity("wrong", "m", slice(1, 2), 10.0)]
-    errors = tell(truth, [dream], parts, 15)["errors"]
+    errors = error_curves(truth, [rollout], parts, 15)["errors"]
     assert (errors["right"]["model"], errors["wrong"]["model"]) == ([0.0] * 5, [5.0] * 5)
 
 
-def test_errors_are_means_over_dreams() -> None:
+def test_errors_are_means_over_rollouts() -> None:
     truth = world([4])
-    errors = tell(truth, [truth, nothing_changes(truth)], WHOLE, 15)["errors"]
+    errors = error_curves(truth, [truth, nothing_changes(truth)], OBSERVATION, 15)["errors"]
     assert errors["reward"]["model"] == [0.0, 0.5, 1.0, 1.5, 2.0]
 
 
-def test_after_its_end_an_episode_counts_no_more() -> None:
+def test_an_ended_episode_no_longer_counts() -> None:
     truth = world([4, 1])
-    told = tell(truth, [Imagined(*(np.nan_to_num(x) for x in vars(truth).values()))], WHOLE, 15)
-    assert told["starts"] == [2, 2, 1, 1, 1]
-    assert told["errors"]["reward"]["nothing_changes"] == [0.0, 1.0, 2.0, 3.0, 4.0]
-    assert told["errors"]["reward"]["model"] == [0.0] * 5
+    curves = error_curves(truth, [Imagined(*(np.nan_to_num(x) for x in vars(truth).values()))], OBSERVATION, 15)
+    assert curves["starts"] == [2, 2, 1, 1, 1]
+    assert curves["errors"]["reward"]["nothing_changes"] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert curves["errors"]["reward"]["model"] == [0.0] * 5
 
 
-def test_where_no_start_point_runs_any_more_there_is_no_error() -> None:
+def test_steps_without_a_running_start_point_have_no_error() -> None:
     truth = world([1])
-    told = tell(truth, [truth], WHOLE, 15)
-    assert told["starts"] == [1, 1, 0, 0, 0]
-    assert told["errors"]["reward"]["nothing_changes"] == [0.0, 1.0, None, None, None]
-    json.dumps(told, allow_nan=False)
+    curves = error_curves(truth, [truth], OBSERVATION, 15)
+    assert curves["starts"] == [1, 1, 0, 0, 0]
+    assert curves["errors"]["reward"]["nothing_changes"] == [0.0, 1.0, None, None, None]
+    json.dumps(curves, allow_nan=False)
 
 
-def test_an_end_is_an_error_of_who_said_the_episode_goes_on() -> None:
+def test_an_end_is_an_error_of_a_predictor_that_continues() -> None:
     truth = world([2])
     truth.proceeds[0, 2] = 0.0
-    foreseen = Imagined(truth.observation, truth.reward, np.full((1, 5), 0.25, np.float32))
-    errors = tell(truth, [foreseen], WHOLE, 15)["errors"]["continue"]
+    predicted = Imagined(truth.observation, truth.reward, np.full((1, 5), 0.25, np.float32))
+    errors = error_curves(truth, [predicted], OBSERVATION, 15)["errors"]["continue"]
     assert errors["nothing_changes"] == [0.0, 0.0, 1.0, None, None]
     assert errors["model"] == [0.75, 0.75, 0.25, None, None]
 
 
 @pytest.mark.parametrize("contract", ["drive_state_rays", "drive_state_rays_latest"])
-def test_the_newest_rays_count_in_metres_and_the_newest_row_of_drive_state(contract: str) -> None:
+def test_quantities_are_the_newest_rays_in_metres_and_the_newest_drive_state(contract: str) -> None:
     asked = nano("algo.learner=fast", f"obs_contract={contract}")
     made = contract_of(asked.env, asked.obs_contract)
     rays, drive_state = quantities(made, asked.env)
@@ -109,19 +109,19 @@ def test_the_newest_rays_count_in_metres_and_the_newest_row_of_drive_state(contr
     assert drive_state.part == slice(end - 5, end)
 
 
-def test_another_range_of_robot_sfs_lidar_is_another_number_of_metres() -> None:
+def test_the_range_of_robot_sfs_lidar_scales_its_rays() -> None:
     short = RobotSFConfig(config={"lidar_config": {"max_scan_dist": 7.0}})
     assert [spec_of(env).units(env)["rays"].scale for env in (RobotSFConfig(), short)] == [10.0, 7.0]
 
 
-def test_the_rays_shown_are_those_of_the_median_error_among_whole_futures() -> None:
+def test_the_rays_shown_have_the_median_error_of_complete_rollouts() -> None:
     truth = world([4, 4, 4, 1])
     wrong_by = np.array([3.0, 1.0, 2.0, 1.5], np.float32)[:, None, None]
-    dream = Imagined(np.nan_to_num(truth.observation) + wrong_by, truth.reward, truth.proceeds)
-    shown = rays_of(truth, dream, [Quantity("rays", "m", slice(0, 2), scale=10.0)])
+    rollout = Imagined(np.nan_to_num(truth.observation) + wrong_by, truth.reward, truth.proceeds)
+    shown = typical_rays(truth, rollout, [Quantity("rays", "m", slice(0, 2), scale=10.0)])
     assert shown is not None
     assert np.allclose(shown["imagined"] - shown["simulator"], 20.0)
-    assert rays_of(truth, dream, WHOLE) is None
+    assert typical_rays(truth, rollout, OBSERVATION) is None
 
 
 @pytest.mark.parametrize("learner", ["fast", "rllib"])
@@ -138,7 +138,7 @@ def test_figure_and_curves_are_written(learner: str, tmp_path: Path) -> None:
     assert all(len(curve["model"]) == 16 for curve in curves["errors"].values())
 
 
-def test_a_task_without_rays_has_its_observation_whole(tmp_path: Path) -> None:
+def test_a_task_without_rays_reports_its_complete_observation(tmp_path: Path) -> None:
     asked = nano_gym("CartPole-v1", "algo.learner=fast", "env.max_steps=40")
     curves = draw_imagination(network(asked), asked, tmp_path / "imagination.png")
     assert curves is not None
@@ -153,7 +153,7 @@ def test_a_longer_horizon_is_imagined_to_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("learner", ["fast", "rllib"])
-def test_the_check_repeats_itself_and_leaves_the_global_generators_as_they_were(learner: str, tmp_path: Path) -> None:
+def test_the_check_is_reproducible_and_does_not_change_the_global_generators(learner: str, tmp_path: Path) -> None:
     asked = nano_gym("CartPole-v1", f"algo.learner={learner}", "env.max_steps=12")
     module = network(asked)
     before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002
@@ -164,7 +164,7 @@ def test_the_check_repeats_itself_and_leaves_the_global_generators_as_they_were(
     assert draw_imagination(module, asked, tmp_path / "imagination.png") == first
 
 
-def test_the_check_can_be_stopped(tmp_path: Path) -> None:
+def test_the_check_can_be_interrupted(tmp_path: Path) -> None:
     asked = nano("algo.learner=fast")
     with pytest.raises(Stopped):
         draw_imagination(network(asked), asked, tmp_path / "imagination.png", should_stop=lambda: True)
@@ -180,5 +180,5 @@ def test_the_check_can_be_stopped(tmp_path: Path) -> None:
         ([2, 4, 5, 6, 9], "at steps 2, 4-6, 9"),
     ],
 )
-def test_steps_are_told_in_runs(steps: list[int], words: str) -> None:
-    assert steps_in_words(steps) == words
+def test_consecutive_steps_are_joined(steps: list[int], words: str) -> None:
+    assert describe_steps(steps) == words

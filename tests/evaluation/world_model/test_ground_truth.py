@@ -1,4 +1,4 @@
-"""Start points cut from real episodes."""
+"""Start points in real episodes, and their ground truth."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import make_env
 from dreamer_exp.evaluation.rollout import begin_episode
-from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, GroundTruth, drive
+from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, GroundTruth, collect
 from tests.experiments import nano, nano_gym
 from tests.training.networks import network
 
@@ -20,36 +20,36 @@ def asked(request: pytest.FixtureRequest) -> Experiment:
 
 
 def cut(asked: Experiment) -> GroundTruth:
-    futures = drive(network(asked), asked, AHEAD)
-    assert futures is not None
-    return futures
+    found = collect(network(asked), asked, AHEAD)
+    assert found is not None
+    return found
 
 
-def test_what_is_cut_is_what_the_simulator_does_with_these_actions(asked: Experiment) -> None:
-    futures = cut(asked)
+def test_the_ground_truth_is_what_the_simulator_does_with_the_actions(asked: Experiment) -> None:
+    points = cut(asked)
     env = make_env(asked.env, asked.obs_contract)
-    told = 0
-    for i in range(len(futures.seen)):
-        (begin,) = np.flatnonzero(futures.is_first[i])
-        now = futures.seen.shape[1] - 1
+    compared = 0
+    for i in range(len(points.seen)):
+        (begin,) = np.flatnonzero(points.is_first[i])
+        now = points.seen.shape[1] - 1
         observation, _ = begin_episode(asked, env, asked.evaluation.seed + i)
-        for t, action in enumerate(futures.actions[i, begin:], begin):
+        for t, action in enumerate(points.actions[i, begin:], begin):
             if t <= now:
-                assert np.array_equal(observation, futures.seen[i, t])
+                assert np.array_equal(observation, points.seen[i, t])
             observation, reward, terminated, truncated, _ = env.step(action)
             if t >= now:
-                said = (futures.truth.observation[i], futures.truth.reward[i], futures.truth.proceeds[i])
-                assert np.array_equal(observation, said[0][t + 1 - now])
-                assert (np.float32(reward), 1.0 - terminated) == (said[1][t + 1 - now], said[2][t + 1 - now])
-                told += 1
+                truth = (points.truth.observation[i], points.truth.reward[i], points.truth.proceeds[i])
+                assert np.array_equal(observation, truth[0][t + 1 - now])
+                assert (np.float32(reward), 1.0 - terminated) == (truth[1][t + 1 - now], truth[2][t + 1 - now])
+                compared += 1
             if terminated or truncated:
-                assert np.isnan(futures.truth.reward[i, t + 2 - now :]).all()
+                assert np.isnan(points.truth.reward[i, t + 2 - now :]).all()
                 break
-    assert told > EPISODES
+    assert compared > EPISODES
 
 
-def test_every_start_point_has_its_context_and_a_step_to_come(asked: Experiment) -> None:
-    futures = cut(asked)
-    assert ((futures.seen.shape[1] - futures.is_first.argmax(1)) >= CONTEXT).all()
-    assert np.isfinite(futures.truth.reward[:, :2]).all()
-    assert np.array_equal(futures.seen[:, -1], futures.truth.observation[:, 0])
+def test_every_start_point_has_its_context_and_a_next_step(asked: Experiment) -> None:
+    points = cut(asked)
+    assert ((points.seen.shape[1] - points.is_first.argmax(1)) >= CONTEXT).all()
+    assert np.isfinite(points.truth.reward[:, :2]).all()
+    assert np.array_equal(points.seen[:, -1], points.truth.observation[:, 0])

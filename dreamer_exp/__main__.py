@@ -1,6 +1,6 @@
-"""`python -m dreamer_exp`: hands over to the command line."""
+"""`python -m dreamer_exp`, the same program as `dreamer-exp`."""
 
-from dreamer_exp.cli.train import main
+from dreamer_exp.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""`python -m dreamer_exp.doctor`: the command `dreamer-exp doctor`, under its older spelling."""
+"""`python -m dreamer_exp.doctor`, an older spelling of `dreamer-exp doctor`."""
 
 from dreamer_exp.cli.doctor import main
 

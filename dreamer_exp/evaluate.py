@@ -1,4 +1,4 @@
-"""`python -m dreamer_exp.evaluate`: the command `dreamer-exp evaluate`, under its older spelling."""
+"""`python -m dreamer_exp.evaluate`, an older spelling of `dreamer-exp evaluate`."""
 
 from dreamer_exp.cli.evaluate import main
 

@@ -1,4 +1,4 @@
-"""`python -m dreamer_exp.replay_update`: the command `dreamer-exp replay-update`, under its older spelling."""
+"""`python -m dreamer_exp.replay_update`, an older spelling of `dreamer-exp replay-update`."""
 
 from dreamer_exp.cli.replay_update import main
 

@@ -1,8 +1,6 @@
-"""`python -m dreamer_exp.runs`: the command `dreamer-exp runs`, under its older spelling."""
-
-import sys
+"""`python -m dreamer_exp.runs`, an older spelling of `dreamer-exp runs`."""
 
 from dreamer_exp.cli.runs import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""Command line of `python -m dreamer_exp.compare`."""
+"""The command `dreamer-exp compare PATH ...`: compares runs and sweeps."""
 
 import argparse
 import io
@@ -6,9 +6,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
+from dreamer_exp.cli.errors import run_command
 from dreamer_exp.compare.find import find_runs, is_sweep
 from dreamer_exp.compare.metrics import EVALUATION, OFFERED
 from dreamer_exp.compare.model import ComparisonRequest
@@ -18,11 +20,13 @@ from dreamer_exp.compare.terminal import show
 from dreamer_exp.config.errors import UserError
 
 ABOUT = """\
-Compares runs: their differences, which setting is better, and whether the runs are enough to decide it.
+Compares runs: their differences, which setting is better, and whether the runs are enough to
+decide it.
 
-PATH is a run, a sweep or a folder of them (outputs, multirun), in any mix. Runs that differ only in their seed form a
-group. The result is printed and written as tables, figures and a page (compare.html) into --out; by default into the
-sweep's folder if PATH is a single sweep, else into outputs/compare_<time>.
+PATH is a run, a sweep or a folder of them (outputs, multirun), in any mix. Runs that differ only in
+their seed form a group. The result is printed and written as tables, figures and a page
+(compare.html) into --out; by default into the sweep's folder if PATH is a single sweep, else into
+outputs/compare_<time>.
 """
 WIDTH = 100  # columns of output that goes into a file or a pipe
 
@@ -32,18 +36,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         """Raise UserError."""
-        raise UserError(f"compare: {message}; see python -m dreamer_exp.compare --help")
+        raise UserError(f"compare: {message}; see dreamer-exp compare --help")
 
 
 def parser() -> Parser:
     """Return the parser of the command line."""
-    words = Parser("python -m dreamer_exp.compare", description=ABOUT, formatter_class=argparse.RawTextHelpFormatter)
+    words = Parser("dreamer-exp compare", description=ABOUT, formatter_class=argparse.RawTextHelpFormatter)
     words.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="a run, a sweep, or a folder of them")
     words.add_argument("--by", metavar="KEY", help="group by the value of this key, and pool all other settings")
     words.add_argument(
         "--metric",
         metavar="NAME",
-        help="a column of result.jsonl, or evaluation/NAME; default: evaluation/success_rate",
+        help="a column of result.jsonl, or evaluation/NAME\n(default: evaluation/success_rate)",
     )
     words.add_argument("--at", choices=("env_steps", "wall"), default="env_steps", help="x axis of the curves")
     words.add_argument("--threshold", metavar="VALUE", type=float, help="report the time to this level of the metric")
@@ -74,15 +78,17 @@ def run(words: Sequence[str]) -> Path:
     return folder
 
 
-def main() -> None:
-    """Run the command; a user's mistake prints one line and exits with code 2."""
+def main() -> NoReturn:
+    """Run the command."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of folders may have any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        run(sys.argv[1:])
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    run_command(command)
+
+
+def command(words: list[str]) -> int:
+    """Compare runs; return the exit code."""
+    run(words)
+    return 0
 
 
 def _columns(metric: str | None) -> list[str]:

@@ -1,19 +1,42 @@
-"""`python -m dreamer_exp.doctor`: what this machine offers, which versions it has, and whether Robot SF imports."""
+"""The command `dreamer-exp doctor`: versions, CPUs, GPUs and memory of this machine, and its environments."""
 
 import platform
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
 from dreamer_exp import __version__
+from dreamer_exp.cli.errors import run_command
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import find_plugins
 from dreamer_exp.hardware import probe
 from dreamer_exp.rundir.provenance import PACKAGES, package_version
 
+USAGE = """\
+dreamer-exp doctor
 
-def main() -> None:
-    """Prints one table, and below it what to do about what is missing; the exit code is 0 whatever it says."""
+Prints versions, CPUs, GPUs, memory and environments of this machine, and what to do about missing
+packages. The exit code is 0 whatever is missing.
+"""
+
+
+def main() -> NoReturn:
+    """Run the command."""
+    run_command(run)
+
+
+def run(words: list[str]) -> int:
+    """Print a table, and below it advice about what is missing; return 0.
+
+    Raises:
+        UserError: the command takes no words.
+    """
+    if {"--help", "-h"} & set(words):
+        print(USAGE)
+        return 0
+    if words:
+        raise UserError(f"{words[0]}: doctor takes no words; see dreamer-exp doctor --help.")
     rows, advice = diagnose()
     table = Table(title="dreamer_exp doctor", show_header=False)
     table.add_column(style="bold", no_wrap=True)
@@ -24,12 +47,13 @@ def main() -> None:
     console.print(table)
     for line in advice:
         console.print(line, markup=False, soft_wrap=True)
+    return 0
 
 
 def diagnose() -> tuple[dict[str, str], list[str]]:
-    """The table's rows, and lines of advice; imports torch and, where it is there, Robot SF."""
+    """Return the rows of the table, and lines of advice. Imports torch and, if installed, Robot SF."""
     advice: list[str] = []
-    named = [name for name in PACKAGES if name != "robot-sf"]  # which has a row of its own
+    named = [name for name in PACKAGES if name != "robot-sf"]  # its environment has a row
     rows = {
         "dreamer_exp": __version__,
         "Python": f"{platform.python_version()}, {platform.platform()}",
@@ -47,7 +71,7 @@ def _gpus() -> str:
     except ImportError as error:
         return f"torch cannot be imported: {error}"
     if not torch.cuda.is_available():
-        return f"none; torch {torch.__version__} learns on the CPU"
+        return f"none; torch {torch.__version__} uses the CPU"
     return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
 
 
@@ -58,10 +82,10 @@ def _machine(advice: list[str]) -> dict[str, str]:
         advice.append(str(error))
         return {"machine": "not readable, see below"}
     gpu_memory = machine.gpu_memory_bytes
-    told = f"{gpu_memory / 2**30:.1f} GiB on the first" if gpu_memory else "memory not known"
+    size = f"{gpu_memory / 2**30:.1f} GiB on the first" if gpu_memory else "memory unknown"
     return {
         "CPUs": f"{machine.cpus} usable ({machine.sources['cpus']}), {machine.cpu_name}",
-        "GPUs": f"{machine.gpus} visible ({machine.sources['gpus']})" + (f", {told}" if machine.gpus else ""),
+        "GPUs": f"{machine.gpus} visible ({machine.sources['gpus']})" + (f", {size}" if machine.gpus else ""),
         "memory": f"{machine.memory_available_bytes / 2**30:.1f} of {machine.memory_bytes / 2**30:.1f} GiB free",
     }
 
@@ -77,7 +101,3 @@ def _environments(advice: list[str]) -> dict[str, str]:
         rows[f"env={name}"] = "unavailable, see below"
         advice.append(f"env={name}: {reason}")
     return rows
-
-
-if __name__ == "__main__":
-    main()

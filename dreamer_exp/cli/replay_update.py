@@ -1,87 +1,85 @@
-"""`python -m dreamer_exp.replay_update FOLDER`: does an update again that diverged, on the CPU, and says where."""
+"""The command `dreamer-exp replay-update FOLDER`: repeats a diverged update on the CPU and shows where it diverged."""
 
 import math
-import sys
 import warnings
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
-from dreamer_exp.cli.evaluate import recompose
-from dreamer_exp.cli.train import report
+from dreamer_exp.cli.errors import run_command
+from dreamer_exp.cli.recompose import recompose
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.make import contract_of
 
 USAGE = """\
-python -m dreamer_exp.replay_update FOLDER
+dreamer-exp replay-update FOLDER
 
-FOLDER is a run's diagnostics/nonfinite_*. The weights are those from before the update where they were kept (a learner
-on the CPU), else the checkpoint's that the folder names, else those that the run began with. Nothing is read with
-pickle.
+FOLDER is a run's diagnostics/nonfinite_*. The weights are those before the update if they were kept
+(a learner on the CPU), else those of the checkpoint that FOLDER names, else the initial ones.
+Nothing is read with pickle.
 """
 
 
+def main() -> NoReturn:
+    """Run the command."""
+    run_command(run)
+
+
+def run(words: list[str]) -> int:
+    """Replay the update of the folder; return the exit code."""
+    if len(words) != 1 or {"--help", "-h"} & set(words):
+        print(USAGE)
+        return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # RLlib and Gymnasium warn when they are imported
+        replay_update(Path(words[0]), Console(highlight=False))
+    return 0
+
+
 def replay_update(folder: Path, console: Console) -> None:
-    """Does the update, and prints its figures beside those of the run, and the first number that isn't finite.
+    """Repeat the update; print its metrics next to those of the run, and the first number that is not finite.
 
     Raises:
-        UserError: no such folder, or the run's environment has another contract now.
+        UserError: the folder holds no diagnostics, or the run's env has another contract now.
     """
     from dreamer_exp.checkpoints.policy_file import load_policy
     from dreamer_exp.monitoring.logs import quiet
     from dreamer_exp.training.divergence.replay import replay
     from dreamer_exp.training.divergence.report import read_diagnostics
 
-    quiet("WARNING")  # after the imports, in which RLlib sets its own level
+    quiet("WARNING")  # after the imports, because RLlib sets its own level
     folder = folder.resolve()
     try:
-        found = read_diagnostics(folder)
+        diagnostics = read_diagnostics(folder)
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: no whole diagnostics ({error}); name a run's diagnostics/nonfinite_*.") from error
+        raise UserError(
+            f"{folder}: no complete diagnostics ({error}); name a run's diagnostics/nonfinite_*."
+        ) from error
     experiment = recompose(folder.parents[1], [])
-    contract = contract_of(experiment.env, experiment.obs_contract)
-    if contract.hash != found.losses["contract_hash"]:
-        raise UserError(f"{folder}: of contract {found.losses['contract_hash']}, and this run now has {contract.hash}.")
-    weights = load_policy(found.weights).state_dict() if found.weights else None
-    again = replay(experiment, contract, found.batch, weights, found.state)
-    if again.figures:
-        console.print(figures_table(found.losses["figures"], again.figures))
-    else:  # RLlib's update
-        console.print("It ends before it has losses, at a check of RLlib's or torch's own.", soft_wrap=True)
-    where = f"the weights in {found.weights}" if found.weights else "the weights that the run began with"
-    console.print(f"Update {found.losses['update']:,}, with {where}.", soft_wrap=True, markup=False)
-    first = again.first or "none: with these weights every number is finite"
+    contract, trained = contract_of(experiment.env, experiment.obs_contract), diagnostics.losses["contract_hash"]
+    if contract.hash != trained:
+        raise UserError(f"{folder}: its contract is {trained}, and the run's env now has {contract.hash}.")
+    weights = load_policy(diagnostics.weights).state_dict() if diagnostics.weights else None
+    replayed = replay(experiment, contract, diagnostics.batch, weights, diagnostics.state)
+    if replayed.figures:
+        console.print(metrics_table(diagnostics.losses["figures"], replayed.figures))
+    else:
+        console.print("The update ends before it has losses, at a check of RLlib or torch.", soft_wrap=True)
+    origin = f"the weights in {diagnostics.weights}" if diagnostics.weights else "the initial weights"
+    console.print(f"Update {diagnostics.losses['update']:,}, with {origin}.", soft_wrap=True, markup=False)
+    first = replayed.first or "none; with these weights every number is finite"
     console.print(f"First not finite: {first}", soft_wrap=True, markup=False)
 
 
-def figures_table(then: dict[str, float | str], now: dict[str, float]) -> Table:
-    """Each figure then and now; those that aren't finite in red."""
+def metrics_table(run: dict[str, float | str], replayed: dict[str, float]) -> Table:
+    """Return a table of the metrics in the run and in the replay; those that are not finite are red."""
     table = Table()
-    for heading in ("figure", "in the run", "again"):
+    for heading in ("metric", "in the run", "replayed"):
         table.add_column(heading)
-    for name, value in now.items():
-        told = f"{value:.6g}" if math.isfinite(value) else f"[red]{value}"
-        before = then.get(name, "")
-        table.add_row(name, before if isinstance(before, str) else f"{before:.6g}", told)
+    for name, value in replayed.items():
+        text = f"{value:.6g}" if math.isfinite(value) else f"[red]{value}"
+        before = run.get(name, "")
+        table.add_row(name, before if isinstance(before, str) else f"{before:.6g}", text)
     return table
-
-
-def main() -> None:
-    """The command line."""
-    words = sys.argv[1:]
-    if len(words) != 1 or {"--help", "-h"} & set(words):
-        print(USAGE)
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # RLlib's and Gymnasium's at import (see __main__)
-            replay_update(Path(words[0]), Console(highlight=False))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:  # noqa: BLE001  # the last frame of the program: told in one line, never swallowed
-        sys.exit(report(error))
-
-
-if __name__ == "__main__":
-    main()

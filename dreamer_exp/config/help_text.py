@@ -1,4 +1,4 @@
-"""The text of `python -m dreamer_exp --help`: the groups with their options, the usual overrides, examples."""
+"""The text of `dreamer-exp --help`: commands, groups with their options, usual overrides and examples."""
 
 import textwrap
 from pathlib import Path
@@ -7,22 +7,27 @@ from dreamer_exp.config.compose import VARYING, config_dir, config_dirs, variant
 from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 
 INTRODUCTION = """\
-dreamer_exp: composes one DreamerV3 experiment from config groups, and runs it.
+dreamer-exp: train DreamerV3 on robot tasks, evaluate the policies and compare the runs.
 
-    python -m dreamer_exp [GROUP=OPTION ...] [KEY=VALUE ...]     train, into outputs/
-    python -m dreamer_exp dry_run=true ...                       print what would happen, and stop
-    python -m dreamer_exp resume=RUN ...                         go on with a run
-    python -m dreamer_exp -m KEY=VALUE,VALUE ...                 one run a combination, into multirun/
-    python -m dreamer_exp sweep.resume=SWEEP                     go on with what isn't finished of it
+    dreamer-exp [GROUP=OPTION ...] [KEY=VALUE ...]    train one run, into outputs/
+    dreamer-exp dry_run=true ...                      print what would happen, and stop
+    dreamer-exp resume=RUN [KEY=VALUE ...]            resume a run
+    dreamer-exp -m KEY=VALUE,VALUE ...                sweep: a run for each combination
+    dreamer-exp sweep.resume=SWEEP                    run the unfinished jobs of a sweep
 
-    python -m dreamer_exp.evaluate RUN      python -m dreamer_exp.compare PATH...
-    python -m dreamer_exp.runs [DIR]        python -m dreamer_exp.doctor
+    dreamer-exp evaluate RUN ...                      evaluate a trained policy on fixed seeds
+    dreamer-exp compare PATH ...                      compare runs and sweeps
+    dreamer-exp runs [DIR ...]                        list runs, or upload their offline W&B data
+    dreamer-exp doctor                                show versions, CPUs, GPUs and environments
+    dreamer-exp replay-update FOLDER                  repeat a diverged update on the CPU
+
+`python -m dreamer_exp` is the same program; `dreamer-exp COMMAND --help` describes a command.
 
 Groups and their options (* is the default):
 """
 
 USUAL = """
-The overrides people use:
+Usual overrides:
     run.id=NAME                    first part of the run's directory
     run.train_iterations=N         length of the run
     run.checkpoint_every=N         iterations between checkpoints
@@ -38,12 +43,12 @@ The overrides people use:
     env.scenario=NAME              open crossing corridor doorway intersection blocks dense mixed
 
 Examples:
-    python -m dreamer_exp experiment=quickstart
-    python -m dreamer_exp hardware=apple_silicon algo.horizon_H=15
-    python -m dreamer_exp algo.model_size=12M hardware=cuda
-    python -m dreamer_exp env=gym env.id=CartPole-v1 obs_contract=vector
-    python -m dreamer_exp -m algo.training_ratio=32,64 run.seed=1,2,3
-    python -m dreamer_exp --config-dir my_conf experiment=mine   your own folder of groups joins the search path
+    dreamer-exp experiment=quickstart
+    dreamer-exp hardware=apple_silicon algo.horizon_H=15
+    dreamer-exp algo.model_size=12M hardware=cuda
+    dreamer-exp env=gym env.id=CartPole-v1 obs_contract=vector
+    dreamer-exp -m algo.training_ratio=32,64 run.seed=1,2,3
+    dreamer-exp --config-dir my_conf experiment=mine    add your own folder of groups and options
 
     --cfg job        print the composed config        --info defaults   where each value comes from
     --hydra-help     Hydra's own flags                HYDRA_FULL_ERROR=1  full tracebacks
@@ -51,7 +56,7 @@ Examples:
 
 
 def help_text(extra_dirs: tuple[Path, ...] = ()) -> str:
-    """The whole text; `extra_dirs` are the user's `--config-dir` folders, whose options are listed too."""
+    """Return the complete text; options in `extra_dirs`, the folders of `--config-dir`, are listed too."""
     groups = {folder.name: options(folder.name, (*config_dirs(), *extra_dirs)) for folder in sorted(_groups())}
     width = max(map(len, groups))
     lines = [

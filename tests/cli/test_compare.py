@@ -183,7 +183,7 @@ def test_mistake_exits_with_code_2(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"compare: no run found. {tmp_path}: holds no run.\n"
+    assert done.stderr == f"dreamer_exp: compare: no run found. {tmp_path}: holds no run.\n"
 
 
 def deep(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m dreamer_exp.doctor`."""
+"""The command doctor."""
 
 import subprocess
 import sys
@@ -10,14 +10,14 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.robot_sf import package
 
 
-def test_it_prints_a_table_and_ends_well() -> None:
+def test_it_prints_a_table_and_exits_with_code_0() -> None:
     ended = subprocess.run([sys.executable, "-m", "dreamer_exp.doctor"], capture_output=True, text=True, check=False)
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert all(word in ended.stdout for word in ("Python", "torch", "CPUs", "memory", "robot_sf"))
 
 
-def test_without_robot_sf_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_robot_sf_it_prints_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "folder", lambda: None)
     monkeypatch.setattr(package, "load", package.load.__wrapped__)
     rows, advice = doctor.diagnose()
@@ -27,7 +27,7 @@ def test_without_robot_sf_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPa
     assert "pip install --no-deps" in advice[0]
 
 
-def test_another_commit_than_the_tested_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_commit_than_the_tested_one_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "load", lambda: None)
     monkeypatch.setattr(package, "commit", lambda: "0123abcd")
     rows, advice = doctor.diagnose()
@@ -36,7 +36,7 @@ def test_another_commit_than_the_tested_one_is_told(monkeypatch: pytest.MonkeyPa
     assert package.COMMIT in advice[0]
 
 
-def test_a_machine_that_cannot_be_read_is_told_and_does_not_stop_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_cannot_be_read_is_reported_with_the_other_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     def probe() -> None:
         raise UserError("SLURM_CPUS_PER_TASK='x': must be a whole number")
 

@@ -1,4 +1,4 @@
-"""The program as a user starts it: real processes, in a directory that is not the checkout."""
+"""The program as a user starts it: real processes in a directory outside of the checkout."""
 
 import os
 import re
@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dreamer_exp.cli.main import COMMANDS
 from dreamer_exp.config.compose import config_dir
 from dreamer_exp.config.load import ON_GPU
 from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 from tests.paths import CHECKOUT
 
-IMPORTED = "import time:"  # begins each line that -X importtime writes
+IMPORTED = "import time:"  # the beginning of the lines of -X importtime
 
 
-class Ended:
-    """A process that ended, and the directory it ran in."""
+class Finished:
+    """A finished process and the directory it ran in."""
 
     def __init__(
         self, directory: Path, python: tuple[str, ...], words: tuple[str, ...], environ: dict[str, str]
@@ -38,144 +39,153 @@ class Ended:
         self.complaints = [line for line in done.stderr.splitlines() if IMPORTED not in line]
 
     def left(self) -> list[str]:
-        """What it left in its directory."""
+        """Return the files and folders in its directory."""
         return sorted(path.relative_to(self.directory).as_posix() for path in self.directory.rglob("*"))
 
 
 def _environ() -> dict[str, str]:
-    """This process's, without what a developer may have set, and with this checkout found from anywhere."""
+    """Return this process's environment without a developer's settings, with this checkout on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HYDRA_", "SLURM_", "PYTHON"))}
     return {**kept, "PYTHONPATH": str(CHECKOUT), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "120"}
 
 
-def start(directory: Path, *words: str, python: tuple[str, ...] = (), **environ: str) -> Ended:
-    return Ended(directory, python, words, environ)
+def start(directory: Path, *words: str, python: tuple[str, ...] = (), **environ: str) -> Finished:
+    return Finished(directory, python, words, environ)
 
 
 @pytest.fixture(scope="module")
-def dry(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """The default experiment's dry run, its imports noted."""
+def dry(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Return the dry run of the default experiment, with its imports."""
     return start(tmp_path_factory.mktemp("dry"), "dry_run=true", python=("-X", "importtime"))
 
 
 @pytest.fixture(scope="module")
-def help_page(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+def help_page(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return start(tmp_path_factory.mktemp("help"), "--help")
 
 
 # Mistakes
 
 
-def test_a_misspelt_key_ends_with_code_2_one_line_and_nothing_left_behind(tmp_path: Path) -> None:
-    ended = start(tmp_path, "algo.horzon_H=15")
+def test_a_misspelt_key_exits_with_code_2_one_line_and_no_files(tmp_path: Path) -> None:
+    done = start(tmp_path, "algo.horzon_H=15")
 
-    assert (ended.code, ended.out, ended.left()) == (2, "", [])
-    (line,) = ended.complaints
+    assert (done.code, done.out, done.left()) == (2, "", [])
+    (line,) = done.complaints
     assert line.startswith("dreamer_exp: algo.horzon_H: there is no such key. Did you mean 'algo.horizon_H'?")
 
 
-def test_hydra_full_error_shows_the_traceback_above_the_line(tmp_path: Path) -> None:
-    ended = start(tmp_path, "algo.horzon_H=15", HYDRA_FULL_ERROR="1")
+def test_hydra_full_error_prints_the_traceback_before_the_line(tmp_path: Path) -> None:
+    done = start(tmp_path, "algo.horzon_H=15", HYDRA_FULL_ERROR="1")
 
-    assert ended.code == 2
-    assert any(line.startswith("Traceback") for line in ended.complaints)
-    assert ended.complaints[-1].startswith("dreamer_exp: algo.horzon_H: there is no such key.")
+    assert done.code == 2
+    assert any(line.startswith("Traceback") for line in done.complaints)
+    assert done.complaints[-1].startswith("dreamer_exp: algo.horzon_H: there is no such key.")
 
 
-def test_a_value_refused_after_composition_leaves_no_run_behind(tmp_path: Path) -> None:
-    ended = start(tmp_path, "hardware=cuda")
+def test_a_value_refused_after_composition_leaves_no_directory(tmp_path: Path) -> None:
+    done = start(tmp_path, "hardware=cuda")
 
-    assert (ended.code, len(ended.complaints)) == (2, 1)
-    assert [name for name in ended.left() if name != "outputs"] == []
+    assert (done.code, len(done.complaints)) == (2, 1)
+    assert [name for name in done.left() if name != "outputs"] == []
 
 
 # Dry run
 
 
-def test_a_dry_run_ends_well_and_complains_of_nothing(dry: Ended) -> None:
+def test_a_dry_run_exits_with_code_0_and_prints_no_error(dry: Finished) -> None:
     assert (dry.code, dry.complaints) == (0, [])
 
 
 @pytest.mark.parametrize(("key", "cut"), [("drive_state", "[0:15]"), ("rays", "[15:831]")])
-def test_a_dry_run_tells_which_slice_of_the_vector_each_observation_is(dry: Ended, key: str, cut: str) -> None:
+def test_a_dry_run_shows_the_slice_of_each_observation(dry: Finished, key: str, cut: str) -> None:
     assert any(key in line and cut in line for line in dry.out.splitlines())
 
 
 @pytest.mark.parametrize("word", ["831 floats", "bytes a step", "learner", "env steps", "updates", "replay"])
-def test_a_dry_run_tells_resources_memory_and_the_work_to_come(dry: Ended, word: str) -> None:
+def test_a_dry_run_shows_resources_memory_and_planned_work(dry: Finished, word: str) -> None:
     assert word in dry.out
 
 
-def test_a_dry_run_prints_the_whole_experiment_with_nothing_auto_left(dry: Ended) -> None:
+def test_a_dry_run_prints_the_complete_resolved_experiment(dry: Finished) -> None:
     experiment = yaml.safe_load(dry.out[: dry.out.index("\n\n")])
 
     assert set(experiment) == {"run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation"}
     assert isinstance(experiment["hardware"]["num_env_runners"], int)
 
 
-def test_a_dry_run_on_a_gpu_says_what_auto_became_and_imports_no_torch(tmp_path: Path) -> None:
-    # no nvidia-smi on the PATH: the GPU is taken from the variable, and its memory isn't known
+def test_a_dry_run_on_a_gpu_resolves_auto_without_importing_torch(tmp_path: Path) -> None:
+    # no nvidia-smi on the PATH: the variable names the GPU, and its memory is unknown
     words = ("dry_run=true", "hardware=cuda")
-    ended = start(tmp_path, *words, python=("-X", "importtime"), CUDA_VISIBLE_DEVICES="0", PATH="")
-    experiment = yaml.safe_load(ended.out[: ended.out.index("\n\n")])
+    done = start(tmp_path, *words, python=("-X", "importtime"), CUDA_VISIBLE_DEVICES="0", PATH="")
+    experiment = yaml.safe_load(done.out[: done.out.index("\n\n")])
 
-    assert (ended.code, ended.complaints) == (0, [])
+    assert (done.code, done.complaints) == (0, [])
     assert [experiment["algo"][name] for name in ON_GPU] == [ON_GPU["kernels"], ON_GPU["precision"], "cpu"]
-    assert not {"torch", "ray"} & set(ended.imported)
+    assert not {"torch", "ray"} & set(done.imported)
 
 
 @pytest.mark.parametrize("package", ["ray", "torch", "wandb", "matplotlib"])
-def test_a_dry_run_does_not_import_what_only_training_needs(dry: Ended, package: str) -> None:
+def test_a_dry_run_does_not_import_packages_for_training(dry: Finished, package: str) -> None:
     assert "dreamer_exp.config.schema" in dry.imported
     assert [name for name in dry.imported if name.split(".")[0] == package] == []
 
 
-def test_a_dry_run_leaves_nothing_under_outputs(dry: Ended) -> None:
+def test_a_dry_run_leaves_nothing_under_outputs(dry: Finished) -> None:
     assert [name for name in dry.left() if name != "outputs"] == []
 
 
-def test_a_sweeps_dry_run_shows_each_job(tmp_path: Path) -> None:
-    ended = start(tmp_path, "-m", "algo.training_ratio=32,64", "dry_run=true")
+def test_the_dry_run_of_a_sweep_shows_each_job(tmp_path: Path) -> None:
+    done = start(tmp_path, "-m", "algo.training_ratio=32,64", "dry_run=true")
 
-    assert ended.code == 0
-    assert [f"training_ratio={ratio} " in ended.out for ratio in (32, 64)] == [True, True]
+    assert done.code == 0
+    assert [f"training_ratio={ratio} " in done.out for ratio in (32, 64)] == [True, True]
 
 
 # Help and configs
 
 
 @pytest.mark.parametrize("group", sorted(path.name for path in config_dir().iterdir() if path.is_dir()))
-def test_help_names_every_group_and_its_options(help_page: Ended, group: str) -> None:
+def test_help_names_every_group_and_its_options(help_page: Finished, group: str) -> None:
     (line,) = [line for line in help_page.out.splitlines() if line.strip().startswith(f"{group} ")]
     after = help_page.out[help_page.out.index(line) + 4 + len(group) :]
-    whole = re.split(r"\n    \w|\n\n", after)[0]  # up to the next group
-    listed = [word.strip().rstrip("*") for word in whole.split(",")]
+    complete = re.split(r"\n    \w|\n\n", after)[0]  # up to the next group
+    listed = [word.strip().rstrip("*") for word in complete.split(",")]
 
     assert listed == sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
 
 
 @pytest.mark.parametrize("option", ["crowd_nav*", "drive_state_rays*", "dreamerv3*", "auto*", "wandb_offline*"])
-def test_help_marks_the_default_options(help_page: Ended, option: str) -> None:
+def test_help_marks_the_default_options(help_page: Finished, option: str) -> None:
     assert option in help_page.out
 
 
 @pytest.mark.parametrize(
     "line", ["algo.learner=rllib", f"fast: {' '.join(FAST_SIZES)}", f"rllib: {' '.join(RLLIB_SIZES)}"]
 )
-def test_help_names_both_learners_and_their_sizes(help_page: Ended, line: str) -> None:
+def test_help_names_both_learners_and_their_sizes(help_page: Finished, line: str) -> None:
     assert line in help_page.out
 
 
-def test_help_is_ours_and_leaves_nothing_behind(help_page: Ended) -> None:
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "train"])
+def test_help_names_every_command(help_page: Finished, command: str) -> None:
+    assert f"    dreamer-exp {command} " in help_page.out
+
+
+def test_help_fits_100_columns(help_page: Finished) -> None:
+    assert max(map(len, help_page.out.splitlines())) <= 100
+
+
+def test_help_leaves_no_files(help_page: Finished) -> None:
     assert (help_page.code, help_page.complaints, help_page.left()) == (0, [], [])
-    assert "The overrides people use:" in help_page.out
+    assert "Usual overrides:" in help_page.out
 
 
 def test_cfg_job_prints_the_composed_config_as_yaml(tmp_path: Path) -> None:
-    ended = start(tmp_path, "algo.horizon_H=15", "--cfg", "job")
+    done = start(tmp_path, "algo.horizon_H=15", "--cfg", "job")
 
-    assert (ended.code, ended.left()) == (0, [])
-    config = yaml.safe_load(ended.out)
+    assert (done.code, done.left()) == (0, [])
+    config = yaml.safe_load(done.out)
     assert (config["algo"]["horizon_H"], config["hardware"]["num_env_runners"]) == (15, "auto")
 
 
@@ -183,23 +193,21 @@ def test_a_users_folder_of_configs_joins_with_config_dir(tmp_path: Path) -> None
     (tmp_path / "mine" / "hardware").mkdir(parents=True)
     (tmp_path / "mine" / "hardware" / "lab.yaml").write_text("defaults: [cpu, _self_]\nname: lab\nnum_cpus: 7\n")
 
-    ended = start(tmp_path, "--config-dir", "mine", "hardware=lab", "--cfg", "job")
+    done = start(tmp_path, "--config-dir", "mine", "hardware=lab", "--cfg", "job")
 
-    assert ended.code == 0
-    assert yaml.safe_load(ended.out)["hardware"]["num_cpus"] == 7
+    assert done.code == 0
+    assert yaml.safe_load(done.out)["hardware"]["num_cpus"] == 7
 
 
 @pytest.mark.parametrize("words", [("env.scenario=opne",), ("env.scenario_weights.open=-1",), ("run.objective=foo",)])
-def test_what_the_environment_or_the_summary_would_refuse_later_is_refused_by_the_dry_run(
-    tmp_path: Path, words: tuple[str]
-) -> None:
+def test_a_dry_run_refuses_what_environment_or_summary_would_refuse_later(tmp_path: Path, words: tuple[str]) -> None:
     done = start(tmp_path, "dry_run=true", *words)
     assert done.code == 2
     assert words[0].split("=")[0] in done.complaints[0]
 
 
 @pytest.mark.parametrize("words", [("algo=3",), ("env=null",), ("=3",)])
-def test_composition_errors_without_a_type_of_their_own_exit_with_2_as_well(tmp_path: Path, words: tuple[str]) -> None:
+def test_untyped_composition_errors_exit_with_code_2(tmp_path: Path, words: tuple[str]) -> None:
     done = start(tmp_path, "dry_run=true", *words)
     assert done.code == 2
     assert len(done.complaints) == 1

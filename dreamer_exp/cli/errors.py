@@ -1,0 +1,67 @@
+"""The one place that turns an exception into a line on stderr and an exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from dreamer_exp.config.errors import UserError
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+SHOW_TRACEBACK = os.environ.get(FULL_ERROR) == "1"  # read once: the command train sets the variable for Hydra
+INTERRUPTED = 130  # the exit code of a process that Ctrl-C ended
+
+
+class CommandFailed(Exception):
+    """A failure that is not a user's mistake; its message is printed as it is, and the exit code is 1."""
+
+
+def run_command(command: Callable[[list[str]], int | None]) -> NoReturn:
+    """Run a command with the words of the command line, and exit with its code.
+
+    An exception is printed as one line on stderr; under HYDRA_FULL_ERROR=1 its traceback comes first. A user's mistake
+    exits with code 2, any other error with code 1, Ctrl-C with code 130.
+    """
+    try:
+        sys.exit(command(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  # the last frame of the program: every error is printed
+        if SHOW_TRACEBACK:
+            traceback.print_exception(error)
+        line, code = explain(error)
+        print(f"dreamer_exp: {line}", file=sys.stderr)
+        sys.exit(code)
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """Return the line and the exit code of an exception."""
+    from dreamer_exp.config import composition_errors  # imports Hydra, which most commands do not need
+
+    if isinstance(error, UserError):
+        return str(error), 2
+    if isinstance(error, composition_errors.MISTAKES):
+        return str(composition_errors.retell(error)), 2
+    return str(error) or type(error).__name__, 1
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Turn every error of a composition into a UserError; Hydra raises bare ValueErrors too (algo=3, env=null).
+
+    Errors of the operating system pass unchanged.
+    """
+    from dreamer_exp.config import composition_errors
+
+    try:
+        yield
+    except UserError:
+        raise
+    except composition_errors.MISTAKES as error:  # before OSError, which one of them derives from
+        raise composition_errors.retell(error) from error
+    except OSError:
+        raise
+    except Exception as error:
+        raise composition_errors.retell(error) from error

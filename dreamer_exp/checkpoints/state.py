@@ -1,4 +1,4 @@
-"""Everything that an algorithm goes on from: RLlib's state, replay, policy, random generators of the main process."""
+"""An algorithm's state in a checkpoint: RLlib's state, replay, policy, and the main process's random generators."""
 
 import json
 import random
@@ -18,14 +18,14 @@ RLLIB, REPLAY, RANDOM = "rllib", "replay", "random.json"  # in a checkpoint's fo
 
 
 def save_state(algorithm: BaseDreamerV3, folder: Path, about: dict[str, Any]) -> None:
-    """Writes the algorithm into a folder, which it makes.
+    """Write the algorithm's state into a folder, which is created if needed.
 
-    Env runners have no part in it: the caller has them begin anew (`BaseDreamerV3.reset_episodes`) before.
+    The state of the env runners is not saved: the caller resets them before (`BaseDreamerV3.reset_episodes`).
 
     Args:
-        algorithm: between two iterations.
-        folder: absolute, on a file system that the learner reaches too.
-        about: goes into policy.json.
+        algorithm: Between two iterations.
+        folder: Absolute path, on a file system that the learner's process can write too.
+        about: JSON values for policy.json.
     """
     folder.mkdir(parents=True, exist_ok=True)
     algorithm.save_to_path(str(folder / RLLIB))
@@ -35,9 +35,9 @@ def save_state(algorithm: BaseDreamerV3, folder: Path, about: dict[str, Any]) ->
 
 
 def load_state(algorithm: BaseDreamerV3, folder: Path) -> None:
-    """Takes up what `save_state` wrote, in an algorithm just built.
+    """Load what `save_state` wrote into an algorithm that was just built.
 
-    RLlib's files are pickles: loading one runs what it says, so load only checkpoints that you trust.
+    RLlib's files are pickles, which can run any code: load only checkpoints that you trust.
     """
     algorithm.restore_from_path(str(folder / RLLIB))
     algorithm.load_replay(folder / REPLAY)
@@ -46,31 +46,30 @@ def load_state(algorithm: BaseDreamerV3, folder: Path) -> None:
 
 
 def random_states() -> dict[str, Any]:
-    """Of Python's, numpy's and torch's global generators, as JSON values."""
+    """Return the states of the global generators of Python, numpy and torch as JSON values."""
     version, numbers, gauss = random.getstate()
-    name, keys, place, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002  # what others draw from
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002  # the global generator
     assert isinstance(keys, np.ndarray)
     return {
         "python": [version, list(numbers), gauss],
-        "numpy": [name, keys.tolist(), place, has_gauss, cached],
+        "numpy": [name, keys.tolist(), position, has_gauss, cached],
         "torch": bytes(torch.get_rng_state().numpy()).hex(),
     }
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Sets the global generators."""
+    """Set the global generators to states that `random_states` returned."""
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
-    name, keys, place, has_gauss, cached = states["numpy"]
-    np.random.set_state((name, np.array(keys, np.uint32), place, has_gauss, cached))  # noqa: NPY002
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, np.array(keys, np.uint32), position, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(torch.frombuffer(bytearray.fromhex(states["torch"]), dtype=torch.uint8))
 
 
 def _draw_first_latent(learner: Learner) -> None:
-    """RLlib's stock module draws a latent when it is first asked this, which a run that goes on has behind it."""
+    """Make RLlib's stock module draw its first latent now, which an uninterrupted run did before the checkpoint."""
     learner.module[DEFAULT_MODULE_ID].unwrapped().is_stateful()
 
 
 def _save_policy(learner: Learner, folder: Path, about: dict[str, Any]) -> None:
-
     save_policy(learner.module[DEFAULT_MODULE_ID].unwrapped(), folder, about)

@@ -1,7 +1,6 @@
-"""Checkpoints: written beside, synced, renamed; a manifest with sha256 sums; latest and best move last."""
+"""The checkpoints of a run: atomic writes, a manifest with SHA-256 sums, and the pointers latest and best."""
 
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
@@ -13,10 +12,12 @@ from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.state import save_state
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
+from dreamer_exp.rundir.formats import current_format, format_fault
 from dreamer_exp.rundir.provenance import now_utc
+from dreamer_exp.rundir.reader import parse_object
 
 POLICY = ("policy.json", "policy.safetensors")
-PROGRESS = "progress.json"  # counters and window of the run at this step
+PROGRESS = "progress.json"  # counters and episode window of the run
 MANIFEST = "manifest.json"
 LATEST, BEST = "latest", "best"
 
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class BrokenCheckpoint(Exception):
-    """A checkpoint isn't what its manifest says: names the file."""
+    """A checkpoint differs from its manifest; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -35,70 +36,77 @@ class CheckpointStore:
     keep: int
 
     def save(self, algorithm: BaseDreamerV3, progress: dict[str, Any], contract_hash: str) -> Path:
-        """Writes a checkpoint and points `latest` at it; older ones beyond `keep` go, `best` stays.
+        """Write a checkpoint, point `latest` at it, and remove older ones beyond `keep`, except `best`.
 
-        A write that fails leaves the earlier checkpoints and `latest` as they were.
+        A failed write leaves the earlier checkpoints and `latest` unchanged.
 
         Args:
-            algorithm: whose env runners have begun anew.
-            progress: JSON values; `env_steps`, `updates` and `iteration` are told in the manifest too.
-            contract_hash: of the observations that the policy takes.
+            algorithm: Its env runners were reset (`BaseDreamerV3.reset_episodes`).
+            progress: JSON values; `env_steps`, `updates` and `iteration` are copied into the manifest.
+            contract_hash: Of the policy's observations and actions.
+
+        Raises:
+            OSError: The checkpoint could not be written.
         """
         name = f"{progress['env_steps']:09d}"
         about = {key: progress[key] for key in ("iteration", "env_steps", "updates")} | {"contract_hash": contract_hash}
-        self._drop_remains()
+        self._remove_temporary_folders()
         with replace_folder(self.root / name) as temporary:
             save_state(algorithm, temporary, about)
             write_json(temporary / PROGRESS, progress)
             write_json(temporary / MANIFEST, manifest(temporary, about))
         write_text(self.root / LATEST, name + "\n")
-        self._drop_old()
+        self._remove_old()
         return self.root / name
 
     def mark_best(self, checkpoint: Path) -> None:
-        """Points `best` at a checkpoint."""
+        """Point `best` at a checkpoint."""
         write_text(self.root / BEST, checkpoint.name + "\n")
 
     def named(self, pointer: str) -> Path | None:
-        """The checkpoint that `latest` or `best` names, if there is one."""
+        """Return the checkpoint that `latest` or `best` names, or None."""
         file = self.root / pointer
         return self.root / file.read_text(encoding="utf-8").strip() if file.exists() else None
 
     def all(self) -> list[Path]:
-        """The checkpoints, oldest first."""
+        """Return the checkpoints, oldest first."""
         if not self.root.is_dir():
             return []
         return sorted(path for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
-    def newest_whole(self) -> Path | None:
-        """The newest checkpoint that is what its manifest says; a line in the log for each one passed over."""
+    def newest_valid(self) -> Path | None:
+        """Return the newest checkpoint that agrees with its manifest, or None; log a warning for each skipped one.
+
+        Raises:
+            UserError: A newer checkpoint has an unknown format.
+        """
         for checkpoint in reversed(self.all()):
             try:
                 verify(checkpoint)
             except BrokenCheckpoint as broken:
-                log.warning("checkpoint %s passed over: %s", checkpoint.name, broken)
+                log.warning("checkpoint %s skipped: %s", checkpoint.name, broken)
             else:
                 return checkpoint
         return None
 
-    def _drop_old(self) -> None:
+    def _remove_old(self) -> None:
         best = self.named(BEST)
         for old in self.all()[: -self.keep]:
             if old != best:
                 shutil.rmtree(old)
 
-    def _drop_remains(self) -> None:
-        """Half-written checkpoints of a process that was killed."""
-        for remains in self.root.glob(".*.tmp"):
-            if remains.is_dir():
-                shutil.rmtree(remains, ignore_errors=True)
+    def _remove_temporary_folders(self) -> None:
+        """Remove incomplete checkpoints of killed processes."""
+        for folder in self.root.glob(".*.tmp"):
+            if folder.is_dir():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def resolve(path: Path) -> Path:
-    """The checkpoint that a path means: a checkpoint's folder itself, or a run's best, else latest one.
+    """Return the checkpoint that a path names: its own folder, or the best, else the latest one of a run.
 
     Raises:
-        UserError: there is none, or its policy is not what its manifest says.
+        UserError: There is none, its format is unknown, or its policy differs from its manifest.
     """
     store = CheckpointStore(path / "checkpoints", keep=1)
     found = path if (path / MANIFEST).exists() else store.named(BEST) or store.named(LATEST)
@@ -112,34 +120,50 @@ def resolve(path: Path) -> Path:
 
 
 def read_manifest(checkpoint: Path) -> dict[str, Any]:
-    """The manifest's tree; raises BrokenCheckpoint where there is no whole one."""
+    """Return the manifest's tree.
+
+    Raises:
+        BrokenCheckpoint: It is missing or incomplete.
+        UserError: Its format is unknown.
+    """
+    path = checkpoint / MANIFEST
     try:
-        tree: dict[str, Any] = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        tree["files"], tree["env_steps"], tree["contract_hash"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenCheckpoint(f"{checkpoint / MANIFEST}: missing or not a whole manifest") from error
+        tree = parse_object(path.read_bytes())
+    except OSError as error:
+        raise BrokenCheckpoint(f"{path}: missing or unreadable") from error
+    if tree is None:
+        raise BrokenCheckpoint(f"{path}: not a JSON object")
+    if fault := format_fault(MANIFEST, tree):
+        raise UserError(f"{path}: {fault}.")
+    if missing := {"files", "env_steps", "contract_hash"} - set(tree):
+        raise BrokenCheckpoint(f"{path}: {min(missing)} is missing")
     return tree
 
 
 def verify(checkpoint: Path, only: Sequence[str] | None = None) -> dict[str, Any]:
-    """Holds every file, or only these, against the manifest, and returns that; raises BrokenCheckpoint."""
+    """Compare every file, or only these, with the manifest; return its tree.
+
+    Raises:
+        BrokenCheckpoint: A file is missing, changed, or not in the manifest.
+        UserError: The manifest's format is unknown.
+    """
     tree = read_manifest(checkpoint)
     for name in only or tree["files"]:
         entry = tree["files"].get(name, {"sha256": None})
         if not (checkpoint / name).is_file() or sha256(checkpoint / name) != entry["sha256"]:
-            raise BrokenCheckpoint(f"{checkpoint / name}: missing or not what the manifest says")
+            raise BrokenCheckpoint(f"{checkpoint / name}: missing, or different from {MANIFEST}")
     if only:
         return tree
     unknown = {path.relative_to(checkpoint).as_posix() for path in _files(checkpoint)} - set(tree["files"])
     if unknown:
-        raise BrokenCheckpoint(f"{checkpoint / min(unknown)}: not in the manifest")
+        raise BrokenCheckpoint(f"{checkpoint / min(unknown)}: not in {MANIFEST}")
     return tree
 
 
 def manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint is, with the sha256 and size of each of its files."""
+    """Return the manifest of a checkpoint: `about`, and the SHA-256 sum and size of each file."""
     return {
-        "format": 2,
+        "format": current_format(MANIFEST),
         "written_utc": now_utc(),
         **about,
         "files": {
@@ -150,7 +174,7 @@ def manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256 in hex."""
+    """Return the file's SHA-256 sum in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -14,6 +14,7 @@ from dreamer_exp.monitoring import summary
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import append_row, write_json, write_text
+from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.tracking.tracker import NoTracker, Tracker
 
@@ -86,6 +87,7 @@ class Record:
     def status(self, state: str, error: BaseException | None = None) -> dict[str, Any]:
         """Return the content of status.json."""
         return {
+            "format": current_format("status.json"),
             "state": state,
             "started_utc": self.started_utc,
             "updated_utc": provenance.now_utc(),

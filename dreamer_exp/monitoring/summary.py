@@ -9,6 +9,7 @@ from rich.table import Table
 
 from dreamer_exp.formatting import number
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
+from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.metric_names import LEARNER
 from dreamer_exp.rundir.reader import read_rows
@@ -25,6 +26,7 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
         "run": directory.root.name,
         "fingerprint": fingerprint,
         **status,
+        "format": current_format("run_summary.json"),
         "final": {
             **last,
             "success_rate": after.get("success_rate", last.get("success_rate_window")),

@@ -14,6 +14,7 @@ from typing import Any
 from dreamer_exp import __version__
 from dreamer_exp.hardware import Machine
 from dreamer_exp.rundir.atomic import write_text
+from dreamer_exp.rundir.formats import current_format
 
 MAX_PATCH_BYTES = 2**20  # larger uncommitted changes are not saved
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -23,6 +24,7 @@ PACKAGES = ("ray", "torch", "triton", "gymnasium", "numpy", "hydra-core", "omega
 def collect(machine: Machine, gpu_names: list[str]) -> dict[str, Any]:
     """Return the tree of provenance.json."""
     return {
+        "format": current_format("provenance.json"),
         "started_utc": now_utc(),
         "command_line": sys.argv,
         "dreamer_exp": __version__,

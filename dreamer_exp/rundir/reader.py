@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from dreamer_exp.formatting import file_size
+from dreamer_exp.rundir.formats import format_fault
 
 BLOCK_BYTES = 2**16  # read at a time from the end of a file
 MAX_LINE_BYTES = 2**24  # a longer line is not a row
@@ -28,7 +29,10 @@ class RunReader:
         self.faults: list[str] = []
 
     def tree(self, path: Path) -> dict[str, Any]:
-        """Return the mapping in a JSON or YAML file, or an empty one with a fault."""
+        """Return the mapping in a JSON or YAML file, or an empty one with a fault.
+
+        A file of unknown format is a fault too (rundir/formats.py).
+        """
         try:
             if (size := path.stat().st_size) > MAX_TREE_BYTES[path.suffix]:
                 self.faults.append(f"{path.name}: too large to read ({file_size(size)})")
@@ -39,6 +43,9 @@ class RunReader:
             return {}
         tree = _parse_yaml(content) if path.suffix == ".yaml" else _parse_json(content)
         if isinstance(tree, dict):
+            if fault := format_fault(path.name, tree):
+                self.faults.append(f"{path.name}: {fault}")
+                return {}
             return tree
         self.faults.append(f"{path.name}: cannot be read as {path.suffix[1:].upper()}")
         return {}

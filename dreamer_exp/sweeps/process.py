@@ -38,7 +38,7 @@ def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str |
         from dreamer_exp.monitoring.record import RunFailed
         from dreamer_exp.training.run import train
     changed = None
-    if (root / "experiment.yaml").exists() and CheckpointStore(root / "checkpoints", 1).newest_whole() is not None:
+    if (root / "experiment.yaml").exists() and CheckpointStore(root / "checkpoints", 1).newest_valid() is not None:
         changed = saved_experiment.changes(root / "experiment.yaml", experiment)
         saved_experiment.refuse_other_network(changed)
     else:

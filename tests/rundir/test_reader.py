@@ -70,6 +70,20 @@ def test_a_file_too_large_for_a_tree_is_not_read(tmp_path: Path) -> None:
     assert found.faults == ["status.json: too large to read (1.0 TiB)"]
 
 
+@pytest.mark.parametrize(("content", "tree"), [("{}", {}), ('{"format": 1}', {"format": 1})])
+def test_a_file_without_a_version_is_of_version_1(tmp_path: Path, content: str, tree: dict[str, Any]) -> None:
+    (tmp_path / "status.json").write_text(content)
+    found = RunReader()
+    assert (found.tree(tmp_path / "status.json"), found.faults) == (tree, [])
+
+
+def test_an_unknown_format_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text('{"format": 2, "state": "finished"}')
+    found = RunReader()
+    assert found.tree(tmp_path / "status.json") == {}
+    assert found.faults == ["status.json: format=2 is unknown, allowed: 1; update dreamer-exp"]
+
+
 # rows
 
 

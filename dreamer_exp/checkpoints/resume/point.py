@@ -32,7 +32,7 @@ class ResumePoint:
 
 def newest_or_none(store: CheckpointStore) -> ResumePoint | None:
     """The newest whole checkpoint."""
-    found = store.newest_whole()
+    found = store.newest_valid()
     return ResumePoint(found, json.loads((found / PROGRESS).read_text(encoding="utf-8"))) if found else None
 
 

@@ -1,0 +1,120 @@
+"""Checkpoints on the disk: manifests, their formats, and which checkpoint is chosen."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dreamer_exp.checkpoints.store import (
+    MANIFEST,
+    BrokenCheckpoint,
+    CheckpointStore,
+    manifest,
+    read_manifest,
+    resolve,
+    verify,
+)
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.rundir.atomic import write_json
+from dreamer_exp.rundir.formats import current_format
+
+ABOUT = {"iteration": 2, "env_steps": 64, "updates": 4, "contract_hash": "0123"}
+
+
+def make_checkpoint(store: CheckpointStore, env_steps: int, **changes: Any) -> Path:
+    """Write a checkpoint without an algorithm; `changes` go into its manifest."""
+    folder = store.root / f"{env_steps:09d}"
+    (folder / "replay").mkdir(parents=True)
+    for name in ("policy.json", "policy.safetensors", "replay/reward.npy"):
+        (folder / name).write_text(f"{name} {env_steps}")
+    write_json(folder / MANIFEST, {**manifest(folder, ABOUT), **changes})
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(tmp_path / "run" / "checkpoints", keep=3)
+
+
+def test_a_manifest_lists_every_file_with_its_sum(store: CheckpointStore) -> None:
+    tree = verify(make_checkpoint(store, 64))
+    assert (tree["format"], tree["env_steps"]) == (current_format(MANIFEST), 64)
+    assert set(tree["files"]) == {"policy.json", "policy.safetensors", "replay/reward.npy"}
+
+
+@pytest.mark.parametrize("name", ["policy.json", "replay/reward.npy"])
+def test_a_changed_or_missing_file_breaks_a_checkpoint(store: CheckpointStore, name: str) -> None:
+    checkpoint = make_checkpoint(store, 64)
+    (checkpoint / name).write_text("changed")
+    with pytest.raises(BrokenCheckpoint, match=rf"{name}: missing, or different from manifest\.json"):
+        verify(checkpoint)
+    (checkpoint / name).unlink()
+    with pytest.raises(BrokenCheckpoint, match=name):
+        verify(checkpoint)
+
+
+def test_an_additional_file_breaks_a_checkpoint(store: CheckpointStore) -> None:
+    checkpoint = make_checkpoint(store, 64)
+    (checkpoint / "rllib.pkl").touch()
+    with pytest.raises(BrokenCheckpoint, match=r"rllib\.pkl: not in manifest\.json"):
+        verify(checkpoint)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 3, "env_steps": 64, "contract_hash": "0123"}'])
+def test_an_incomplete_manifest_breaks_a_checkpoint(store: CheckpointStore, content: str) -> None:
+    checkpoint = make_checkpoint(store, 64)
+    (checkpoint / MANIFEST).write_text(content)
+    with pytest.raises(BrokenCheckpoint, match=r"manifest\.json: "):
+        read_manifest(checkpoint)
+
+
+def test_the_format_of_release_0_1_is_read(store: CheckpointStore) -> None:
+    checkpoint = make_checkpoint(store, 64, format=2)
+    assert resolve(checkpoint) == checkpoint
+    assert store.newest_valid() == checkpoint
+
+
+@pytest.mark.parametrize("version", [1, 4, "3", None])
+def test_an_unknown_format_is_refused_in_one_line(store: CheckpointStore, version: object) -> None:
+    make_checkpoint(store, 32)
+    checkpoint = make_checkpoint(store, 64, format=version)
+    for read in (lambda: resolve(checkpoint), store.newest_valid):
+        with pytest.raises(UserError) as caught:
+            read()
+        assert str(caught.value) == (
+            f"{checkpoint / MANIFEST}: format={version!r} is unknown, allowed: 2, 3; update dreamer-exp."
+        )
+
+
+def test_the_newest_valid_checkpoint_is_found_and_broken_ones_are_logged(
+    store: CheckpointStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    older, newer = make_checkpoint(store, 32), make_checkpoint(store, 64)
+    (newer / "policy.json").unlink()
+    with caplog.at_level(logging.WARNING):
+        assert store.newest_valid() == older
+    assert "checkpoint 000000064 skipped: " in caplog.text
+
+
+def test_a_run_resolves_to_its_best_else_its_latest_checkpoint(store: CheckpointStore) -> None:
+    latest, best = make_checkpoint(store, 64), make_checkpoint(store, 32)
+    (store.root / "latest").write_text("000000064\n")
+    assert resolve(store.root.parent) == latest
+    store.mark_best(best)
+    assert resolve(store.root.parent) == best
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither a run's directory with a checkpoint nor a checkpoint"):
+        resolve(tmp_path)
+
+
+def test_only_the_policy_has_to_be_valid_for_an_evaluation(store: CheckpointStore) -> None:
+    checkpoint = make_checkpoint(store, 64)
+    (checkpoint / "replay" / "reward.npy").unlink()
+    assert resolve(checkpoint) == checkpoint
+    (checkpoint / "policy.json").write_text(json.dumps({}))
+    with pytest.raises(UserError, match=r"policy\.json: missing, or different from manifest\.json; name another"):
+        resolve(checkpoint)

@@ -75,7 +75,7 @@ def measure_case(num_envs: int, steps: int, repeats: int) -> dict[str, Any]:
 
 
 def make_experiment(learner: str, num_envs: int) -> Experiment:
-    overrides = [f"algo.learner={learner}", "algo.model_size=XS", "hardware=cpu", "env=crowd_nav"]
+    overrides = [f"algo={learner}", "algo.model_size=XS", "hardware=cpu", "env=crowd_nav"]
     overrides += [f"hardware.num_envs_per_env_runner={num_envs}", "obs_contract=drive_state_rays"]
     compose.prepare()
     with hydra.initialize_config_dir(str(compose.config_dir()), version_base="1.3"):

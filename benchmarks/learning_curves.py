@@ -3,7 +3,7 @@
     python benchmarks/learning_curves.py --tasks cartpole pendulum open --learners fast rllib --seeds 1 2 3
         [--minutes 9] [--device cpu|cuda] [--out benchmarks/results] [--runs FOLDER] [OVERRIDE ...]
 
-Each run is `python -m dreamer_exp experiment=PRESET algo.learner=LEARNER run.seed=SEED`, pinned to CPU cores of its
+Each run is `python -m dreamer_exp experiment=PRESET algo=ALGORITHM run.seed=SEED`, pinned to CPU cores of its
 own (on a CPU as many runs at once as there are cores, on a GPU all), stopped after the minutes given; its policy is
 evaluated on 20 fixed seeds every 2,000 env steps. One learning_TASK.csv and .png a task: a row an evaluation, the
 command and the hardware in the first lines.
@@ -52,7 +52,7 @@ class Job:
 
     def command(self, device: str, cores: set[int], overrides: list[str]) -> list[str]:
         return [
-            sys.executable, "-m", "dreamer_exp", f"experiment={PRESETS[self.task]}", f"algo.learner={self.learner}",
+            sys.executable, "-m", "dreamer_exp", f"experiment={PRESETS[self.task]}", f"algo={self.learner}",
             f"run.seed={self.seed}", f"hardware={device}", "hardware.num_env_runners=0",
             f"hardware.num_cpus={len(cores)}", "evaluation.episodes=20", "evaluation.every_env_steps=2000",
             "run.train_iterations=1000000", "run.log_level=WARNING",

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from update_sides import RUNGS
 
-from dreamer_exp.config.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
 BESIDE = Path(__file__).with_name("update_time.py")
 FEWEST = 5  # iterations of a whole run

@@ -15,11 +15,11 @@ from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
 from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import batch_of, tensors
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
 from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend
+from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.experiment import Algo
-from dreamer_exp.config.sizes import SIZES, NetworkSize
 
 ACTIONS = 2
 RUNGS = ("eager", "graph", "fused")
@@ -45,7 +45,9 @@ class Work:
     @property
     def why_not_fused(self) -> str:
         return why_not_fused(
-            Algo(batch_size_B=self.batch, horizon_H=self.horizon, precision=self.dtype, network=SIZES[self.size])
+            DreamerV3Algo(
+                batch_size_B=self.batch, horizon_H=self.horizon, precision=self.dtype, network=SIZES[self.size]
+            )
         )
 
 

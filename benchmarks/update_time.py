@@ -27,7 +27,7 @@ import psutil
 import torch
 from update_sides import RUNGS, FastSide, Work, rllib_side
 
-from dreamer_exp.config.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
 WARM_UP = 4  # the graph is captured in the fourth call
 TABLE = {  # what --table varies, the rest being as asked

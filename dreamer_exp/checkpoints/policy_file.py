@@ -2,11 +2,12 @@
 
 policy.safetensors holds every weight once; policy.json says what network they belong to:
 
-    {"format": 1, "learner": "fast", "network": {"deter": 512, ...}, "observation_size": 831,
+    {"format": 2, "algorithm": "dreamerv3", "network": {"deter": 512, ...}, "observation_size": 831,
      "action": {"kind": "box", "size": 2}, "symlog_obs": true, "extra": {"contract_hash": "...", "env_steps": 512, ...}}
 
-`network` is NetworkSize's fields for "fast", and RLlib's model_size and batch_length_T for "rllib". Format of the
-weights: https://github.com/huggingface/safetensors (a JSON header, then plain numbers).
+`network` is NetworkSize's fields for "dreamerv3", and RLlib's model_size and batch_length_T for "dreamerv3_rllib".
+Format 1 had `learner`, "fast" or "rllib", in the place of `algorithm`. Format of the weights:
+https://github.com/huggingface/safetensors (a JSON header, then plain numbers).
 """
 
 import json
@@ -25,11 +26,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from dreamer_exp.algorithms.dreamerv3.module import AgentModule, action_kind
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
+from dreamer_exp.algorithms.dreamerv3_rllib.config import SIZES as RLLIB_SIZES
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.sizes import RLLIB_SIZES, NetworkSize
 from dreamer_exp.rundir.atomic import json_text, write_bytes, write_text
 
-FORMAT = 1
+FORMAT = 2
 TENSORS, DESCRIPTION = "policy.safetensors", "policy.json"
 
 
@@ -85,13 +87,15 @@ def read_description(folder: Path) -> dict[str, Any]:
     path = _existing(folder / DESCRIPTION)
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-        known = tree["format"] == FORMAT
+        number = tree["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a policy's description; name another checkpoint.") from error
-    if not known:
-        raise UserError(f"{path}: format={tree['format']!r} is unknown here, allowed is {FORMAT}; update dreamer-exp.")
+    if number == 1:
+        tree["algorithm"] = FORMAT_1.get(str(tree.pop("learner", None)))
+    elif number != FORMAT:
+        raise UserError(f"{path}: format={number!r} is unknown here, allowed are 1 and {FORMAT}; update dreamer-exp.")
     faults = [key for key, fits in FITS.items() if not fits(tree.get(key))]
-    if not faults and not NETWORK_FITS[tree["learner"]](tree["network"]):
+    if not faults and not NETWORK_FITS[tree["algorithm"]](tree["network"]):
         faults = ["network"]
     if faults:
         raise UserError(f"{path}: {faults[0]}={tree.get(faults[0])!r} makes no network; name another checkpoint.")
@@ -104,7 +108,7 @@ def describe(module: RLModule) -> dict[str, Any]:
     kind = action_kind(module.action_space)
     fast = isinstance(module, AgentModule)
     return {
-        "learner": "fast" if fast else "rllib",
+        "algorithm": "dreamerv3" if fast else "dreamerv3_rllib",
         "network": asdict(module.agent.size) if fast else {name: config[name] for name in OF_RLLIB},
         "observation_size": int(module.observation_space.shape[0]),
         "action": {"kind": "discrete" if kind.discrete else "box", "size": kind.size},
@@ -123,7 +127,7 @@ def build(description: Mapping[str, Any]) -> RLModule:
     }
     shared = {"symlog_obs": description["symlog_obs"]}
     with torch.random.fork_rng(devices=[]):
-        if description["learner"] == "fast":
+        if description["algorithm"] == "dreamerv3":
             return AgentModule(**spaces, inference_only=False, model_config={**shared, "size": network, "seed": 0})
         model_config = {**shared, **network}
         return DreamerV3TorchRLModule(
@@ -151,9 +155,10 @@ def _fits_action(action: Any) -> bool:
     return isinstance(action, dict) and action.get("kind") in ("box", "discrete") and _whole(action.get("size"))
 
 
-NETWORK_FITS = {"fast": _fits_fast, "rllib": _fits_rllib}
+FORMAT_1 = {"fast": "dreamerv3", "rllib": "dreamerv3_rllib"}  # `learner` of format 1: the algorithm
+NETWORK_FITS = {"dreamerv3": _fits_fast, "dreamerv3_rllib": _fits_rllib}
 FITS: dict[str, Callable[[Any], bool]] = {
-    "learner": lambda value: value in ("fast", "rllib"),
+    "algorithm": lambda value: value in ("dreamerv3", "dreamerv3_rllib"),
     "network": lambda value: isinstance(value, dict),
     "observation_size": _whole,
     "action": _fits_action,

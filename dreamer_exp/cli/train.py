@@ -96,7 +96,7 @@ def run_once(config: DictConfig, output: Path) -> float | None:
         experiment = load.load_experiment(config, machine)
         contract = contract_of(experiment.env, experiment.obs_contract)
         experiment = place_replay(experiment, contract, machine)
-        metric_names.check_objective(experiment.run.objective, experiment.algo.learner)
+        metric_names.check_objective(experiment.run.objective, experiment.algo.name)
         check_memory(experiment, contract, machine)
         if config.dry_run:
             dry_run.show(experiment, contract, machine)

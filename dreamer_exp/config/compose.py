@@ -17,7 +17,7 @@ from dreamer_exp.config import schema
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import SPECS, find_specs
 
-VARYING = ("env",)
+VARYING = tuple(SPECS)
 """Groups whose options have keys of their own."""
 
 

@@ -16,6 +16,9 @@ from dreamer_exp.config.plugins import SPECS, find_plugins
 from dreamer_exp.config.schema import ExperimentConfig
 
 MISTAKES = (HydraException, OmegaConfBaseException)
+RENAMED = {
+    "algo.learner": "the algorithm is an option now: algo=dreamerv3 (was fast) or algo=dreamerv3_rllib (was rllib).",
+}  # keys of the last release: what to write instead
 PRESET = "experiment"  # the one group that is no key of the schema
 TAKES: dict[Any, str] = {
     bool: "true or false",
@@ -112,6 +115,8 @@ def _stem(error: BaseException) -> str:
 
 def unknown_key(full_key: str, object_type: Any) -> str:
     """The line for a key that the schema lacks; `object_type` is the dataclass of the node it was looked for in."""
+    if full_key in RENAMED:
+        return f"{full_key}: {RENAMED[full_key]}"
     head, _, leaf = full_key.rpartition(".")
     if not is_dataclass(object_type):  # a free mapping, as env.kwargs
         return f"{full_key}: {head} has no {leaf!r} yet; +{full_key}=... adds it."
@@ -134,7 +139,7 @@ def _nearest_key(head: str, leaf: str, siblings: list[str]) -> str:
 
 
 def all_keys() -> list[str]:
-    """Every key of the schema in dotted form, those of each environment included."""
+    """Return every key of the schema in dotted form, with those of each environment and algorithm."""
     found = dict.fromkeys(_keys_under("", ExperimentConfig))
     for group in VARYING:
         for node in variants(group).values():

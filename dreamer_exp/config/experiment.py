@@ -8,14 +8,12 @@ from typing import Any
 import yaml
 
 from dreamer_exp.config.schema import (
-    AlgoConfig,
     EnvConfig,
     EvaluationConfig,
     ObsContractConfig,
     RunConfig,
     TrackingConfig,
 )
-from dreamer_exp.config.sizes import NetworkSize
 
 UNSHAPING = {
     "run": ("id", "log_level", "objective", "checkpoint_every", "keep_checkpoints"),
@@ -23,21 +21,6 @@ UNSHAPING = {
     "obs_contract": ("name",),
     "evaluation": ("name",),
 }
-
-
-@dataclass(frozen=True)
-class Algo(AlgoConfig):
-    """AlgoConfig with every "auto" replaced; `network` is None for RLlib's learner, which has sizes of its own.
-
-    Two values wait until the observation's size is known (planning/forecast.py): an "auto" of `replay_device`, and a
-    `replay_capacity` in bytes.
-    """
-
-    network: NetworkSize | None = None  # type: ignore[assignment]
-    world_model_lr: float = 4e-5
-    actor_lr: float = 4e-5
-    critic_lr: float = 4e-5
-    replay_capacity: int = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -81,7 +64,7 @@ class Experiment:
     run: RunConfig
     env: EnvConfig
     obs_contract: ObsContractConfig
-    algo: Algo
+    algo: Any  # the resolved dataclass of the algorithm (algorithms/<name>/config.py)
     hardware: Hardware
     tracking: TrackingConfig
     evaluation: EvaluationConfig

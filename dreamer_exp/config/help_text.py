@@ -1,10 +1,10 @@
 """The text of `dreamer-exp --help`: commands, groups with their options, usual overrides and examples."""
 
 import textwrap
+from dataclasses import fields
 from pathlib import Path
 
 from dreamer_exp.config.compose import VARYING, config_dir, config_dirs, variants
-from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 
 INTRODUCTION = """\
 dreamer-exp: train DreamerV3 on robot tasks, evaluate the policies and compare the runs.
@@ -34,9 +34,8 @@ Usual overrides:
     run.seed=N                     every random stream
     run.log_level=WARNING          DEBUG, INFO, WARNING or ERROR
     algo.training_ratio=N          replayed steps per env step
-    algo.learner=rllib             RLlib's stock learner, instead of fast: DreamerV3 as published
-    algo.model_size=S              fast: {fast}
-                                   rllib: {rllib}
+    algo=dreamerv3_rllib           RLlib's stock learner, in place of dreamerv3: DreamerV3 as published
+    algo.model_size=S              {sizes}
     algo.horizon_H=N               imagined steps
     algo.batch_size_B=N algo.batch_length_T=N
     hardware.num_env_runners=N     processes that step environments; 0: none
@@ -65,8 +64,13 @@ def help_text(extra_dirs: tuple[Path, ...] = ()) -> str:
         )
         for name, found in groups.items()
     ]
-    usual = USUAL.format(fast=" ".join(FAST_SIZES), rllib=" ".join(RLLIB_SIZES))
-    return INTRODUCTION + "\n".join(lines) + "\n" + usual
+    return INTRODUCTION + "\n".join(lines) + "\n" + USUAL.format(sizes=_sizes())
+
+
+def _sizes() -> str:
+    """Return the model sizes of each algorithm that has a choice of them, a line each."""
+    found = [(name, key) for name, node in variants("algo").items() for key in fields(node) if key.name == "model_size"]
+    return f"\n{' ' * 35}".join(f"{name}: {' '.join(key.metadata['choices'])}" for name, key in found)
 
 
 def _groups() -> list[Path]:

@@ -8,15 +8,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from dreamer_exp.config import compose, schema
-from dreamer_exp.config.checks import OF_FAST, OF_RLLIB
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
-from dreamer_exp.config.plugins import find_spec
+from dreamer_exp.config.plugins import SPECS, find_spec
 
 GROUPS = ("run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation")
 OF_THIS_COMMAND = ("resume", "trust", "dry_run", "sweep", "hydra")  # that no run keeps
-# keys without which the kept weights would be those of another network
-SHAPES = ("algo.learner", "algo.model_size", "algo.network", "algo.symlog_obs")
 
 
 def reload(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
@@ -30,9 +27,11 @@ def reload(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictConfig
         UserError: no such file, one that is no experiment, or an override that only a new run can take.
     """
     tree = _read(file)
-    composed = compose.compose_words([f"env={tree['env']['name']}", *overrides])
+    options = {group: tree[group]["name"] for group in compose.VARYING}
+    composed = compose.compose_words([*(f"{group}={name}" for group, name in options.items()), *overrides])
     config = compose.open_node(schema.ExperimentConfig)
-    config.env = compose.open_node(find_spec("envs", tree["env"]["name"]).config)
+    for group, name in options.items():
+        config[group] = compose.open_node(find_spec(SPECS[group], name).config)
     merged = OmegaConf.merge(config, _composed(tree))
     assert isinstance(merged, DictConfig)
     for word in overrides:
@@ -58,12 +57,13 @@ def resolved_in(file: Path) -> tuple[Hardware, dict[str, Any]]:
     return Hardware(**tree["hardware"]), tree["algo"]
 
 
-def refuse_other_network(changed: Mapping[str, tuple[Any, Any]]) -> None:
-    """Raises UserError where a change would make another network than the one kept."""
-    for key, (before, after) in changed.items():
-        if any(key == shape or key.startswith(f"{shape}.") for shape in SHAPES):
+def refuse_other_network(changed: Mapping[str, tuple[Any, Any]], after: Experiment) -> None:
+    """Raise UserError for a change that makes another network than the checkpoint's."""
+    names = ("name", *find_spec("algorithms", after.algo.name).network_keys)
+    for key, (before, now) in changed.items():
+        if any(f"{key}.".startswith(f"algo.{name}.") for name in names):
             raise UserError(
-                f"resume: {key}={after!r} makes another network than the run's, which has {before!r}: leave it, or "
+                f"resume: {key}={now!r} makes another network than the run's, which has {before!r}: leave it, or "
                 "begin a new run."
             )
 
@@ -81,8 +81,6 @@ def _read(file: Path) -> dict[str, Any]:
 def _composed(tree: dict[str, Any]) -> dict[str, Any]:
     """The resolved tree in the schema's words: what was "auto" is the number that it became."""
     kept: dict[str, Any] = {group: dict(tree[group]) for group in GROUPS}
-    foreign = ("network", *OF_FAST) if kept["algo"]["learner"] == "rllib" else OF_RLLIB
-    kept["algo"] = {name: value for name, value in kept["algo"].items() if name not in foreign}
     kept["hardware"]["overlap_sampling"] = "always" if kept["hardware"]["overlap_sampling"] else "never"
     return kept
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
-
 AUTO = "auto"
 
 
@@ -74,97 +72,10 @@ class ObsContractConfig:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes of the fast learner's network; "auto" takes those of algo.model_size (sizes.py)."""
-
-    deter: int | str = key(AUTO, "recurrent units, a multiple of blocks", low=1)
-    hidden: int | str = key(AUTO, "units of the recurrent core's inner layers", low=1)
-    stoch: int | str = key(AUTO, "categorical variables of the latent state", low=1)
-    classes: int | str = key(AUTO, "classes of each categorical", low=2, high=256)
-    blocks: int | str = key(AUTO, "blocks of the recurrent weights", low=1)
-    units: int | str = key(AUTO, "units of encoder, decoder and heads", low=1)
-    encoder_layers: int | str = key(AUTO, "layers of the encoder", low=1)
-    decoder_layers: int | str = key(AUTO, "layers of the decoder, its output not counted", low=1)
-    prior_layers: int | str = key(AUTO, "layers of the prior, its output not counted", low=1)
-    posterior_layers: int | str = key(AUTO, "layers of the posterior, its output not counted", low=1)
-    reward_layers: int | str = key(AUTO, "layers of the reward head, its output not counted", low=1)
-    continue_layers: int | str = key(AUTO, "layers of the continue head, its output not counted", low=1)
-    actor_layers: int | str = key(AUTO, "layers of the actor, its output not counted", low=1)
-    critic_layers: int | str = key(AUTO, "layers of the critic, its output not counted", low=1)
-
-
-@dataclass(frozen=True)
 class AlgoConfig:
-    """DreamerV3; the names are RLlib's DreamerV3Config.training's where it has one."""
+    """Key of every algorithm; each adds its own (algorithms/<name>/config.py)."""
 
-    name: str = key("dreamerv3", "the algorithm", choices=("dreamerv3",))
-    learner: str = key(
-        "fast", "who computes the updates: DreamerV3 as published, or RLlib's stock learner", choices=("fast", "rllib")
-    )
-    model_size: str = key(
-        "XS",
-        "fast: the published sizes (1M to 200M), XS (4.3M) and nano, and S, M, L, XL for 12M, 25M, 50M, 200M; "
-        "rllib: nano to XL",
-        choices=tuple(dict.fromkeys((*FAST_SIZES, *RLLIB_SIZES))),
-    )
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    kernels: str = key(
-        AUTO,
-        "fast: how an update is computed; graph: as one CUDA graph; fused: as a CUDA graph of our own kernels, or as "
-        "graph where they don't fit; auto: fused on a GPU, else eager",
-        choices=(AUTO, "eager", "graph", "fused"),
-    )
-    precision: str = key(
-        AUTO,
-        "fast: of the matrix products, tf32: float32 ones rounded to TensorFloat-32, on a GPU; "
-        "auto: tf32 on a GPU, else float32",
-        choices=(AUTO, "float32", "tf32", "bfloat16"),
-    )
-    training_ratio: float = key(64.0, "replayed steps per env step", above=0)
-    batch_size_B: int = key(16, "sequences in a batch", low=1)
-    batch_length_T: int = key(32, "steps in a sequence", low=2)
-    horizon_H: int = key(10, "imagined steps", low=1)
-    gamma: float = key(0.997, "discount", above=0, high=1)
-    gae_lambda: float = key(0.95, "lambda of the lambda returns", low=0, high=1)
-    entropy_scale: float = key(3e-4, "weight of the actor's entropy", low=0)
-    return_normalization_decay: float = key(0.99, "decay of the return range's moving average", low=0, high=1)
-    train_actor: bool = key(True, "update the actor")
-    train_critic: bool = key(True, "update the critic")
-    world_model_lr: int | float | str = key(AUTO, "world model's learning rate; auto: fast 4e-5, rllib 1e-4", above=0)
-    actor_lr: int | float | str = key(AUTO, "learning rate of the actor; auto: fast 4e-5, rllib 3e-5", above=0)
-    critic_lr: int | float | str = key(AUTO, "learning rate of the critic; auto: fast 4e-5, rllib 3e-5", above=0)
-    lr_warmup: int = key(1000, "fast: updates over which the learning rates rise from 0", low=0)
-    adaptive_grad_clip: float = key(0.3, "fast: a gradient's norm over its tensor's, clipped", above=0)
-    loss_scales: dict[str, float] = key(
-        {
-            "decoder": 1.0,
-            "reward": 1.0,
-            "continue": 1.0,
-            "dynamics": 1.0,
-            "representation": 0.1,
-            "actor": 1.0,
-            "critic": 1.0,
-            "critic_replay": 0.3,
-        },
-        "fast: weight of each loss; the rows of `loss/*` show the losses without it",
-    )
-    decoder_scales: dict[str, float] = key(
-        {}, "fast: weight of each observation entry in the decoder loss, by key of the contract; 1 where not named"
-    )
-    intrinsic_rewards_scale: float = key(0.1, "rllib: without effect, as its curiosity is disabled", low=0)
-    world_model_grad_clip_by_global_norm: float = key(1000.0, "rllib: gradient norm of the world model", above=0)
-    actor_grad_clip_by_global_norm: float = key(100.0, "rllib: gradient norm of the actor", above=0)
-    critic_grad_clip_by_global_norm: float = key(100.0, "rllib: gradient norm of the critic", above=0)
-    symlog_obs: bool = key(True, "symlog the observations (vector observations always should)")
-    replay_capacity: int | str = key(
-        1_000_000, "env steps in the replay buffer, or the memory for them", low=1, memory=True
-    )
-    replay_device: str = key(
-        AUTO,
-        "fast: where the replay lies; auto: on the learner's GPU where the full replay takes less than half of its "
-        "memory, else on the host",
-        choices=(AUTO, "cpu", "cuda"),
-    )
+    name: str = key(MISSING, "the algorithm")
 
 
 @dataclass(frozen=True)
@@ -179,7 +90,8 @@ class HardwareConfig:
     rollout_fragment_length: int = key(16, "steps of each environment in an iteration", low=1)
     overlap_sampling: str = key(
         AUTO,
-        "fast: sample the next iteration while learning, with weights one iteration old; auto: with a GPU and runners",
+        "sample the next iteration while learning, with weights one iteration old; auto: if the algorithm can, with a "
+        "GPU and env runners",
         choices=(AUTO, "always", "never"),
     )
     num_learners: int = key(0, "learner processes; 0 learns in the main process", low=0)

@@ -23,7 +23,7 @@ class ContentionWatch:
 
     def __init__(self, experiment: Experiment) -> None:
         hardware = experiment.hardware
-        on_cpu = experiment.algo.learner == "fast" and not hardware.num_gpus_per_learner
+        on_cpu = experiment.algo.name == "dreamerv3" and not hardware.num_gpus_per_learner
         self._disabled = hardware.learner_threads == 1 or not on_cpu
         self._start_s: float | None = None
 

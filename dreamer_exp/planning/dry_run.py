@@ -2,13 +2,14 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import foreseen
-from dreamer_exp.config.experiment import Algo, Experiment
+from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import unchecked
 from dreamer_exp.formatting import gibibytes, parameter_count
@@ -76,22 +77,22 @@ def learner_text(experiment: Experiment, contract: ObservationContract) -> str:
     count = parameters(experiment, contract)
     counted = "" if count is None else f" ({parameter_count(count)} parameters)"
     device = f"{gpus} GPU(s)" if gpus else "CPU"
-    kernels, why = foreseen(algo)
+    kernels, why = foreseen(algo) if algo.name == "dreamerv3" else ("", "")
     reason = f"; not fused: {why}" if why else ""
-    return f"{device}, {algo.learner} learner{computing(algo, kernels)}, size {algo.model_size}{counted}{reason}"
+    return f"{device}, {algo.name}{computing(algo, kernels)}, size {algo.model_size}{counted}{reason}"
 
 
-def computing(algo: Algo, kernels: str) -> str:
+def computing(algo: Any, kernels: str) -> str:
     """The fast learner's kernels, which need not be those it was asked for, and its precision, in brackets; RLlib's
     has no choice of them."""
-    return f" (kernels {kernels}, precision {algo.precision})" if algo.learner == "fast" else ""
+    return f" (kernels {kernels}, precision {algo.precision})" if algo.name == "dreamerv3" else ""
 
 
 def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:
     """What the replay takes, where, and of how much."""
     capacity, room = experiment.algo.replay_capacity, replay_room(experiment, machine)
     step, full = f"{expected.bytes_per_step:,} bytes a step", gibibytes(capacity * expected.bytes_per_step)
-    if experiment.algo.replay_device == "cuda":
+    if getattr(experiment.algo, "replay_device", "cpu") == "cuda":
         of = "" if room is None else f", of its {gibibytes(room)}"
         return f"on the GPU; {step}; {full} from the beginning, for its capacity of {capacity:,}{of}"
     of = "" if room is None else f", of {gibibytes(room)} free"
@@ -132,7 +133,7 @@ def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> li
             f"hardware.num_cpus={hardware.num_cpus}, but this machine has {machine.cpus} usable CPUs: "
             f"{hardware.num_env_runners} env runners will share them."
         )
-    room, on_gpu = replay_room(experiment, machine), experiment.algo.replay_device == "cuda"
+    room, on_gpu = replay_room(experiment, machine), getattr(experiment.algo, "replay_device", "cpu") == "cuda"
     if room is not None and not on_gpu:
         room -= expected.beside_bytes
     if room is not None and expected.replay_bytes > 0.8 * room:

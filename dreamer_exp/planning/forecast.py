@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
+from dreamer_exp.algorithms.dreamerv3.sizes import BINS, NetworkSize
 from dreamer_exp.config.byte_sizes import parse_bytes
-from dreamer_exp.config.checks import check_capacity
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.config.schema import AUTO
-from dreamer_exp.config.sizes import BINS
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
@@ -53,7 +53,7 @@ def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
     steps = min(experiment.algo.replay_capacity, max(run_steps, first_batch))
     weights, acting = _weight_bytes(experiment, contract)
     checkpoint = steps * bytes_per_step + MOMENTS * weights + acting
-    if experiment.algo.replay_device == "cuda":
+    if getattr(experiment.algo, "replay_device", "cpu") == "cuda":
         steps = experiment.algo.replay_capacity
     return Forecast(
         bytes_per_step,
@@ -67,12 +67,13 @@ def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
 
 def host_bytes(experiment: Experiment, expected: Forecast) -> int:
     """What the run takes of the host at its fullest."""
-    on_host = expected.replay_bytes if experiment.algo.replay_device != "cuda" else 0
+    on_host = expected.replay_bytes if getattr(experiment.algo, "replay_device", "cpu") != "cuda" else 0
     return expected.beside_bytes + on_host
 
 
 def _bytes_per_step(experiment: Experiment, contract: ObservationContract) -> int:
-    return _bytes_of_fast(experiment, contract) if experiment.algo.network else _bytes_of_rllib(contract)
+    published = experiment.algo.name == "dreamerv3"
+    return _bytes_of_fast(experiment, contract) if published else _bytes_of_rllib(contract)
 
 
 def _bytes_of_rllib(contract: ObservationContract) -> int:
@@ -82,8 +83,7 @@ def _bytes_of_rllib(contract: ObservationContract) -> int:
 
 def _bytes_of_fast(experiment: Experiment, contract: ObservationContract) -> int:
     """Observation, action (one-hot where Discrete) and reward in float32, deter in float16, a byte a categorical."""
-    network = experiment.algo.network
-    assert network is not None
+    network: NetworkSize = experiment.algo.network
     return FLOAT32 * (contract.size + contract.action.size + 1) + 2 * network.deter + network.stoch + FLAGS
 
 
@@ -111,11 +111,11 @@ def _weight_bytes(experiment: Experiment, contract: ObservationContract) -> tupl
 
 def _update_bytes(experiment: Experiment) -> int:
     """What one update of the fast learner computes on the way; RLlib's isn't known."""
-    algo, network = experiment.algo, experiment.algo.network
+    algo, network = experiment.algo, getattr(experiment.algo, "network", None)
     if network is None:
         return 0
     states = algo.batch_size_B * algo.batch_length_T * (algo.horizon_H + 1)
-    return ACTIVATIONS * FLOAT32 * states * (network.feature + network.units)
+    return int(ACTIVATIONS * FLOAT32 * states * (network.feature + network.units))
 
 
 def place_replay(experiment: Experiment, contract: ObservationContract, machine: Machine) -> Experiment:
@@ -127,7 +127,7 @@ def place_replay(experiment: Experiment, contract: ObservationContract, machine:
         UserError: so many bytes hold fewer steps than are drawn at once.
     """
     experiment = _in_steps(experiment, contract)
-    if experiment.algo.replay_device != AUTO:
+    if getattr(experiment.algo, "replay_device", "cpu") != AUTO:
         return experiment
     on_gpu = replace(experiment, algo=replace(experiment.algo, replay_device="cuda"))
     room = replay_room(on_gpu, machine) or 0
@@ -143,7 +143,7 @@ def _in_steps(experiment: Experiment, contract: ObservationContract) -> Experime
     steps = (parse_bytes(asked) or 0) // _bytes_per_step(experiment, contract)
     counted = replace(experiment, algo=replace(experiment.algo, replay_capacity=steps))
     try:
-        check_capacity(counted)
+        find_spec("algorithms", experiment.algo.name).check(counted)
     except UserError as error:
         raise UserError(f"algo.replay_capacity={asked!r} holds {steps:,} steps: {error}") from error
     return counted
@@ -153,14 +153,14 @@ def replay_room(experiment: Experiment, machine: Machine) -> int | None:
     """Bytes there are where the replay lies: all of the GPU's, or the free ones of the host; None if not known."""
     if _learns_elsewhere(experiment):
         return None
-    on_gpu = experiment.algo.replay_device == "cuda"
+    on_gpu = getattr(experiment.algo, "replay_device", "cpu") == "cuda"
     return (machine.gpu_memory_bytes or None) if on_gpu else machine.memory_available_bytes
 
 
 def _learns_elsewhere(experiment: Experiment) -> bool:
     """Whether the replay lies beside its learner, somewhere in a cluster."""
     hardware = experiment.hardware
-    return experiment.algo.learner == "fast" and hardware.num_learners > 0 and hardware.ray_address is not None
+    return experiment.algo.name == "dreamerv3" and hardware.num_learners > 0 and hardware.ray_address is not None
 
 
 def check_memory(experiment: Experiment, contract: ObservationContract, machine: Machine) -> None:
@@ -170,7 +170,7 @@ def check_memory(experiment: Experiment, contract: ObservationContract, machine:
         UserError: says what they take, and how many processes or steps fit.
     """
     expected, room = forecast(experiment, contract), replay_room(experiment, machine)
-    on_gpu = experiment.algo.replay_device == "cuda"
+    on_gpu = getattr(experiment.algo, "replay_device", "cpu") == "cuda"
     if not _learns_elsewhere(experiment):
         _check_processes(experiment, expected, machine)
     if room is not None and not on_gpu:
@@ -209,7 +209,7 @@ def parameters(experiment: Experiment, contract: ObservationContract) -> int | N
 
 def _parts(experiment: Experiment, contract: ObservationContract) -> dict[str, int]:
     """The same by the agent's parts; empty for RLlib's network."""
-    network = experiment.algo.network
+    network = getattr(experiment.algo, "network", None)
     if network is None:
         return {}
     deter, hidden, units, latent = network.deter, network.hidden, network.units, network.latent

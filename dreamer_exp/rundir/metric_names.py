@@ -68,20 +68,20 @@ ROW = (
 FINAL = ("success_rate", "return_mean")
 
 
-def check_objective(name: str, learner: str) -> None:
-    """Refuse a `run.objective` that no run has, or that this learner does not report.
+def check_objective(name: str, algorithm: str) -> None:
+    """Refuse a `run.objective` that no run has, or that this algorithm does not report.
 
     Raises:
-        UserError: It is not a metric, or null in all rows of this learner.
+        UserError: It is not a metric, or null in all rows of this algorithm.
     """
     if name not in (*FINAL, *ROW):
         hint = nearest(name, (*FINAL, *ROW))
         raise UserError(
             f"run.objective={name!r} is not a metric of a run.{hint} Usual: {', '.join(FINAL)}, loss/world_model."
         )
-    of_fast, of_rllib = LEARNER_METRICS.get(name, ("", ""))
-    if (of_fast if learner == "fast" else of_rllib) is None:
+    of_dreamerv3, of_rllib = LEARNER_METRICS.get(name, ("", ""))
+    if (of_dreamerv3 if algorithm == "dreamerv3" else of_rllib) is None:
         raise UserError(
-            f"run.objective={name!r} is null in all rows of algo.learner={learner}. "
+            f"run.objective={name!r} is null in all rows of algo={algorithm}. "
             f"Usual: {', '.join(FINAL)}, loss/world_model."
         )

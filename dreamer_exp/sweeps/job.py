@@ -114,7 +114,7 @@ def is_finished(root: Path, experiment: Experiment, config: DictConfig) -> bool:
     if summary.get("state") != FINISHED:
         return False
     hardware, algo = saved_experiment.resolved_in(RunDirectory(root).experiment)
-    kept = {name: algo[name] for name in ("kernels", "precision", "replay_device") if config.algo[name] == AUTO}
+    kept = {name: algo[name] for name in config.algo if config.algo[name] == AUTO}
     as_it_was = replace(experiment, hardware=hardware, algo=replace(experiment.algo, **kept))
     return summary.get("fingerprint") in (experiment.fingerprint(), as_it_was.fingerprint())
 

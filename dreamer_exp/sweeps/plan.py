@@ -106,7 +106,7 @@ def load_job(config: DictConfig, machine: Machine) -> Experiment:
     experiment = load.load_experiment(config, machine)
     contract = contract_of(experiment.env, experiment.obs_contract)
     experiment = place_replay(experiment, contract, machine)
-    metric_names.check_objective(experiment.run.objective, experiment.algo.learner)
+    metric_names.check_objective(experiment.run.objective, experiment.algo.name)
     check_memory(experiment, contract, machine)
     return experiment
 

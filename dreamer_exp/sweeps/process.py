@@ -40,7 +40,7 @@ def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str |
     changed = None
     if (root / "experiment.yaml").exists() and CheckpointStore(root / "checkpoints", 1).newest_valid() is not None:
         changed = saved_experiment.changes(root / "experiment.yaml", experiment)
-        saved_experiment.refuse_other_network(changed)
+        saved_experiment.refuse_other_network(changed, experiment)
     else:
         forget(root)
     contract = contract_of(experiment.env, experiment.obs_contract)

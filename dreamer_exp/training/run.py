@@ -195,7 +195,7 @@ def _describe(run: RunContext, algorithm: BaseDreamerV3) -> None:
         about |= {"kernels": kernels, "why_not_fused": why}
     write_json(run.directory.provenance, run.provenance)
     run.print_line(
-        f"{run.directory.root.name}: {run.experiment.env.name}, {algo.learner} learner on {', '.join(devices)}"
+        f"{run.directory.root.name}: {run.experiment.env.name}, {algo.name} on {', '.join(devices)}"
         f"{computing(algo, kernels)}, size {algo.model_size}, {hardware.num_env_runners} env runners, "
         f"{run.contract.size} floats observed"
     )

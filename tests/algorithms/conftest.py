@@ -10,9 +10,9 @@ from tests.experiments import nano
 
 
 @pytest.fixture
-def trained(learner: str) -> Iterator[BaseDreamerV3]:
+def trained(algo: str) -> Iterator[BaseDreamerV3]:
     """Five iterations of 16 steps, in episodes of 20: each episode spans two chunks."""
-    algorithm = build_algorithm(nano(f"algo.learner={learner}"))
+    algorithm = build_algorithm(nano(f"algo={algo}"))
     algorithm.episodes_seen = []
     for _ in range(5):
         algorithm.train()

@@ -20,17 +20,17 @@ pytestmark = pytest.mark.usefixtures("ray_local")
 REMOTE = ("hardware.num_learners=1", "hardware.num_cpus=2")
 
 
-@pytest.fixture(scope="module", params=["rllib", "fast"])
-def learner(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="module", params=["dreamerv3_rllib", "dreamerv3"])
+def algo(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module", params=[(), REMOTE], ids=["local", "remote"])
 def diverged(
-    learner: str, request: pytest.FixtureRequest, ray_local: None
+    algo: str, request: pytest.FixtureRequest, ray_local: None
 ) -> Iterator[tuple[BaseDreamerV3, NonFiniteUpdate]]:
     """An algorithm that has met infinite observations in its second iteration, and what it raised."""
-    algorithm = build_algorithm(nano(f"algo.learner={learner}", *request.param))
+    algorithm = build_algorithm(nano(f"algo={algo}", *request.param))
     algorithm.train()
     poison(algorithm)
     with pytest.raises(NonFiniteUpdate) as raised:
@@ -55,9 +55,9 @@ def on_learner(algorithm: BaseDreamerV3, call: Any) -> Any:
     return next(iter(algorithm.learner_group.foreach_learner(call))).get()
 
 
-def test_the_update_is_told_by_its_number_and_keeps_its_batch(diverged: Any, learner: str) -> None:
+def test_the_update_is_told_by_its_number_and_keeps_its_batch(diverged: Any, algo: str) -> None:
     _, found = diverged
-    observations = found.batch["observation" if learner == "fast" else "obs"]
+    observations = found.batch["observation" if algo == "dreamerv3" else "obs"]
     assert found.number == 3  # the first iteration made two
     assert np.isinf(observations[..., 0]).any()
     assert np.isfinite(observations[..., 1:]).all()
@@ -71,9 +71,9 @@ def test_the_learner_is_still_there_with_the_weights_from_before(diverged: Any) 
     assert all(np.isfinite(state[name]).all() for name in parameters)
 
 
-def test_the_fast_learner_names_the_figures_that_are_not_finite(diverged: Any, learner: str) -> None:
+def test_the_fast_learner_names_the_figures_that_are_not_finite(diverged: Any, algo: str) -> None:
     _, found = diverged
-    if learner == "rllib":
+    if algo == "dreamerv3_rllib":
         assert "it ended before it had losses" in str(found)  # torch refuses a distribution of it
     else:
         assert {"total", "decoder", "world_model", "grad_norm_world_model"} <= set(found.broken)
@@ -88,7 +88,7 @@ def test_it_is_pickled_whole() -> None:
 
 
 def test_a_broken_update_on_the_cpu_changes_nothing_of_the_fast_learner() -> None:
-    algorithm = build_algorithm(nano("algo.learner=fast"))
+    algorithm = build_algorithm(nano("algo=dreamerv3"))
     algorithm.train()
     poison(algorithm)
     fast = algorithm.learner_group._learner
@@ -100,7 +100,7 @@ def test_a_broken_update_on_the_cpu_changes_nothing_of_the_fast_learner() -> Non
 
 def test_figures_of_rllib_that_are_not_finite_are_told() -> None:
     """Where its update comes to an end: here after one that has blown the decoder up."""
-    algorithm = build_algorithm(nano("algo.learner=rllib"))
+    algorithm = build_algorithm(nano("algo=dreamerv3_rllib"))
     algorithm.train()
     on_learner(algorithm, blow_up_decoder)
     with pytest.raises(NonFiniteUpdate) as raised:

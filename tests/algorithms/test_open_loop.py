@@ -16,15 +16,15 @@ from dreamer_exp.algorithms.open_loop import Imagined, imagine_open_loop
 from dreamer_exp.checkpoints.policy_file import build
 from tests.checkpoints.test_policy_file import NETWORKS
 
-each_learner = pytest.mark.parametrize("learner", ["fast", "rllib"])
+each_algorithm = pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
 N, T, H, GAMMA = 16, 8, 5, 0.9
 
 
-def network(learner: str, kind: str = "box") -> RLModule:
+def network(algo: str, kind: str = "box") -> RLModule:
     action = {"kind": kind, "size": 2}
-    sizes = NETWORKS[learner]
+    sizes = NETWORKS[algo]
     torch.manual_seed(0)
-    return build({"learner": learner, "network": sizes, "observation_size": 2, "action": action, "symlog_obs": True})
+    return build({"algorithm": algo, "network": sizes, "observation_size": 2, "action": action, "symlog_obs": True})
 
 
 def echo(generator: torch.Generator, steps: int) -> tuple[Tensor, Tensor]:
@@ -54,9 +54,9 @@ def loss(module: RLModule, observation: Tensor, actions: Tensor) -> Tensor:
 
 
 @cache
-def learnt(learner: str) -> RLModule:
+def learnt(algo: str) -> RLModule:
     """A world model of the echo."""
-    module = network(learner)
+    module = network(algo)
     generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], 1e-2)
     for _ in range(120):
@@ -72,18 +72,18 @@ def imagine(module: RLModule, observation: Tensor, actions: Tensor, seed: int = 
     )
 
 
-@each_learner
-def test_each_action_leads_to_the_next_imagined_step(learner: str) -> None:
+@each_algorithm
+def test_each_action_leads_to_the_next_imagined_step(algo: str) -> None:
     observation, actions = echo(torch.Generator().manual_seed(2), T + H)
-    dream = imagine(learnt(learner), observation, actions)
+    dream = imagine(learnt(algo), observation, actions)
     assert dream.observation.shape == (N, H + 1, 2)
     real = observation[:, T - 1 :].numpy()
     assert np.abs(dream.observation - real).mean((0, 2)).max() < 0.3
     assert np.abs(dream.reward - real[..., 0]).mean(0).max() < 0.3
 
 
-@each_learner
-def test_what_stands_before_an_episodes_beginning_is_forgotten(learner: str) -> None:
+@each_algorithm
+def test_what_stands_before_an_episodes_beginning_is_forgotten(algo: str) -> None:
     observation, actions = echo(torch.Generator().manual_seed(2), T + H)
     first = np.zeros((N, T), np.float32)
     first[:, 3] = 1.0
@@ -91,29 +91,29 @@ def test_what_stands_before_an_episodes_beginning_is_forgotten(learner: str) -> 
     for before in (0.0, 5.0):
         seen, taken = observation[:, :T].numpy().copy(), actions[:, : T - 1 + H].numpy().copy()
         seen[:, :3], taken[:, :3] = before, before
-        dreams.append(imagine_open_loop(learnt(learner), seen, first, taken, GAMMA, seed=0))
+        dreams.append(imagine_open_loop(learnt(algo), seen, first, taken, GAMMA, seed=0))
     assert np.array_equal(dreams[0].observation, dreams[1].observation)
 
 
-@each_learner
-def test_the_same_seed_draws_the_same_latents_and_another_one_others(learner: str) -> None:
-    given = (network(learner), *echo(torch.Generator().manual_seed(2), T + H))
+@each_algorithm
+def test_the_same_seed_draws_the_same_latents_and_another_one_others(algo: str) -> None:
+    given = (network(algo), *echo(torch.Generator().manual_seed(2), T + H))
     first, again, other = (imagine(*given, seed).observation for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-@each_learner
-def test_imagining_leaves_torchs_generator_as_it_was(learner: str) -> None:
-    given = (network(learner), *echo(torch.Generator().manual_seed(2), T + H))
+@each_algorithm
+def test_imagining_leaves_torchs_generator_as_it_was(algo: str) -> None:
+    given = (network(algo), *echo(torch.Generator().manual_seed(2), T + H))
     before = torch.get_rng_state()
     imagine(*given)
     assert torch.equal(before, torch.get_rng_state())
 
 
-@each_learner
-def test_discrete_actions_are_seen_as_what_they_are(learner: str) -> None:
-    module = network(learner, "discrete")
+@each_algorithm
+def test_discrete_actions_are_seen_as_what_they_are(algo: str) -> None:
+    module = network(algo, "discrete")
     seen = np.zeros((N, T, 2), np.float32)
     choices = np.zeros((N, T - 1 + H), np.int64)
     changed = choices.copy()
@@ -128,7 +128,7 @@ def test_discrete_actions_are_seen_as_what_they_are(learner: str) -> None:
 
 def test_the_discount_in_the_continue_heads_target_is_taken_out() -> None:
     """Training asks it for gamma where the episode goes on."""
-    module = network("fast")
+    module = network("dreamerv3")
     with torch.no_grad():
         module.agent.cont[-1].weight.zero_()
         module.agent.cont[-1].bias.fill_(np.log(GAMMA / (1.0 - GAMMA)))
@@ -138,7 +138,7 @@ def test_the_discount_in_the_continue_heads_target_is_taken_out() -> None:
 
 
 def test_the_stock_continue_head_gives_a_probability_as_it_is() -> None:
-    module = network("rllib")
+    module = network("dreamerv3_rllib")
     with torch.no_grad():
         last = [layer for layer in module.world_model.continue_predictor.modules() if hasattr(layer, "bias")][-1]
         last.weight.zero_()
@@ -149,10 +149,10 @@ def test_the_stock_continue_head_gives_a_probability_as_it_is() -> None:
 
 def test_an_env_runners_network_is_refused() -> None:
     acting = AgentModule(
-        observation_space=network("fast").observation_space,
-        action_space=network("fast").action_space,
+        observation_space=network("dreamerv3").observation_space,
+        action_space=network("dreamerv3").action_space,
         inference_only=True,
-        model_config=network("fast").model_config,
+        model_config=network("dreamerv3").model_config,
     )
     with pytest.raises(ValueError, match="take the learner's"):
         imagine(acting, *echo(torch.Generator().manual_seed(2), T + H))

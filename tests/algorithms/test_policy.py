@@ -18,7 +18,7 @@ OBSERVATIONS = np.random.default_rng(0).random((4, 3, 831), np.float32)  # T=4 s
 
 @pytest.fixture(scope="module")
 def algorithm(ray_local: None) -> Iterator[BaseDreamerV3]:
-    built = build_algorithm(nano("algo.learner=rllib"))
+    built = build_algorithm(nano("algo=dreamerv3_rllib"))
     yield built
     built.stop()
 

@@ -16,32 +16,32 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.rl_module import RLModule
 from safetensors.torch import load_file, save_file
 
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.algorithms.policy import make_policy
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.checkpoints.policy_file import DESCRIPTION, TENSORS, build, load_policy, save_policy
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.sizes import SIZES
 from tests.experiments import nano
 
-NETWORKS = {"fast": asdict(SIZES["nano"]), "rllib": {"model_size": "nano", "batch_length_T": 8}}
+NETWORKS = {"dreamerv3": asdict(SIZES["nano"]), "dreamerv3_rllib": {"model_size": "nano", "batch_length_T": 8}}
 EXTRA = {"contract_hash": "0123456789abcdef", "env_steps": 512, "updates": 8}
 OBSERVATIONS = np.random.default_rng(0).normal(size=(6, 3, 7)).astype(np.float32)  # T=6 steps of N=3 environments
 
-each_learner = pytest.mark.parametrize("learner", ["fast", "rllib"])
+each_algorithm = pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
 each_action = pytest.mark.parametrize("kind", ["box", "discrete"])
 
 
-def trained(learner: str, kind: str = "box", seed: int = 1) -> RLModule:
+def trained(algo: str, kind: str = "box", seed: int = 1) -> RLModule:
     """A network whose every weight is another number, as after training: also those that begin as zeros."""
     action = {"kind": kind, "size": 3}
     module = build(
         {
-            "learner": learner,
-            "network": NETWORKS[learner],
+            "algorithm": algo,
+            "network": NETWORKS[algo],
             "observation_size": 7,
             "action": action,
-            "symlog_obs": learner == "fast",
+            "symlog_obs": algo == "dreamerv3",
         }
     )
     generator = torch.Generator().manual_seed(seed)
@@ -63,23 +63,23 @@ def edit(folder: Path, **changes: Any) -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    save_policy(trained("fast"), tmp_path, EXTRA)
+    save_policy(trained("dreamerv3"), tmp_path, EXTRA)
     return tmp_path
 
 
-@each_learner
+@each_algorithm
 @each_action
-def test_the_network_that_comes_back_acts_alike(learner: str, kind: str, tmp_path: Path) -> None:
-    module = trained(learner, kind)
+def test_the_network_that_comes_back_acts_alike(algo: str, kind: str, tmp_path: Path) -> None:
+    module = trained(algo, kind)
     save_policy(module, tmp_path, EXTRA)
     expected = actions(module)
     assert len(np.unique(expected)) > 1
     assert np.array_equal(actions(load_policy(tmp_path)), expected)
 
 
-@each_learner
-def test_every_weight_comes_back_world_model_included(learner: str, tmp_path: Path) -> None:
-    module = trained(learner)
+@each_algorithm
+def test_every_weight_comes_back_world_model_included(algo: str, tmp_path: Path) -> None:
+    module = trained(algo)
     save_policy(module, tmp_path, EXTRA)
     back = load_policy(tmp_path).state_dict()
     assert back.keys() == module.state_dict().keys()
@@ -88,13 +88,13 @@ def test_every_weight_comes_back_world_model_included(learner: str, tmp_path: Pa
 
 def test_the_description_tells_what_was_given_with_it(saved: Path) -> None:
     tree = json.loads((saved / DESCRIPTION).read_text())
-    assert (tree["format"], tree["learner"], tree["observation_size"], tree["action"]) == (
-        1,
-        "fast",
+    assert (tree["format"], tree["algorithm"], tree["observation_size"], tree["action"]) == (
+        2,
+        "dreamerv3",
         7,
         {"kind": "box", "size": 3},
     )
-    assert tree["network"] == NETWORKS["fast"]
+    assert tree["network"] == NETWORKS["dreamerv3"]
     assert tree["extra"] == EXTRA
 
 
@@ -117,9 +117,9 @@ print(sum(parameter.numel() for parameter in module.parameters()), ray.is_initia
 """
 
 
-@each_learner
-def test_nothing_is_unpickled_and_ray_is_not_started(learner: str, tmp_path: Path) -> None:
-    module = trained(learner)
+@each_algorithm
+def test_nothing_is_unpickled_and_ray_is_not_started(algo: str, tmp_path: Path) -> None:
+    module = trained(algo)
     save_policy(module, tmp_path, EXTRA)
     done = subprocess.run(
         [sys.executable, "-c", NO_PICKLE, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
@@ -129,9 +129,9 @@ def test_nothing_is_unpickled_and_ray_is_not_started(learner: str, tmp_path: Pat
     assert done.stdout.split() == ["refuses", str(weights), "False"]
 
 
-@each_learner
-def test_loading_leaves_torchs_generator_as_it_was(learner: str, tmp_path: Path) -> None:
-    save_policy(trained(learner), tmp_path, EXTRA)
+@each_algorithm
+def test_loading_leaves_torchs_generator_as_it_was(algo: str, tmp_path: Path) -> None:
+    save_policy(trained(algo), tmp_path, EXTRA)
     before = torch.get_rng_state()
     load_policy(tmp_path)
     assert torch.equal(before, torch.get_rng_state())
@@ -145,8 +145,8 @@ def test_a_missing_file_is_named(saved: Path, name: str) -> None:
 
 
 def test_an_unknown_format_is_refused(saved: Path) -> None:
-    edit(saved, format=2)
-    with pytest.raises(UserError, match="format=2 is unknown here, allowed is 1"):
+    edit(saved, format=3)
+    with pytest.raises(UserError, match="format=3 is unknown here, allowed are 1 and 2"):
         load_policy(saved)
 
 
@@ -160,11 +160,11 @@ def test_what_is_no_description_is_refused(saved: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("learner", "other"),
-        ("learner", ["fast"]),
+        ("algorithm", "other"),
+        ("algorithm", ["dreamerv3"]),
         ("network", {"deter": 64}),
-        ("network", {**NETWORKS["fast"], "blocks": 5}),
-        ("network", {**NETWORKS["fast"], "units": "64"}),
+        ("network", {**NETWORKS["dreamerv3"], "blocks": 5}),
+        ("network", {**NETWORKS["dreamerv3"], "units": "64"}),
         ("observation_size", 0),
         ("action", {"kind": "box", "size": True}),
         ("action", "box"),
@@ -180,7 +180,7 @@ def test_a_description_of_no_network_is_refused_by_key(saved: Path, key: str, va
 
 @pytest.mark.parametrize("model_size", ["12M", None])
 def test_a_size_that_rllib_lacks_is_refused(tmp_path: Path, model_size: Any) -> None:
-    save_policy(trained("rllib"), tmp_path, EXTRA)
+    save_policy(trained("dreamerv3_rllib"), tmp_path, EXTRA)
     edit(tmp_path, network={"model_size": model_size, "batch_length_T": 8})
     with pytest.raises(UserError, match=r"network=.* makes no network"):
         load_policy(tmp_path)
@@ -224,7 +224,7 @@ def test_a_disk_that_takes_no_more_is_an_error_of_the_disk_and_leaves_the_old_fi
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            save_policy(trained("fast", seed=2), saved, EXTRA)
+            save_policy(trained("dreamerv3", seed=2), saved, EXTRA)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (saved / TENSORS).read_bytes() == before
@@ -233,7 +233,7 @@ def test_a_disk_that_takes_no_more_is_an_error_of_the_disk_and_leaves_the_old_fi
 def test_a_write_that_fails_leaves_the_old_files(saved: Path) -> None:
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
     with pytest.raises(ValueError, match="JSON"):
-        save_policy(trained("fast", seed=2), saved, {"loss": float("nan")})
+        save_policy(trained("dreamerv3", seed=2), saved, {"loss": float("nan")})
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
 
 
@@ -242,14 +242,14 @@ def test_weights_that_cannot_be_written_leave_the_old_description_and_nothing_el
     (saved / TENSORS).unlink()
     (saved / TENSORS).mkdir()
     with pytest.raises(OSError, match=TENSORS):
-        save_policy(trained("fast", seed=2), saved, {})
+        save_policy(trained("dreamerv3", seed=2), saved, {})
     assert (saved / DESCRIPTION).read_bytes() == described
     assert {path.name for path in saved.iterdir()} == {TENSORS, DESCRIPTION}
 
 
-@pytest.fixture(params=["fast", "rllib"])
+@pytest.fixture(params=["dreamerv3", "dreamerv3_rllib"])
 def algorithm(request: pytest.FixtureRequest, ray_local: None) -> Iterator[BaseDreamerV3]:
-    built = build_algorithm(nano(f"algo.learner={request.param}"))
+    built = build_algorithm(nano(f"algo={request.param}"))
     yield built
     built.stop()
 
@@ -272,7 +272,7 @@ def test_what_a_learner_trained_acts_from_its_files_as_it_is_evaluated(
     assert np.array_equal(*acted)
 
 
-@pytest.mark.parametrize("algorithm", ["fast"], indirect=True)
+@pytest.mark.parametrize("algorithm", ["dreamerv3"], indirect=True)
 def test_an_env_runners_network_is_refused_as_it_has_no_world_model(algorithm: BaseDreamerV3, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="save the learner's"):
         save_policy(algorithm.env_runner.module, tmp_path, EXTRA)

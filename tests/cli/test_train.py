@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dreamer_exp.algorithms.dreamerv3.config import ON_GPU
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3_rllib.config import SIZES as RLLIB_SIZES
 from dreamer_exp.cli.main import COMMANDS
 from dreamer_exp.config.compose import config_dir
-from dreamer_exp.config.load import ON_GPU
-from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES
 from tests.paths import CHECKOUT
 
 IMPORTED = "import time:"  # the beginning of the lines of -X importtime
@@ -161,9 +162,10 @@ def test_help_marks_the_default_options(help_page: Finished, option: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "line", ["algo.learner=rllib", f"fast: {' '.join(FAST_SIZES)}", f"rllib: {' '.join(RLLIB_SIZES)}"]
+    "line",
+    ["algo=dreamerv3_rllib", f"dreamerv3: {' '.join(SIZES)}", f"dreamerv3_rllib: {' '.join(RLLIB_SIZES)}"],
 )
-def test_help_names_both_learners_and_their_sizes(help_page: Finished, line: str) -> None:
+def test_help_names_both_algorithms_and_their_sizes(help_page: Finished, line: str) -> None:
     assert line in help_page.out
 
 

@@ -58,14 +58,14 @@ def option_file(group: str, option: str) -> Path:
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the schema, in the tree of one environment."""
+    """One key of the schema, in the tree of one option: of an environment or algorithm, or of the defaults."""
 
-    env: str
+    option: str  # "env=gym", "algo=dreamerv3"; "": the defaults
     path: str
     declared: Field[Any]
 
     def __str__(self) -> str:
-        return f"{self.path} (env={self.env})" if self.path.startswith("env.") else self.path
+        return f"{self.path} ({self.option})" if self.option else self.path
 
     @property
     def bounds(self) -> tuple[float | None, float | None, float | None]:
@@ -86,14 +86,21 @@ class Key:
 
 
 def schema_keys() -> list[Key]:
-    """Every key there is: those of each environment, and all the others once."""
-    trees = {env: composed_object(f"env={env}") for group, env in OPTIONS if group == "env"}
-    return [
-        Key(env, path, declared)
-        for env, tree in trees.items()
-        for path, declared in _leaves(tree)
-        if env == "crowd_nav" or path.startswith("env.")
+    """Return every key there is: those of each environment and algorithm, and all the others once."""
+    words = [(group, f"{group}={option}") for group, option in OPTIONS if group in compose.VARYING]
+    of_options = [
+        Key(word, path, declared)
+        for group, word in words
+        for path, declared in _leaves(composed_object(word))
+        if path.startswith(f"{group}.")
     ]
+    others = [Key("", path, declared) for path, declared in _leaves(composed_object())]
+    return of_options + [key for key in others if key.path.partition(".")[0] not in compose.VARYING]
+
+
+def tree_of(key: Key) -> ExperimentConfig:
+    """Return the composed tree that the key is in."""
+    return composed_object(*([key.option] if key.option else []))
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Field[Any]]]:

@@ -21,7 +21,7 @@ STARTER_VALUES = {  # the runbook's
     "algo.batch_length_T": 32,
     "algo.horizon_H": 10,
     "algo.model_size": "XS",
-    "algo.learner": "fast",
+    "algo.name": "dreamerv3",
     "hardware.rollout_fragment_length": 16,
     "run.seed": 123,
     "run.train_iterations": 2000,

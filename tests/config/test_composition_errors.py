@@ -3,16 +3,20 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hydra.errors import ConfigCompositionException
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dreamer_exp.algorithms.dreamerv3.config import DreamerV3AlgoConfig
 from dreamer_exp.cli import train as program
-from dreamer_exp.config.composition_errors import TAKES, all_keys, unknown_key
-from dreamer_exp.config.schema import AlgoConfig, ExperimentConfig
-from tests.config.composing import OPTIONS, schema_keys
+from dreamer_exp.config.compose import variants
+from dreamer_exp.config.composition_errors import TAKES, all_keys, retell, unknown_key
+from dreamer_exp.config.schema import ExperimentConfig
+from tests.config.composing import OPTIONS, composed, schema_keys
 
 Refused = Callable[..., str]
 
@@ -49,7 +53,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
         ("+algo.horzon_H=15", "algo.horzon_H: there is no such key. Did you mean 'algo.horizon_H'?"),
         ("++run.train_iteration=5", "run.train_iteration: there is no such key. Did you mean 'run.train_iterations'?"),
         ("env.reward.progres=3", "env.reward.progres: there is no such key. Did you mean 'env.reward.progress'?"),
-        ("+algo.foo=1", "algo.foo: there is no such key. algo has: name, learner, "),
+        ("+algo.foo=1", "algo.foo: there is no such key. algo has: name, model_size, "),
         ("algo.network.detr=9", "algo.network.detr: there is no such key. Did you mean 'algo.network.deter'?"),
         ("algo.deter=9", "algo.deter: there is no such key. Did you mean 'algo.network.deter'?"),
         ("+foo=1", "foo: there is no such key. There are: env, "),
@@ -78,7 +82,7 @@ def test_a_new_keyword_of_a_mapping_is_answered_with_how_to_add_it(refused: Refu
     assert line == "env.kwargs.g: env.kwargs has no 'g' yet; +env.kwargs.g=... adds it."
 
 
-OF_ALGO = [name for name in all_keys() if name.startswith("algo.") and name.count(".") == 1 and len(name) > 10]
+OF_ALGO = [f"algo.{declared.name}" for declared in fields(DreamerV3AlgoConfig) if len(declared.name) > 5]
 
 
 @given(st.sampled_from(OF_ALGO), st.data())
@@ -86,7 +90,7 @@ def test_a_key_of_algo_that_lost_a_letter_is_found_again(path: str, data: st.Dat
     leaf = path.removeprefix("algo.")
     at = data.draw(st.integers(0, len(leaf) - 1))
 
-    assert f"Did you mean {path!r}?" in unknown_key(f"algo.{leaf[:at]}{leaf[at + 1 :]}", AlgoConfig)
+    assert f"Did you mean {path!r}?" in unknown_key(f"algo.{leaf[:at]}{leaf[at + 1 :]}", DreamerV3AlgoConfig)
 
 
 @given(st.sampled_from([name for name in all_keys() if "_" in name and "." in name]))
@@ -95,6 +99,37 @@ def test_a_key_without_its_group_is_found_in_it(path: str) -> None:
     alike = [other for other in all_keys() if other.rpartition(".")[2] == leaf]
 
     assert any(f"Did you mean {other!r}?" in unknown_key(leaf, ExperimentConfig) for other in alike)
+
+
+@pytest.mark.parametrize(
+    "words", [("algo.learner=rllib",), ("+algo.learner=fast",), ("algo=dreamerv3_rllib", "algo.learner=x")]
+)
+def test_the_last_releases_learner_is_answered_with_the_options(refused: Refused, words: tuple[str, ...]) -> None:
+    line = refused(*words)
+
+    assert line == (
+        "algo.learner: the algorithm is an option now: algo=dreamerv3 (was fast) or algo=dreamerv3_rllib (was rllib)."
+    )
+
+
+KEYS_OF = {
+    option: {declared.name for declared in fields(node) if declared.name != "name"}
+    for option, node in variants("algo").items()
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [(option, name) for option in KEYS_OF for other in KEYS_OF for name in sorted(KEYS_OF[other] - KEYS_OF[option])],
+)
+def test_a_key_of_the_other_algorithm_is_refused_by_the_schema(option: str, name: str) -> None:
+    with pytest.raises(ConfigCompositionException) as error:
+        composed(f"algo={option}", f"algo.{name}=1")
+
+    line = str(retell(error.value))
+    assert line.startswith(f"algo.{name}: there is no such key.")
+    assert "algo has: name, model_size, " in line
+    assert "\n" not in line
 
 
 # Options
@@ -162,8 +197,7 @@ def test_there_are_words_for_every_type_of_the_schema() -> None:
         (("algo.training_ratio=-1",), "algo.training_ratio=-1.0 is out of range: it has to be more than 0."),
         (("algo.gamma=nan",), "algo.gamma=nan is out of range: it has to be finite and more than 0 and at most 1."),
         (("algo.model_size=XXL",), "algo.model_size='XXL' is not one of: nano, XS, 1M, 12M, 25M, 50M, 100M, 200M, S, "),
-        (("algo.model_size=XXS",), "algo.model_size='XXS' is none of algo.learner=fast's sizes: nano, XS, 1M, 12M, "),
-        (("algo.learner=fats",), "algo.learner='fats' is not one of: fast, rllib. Did you mean 'fast'?"),
+        (("algo=dreamerv3_rllib", "algo.model_size=12M"), "algo.model_size='12M' is not one of: nano, micro, mini, "),
         (("algo.precision=tf32",), "algo.precision=tf32 needs a learner on a GPU: use hardware="),
         (("algo.network.blocks=7",), "algo.network.blocks=7 has to divide algo.network.deter=512."),
         (("algo.replay_capacity=100",), "algo.replay_capacity=100 is less than one batch: it has to be at least "),

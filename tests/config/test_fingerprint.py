@@ -13,7 +13,7 @@ from dreamer_exp.config.experiment import UNSHAPING
 from tests.config.composing import Key, loaded, schema_keys, value_at, with_value
 
 KEYS = schema_keys()
-EXPERIMENT = loaded("algo.learner=fast")  # which has a network of its own
+EXPERIMENT = loaded("algo=dreamerv3")  # which has a network of its own
 OTHER: dict[Any, Any] = {  # another value of a type
     bool: lambda value: not value,
     int: lambda value: value + 1,
@@ -26,7 +26,9 @@ OTHER: dict[Any, Any] = {  # another value of a type
 TRACKING = [key.path for key in KEYS if key.path.startswith("tracking.")]
 UNSHAPED = [f"{group}.{name}" for group, names in UNSHAPING.items() for name in names]
 LEFT_OUT = (*UNSHAPED, "tracking.", "sweep.", "dry_run", "resume", "trust")
-SHAPING = [key for key in KEYS if key.env == "crowd_nav" and not key.path.startswith(LEFT_OUT)]
+SHAPING = [
+    key for key in KEYS if key.option in ("", "env=crowd_nav", "algo=dreamerv3") and not key.path.startswith(LEFT_OUT)
+]
 SHAPING = [key for key in SHAPING if key.path != "hardware.max_env_runners"]  # what auto was allowed is gone by then
 
 
@@ -89,13 +91,13 @@ def test_the_same_words_give_the_same_fingerprint_again(preset_and_words: tuple[
 
 
 def test_a_number_of_the_size_written_out_is_the_same_experiment() -> None:
-    named, written = loaded("algo.learner=fast"), loaded("algo.learner=fast", "algo.network.deter=512")
+    named, written = loaded("algo=dreamerv3"), loaded("algo=dreamerv3", "algo.network.deter=512")
 
     assert named.fingerprint() == written.fingerprint()
 
 
-def test_the_two_learners_are_two_experiments() -> None:
-    assert loaded("algo.learner=fast").fingerprint() != loaded("algo.learner=rllib").fingerprint()
+def test_two_algorithms_are_two_experiments() -> None:
+    assert loaded("algo=dreamerv3").fingerprint() != loaded("algo=dreamerv3_rllib").fingerprint()
 
 
 def test_a_whole_number_where_a_number_goes_is_the_same_value() -> None:

@@ -1,13 +1,13 @@
 """The eight original profiles: each preset resolves to the values of the table, and runs on the stand-in too."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
+from dreamer_exp.algorithms.rllib.base_config import BaseDreamerV3Config
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.config.load import ON_CPU
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
@@ -85,11 +85,12 @@ def test_learning_rates(profile: str) -> None:
 
 
 @each_profile
-def test_the_originals_learner_takes_the_same_numbers(profile: str) -> None:
-    ours, original = preset(profile).algo, preset(profile, "algo.learner=rllib").algo
+def test_the_stock_algorithm_takes_the_same_numbers(profile: str) -> None:
+    ours, original = preset(profile).algo, preset(profile, "algo=dreamerv3_rllib").algo
 
-    assert (ours.learner, original.network) == ("fast", None)
-    assert original == replace(ours, learner="rllib", network=None, **ON_CPU)
+    assert (ours.name, original.name) == ("dreamerv3", "dreamerv3_rllib")
+    shared = [declared.name for declared in fields(BaseDreamerV3Config) if declared.name != "name"]
+    assert [name for name in shared if getattr(ours, name) != getattr(original, name)] == []
 
 
 @each_profile

@@ -40,7 +40,7 @@ def test_a_run_that_uses_all_cpus_alone_is_no_contention(watch: ContentionWatch,
     ("words", "gpus"),
     [(["hardware.num_cpus=1", "hardware.num_env_runners=0"], 0),
      (["hardware.num_cpus=2", "hardware.num_env_runners=1"], 0),
-     (["hardware.num_cpus=2", "hardware.num_env_runners=0", "algo.learner=rllib"], 0),
+     (["hardware.num_cpus=2", "hardware.num_env_runners=0", "algo=dreamerv3_rllib"], 0),
      (["hardware=cuda", "hardware.num_cpus=2", "hardware.num_env_runners=0"], 1)],
     ids=["one thread", "one thread and an env runner", "RLlib's learner", "learner on a GPU"],
 )  # fmt: skip

@@ -23,7 +23,7 @@ memory/gpu_bytes""".split()  # noqa: SIM905  # a list literal of 32 lines reads 
 
 # what each learner reports
 FAST, RLLIB = ({key: 1.5 for key in keys if key} for keys in zip(*LEARNER_METRICS.values(), strict=True))
-each_learner = pytest.mark.parametrize("learner", [FAST, RLLIB], ids=["fast", "rllib"])
+each_learner = pytest.mark.parametrize("learner", [FAST, RLLIB], ids=["dreamerv3", "dreamerv3_rllib"])
 
 
 def row_of(iteration: Iteration, learner: dict[str, float] = RLLIB) -> dict[str, object]:
@@ -53,7 +53,7 @@ def test_every_promised_metric_of_the_learner_is_a_number(learner: dict[str, flo
         (FAST, {name for name, (fast, _) in LEARNER_METRICS.items() if fast is None}),
         (RLLIB, {name for name, (_, rllib) in LEARNER_METRICS.items() if rllib is None}),
     ],
-    ids=["fast", "rllib"],
+    ids=["dreamerv3", "dreamerv3_rllib"],
 )
 def test_a_metric_that_the_learner_lacks_is_null(learner: dict[str, float], lacks: set[str]) -> None:
     row = row_of(Iteration(env_steps=16, updates=2), learner)

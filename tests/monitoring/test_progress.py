@@ -37,7 +37,9 @@ def test_missing_values_are_dashes() -> None:
     assert "success -" in lines(shown=True)
 
 
-@pytest.mark.parametrize("learner", [{"world_model": 12.3}, {"WORLD_MODEL_L_total": 12.3}], ids=["fast", "rllib"])
+@pytest.mark.parametrize(
+    "learner", [{"world_model": 12.3}, {"WORLD_MODEL_L_total": 12.3}], ids=["dreamerv3", "dreamerv3_rllib"]
+)
 def test_the_world_model_loss_of_both_learners_is_shown(learner: dict[str, float]) -> None:
     assert describe(row(2, learner), 10, 0.0)["wm_loss"] == "12.3"
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
 from dreamer_exp.checkpoints.policy_file import build
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.config.sizes import FAST_SIZES, NetworkSize
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.formatting import gibibytes
@@ -45,7 +45,7 @@ def with_gpu(gpu_gibibytes: float, memory_gibibytes: int = 16) -> Machine:
 
 
 def rllib(on: Machine | None = None) -> Experiment:
-    return experiment("algo.learner=rllib", on=on)
+    return experiment("algo=dreamerv3_rllib", on=on)
 
 
 def contract(of: Experiment) -> ObservationContract:
@@ -100,7 +100,7 @@ def test_the_parameters_of_rllibs_network_are_left_out() -> None:
     assert parameters(rllib(), CONTRACT) is None
 
 
-@pytest.mark.parametrize("size", [name for name in FAST_SIZES if name[:-1].isdigit()])
+@pytest.mark.parametrize("size", [name for name in SIZES if name[:-1].isdigit()])
 def test_a_published_size_has_about_as_many_parameters_as_its_name_says(size: str) -> None:
     asked = experiment(f"algo.model_size={size}")
     count = parameters(asked, contract(asked))
@@ -232,7 +232,7 @@ def test_a_learner_on_the_cpu_takes_the_hosts_memory_for_itself() -> None:
 @pytest.mark.parametrize("observed", [4, 831])
 def test_the_weights_of_rllibs_networks_are_known_to_a_twentieth(size: str, observed: int) -> None:
     network = {"model_size": size, "batch_length_T": 32}
-    told = {"learner": "rllib", "network": network, "observation_size": observed, "symlog_obs": True}
+    told = {"algorithm": "dreamerv3_rllib", "network": network, "observation_size": observed, "symlog_obs": True}
     built = build({**told, "action": {"kind": "box", "size": 2}})
     fixed, per_float = RLLIB_WEIGHTS[size]
     assert fixed + per_float * observed == pytest.approx(sum(each.numel() for each in built.parameters()), rel=0.05)
@@ -241,7 +241,9 @@ def test_the_weights_of_rllibs_networks_are_known_to_a_twentieth(size: str, obse
 # A capacity in bytes
 
 
-@pytest.mark.parametrize("words", [("algo.learner=fast",), ("algo.learner=rllib",)], ids=["fast", "rllib"])
+@pytest.mark.parametrize(
+    "words", [("algo=dreamerv3",), ("algo=dreamerv3_rllib",)], ids=["dreamerv3", "dreamerv3_rllib"]
+)
 def test_a_capacity_in_bytes_becomes_the_steps_that_they_hold(words: tuple[str, ...]) -> None:
     asked = experiment(*words, "algo.replay_capacity=1 GiB")
     placed = place_replay(asked, CONTRACT, machine())
@@ -308,7 +310,7 @@ def plan(asked: Experiment, on: Machine) -> dict[str, str]:
 def test_the_plan_says_how_the_fast_learner_computes_and_how_large_it_is() -> None:
     rows = plan(place_replay(ON_GPU, CONTRACT, GPU), GPU)
 
-    assert rows["learner"] == "1 GPU(s), fast learner (kernels fused, precision tf32), size XS (4.3M parameters)"
+    assert rows["learner"] == "1 GPU(s), dreamerv3 (kernels fused, precision tf32), size XS (4.3M parameters)"
 
 
 def test_the_plan_says_why_the_kernels_are_not_fused() -> None:
@@ -321,7 +323,7 @@ def test_the_plan_says_why_the_kernels_are_not_fused() -> None:
 
 
 def test_the_plan_says_of_rllibs_learner_what_there_is_to_say() -> None:
-    assert plan(rllib(), machine())["learner"] == "CPU, rllib learner, size XS"
+    assert plan(rllib(), machine())["learner"] == "CPU, dreamerv3_rllib, size XS"
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,18 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.metric_names import LEARNER_METRICS, check_objective
 
 
-@pytest.mark.parametrize("learner", ["fast", "rllib"])
+@pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
 @pytest.mark.parametrize("name", ["success_rate", "return_mean", "loss/world_model", "episode_return_window"])
-def test_any_figure_of_a_run_can_be_its_objective(name: str, learner: str) -> None:
-    check_objective(name, learner)
+def test_any_figure_of_a_run_can_be_its_objective(name: str, algo: str) -> None:
+    check_objective(name, algo)
 
 
-@pytest.mark.parametrize(("name", "learner"), [("loss/prediction", "fast"), ("loss/critic_replay", "rllib")])
-def test_an_objective_that_is_null_under_this_learner_is_refused(name: str, learner: str) -> None:
-    with pytest.raises(UserError, match=rf"^run\.objective='{name}' is null in all rows of algo\.learner={learner}\. "):
-        check_objective(name, learner)
+@pytest.mark.parametrize(
+    ("name", "algo"), [("loss/prediction", "dreamerv3"), ("loss/critic_replay", "dreamerv3_rllib")]
+)
+def test_an_objective_that_is_null_under_this_algorithm_is_refused(name: str, algo: str) -> None:
+    with pytest.raises(UserError, match=rf"^run\.objective='{name}' is null in all rows of algo={algo}\. "):
+        check_objective(name, algo)
 
 
 @pytest.mark.parametrize("learner", [0, 1])
@@ -31,4 +33,4 @@ def test_every_name_is_a_figure_of_some_learner() -> None:
 
 def test_an_objective_that_no_run_has_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(UserError, match=r"run\.objective='sucess_rate' .*Did you mean 'success_rate'"):
-        check_objective("sucess_rate", "rllib")
+        check_objective("sucess_rate", "dreamerv3_rllib")

@@ -10,10 +10,10 @@ from dreamer_exp.envs.make import contract_of
 def network(asked: Experiment) -> RLModule:
     """An untrained one of the experiment's sizes."""
     contract = contract_of(asked.env, asked.obs_contract)
-    sizes = asked.to_dict()["algo"]["network"] or {"model_size": "nano", "batch_length_T": 8}
+    sizes = asked.to_dict()["algo"].get("network", {"model_size": "nano", "batch_length_T": 8})
     return build(
         {
-            "learner": asked.algo.learner,
+            "algorithm": asked.algo.name,
             "network": sizes,
             "observation_size": contract.size,
             "action": {"kind": contract.action.kind, "size": contract.action.size},

@@ -200,7 +200,7 @@ def test_a_user_sees_no_warnings_and_no_chatter(three_iterations: Any) -> None:
     assert done.stderr == ""
     assert "WARN" not in done.stdout
     assert len(done.stdout.splitlines()) < 30
-    assert "fast learner on cpu (kernels eager, precision float32), size nano" in done.stdout
+    assert "dreamerv3 on cpu (kernels eager, precision float32), size nano" in done.stdout
 
 
 def test_the_end_tells_the_figures_the_run_and_the_next_command(three_iterations: Any) -> None:
@@ -296,7 +296,7 @@ def test_two_env_runners_train_and_the_policy_learns_their_weights(tmp_path: Pat
 
 
 def test_rllibs_learner_leaves_the_same_files_and_rows_and_its_policy_is_evaluated_again(tmp_path: Path) -> None:
-    done = run(tmp_path, "algo.learner=rllib", "run.train_iterations=3", "tracking=none")
+    done = run(tmp_path, "algo=dreamerv3_rllib", "run.train_iterations=3", "tracking=none")
     assert (done.returncode, done.stderr) == (0, "")
     assert "rllib learner on cpu, size nano" in done.stdout
     directory = only_run(tmp_path)
@@ -334,12 +334,14 @@ def wait_for_rows(folder: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize(("learner", "num_env_runners"), [("fast", 0), ("fast", 2), ("rllib", 0), ("rllib", 2)])
-def test_a_failure_is_told_in_one_line_and_recorded(tmp_path: Path, learner: str, num_env_runners: int) -> None:
+@pytest.mark.parametrize(
+    ("algo", "num_env_runners"), [("dreamerv3", 0), ("dreamerv3", 2), ("dreamerv3_rllib", 0), ("dreamerv3_rllib", 2)]
+)
+def test_a_failure_is_told_in_one_line_and_recorded(tmp_path: Path, algo: str, num_env_runners: int) -> None:
     (tmp_path / "broken_env.py").write_text(BROKEN_ENV)
     words = [word for word in NANO if not word.startswith("env.")]
     words += ["env=gym", "env.id=broken_env:Broken-v0", "obs_contract=vector", "tracking=none", "evaluation.episodes=0"]
-    words += [f"algo.learner={learner}", f"hardware.num_env_runners={num_env_runners}", "hardware.num_cpus=2"]
+    words += [f"algo={algo}", f"hardware.num_env_runners={num_env_runners}", "hardware.num_cpus=2"]
     words += ["env.max_faults=0"]  # those that are allowed are told as they come
     path = os.pathsep.join([str(tmp_path), str(CHECKOUT)])
     done = subprocess.run(

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.maths import two_hot_bins
 from dreamer_exp.algorithms.dreamerv3.networks.layers import Head
+from dreamer_exp.algorithms.dreamerv3.sizes import BINS, NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.observation import VectorDecoder, VectorEncoder
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Rssm, State
-from dreamer_exp.config.sizes import BINS, NetworkSize
 
 
 class Agent(nn.Module):

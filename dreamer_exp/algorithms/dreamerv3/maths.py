@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreamer_exp.config.sizes import BINS
+from dreamer_exp.algorithms.dreamerv3.sizes import BINS
 
 UNIMIX = 0.01  # share of the uniform distribution in every categorical
 

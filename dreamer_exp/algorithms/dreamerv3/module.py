@@ -12,8 +12,8 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import NetworkSize
 
 DETER, STOCH, PREVIOUS_ACTION = "deter", "stoch", "previous_action"
 LEARNER_ONLY = ("decoder", "reward", "cont", "critic", "slow_critic")  # parts of the agent that acting does not need

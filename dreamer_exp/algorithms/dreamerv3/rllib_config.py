@@ -9,7 +9,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES
 from dreamer_exp.algorithms.dreamerv3.module import AgentModule
-from dreamer_exp.config.sizes import SIZES, NetworkSize
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
 
 
 class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is untyped

@@ -11,21 +11,18 @@ from ray.tune.registry import register_env
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
 from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
-from dreamer_exp.algorithms.dreamerv3.loss_scales import check_loss_scales, decoder_weights
+from dreamer_exp.algorithms.dreamerv3.loss_scales import decoder_weights
 from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner
 from dreamer_exp.algorithms.rllib.episodes import EpisodeCallback
-from dreamer_exp.config.checks import OF_FAST
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of, make_guarded_env
 
 ENV_NAME = "dreamer_exp"
 # keys that aren't RLlib's: they name an option, or are consumed before (learner) or outside (Ray) of its config
-NOT_RLLIB = {"algo.name", "algo.learner", "hardware.name", "hardware.num_cpus", "hardware.ray_address"}
-# keys that RLlib's learner has no place for
-FASTS_ALONE = {"algo.network", "hardware.overlap_sampling", *(f"algo.{name}" for name in OF_FAST)}
+NOT_RLLIB = {"algo.name", "hardware.name", "hardware.num_cpus", "hardware.ray_address"}
 
 
 class ValueLost(RuntimeError):
@@ -53,9 +50,7 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
     """RLlib's config of the experiment."""
     algo, hardware = experiment.algo, experiment.hardware
     register_env(ENV_NAME, lambda _: make_guarded_env(experiment.env, experiment.obs_contract))
-    fast = algo.learner == "fast"
-    if fast:
-        check_loss_scales(algo.loss_scales)
+    fast = algo.name == "dreamerv3"
     config = PublishedDreamerV3Config(PublishedDreamerV3) if fast else DreamerV3Config(BaseDreamerV3)
     config.environment(ENV_NAME)
     config.framework("torch")
@@ -71,18 +66,13 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
         return_normalization_decay=algo.return_normalization_decay,
         train_actor=algo.train_actor,
         train_critic=algo.train_critic,
-        intrinsic_rewards_scale=algo.intrinsic_rewards_scale,
         world_model_lr=algo.world_model_lr,
         actor_lr=algo.actor_lr,
         critic_lr=algo.critic_lr,
-        world_model_grad_clip_by_global_norm=algo.world_model_grad_clip_by_global_norm,
-        actor_grad_clip_by_global_norm=algo.actor_grad_clip_by_global_norm,
-        critic_grad_clip_by_global_norm=algo.critic_grad_clip_by_global_norm,
         symlog_obs=algo.symlog_obs,
         replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": algo.replay_capacity},
     )
     if fast:
-        assert algo.network is not None
         config.fast(
             network=algo.network,
             kernels=algo.kernels,
@@ -96,6 +86,13 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
             replay_device=algo.replay_device,
             overlap_sampling=hardware.overlap_sampling,
             learner_threads=hardware.learner_threads,
+        )
+    else:
+        config.training(
+            intrinsic_rewards_scale=algo.intrinsic_rewards_scale,
+            world_model_grad_clip_by_global_norm=algo.world_model_grad_clip_by_global_norm,
+            actor_grad_clip_by_global_norm=algo.actor_grad_clip_by_global_norm,
+            critic_grad_clip_by_global_norm=algo.critic_grad_clip_by_global_norm,
         )
     config.env_runners(
         env_runner_cls=AgentEnvRunner if fast else SeededEnvRunner,
@@ -129,7 +126,7 @@ def check_arrival(experiment: Experiment, config: DreamerV3Config) -> None:
         asked = getattr(experiment, group)
         for name in (field.name for field in fields(asked)):
             key = f"{group}.{name}"
-            if key in NOT_RLLIB or (key in FASTS_ALONE and experiment.algo.learner != "fast"):
+            if key in NOT_RLLIB or (key == "hardware.overlap_sampling" and experiment.algo.name != "dreamerv3"):
                 continue
             arrived = held.get(key, getattr(config, name, "nothing"))
             if arrived != getattr(asked, name):

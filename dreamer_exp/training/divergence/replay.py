@@ -97,9 +97,10 @@ def _broken(tree: Any) -> Tensor | None:
 
 def _learner(experiment: Experiment, contract: ObservationContract, batch: Mapping[str, Any]) -> Learner:
     steps = 2 * experiment.hardware.num_envs * (experiment.algo.batch_length_T + 1)  # its replay is not needed
-    algo = replace(experiment.algo, kernels="eager", replay_device="cpu", replay_capacity=steps)
-    if algo.precision == "tf32":
-        algo = replace(algo, precision="float32")
+    algo = replace(experiment.algo, replay_capacity=steps)
+    if algo.name == "dreamerv3":
+        precision = "float32" if algo.precision == "tf32" else algo.precision
+        algo = replace(algo, kernels="eager", replay_device="cpu", precision=precision)
     hardware = replace(
         experiment.hardware,
         num_cpus=1,

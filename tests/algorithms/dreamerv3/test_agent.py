@@ -6,8 +6,8 @@ import torch
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.maths import two_hot_mean
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import SIZES
 
 BOX = ActionKind(2, discrete=False)
 

@@ -25,12 +25,12 @@ TWO_RUNNERS = ("hardware.num_cpus=2", "hardware.num_env_runners=2", "hardware.nu
 
 
 @pytest.fixture
-def learner() -> str:
-    return "fast"
+def algo() -> str:
+    return "dreamerv3"
 
 
 def build(*overrides: str) -> PublishedDreamerV3:
-    algorithm = build_algorithm(nano("algo.learner=fast", *overrides))
+    algorithm = build_algorithm(nano("algo=dreamerv3", *overrides))
     assert isinstance(algorithm, PublishedDreamerV3)
     return algorithm
 

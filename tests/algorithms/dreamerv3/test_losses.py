@@ -15,8 +15,8 @@ from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
 from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.reference import ReferenceModel
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import NetworkSize
 
 B, T, H, O = 3, 5, 4, 7  # noqa: E741  # the glossary's letters
 SMALL = NetworkSize(deter=16, hidden=8, classes=4, units=12, stoch=3, blocks=4, posterior_layers=2)

@@ -11,7 +11,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from dreamer_exp.algorithms.dreamerv3.module import STOCH, AgentModule
-from dreamer_exp.config.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
 BOX, DISCRETE = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32), gymnasium.spaces.Discrete(3)
 each_space = pytest.mark.parametrize("space", [BOX, DISCRETE], ids=["box", "discrete"])

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 WORDS = (
-    "hardware=cuda", "hardware.num_env_runners=0", "algo.learner=fast", "algo.batch_size_B=16",
+    "hardware=cuda", "hardware.num_env_runners=0", "algo=dreamerv3", "algo.batch_size_B=16",
     "algo.training_ratio=64", "algo.precision=tf32", "algo.replay_device=cuda",
 )  # fmt: skip
 ITERATIONS = 6  # of about 8 updates each, whose windows overlap

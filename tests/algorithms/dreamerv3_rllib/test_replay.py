@@ -50,7 +50,7 @@ def filled(seed: int, episodes: int) -> SeededEpisodeReplay:
 
 
 def test_a_step_takes_the_bytes_that_the_dry_run_forecasts() -> None:
-    asked = nano("algo.learner=rllib")
+    asked = nano("algo=dreamerv3_rllib")
     told = forecast(asked, contract_of(asked.env, asked.obs_contract)).bytes_per_step
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]

@@ -12,35 +12,35 @@ from tests.experiments import nano, nano_gym
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
-both_learners = pytest.mark.parametrize("learner", ["rllib", "fast"])
+both_algorithms = pytest.mark.parametrize("algo", ["dreamerv3_rllib", "dreamerv3"])
 
 
 @pytest.fixture
-def learner() -> str:
+def algo() -> str:
     """Where a test isn't for both."""
-    return "rllib"
+    return "dreamerv3_rllib"
 
 
 def rllib(*overrides: str) -> BaseDreamerV3:
-    return build_algorithm(nano("algo.learner=rllib", *overrides))
+    return build_algorithm(nano("algo=dreamerv3_rllib", *overrides))
 
 
 def weights(algorithm: BaseDreamerV3) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in algorithm.env_runner.module.state_dict().items()}
 
 
-@both_learners
-def test_the_first_iteration_samples_until_a_batch_is_there_and_pays_for_the_last_fragment(learner: str) -> None:
-    algorithm = build_algorithm(nano(f"algo.learner={learner}"))
+@both_algorithms
+def test_the_first_iteration_samples_until_a_batch_is_there_and_pays_for_the_last_fragment(algo: str) -> None:
+    algorithm = build_algorithm(nano(f"algo={algo}"))
     algorithm.train()
     assert algorithm.last_iteration.env_steps == 32
     assert algorithm.last_iteration.updates == 2  # 16 new steps x ratio 4 / 32 replayed steps
     algorithm.stop()
 
 
-@both_learners
-def test_a_small_training_ratio_is_kept_over_several_iterations(learner: str) -> None:
-    algorithm = build_algorithm(nano(f"algo.learner={learner}", "algo.training_ratio=0.5"))  # 1/4 update an iteration
+@both_algorithms
+def test_a_small_training_ratio_is_kept_over_several_iterations(algo: str) -> None:
+    algorithm = build_algorithm(nano(f"algo={algo}", "algo.training_ratio=0.5"))  # 1/4 update an iteration
     updates = []
     for _ in range(8):
         algorithm.train()
@@ -49,17 +49,17 @@ def test_a_small_training_ratio_is_kept_over_several_iterations(learner: str) ->
     algorithm.stop()
 
 
-@both_learners
-def test_a_stop_is_heard_between_two_updates(learner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@both_algorithms
+def test_a_stop_is_heard_between_two_updates(algo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.LEARNER_CALL_S", 0.0)  # a call an update
-    algorithm = build_algorithm(nano(f"algo.learner={learner}", "algo.training_ratio=64"))
+    algorithm = build_algorithm(nano(f"algo={algo}", "algo.training_ratio=64"))
     algorithm.should_stop = lambda: algorithm.last_iteration.updates >= 3
     algorithm.train()
     assert algorithm.last_iteration.updates == 3
     algorithm.stop()
 
 
-@both_learners
+@both_algorithms
 def test_finished_episodes_are_told_whole_with_their_outcome(trained: BaseDreamerV3) -> None:
     assert len(trained.episodes_seen) == 4  # 96 steps: 4 whole episodes of 20
     assert {(episode.length, episode.outcome) for episode in trained.episodes_seen} == {(20, "timeout")}
@@ -124,9 +124,9 @@ def test_neighbouring_seeds_share_no_episode() -> None:
     assert not set(runs[0]) & set(runs[1])
 
 
-@pytest.mark.parametrize(("learner", "loss"), [("rllib", "WORLD_MODEL_L_total"), ("fast", "total")])
-def test_discrete_actions_train_too(learner: str, loss: str) -> None:
-    algorithm = build_algorithm(nano_gym("CartPole-v1", f"algo.learner={learner}"))
+@pytest.mark.parametrize(("algo", "loss"), [("dreamerv3_rllib", "WORLD_MODEL_L_total"), ("dreamerv3", "total")])
+def test_discrete_actions_train_too(algo: str, loss: str) -> None:
+    algorithm = build_algorithm(nano_gym("CartPole-v1", f"algo={algo}"))
     result = algorithm.train()
     assert np.isfinite(result["learners"]["default_policy"][loss])
     algorithm.stop()

@@ -33,8 +33,8 @@ ODD_VALUES = (
     "hardware.rollout_fragment_length=5",
     "hardware.num_envs_per_env_runner=3",
 )
-OF_FAST = (
-    "algo.learner=fast",
+OF_DREAMERV3 = (
+    "algo=dreamerv3",
     "algo.network.units=48",
     "algo.precision=bfloat16",
     "algo.lr_warmup=5",
@@ -44,7 +44,7 @@ OF_FAST = (
     "hardware.overlap_sampling=always",
 )
 OF_RLLIB = (
-    "algo.learner=rllib",
+    "algo=dreamerv3_rllib",
     "algo.intrinsic_rewards_scale=0.7",
     "algo.world_model_grad_clip_by_global_norm=1",
     "algo.actor_grad_clip_by_global_norm=2",
@@ -52,9 +52,9 @@ OF_RLLIB = (
 )
 
 
-@pytest.mark.parametrize("of_learner", [OF_FAST, OF_RLLIB], ids=["fast", "rllib"])
-def test_every_value_arrives_where_rllib_reads_it(of_learner: tuple[str, ...]) -> None:
-    odd = nano(*ODD_VALUES, *of_learner)
+@pytest.mark.parametrize("own", [OF_DREAMERV3, OF_RLLIB], ids=["dreamerv3", "dreamerv3_rllib"])
+def test_every_value_arrives_where_rllib_reads_it(own: tuple[str, ...]) -> None:
+    odd = nano(*ODD_VALUES, *own)
     check_arrival(odd, build_config(odd))
 
 
@@ -93,6 +93,6 @@ def test_a_gpu_that_torch_cannot_use_is_a_users_mistake() -> None:
 
 
 def test_the_replay_has_the_capacity_asked_for() -> None:
-    algorithm = build_algorithm(nano("algo.learner=rllib", "algo.replay_capacity=321"))
+    algorithm = build_algorithm(nano("algo=dreamerv3_rllib", "algo.replay_capacity=321"))
     assert algorithm.replay_buffer.capacity == 321
     algorithm.stop()

@@ -12,7 +12,7 @@ from tests.experiments import nano_gym
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
-both_learners = pytest.mark.parametrize("learner", ["rllib", "fast"])
+both_algorithms = pytest.mark.parametrize("algo", ["dreamerv3_rllib", "dreamerv3"])
 
 
 class Flickering(gymnasium.Env[Any, Any]):
@@ -37,9 +37,9 @@ ID = "Flickering-v0"
 gymnasium.register(ID, Flickering)
 
 
-@both_learners
-def test_the_run_goes_on_and_hears_of_each_fault(learner: str) -> None:
-    algorithm = build_algorithm(nano_gym(ID, f"algo.learner={learner}"))
+@both_algorithms
+def test_the_run_goes_on_and_hears_of_each_fault(algo: str) -> None:
+    algorithm = build_algorithm(nano_gym(ID, f"algo={algo}"))
     episodes = []
     for _ in range(4):
         result = algorithm.train()
@@ -52,9 +52,9 @@ def test_the_run_goes_on_and_hears_of_each_fault(learner: str) -> None:
     algorithm.stop()
 
 
-@both_learners
-def test_past_the_limit_the_fault_is_raised_as_it_was(learner: str) -> None:
-    algorithm = build_algorithm(nano_gym(ID, f"algo.learner={learner}", "env.max_faults=1"))
+@both_algorithms
+def test_past_the_limit_the_fault_is_raised_as_it_was(algo: str) -> None:
+    algorithm = build_algorithm(nano_gym(ID, f"algo={algo}", "env.max_faults=1"))
     with pytest.raises(Fault, match=r"^reward is nan; .*2 times"):
         train(algorithm, 6)
     algorithm.stop()

@@ -71,12 +71,12 @@ Halves = tuple[RunDirectory, Path, str]
 
 @pytest.fixture(scope="module")
 def of_fast(tmp_path_factory: pytest.TempPathFactory) -> Halves:
-    return make_halves(tmp_path_factory.mktemp("fast"), "algo.learner=fast")
+    return make_halves(tmp_path_factory.mktemp("dreamerv3"), "algo=dreamerv3")
 
 
 @pytest.fixture(scope="module")
 def of_rllib(tmp_path_factory: pytest.TempPathFactory) -> Halves:
-    return make_halves(tmp_path_factory.mktemp("rllib"), "algo.learner=rllib")
+    return make_halves(tmp_path_factory.mktemp("dreamerv3_rllib"), "algo=dreamerv3_rllib")
 
 
 @pytest.fixture(params=["of_fast", "of_rllib"])
@@ -85,10 +85,10 @@ def halves(request: pytest.FixtureRequest) -> Halves:
     return found
 
 
-def make_halves(folder: Path, learner: str) -> Halves:
+def make_halves(folder: Path, algo: str) -> Halves:
     """A run of four iterations, one of two that was resumed for two more, and what the resumption printed."""
-    whole = train(folder / "whole", 4, learner)
-    train(folder / "parts", 2, learner)
+    whole = train(folder / "whole", 4, algo)
+    train(folder / "parts", 2, algo)
     shutil.copytree(folder / "parts", folder / "first_half")
     code, out, err = run(f"resume={folder / 'parts'}", "run.train_iterations=4")
     assert code == 0, out + err

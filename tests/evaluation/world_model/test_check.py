@@ -37,7 +37,7 @@ def world(running: list[int], ahead: int = 4) -> Imagined:
 
 
 def test_an_episode_shorter_than_the_context_has_no_start_point(tmp_path: Path) -> None:
-    asked = nano("algo.learner=fast", f"env.max_steps={CONTEXT - 1}")
+    asked = nano("algo=dreamerv3", f"env.max_steps={CONTEXT - 1}")
     assert draw_imagination(network(asked), asked, tmp_path / "imagination.png") is None
     assert list(tmp_path.iterdir()) == []
 
@@ -101,7 +101,7 @@ def test_an_end_is_an_error_of_a_predictor_that_continues() -> None:
 
 @pytest.mark.parametrize("contract", ["drive_state_rays", "drive_state_rays_latest"])
 def test_quantities_are_the_newest_rays_in_metres_and_the_newest_drive_state(contract: str) -> None:
-    asked = nano("algo.learner=fast", f"obs_contract={contract}")
+    asked = nano("algo=dreamerv3", f"obs_contract={contract}")
     made = contract_of(asked.env, asked.obs_contract)
     rays, drive_state = quantities(made, asked.env)
     assert (rays.part, rays.scale, rays.unit) == (slice(made.size - 272, made.size), 10.0, "m")
@@ -124,9 +124,9 @@ def test_the_rays_shown_have_the_median_error_of_complete_rollouts() -> None:
     assert typical_rays(truth, rollout, OBSERVATION) is None
 
 
-@pytest.mark.parametrize("learner", ["fast", "rllib"])
-def test_figure_and_curves_are_written(learner: str, tmp_path: Path) -> None:
-    asked = nano(f"algo.learner={learner}", "env.max_steps=40", "algo.horizon_H=5")
+@pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
+def test_figure_and_curves_are_written(algo: str, tmp_path: Path) -> None:
+    asked = nano(f"algo={algo}", "env.max_steps=40", "algo.horizon_H=5")
     path = tmp_path / "report" / "imagination.png"
     curves = draw_imagination(network(asked), asked, path)
     assert curves is not None
@@ -139,22 +139,22 @@ def test_figure_and_curves_are_written(learner: str, tmp_path: Path) -> None:
 
 
 def test_a_task_without_rays_reports_its_complete_observation(tmp_path: Path) -> None:
-    asked = nano_gym("CartPole-v1", "algo.learner=fast", "env.max_steps=40")
+    asked = nano_gym("CartPole-v1", "algo=dreamerv3", "env.max_steps=40")
     curves = draw_imagination(network(asked), asked, tmp_path / "imagination.png")
     assert curves is not None
     assert list(curves["errors"]) == ["observation", "reward", "continue"]
 
 
 def test_a_longer_horizon_is_imagined_to_its_end(tmp_path: Path) -> None:
-    asked = nano_gym("CartPole-v1", "algo.learner=fast", "env.max_steps=12", "algo.horizon_H=18")
+    asked = nano_gym("CartPole-v1", "algo=dreamerv3", "env.max_steps=12", "algo.horizon_H=18")
     curves = draw_imagination(network(asked), asked, tmp_path / "imagination.png")
     assert curves is not None
     assert curves["steps"][-1] == 18
 
 
-@pytest.mark.parametrize("learner", ["fast", "rllib"])
-def test_the_check_is_reproducible_and_does_not_change_the_global_generators(learner: str, tmp_path: Path) -> None:
-    asked = nano_gym("CartPole-v1", f"algo.learner={learner}", "env.max_steps=12")
+@pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
+def test_the_check_is_reproducible_and_does_not_change_the_global_generators(algo: str, tmp_path: Path) -> None:
+    asked = nano_gym("CartPole-v1", f"algo={algo}", "env.max_steps=12")
     module = network(asked)
     before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002
     first = draw_imagination(module, asked, tmp_path / "imagination.png")
@@ -165,7 +165,7 @@ def test_the_check_is_reproducible_and_does_not_change_the_global_generators(lea
 
 
 def test_the_check_can_be_interrupted(tmp_path: Path) -> None:
-    asked = nano("algo.learner=fast")
+    asked = nano("algo=dreamerv3")
     with pytest.raises(Stopped):
         draw_imagination(network(asked), asked, tmp_path / "imagination.png", should_stop=lambda: True)
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ AHEAD = 15
 
 @pytest.fixture(params=["crowd_nav", "cartpole"])
 def asked(request: pytest.FixtureRequest) -> Experiment:
-    words = ("algo.learner=fast", "env.max_steps=40")
+    words = ("algo=dreamerv3", "env.max_steps=40")
     return nano(*words) if request.param == "crowd_nav" else nano_gym("CartPole-v1", *words)
 
 

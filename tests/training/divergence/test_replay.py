@@ -10,16 +10,16 @@ from dreamer_exp.training.divergence.replay import UpdateReplay, replay
 from tests.experiments import nano
 
 B, T = 4, 8
-both_learners = pytest.mark.parametrize("learner", ["rllib", "fast"])
+both_algorithms = pytest.mark.parametrize("algo", ["dreamerv3_rllib", "dreamerv3"])
 
 
-def batch(learner: str, size: int) -> dict[str, NDArray[np.generic]]:
+def batch(algo: str, size: int) -> dict[str, NDArray[np.generic]]:
     """Made up, by the learner's names."""
     draw = np.random.default_rng(0)
     shared = {"is_first": np.zeros((B, T), np.float32), "is_last": np.zeros((B, T), np.float32)}
     observation, action = draw.random((B, T, size), np.float32), draw.random((B, T, 2), np.float32)
     reward, nothing = draw.random((B, T), np.float32), np.zeros((B, T), np.float32)
-    if learner == "rllib":
+    if algo == "dreamerv3_rllib":
         ends = {"is_terminated": nothing, "is_truncated": nothing}
         return shared | ends | {"obs": observation, "actions": action, "rewards": reward}
     before = {"previous_action": action[:, 0], "carry_deter": np.zeros((B, 64), np.float32)}
@@ -27,27 +27,27 @@ def batch(learner: str, size: int) -> dict[str, NDArray[np.generic]]:
     return shared | before | {"observation": observation, "action": action, "reward": reward, "is_terminal": nothing}
 
 
-def replayed(learner: str, weight: str | None = None) -> UpdateReplay:
+def replayed(algo: str, weight: str | None = None) -> UpdateReplay:
     """With the first weight that has this word in its name at the end of what a float holds."""
-    asked = nano(f"algo.learner={learner}")
+    asked = nano(f"algo={algo}")
     contract = contract_of(asked.env, asked.obs_contract)
     weights = None
     if weight:
-        network = build(description(learner, contract.size))
+        network = build(description(algo, contract.size))
         weights = network.state_dict()
         name = next(name for name in weights if weight in name and weights[name].ndim == 2)
         weights[name].fill_(1e38)
-    return replay(asked, contract, batch(learner, contract.size), weights, {})
+    return replay(asked, contract, batch(algo, contract.size), weights, {})
 
 
-def description(learner: str, size: int) -> dict[str, object]:
+def description(algo: str, size: int) -> dict[str, object]:
     from dataclasses import asdict
 
-    from dreamer_exp.config.sizes import SIZES
+    from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
-    network = asdict(SIZES["nano"]) if learner == "fast" else {"model_size": "nano", "batch_length_T": T}
+    network = asdict(SIZES["nano"]) if algo == "dreamerv3" else {"model_size": "nano", "batch_length_T": T}
     return {
-        "learner": learner,
+        "algorithm": algo,
         "network": network,
         "observation_size": size,
         "action": {"kind": "box", "size": 2},
@@ -55,17 +55,17 @@ def description(learner: str, size: int) -> dict[str, object]:
     }
 
 
-@both_learners
-def test_nothing_is_found_in_a_healthy_update(learner: str) -> None:
-    again = replayed(learner)
+@both_algorithms
+def test_nothing_is_found_in_a_healthy_update(algo: str) -> None:
+    again = replayed(algo)
     assert again.first is None
     assert np.isfinite(list(again.figures.values())).all()
     assert len(again.figures) > 10
 
 
-@pytest.mark.parametrize(("learner", "file"), [("rllib", "mlp.py"), ("fast", "layers.py")])
-def test_an_overflow_is_found_in_the_line_where_it_happens(learner: str, file: str) -> None:
-    again = replayed(learner, "encoder")
+@pytest.mark.parametrize(("algo", "file"), [("dreamerv3_rllib", "mlp.py"), ("dreamerv3", "layers.py")])
+def test_an_overflow_is_found_in_the_line_where_it_happens(algo: str, file: str) -> None:
+    again = replayed(algo, "encoder")
     assert again.first is not None
     assert f"{file}:" in again.first
     assert "inf" in again.first

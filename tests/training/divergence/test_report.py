@@ -45,13 +45,13 @@ gymnasium.register("Huge-v0", Huge)
 '''
 GYM = [word for word in NANO if not word.startswith("env.")] + ["env=gym", "obs_contract=vector"]
 WORDS = {
-    "fast": [*GYM, "env.id=huge_env:Huge-v0", "algo.symlog_obs=false"],
-    "rllib": [*GYM, "env.id=CartPole-v1", "algo.learner=rllib"],  # which couldn't act on what is huge
+    "dreamerv3": [*GYM, "env.id=huge_env:Huge-v0", "algo.symlog_obs=false"],
+    "dreamerv3_rllib": [*GYM, "env.id=CartPole-v1", "algo=dreamerv3_rllib"],  # which couldn't act on what is huge
 }
 
 
-@pytest.fixture(scope="module", params=["fast", "rllib"])
-def learner(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="module", params=["dreamerv3", "dreamerv3_rllib"])
+def algo(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -74,8 +74,8 @@ class Diverged:
 
 
 @pytest.fixture(scope="module")
-def run(learner: str, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> Diverged:
-    root, words = tmp_path_factory.mktemp("run"), WORDS[learner]
+def run(algo: str, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> Diverged:
+    root, words = tmp_path_factory.mktemp("run"), WORDS[algo]
     (root / "huge_env.py").write_text(HUGE_ENV)
     (root / ".hydra").mkdir()
     (root / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(words))
@@ -113,7 +113,7 @@ def test_the_losses_tell_what_is_not_finite(run: Diverged) -> None:
     assert {losses["figures"][name] for name in losses["not_finite"]} <= {"nan", "inf", "-inf"}
 
 
-def test_its_command_shows_it_again_in_a_directory_that_moved(run: Diverged, learner: str, tmp_path: Path) -> None:
+def test_its_command_shows_it_again_in_a_directory_that_moved(run: Diverged, algo: str, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(run.root, moved)
     python, *command, named = shlex.split((run.folder / "command.txt").read_text())
@@ -126,7 +126,7 @@ def test_its_command_shows_it_again_in_a_directory_that_moved(run: Diverged, lea
     assert (done.returncode, done.stderr) == (0, "")
     assert "First not finite: " in done.stdout
     assert "every number is finite" not in done.stdout
-    if learner == "fast":  # whose noise is known, so that all its figures come again
+    if algo == "dreamerv3":  # whose noise is known, so that all its figures come again
         told = [[cell.strip() for cell in line.split("│")[1:4]] for line in done.stdout.splitlines() if "│" in line]
         assert {name for name, _, _ in told} == run.found.figures.keys()
         assert all(then == now for _, then, now in told)

@@ -1,7 +1,7 @@
 """The rungs of `algo.kernels`: which one the keys lead to, told before anything is built."""
 
-from dreamer_exp.config.experiment import Algo
-from dreamer_exp.config.sizes import NetworkSize
+from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 
 TILE = 16  # rows of the smallest product on tensor cores
 SEQUENCES = 64  # that the scans over time hold
@@ -12,7 +12,7 @@ BINS = 256  # of a two-hot value, padded
 INDICES = 2**31  # elements of a buffer that a kernel counts
 
 
-def foreseen(algo: Algo) -> tuple[str, str]:
+def foreseen(algo: DreamerV3Algo) -> tuple[str, str]:
     """The rung that the keys lead to, and why it is not the one asked for, or "".
 
     The learner knows more (the action space, Triton, the GPU itself), and may take `graph` for that: fast/rung.py.
@@ -21,11 +21,9 @@ def foreseen(algo: Algo) -> tuple[str, str]:
     return ("graph", why) if why else (algo.kernels, "")
 
 
-def why_not_fused(algo: Algo) -> str:
+def why_not_fused(algo: DreamerV3Algo) -> str:
     """The first value that `kernels=fused` doesn't take, and what it takes; "" where all of them fit."""
     network = algo.network
-    if network is None:
-        return "algo.learner=rllib computes its updates otherwise"
     block, layer = network.deter // network.blocks, f"a multiple of {2 * TILE} up to {WIDTH}"
     of_blocks = f"algo.network.deter / algo.network.blocks = {network.deter} / {network.blocks} = {block}"
     latent = f"algo.network.stoch={network.stoch} x algo.network.classes={network.classes}"
@@ -48,7 +46,7 @@ def why_not_fused(algo: Algo) -> str:
     return next((f"{value}, where fused takes {taken}" for fits, value, taken in conditions if not fits), "")
 
 
-def _countable(algo: Algo, network: NetworkSize) -> tuple[tuple[bool, str, str], ...]:
+def _countable(algo: DreamerV3Algo, network: NetworkSize) -> tuple[tuple[bool, str, str], ...]:
     """Conditions that the widest buffers of replayed and of imagined states put on how many there may be."""
     units, hidden, deter = network.units, network.hidden, network.deter
     replayed = algo.batch_size_B * (algo.batch_length_T + 1)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
 from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer, gather, send
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import NetworkSize
 
 FRESH_WINDOWS = 1024  # most windows that wait for their first use, over all streams
 IS_FIRST, IS_LAST, IS_TERMINAL = range(3)  # columns of the ring "flags"

@@ -20,7 +20,7 @@ from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.networks.layers import BlockLinear, Linear, Mlp, NormSiLU
 from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, one_hot, sample_rows
 from dreamer_exp.algorithms.dreamerv3.networks.time_loop import LoopLatent, LoopLinear, LoopMlp
-from dreamer_exp.config.sizes import NetworkSize
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 
 
 class State(NamedTuple):

@@ -20,12 +20,12 @@ SEED = 7
 
 
 def make_runner(*overrides: str, worker_index: int = 0) -> AgentEnvRunner:
-    experiment = nano("algo.learner=fast", f"run.seed={SEED}", f"hardware.num_envs_per_env_runner={ENVS}", *overrides)
+    experiment = nano("algo=dreamerv3", f"run.seed={SEED}", f"hardware.num_envs_per_env_runner={ENVS}", *overrides)
     return AgentEnvRunner(config=build_config(experiment), worker_index=worker_index, num_workers=0)
 
 
 def make_cartpole() -> AgentEnvRunner:
-    experiment = nano_gym("CartPole-v1", "algo.learner=fast", "env.max_steps=500")
+    experiment = nano_gym("CartPole-v1", "algo=dreamerv3", "env.max_steps=500")
     return AgentEnvRunner(config=build_config(experiment), worker_index=0, num_workers=0)
 
 

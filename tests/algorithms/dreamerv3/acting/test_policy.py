@@ -7,8 +7,8 @@ import torch
 from dreamer_exp.algorithms.dreamerv3.acting.policy import AgentPolicy
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import SIZES
 
 SIZE, ROWS = 7, 3
 BOX, DISCRETE = ActionKind(2, discrete=False), ActionKind(4, discrete=True)

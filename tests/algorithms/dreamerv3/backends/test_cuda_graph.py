@@ -9,7 +9,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import EAGER_CALLS, Gr
 from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
-from dreamer_exp.config.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

@@ -10,7 +10,7 @@ from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
-from dreamer_exp.config.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
 B, T, O, H = 4, 8, 6, 3  # noqa: E741  # the glossary's letters
 KINDS = {"box": ActionKind(2, discrete=False), "discrete": ActionKind(3, discrete=True)}

@@ -3,12 +3,12 @@
 import pytest
 
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import foreseen, why_not_fused
-from dreamer_exp.config.experiment import Algo
+from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo
 from tests.config.composing import loaded
 from tests.experiments import machine
 
 
-def algo(*words: str) -> Algo:
+def algo(*words: str) -> DreamerV3Algo:
     return loaded(*words, on=machine(cpus=64, gpus=1)).algo
 
 
@@ -65,7 +65,6 @@ def test_the_precisions_of_tensor_cores_fit(precision: str) -> None:
         ),
         (("algo.network.posterior_layers=2",), "algo.network.posterior_layers=2, where fused takes 1"),
         (("algo.train_actor=false",), "algo.train_actor=False, where fused takes True"),
-        (("algo.learner=rllib",), "algo.learner=rllib computes its updates otherwise"),
     ],
 )
 def test_what_does_not_fit_is_told_with_what_does(words: tuple[str, ...], why: str) -> None:

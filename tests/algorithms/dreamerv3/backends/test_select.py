@@ -13,7 +13,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
 from dreamer_exp.algorithms.dreamerv3.backends.select import programs_on, rehearsed, select_backend, why_not_on
 from dreamer_exp.algorithms.dreamerv3.losses import LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
-from dreamer_exp.config.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
 BOX = ActionKind(2, discrete=False)
 with_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")

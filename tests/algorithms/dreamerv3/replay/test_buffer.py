@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Steps
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import SIZES, NetworkSize
 
 O, A, D, S, C = 3, 2, 6, 4, 5  # noqa: E741  # letters of the glossary
 SIZE = NetworkSize(deter=D, hidden=4, classes=C, units=4, stoch=S, blocks=2)

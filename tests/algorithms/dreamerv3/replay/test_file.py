@@ -164,7 +164,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np
-from dreamer_exp.config.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.algorithms.dreamerv3.replay import file as replay_file
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Steps
 

@@ -16,8 +16,8 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.world_model import Wo
 from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import NetworkSize
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
 
 B, T, O, H = 16, 3, 7, 2  # noqa: E741  # the glossary's letters

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from dreamer_exp.config.sizes import BINS
+from dreamer_exp.algorithms.dreamerv3.sizes import BINS
 
 ROW_TILE = 4
 COLUMNS = triton.next_power_of_2(BINS)

@@ -13,8 +13,8 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Leaf
 from dreamer_exp.algorithms.dreamerv3.losses import Imagined, LossConfig, Noise, imagine
 from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import NetworkSize
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
 
 SHALLOW = NetworkSize(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import ALIGNMENT, Flat
-from dreamer_exp.config.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
 
 

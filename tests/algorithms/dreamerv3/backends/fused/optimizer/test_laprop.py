@@ -13,7 +13,7 @@ from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.laprop import CHUNK, FusedLaProp
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
-from dreamer_exp.config.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
 
 SHAPES = [(7, 11), (65, 63), (1,), (64,), (3, 5, 2), (CHUNK + 1,)]  # of one number to three chunks, few without padding

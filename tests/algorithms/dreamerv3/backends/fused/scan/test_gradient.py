@@ -10,8 +10,8 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.gradient import PosteriorScanGradient
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import PosteriorScan
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import NetworkSize
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
 from tests.algorithms.dreamerv3.backends.fused.scan.test_posterior_scan import SIZES, A, B, O, T
 

@@ -11,8 +11,8 @@ from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import PosteriorScan, inner_tile
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from dreamer_exp.config.sizes import NetworkSize
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
 
 B, T, O, A = 16, 3, 6, 2  # noqa: E741  # the glossary's letters

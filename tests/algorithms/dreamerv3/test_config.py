@@ -1,4 +1,4 @@
-"""What `algo.learner` decides: sizes, learning rates, how an update is computed, and which keys are refused."""
+"""`algo=dreamerv3`: sizes, learning rates, what "auto" becomes, and values that are refused."""
 
 import re
 from dataclasses import fields, replace
@@ -7,20 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamer_exp.config.checks import OF_FAST, OF_RLLIB
+from dreamer_exp.algorithms.dreamerv3.config import (
+    ON_CPU,
+    ON_GPU,
+    DreamerV3Algo,
+    DreamerV3AlgoConfig,
+    NetworkConfig,
+    resolve_network,
+)
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.experiment import Algo
-from dreamer_exp.config.load import ON_CPU, ON_GPU, resolve_algo
-from dreamer_exp.config.schema import AlgoConfig, NetworkConfig
-from dreamer_exp.config.sizes import FAST_SIZES, RLLIB_SIZES, SIZES, NetworkSize
 from dreamer_exp.hardware import Machine
-from tests.config.composing import CONF, loaded, schema_keys
+from tests.config.composing import CONF, loaded
 from tests.experiments import machine
 
-RLLIB = "algo.learner=rllib"
 CPUS = machine(cpus=64)
 GPU = machine(cpus=64, gpus=1)
-HELP = {key.path: key.declared.metadata["help"] for key in schema_keys()}
+HELP = {f"algo.{declared.name}": declared.metadata.get("help") for declared in fields(DreamerV3AlgoConfig)}
 
 
 def refusal(*words: str, on: Machine = CPUS) -> str:
@@ -34,16 +37,9 @@ def refusal(*words: str, on: Machine = CPUS) -> str:
 # Sizes
 
 
-@pytest.mark.parametrize("name", FAST_SIZES)
+@pytest.mark.parametrize("name", SIZES)
 def test_a_size_becomes_its_numbers(name: str) -> None:
     assert loaded(f"algo.model_size={name}").algo.network == SIZES[name]
-
-
-@pytest.mark.parametrize("name", RLLIB_SIZES)
-def test_rllibs_learner_takes_its_own_sizes_and_has_no_network_of_ours(name: str) -> None:
-    algo = loaded(RLLIB, f"algo.model_size={name}").algo
-
-    assert (algo.model_size, algo.network) == (name, None)
 
 
 @pytest.mark.parametrize(("name", "published"), [("S", "12M"), ("M", "25M"), ("L", "50M"), ("XL", "200M")])
@@ -72,7 +68,7 @@ def test_the_published_sizes_are_those_of_the_published_code(name: str, deter: i
     assert (size.prior_layers, size.posterior_layers, size.reward_layers, size.continue_layers) == (2, 1, 1, 1)
 
 
-@pytest.mark.parametrize("name", FAST_SIZES)
+@pytest.mark.parametrize("name", SIZES)
 def test_every_size_passes_the_checks_of_its_own_keys(name: str) -> None:
     written = [f"algo.network.{field.name}={getattr(SIZES[name], field.name)}" for field in fields(NetworkSize)]
 
@@ -98,42 +94,28 @@ def test_auto_written_out_is_the_sizes_number() -> None:
     assert loaded("algo.network.deter=auto").algo.network == SIZES["XS"]
 
 
-@given(st.sampled_from(FAST_SIZES), st.dictionaries(st.sampled_from(["hidden", "units", "stoch"]), st.integers(1, 99)))
-def test_any_numbers_given_win_over_any_size(name: str, given_numbers: dict[str, int]) -> None:
-    config = AlgoConfig(model_size=name, network=NetworkConfig(**given_numbers))
-
-    assert resolve_algo(config, on_gpu=False).network == replace(SIZES[name], **given_numbers)
-
-
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        ((RLLIB, "algo.model_size=12M"), "algo.model_size='12M' is none of algo.learner=rllib's sizes: nano, micro, "),
-        (("algo.model_size=XXS",), "algo.model_size='XXS' is none of algo.learner=fast's sizes: nano, XS, 1M, "),
-    ],
+@given(
+    st.sampled_from(sorted(SIZES)), st.dictionaries(st.sampled_from(["hidden", "units", "stoch"]), st.integers(1, 99))
 )
-def test_a_size_of_the_other_learner_is_answered_with_this_ones_and_a_way_out(words: tuple[str], line: str) -> None:
-    told = refusal(*words)
+def test_any_numbers_given_win_over_any_size(name: str, given_numbers: dict[str, int]) -> None:
+    config = DreamerV3AlgoConfig(model_size=name, network=NetworkConfig(**given_numbers))
 
-    assert told.startswith(line)
-    assert told.endswith("; take one of these, or algo.learner=" + ("fast." if RLLIB in words else "rllib."))
+    assert resolve_network(config) == replace(SIZES[name], **given_numbers)
 
 
 # Learning rates
 
 
-@pytest.mark.parametrize(("learner", "rates"), [("fast", (4e-5, 4e-5, 4e-5)), ("rllib", (1e-4, 3e-5, 3e-5))])
-def test_learning_rates_are_the_learners_own(learner: str, rates: tuple[float, float, float]) -> None:
-    algo = loaded(f"algo.learner={learner}").algo
+def test_auto_learning_rates_are_the_published_ones() -> None:
+    algo = loaded().algo
 
-    assert (algo.world_model_lr, algo.actor_lr, algo.critic_lr) == rates
+    assert (algo.world_model_lr, algo.actor_lr, algo.critic_lr) == (4e-5, 4e-5, 4e-5)
 
 
-@pytest.mark.parametrize("learner", ["fast", "rllib"])
-def test_a_learning_rate_that_is_given_wins_and_the_others_stay(learner: str) -> None:
-    algo = loaded(f"algo.learner={learner}", "algo.actor_lr=1e-3").algo
+def test_a_given_learning_rate_replaces_auto_and_the_others_stay() -> None:
+    algo = loaded("algo.actor_lr=1e-3").algo
 
-    assert (algo.actor_lr, algo.critic_lr) == (1e-3, loaded(f"algo.learner={learner}").algo.critic_lr)
+    assert (algo.actor_lr, algo.critic_lr) == (1e-3, 4e-5)
 
 
 def test_a_whole_number_is_taken_for_a_learning_rate_and_becomes_a_float() -> None:
@@ -173,10 +155,8 @@ def computing(*words: str, on: Machine) -> tuple[str, str, str, bool]:
         ((), GPU, ("fused", "tf32", "auto", True)),
         (("hardware=cpu",), GPU, ("eager", "float32", "cpu", False)),
         (("hardware.num_env_runners=0",), GPU, ("fused", "tf32", "auto", False)),
-        ((RLLIB,), CPUS, ("eager", "float32", "cpu", False)),
-        ((RLLIB,), GPU, ("eager", "float32", "cpu", False)),
     ],
-    ids=["fast", "fast on a GPU", "fast beside a GPU", "fast without runners", "rllib", "rllib on a GPU"],
+    ids=["without a GPU", "on a GPU", "next to a GPU", "without env runners"],
 )
 def test_auto_becomes_what_learner_and_machine_allow(
     words: tuple[str, ...], on: Machine, becomes: tuple[str, str, str, bool]
@@ -230,84 +210,16 @@ def test_what_needs_a_gpu_is_refused_without_one(name: str, word: str, on: Machi
     assert told == f"algo.{name}={word} needs a learner on a GPU: use hardware=cuda, or algo.{name}=auto."
 
 
-# Keys of one learner
+# Values against each other
 
 
-CHANGED = {  # another value than the default
-    "kernels": "eager",
-    "precision": "float32",
-    "lr_warmup": 0,
-    "adaptive_grad_clip": 0.1,
-    "replay_device": "cpu",
-    "intrinsic_rewards_scale": 0.2,
-    "world_model_grad_clip_by_global_norm": 1.0,
-    "actor_grad_clip_by_global_norm": 1.0,
-    "critic_grad_clip_by_global_norm": 1.0,
-}
-
-
-@pytest.mark.parametrize(
-    ("learner", "owner", "name"),
-    [
-        *(("rllib", "fast", name) for name in OF_FAST if name in CHANGED),
-        *(("fast", "rllib", name) for name in OF_RLLIB),
-    ],
-)
-def test_a_key_that_the_learner_would_ignore_is_refused(learner: str, owner: str, name: str) -> None:
-    told = refusal(f"algo.learner={learner}", f"algo.{name}={CHANGED[name]}")
-
-    assert told == (
-        f"algo.{name}={CHANGED[name]} is read by algo.learner={owner} alone, and this run has algo.learner={learner}: "
-        f"leave it out, or choose algo.learner={owner}."
-    )
-
-
-@pytest.mark.parametrize(
-    ("word", "start"),
-    [
-        ("algo.loss_scales.decoder=2", "algo.loss_scales={'decoder': 2.0, "),
-        ("+algo.decoder_scales.rays=2", "algo.decoder_scales={'rays': 2.0} is read by algo.learner=fast alone"),
-    ],
-)
-def test_weights_of_losses_are_refused_under_rllibs_learner(word: str, start: str) -> None:
-    assert refusal(RLLIB, word).startswith(start)
-
-
-@pytest.mark.parametrize("name", [field.name for field in fields(NetworkSize)])
-def test_a_number_of_the_network_is_refused_under_rllibs_learner(name: str) -> None:
-    told = refusal(RLLIB, f"algo.network.{name}=3")
-
-    assert told.startswith(f"algo.network.{name}=3 is read by algo.learner=fast alone")
-
-
-@pytest.mark.parametrize(("learner", "name"), [("fast", "precision"), ("rllib", "adaptive_grad_clip")])
-def test_a_foreign_key_at_its_default_is_no_fault(learner: str, name: str) -> None:
-    default = getattr(AlgoConfig(), name)
-
-    assert loaded(f"algo.learner={learner}", f"algo.{name}={default}").algo.learner == learner
-
-
-@pytest.mark.parametrize(("names", "owner"), [(OF_FAST, "fast"), (OF_RLLIB, "rllib")])
-def test_help_says_whose_each_key_of_one_learner_is(names: tuple[str, ...], owner: str) -> None:
-    assert [name for name in names if not HELP[f"algo.{name}"].startswith(f"{owner}: ")] == []
-
-
-def test_overlapped_sampling_is_refused_under_rllibs_learner() -> None:
-    told = refusal(RLLIB, "hardware.overlap_sampling=always")
-
-    assert told == "hardware.overlap_sampling=always: algo.learner=rllib samples and learns in turn; use never."
-
-
-# Values of the fast learner against each other
-
-
-def test_the_fast_learner_is_one_process() -> None:
+def test_more_than_one_learner_is_refused() -> None:
     told = refusal("hardware.num_learners=2")
 
-    assert told.startswith("hardware.num_learners=2: algo.learner=fast learns in one process; use 0")
+    assert told.startswith("hardware.num_learners=2: algo=dreamerv3 learns in one process; use 0")
 
 
-def test_the_fast_learner_may_have_a_process_of_its_own() -> None:
+def test_one_learner_process_is_accepted() -> None:
     assert loaded("hardware.num_learners=1").hardware.num_learners == 1
 
 
@@ -335,4 +247,4 @@ def test_a_replay_with_room_for_just_one_window_of_each_environment_is_taken() -
 def test_nothing_but_the_replays_place_is_left_auto_on_a_gpu() -> None:
     algo = loaded(on=GPU).algo
 
-    assert [field.name for field in fields(Algo) if getattr(algo, field.name) == "auto"] == ["replay_device"]
+    assert [field.name for field in fields(DreamerV3Algo) if getattr(algo, field.name) == "auto"] == ["replay_device"]

@@ -1,13 +1,13 @@
-"""Names of the model sizes, and the numbers behind those of the fast learner."""
+"""Sizes of the network by `algo.model_size`."""
 
 from dataclasses import dataclass
 
-BINS = 255  # outputs of the fast learner's reward head and critics
+BINS = 255  # outputs of the reward head and of the critics
 
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """Sizes of the network, in the letters of algorithms/dreamerv3/__init__.py; output layers are not counted."""
+    """Sizes of the network; the letters are those of algorithms/dreamerv3/__init__.py. Output layers don't count."""
 
     deter: int  # D, recurrent units
     hidden: int  # units of the recurrent core's inner layers
@@ -31,7 +31,7 @@ class NetworkSize:
 
     @property
     def feature(self) -> int:
-        """Width of what the heads see, D + S * C."""
+        """Width of the heads' input, D + S * C."""
         return self.deter + self.latent
 
 
@@ -56,6 +56,3 @@ SIZES = {
 # RLlib's names, for the published size of about as many parameters: on 831 observations RLlib's have 11.6M, 23.8M,
 # 51.7M and 138.7M, and these 10.1M, 22.4M, 39.4M and 155.4M
 SIZES |= {"S": SIZES["12M"], "M": SIZES["25M"], "L": SIZES["50M"], "XL": SIZES["200M"]}
-
-FAST_SIZES = tuple(SIZES)
-RLLIB_SIZES = ("nano", "micro", "mini", "XXS", "XS", "S", "M", "L", "XL")

@@ -1,4 +1,4 @@
-"""Draws docs/crowd_nav.png, the README's picture: six scenario families, the ORCA baseline driving.
+"""Draw docs/crowd_nav.png: six scenario families with the ORCA baseline.
 
 python docs/draw_gallery.py
 """
@@ -15,7 +15,7 @@ SEED, STEPS, SIDE, CAPTION = 7, 60, 320, 24
 
 
 def scene(family: str) -> Image.Image:
-    """The family after some seconds of driving, SIDE x SIDE pixels."""
+    """Return the family after STEPS steps, SIDE x SIDE pixels."""
     env = CrowdNavEnv(scenario=family, render_mode="rgb_array")
     observation, _ = env.reset(seed=SEED)
     driver = Privileged("orca", env, SEED)
@@ -28,7 +28,7 @@ def scene(family: str) -> Image.Image:
 
 
 def main() -> None:
-    """Draws the picture."""
+    """Draw the picture."""
     picture = Image.new("RGB", (3 * SIDE, 2 * (SIDE + CAPTION)), "white")
     draw = ImageDraw.Draw(picture)
     for index, family in enumerate(FAMILIES):

@@ -98,6 +98,6 @@ def _environments(advice: list[str]) -> dict[str, str]:
         rows[f"env={name}"], advised = spec.diagnose()
         advice += [advised] if advised else []
     for name, reason in unavailable.items():
-        rows[f"env={name}"] = "unavailable, see below"
+        rows.setdefault(f"env={name}", "unavailable, see below")
         advice.append(f"env={name}: {reason}")
     return rows

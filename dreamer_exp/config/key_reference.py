@@ -119,9 +119,12 @@ def rewritten(readme: str) -> str:
 
 
 def main() -> None:
-    """Rewrites the table of the file named on the command line."""
+    """Rewrite the table in the file named on the command line; without a file, print it."""
+    if len(sys.argv) == 1:
+        print(groups_and_keys(), end="")
+        return
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m dreamer_exp.config.key_reference README.md")
+        sys.exit("usage: python -m dreamer_exp.config.key_reference [README.md]")
     path = Path(sys.argv[1])
     path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -41,11 +41,11 @@ def find_spec(group: str, name: str) -> Any:
     """
     specs, unavailable = find_plugins(group)
     option = next(option for option, its_specs in SPECS.items() if its_specs == group)
+    if name in specs:
+        return specs[name]
     if name in unavailable:
         raise UserError(f"{option}={name}: {unavailable[name]}")
-    if name not in specs:
-        raise UserError(f"{option}.name={name!r} is not one of: {', '.join(specs)}.")
-    return specs[name]
+    raise UserError(f"{option}.name={name!r} is not one of: {', '.join(specs)}.")
 
 
 @cache
@@ -56,7 +56,7 @@ def find_plugins(group: str) -> Plugins:
     for point in sorted(entry_points(group=package)):
         try:
             if point.name in found.specs:
-                raise TypeError("another package already provides this name")
+                raise TypeError("this name is already taken")
             found.specs[point.name] = _load(point)
         except Exception as error:  # noqa: BLE001  # foreign code: any error is reported with the plug-in's name
             distribution = f" of {point.dist.name}" if point.dist else ""

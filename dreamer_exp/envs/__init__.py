@@ -1,4 +1,4 @@
-"""Environments, under Gymnasium's ids; importing this registers them and loads no simulator."""
+"""Environments. Importing this registers crowd_nav with Gymnasium and loads no simulator."""
 
 import gymnasium
 

@@ -1,7 +1,7 @@
 """The observation contract: named Box observations become one flat float32 vector, actions become [-1, 1].
 
-A contract is built once from an env's spaces; `ContractEnv` applies it. Its hash changes whenever a policy trained
-under it would no longer fit, so a checkpoint can refuse the wrong env.
+A contract is built once from the spaces of an environment; `ContractEnv` applies it. Its hash changes with everything
+that a trained policy depends on, so that a checkpoint refuses an environment that doesn't fit.
 """
 
 import hashlib
@@ -23,25 +23,24 @@ from dreamer_exp.config.schema import ObsContractConfig
 
 Vector: TypeAlias = NDArray[np.float32]
 
-WHOLE = "observation"  # the entry's key where the observation is one Box, not a Dict
-BOUNDS_TOLERANCE = 1e-4  # of the range; absolute where the range is infinite
+SINGLE_KEY = "observation"  # key of the only entry if the observation is a Box
+BOUNDS_TOLERANCE = 1e-4  # relative to the range; absolute if the range is infinite
 CUSTOM = ObsContractConfig(name="custom")
 
 
 class ContractError(Exception):
-    """An env broke its own spaces, or gave a reward that is no finite number."""
+    """The environment left its own spaces, or returned a reward that isn't finite."""
 
 
 class Fault(ContractError):
-    """By a single number, so that the next episode may well be a good one: names the entry, the index, the value and
-    the bounds."""
+    """A single bad number, which the next episode may avoid; names the entry, the index, the value and the bounds."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One observation entry and its slice of the vector.
 
-    `shape` is what remains after frame selection; `low` and `high` are the least and greatest of its bounds.
+    `shape` is the shape after frame selection; `low` and `high` are the least and the greatest of its bounds.
     """
 
     key: str
@@ -54,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Action:
-    """The env's own action space: `size` is A for "box" and n for "discrete"; bounds are inclusive."""
+    """The environment's action space: `size` is A for "box" and n for "discrete"; bounds are inclusive."""
 
     kind: str
     size: int
@@ -64,7 +63,7 @@ class Action:
 
 @dataclass(frozen=True)
 class ObservationContract:
-    """What a policy sees (`size` float32 numbers, cut into `entries`) and what its actions are mapped to.
+    """The observation vector of a policy (`size` float32 numbers in `entries`) and the space of its actions.
 
     `hash`: 16 hex digits over keys, order, shapes, dtypes, bounds of every element, frames and action bounds.
     """
@@ -77,7 +76,7 @@ class ObservationContract:
     hash: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The contract as plain JSON values; null stands for an infinite bound."""
+        """Return the contract as JSON values; an infinite bound is null."""
         tree = asdict(self)
         for entry in tree["entries"]:
             entry.update({side: entry[side] if math.isfinite(entry[side]) else None for side in ("low", "high")})
@@ -87,11 +86,11 @@ class ObservationContract:
 def build_contract(
     observation_space: Space[Any], action_space: Space[Any], config: ObsContractConfig
 ) -> ObservationContract:
-    """The contract of an env with these spaces under `config`.
+    """Return the contract of an environment with these spaces.
 
     Raises:
-        UserError: a key that the env lacks or that is given twice, an entry that is no Box, unknown `frames`, or
-            actions that are neither Discrete nor a bounded one-dimensional float Box.
+        UserError: an unknown or repeated key, an entry that isn't a Box, unknown `frames`, or actions that are neither
+            Discrete nor a bounded one-dimensional float Box.
     """
     if config.frames not in ("all", "latest"):
         raise UserError(f"obs_contract.frames: {config.frames!r} is not allowed; use all or latest")
@@ -107,15 +106,15 @@ def build_contract(
 
 
 class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArgs):
-    """An env seen through its contract: observations (size,) float32, Box actions (A,) float32 in [-1, 1].
+    """An environment behind its contract: observations (size,) float32, Box actions (A,) float32 in [-1, 1].
 
-    `ContractEnv(env, config)` takes the configured contract; keyword arguments replace its fields, so that a script
-    may write `ContractEnv(env, keys=["drive_state", "rays"], frames="latest")`. Discrete actions count from 0, as both
-    learners do, whatever number the env's begin with.
+    Keyword arguments replace fields of `config`, so that a script may write
+    `ContractEnv(env, keys=["drive_state", "rays"], frames="latest")`. Discrete actions count from 0, whatever the first
+    action of the environment is.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], config: ObsContractConfig = CUSTOM, **changes: Any) -> None:
-        """Raises UserError as `build_contract` does."""
+        """Build the contract; raise UserError as `build_contract` does."""
         RecordConstructorArgs.__init__(self, config=config, **changes)
         gymnasium.Wrapper.__init__(self, env)
         config = replace(config, **changes)
@@ -129,27 +128,32 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         self._set_action_map(env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
-        """The first observation, (size,), checked as in `step`."""
+        """Return the first observation, (size,), checked as in `step`, and its info."""
         observation, info = self.env.reset(seed=seed, options=options)
         return self._flatten(observation), info
 
     def step(self, action: Any) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
-        """One step; raises Fault on a number that isn't finite or is out of bounds, ContractError on a wrong shape."""
+        """Step the environment.
+
+        Raises:
+            Fault: a number isn't finite or is out of bounds.
+            ContractError: a wrong shape or type.
+        """
         observation, reward, terminated, truncated, info = self.env.step(self._to_env(action))
         if not math.isfinite(reward):
             raise Fault(f"reward is {reward}; the env must return a finite number")
         return self._flatten(observation), reward, terminated, truncated, info
 
     def _flatten(self, observation: Any) -> Vector:
-        entries = observation if self._is_dict else {WHOLE: observation}
-        vector = np.empty(self.contract.size, np.float32)  # a new one each step: RLlib keeps what it is given
+        entries = observation if self._is_dict else {SINGLE_KEY: observation}
+        vector = np.empty(self.contract.size, np.float32)  # a new array in each step: RLlib keeps a reference
         for entry, raw_shape in zip(self.contract.entries, self._raw_shapes, strict=True):
             value = _numeric(entries, entry.key, raw_shape)
             frames = value if raw_shape == entry.shape else value[-1]
             vector[entry.start : entry.stop] = frames.reshape(-1)
-        inside = (vector >= self._least) & (vector <= self._greatest)  # NaN is neither
+        inside = (vector >= self._least) & (vector <= self._greatest)  # False for NaN
         if not inside.all():
-            raise self._complaint(vector, int(inside.argmin()))
+            raise self._fault(vector, int(inside.argmin()))
         return vector
 
     def _set_action_map(self, space: Space[Any]) -> None:
@@ -158,7 +162,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
             self.action_space = Discrete(self.contract.action.size)
             return
         self._action_low, self._action_high = space.low, space.high
-        # Halved before they are added, as high - low overflows where the bounds are float32's largest numbers.
+        # halved first: high - low overflows if the bounds are the largest float32 numbers
         self._centre = (space.low / 2 + space.high / 2).astype(np.float32)
         self._half_range = (space.high / 2 - space.low / 2).astype(np.float32)
         self.action_space = Box(-1.0, 1.0, space.shape, np.float32)
@@ -170,7 +174,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         clipped: NDArray[Any] = np.minimum(np.maximum(scaled, self._action_low), self._action_high)
         return clipped.astype(self._action_low.dtype, copy=False)
 
-    def _complaint(self, vector: Vector, position: int) -> Fault:
+    def _fault(self, vector: Vector, position: int) -> Fault:
         at = next(i for i, entry in enumerate(self.contract.entries) if position < entry.stop)
         entry, raw_shape = self.contract.entries[at], self._raw_shapes[at]
         index = [int(i) for i in np.unravel_index(position - entry.start, entry.shape)]
@@ -181,7 +185,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
 
 
 def flat_space(observation_space: Space[Any], config: ObsContractConfig) -> Box:
-    """The vector's space: Box (size,) float32 with the bounds of every element."""
+    """Return the space of the vector: Box (size,) float32 with the bounds of every element."""
     boxes = _selected_boxes(observation_space, config).values()
     low = np.concatenate([box.low.reshape(-1).astype(np.float32) for box in boxes])
     high = np.concatenate([box.high.reshape(-1).astype(np.float32) for box in boxes])
@@ -189,11 +193,11 @@ def flat_space(observation_space: Space[Any], config: ObsContractConfig) -> Box:
 
 
 def _tolerated(space: Box) -> tuple[Vector, Vector]:
-    """The least and the greatest value of each element, (size,): its bounds with a little room, and always finite."""
+    """Return the least and the greatest allowed value of each element, (size,): its bounds with a tolerance, finite."""
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-    room = np.where(np.isfinite(high - low), BOUNDS_TOLERANCE * (high - low), BOUNDS_TOLERANCE)
+    tolerance = np.where(np.isfinite(high - low), BOUNDS_TOLERANCE * (high - low), BOUNDS_TOLERANCE)
     largest = np.finfo(np.float32).max
-    return (low - room).clip(-largest).astype(np.float32), (high + room).clip(max=largest).astype(np.float32)
+    return (low - tolerance).clip(-largest).astype(np.float32), (high + tolerance).clip(max=largest).astype(np.float32)
 
 
 def _selected_boxes(space: Space[Any], config: ObsContractConfig) -> dict[str, Box]:
@@ -209,16 +213,16 @@ def _last_row(box: Box) -> Box:
 
 def _raw_boxes(space: Space[Any], keys: Sequence[str]) -> dict[str, Box]:
     if not keys:
-        return {WHOLE: _whole_box(space)}
+        return {SINGLE_KEY: _single_box(space)}
     if not isinstance(space, Dict):
-        raise UserError(f"obs_contract.keys={list(keys)}, but this env observes no Dict: use obs_contract=vector")
+        raise UserError(f"obs_contract.keys={list(keys)}, but this env has no Dict to observe: use obs_contract=vector")
     for key in keys:
         if list(keys).count(key) > 1:
             raise UserError(f"obs_contract.keys: {key!r} is given twice; name each key once")
     return {key: _box_at(space, key) for key in keys}
 
 
-def _whole_box(space: Space[Any]) -> Box:
+def _single_box(space: Space[Any]) -> Box:
     if isinstance(space, Dict):
         raise UserError(f"obs_contract.keys: empty, but this env observes a Dict; name keys of: {', '.join(space)}")
     if not isinstance(space, Box):
@@ -260,7 +264,7 @@ def _hash(boxes: dict[str, Box], frames: str, action: Action, action_dtype: str)
 
 def _numeric(entries: Any, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
     if key not in entries:
-        raise ContractError(f"{key}: the observation lacks it; it has: {', '.join(entries)}")
+        raise ContractError(f"{key}: missing from the observation, which has: {', '.join(entries)}")
     value = np.asarray(entries[key])
     if value.shape != shape:
         raise ContractError(f"{key}: shape {value.shape}; the observation space declares {shape}")

@@ -1,22 +1,56 @@
-"""How an episode ended, in the same words for every environment."""
+"""The outcome of an episode, under the same names for every environment."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
-SUCCESS, TIMEOUT = "success", "timeout"
-FAULT = "fault"  # ended by an observation or a reward that broke the contract (fault_guard.py): in no rate of training
-COLLISIONS = ("pedestrian_collision", "wall_collision", "robot_collision")
+Outcome: TypeAlias = Literal["success", "timeout", "pedestrian_collision", "wall_collision", "robot_collision", "fault"]
+SUCCESS: Final = "success"
+TIMEOUT: Final = "timeout"
+PEDESTRIAN_COLLISION: Final = "pedestrian_collision"
+WALL_COLLISION: Final = "wall_collision"
+ROBOT_COLLISION: Final = "robot_collision"
+FAULT: Final = "fault"
+"""The observation or the reward broke the contract (fault_guard.py)."""
+COLLISIONS: Final = (PEDESTRIAN_COLLISION, WALL_COLLISION, ROBOT_COLLISION)
+
+
+class EpisodeInfo(TypedDict, total=False):
+    """What `info` holds at the last step of an episode; every key is optional, and other keys are ignored.
+
+    A figure that the environment doesn't report is missing from the evaluation: without `outcome` there are no success
+    rates, without `path_length` and `route_length` there is no SPL.
+    """
+
+    outcome: Outcome
+    """How the episode ended; `fault` is written by the fault guard alone."""
+    scenario: str
+    """The kind of episode, as a name; pictures of the driven paths are grouped by it."""
+    seed: int
+    """The seed that, given to `reset`, repeats the episode."""
+    path_length: float
+    """Metres driven."""
+    route_length: float
+    """Metres from the start along the waypoints to the goal."""
+    time_s: float
+    """Simulated seconds."""
+    min_clearance: float | None
+    """Least distance in metres between the surfaces of robot and pedestrians; None without pedestrians."""
+    near_misses: int
+    """Steps that were a near miss, by the environment's definition."""
+    reward_terms: dict[str, float]
+    """The sum of each term of the reward."""
+    faults: int
+    """Faults since the last finished episode; written by the fault guard."""
+    fault: str
+    """The message of the last of them; written by the fault guard."""
 
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """One episode. Fields that the environment doesn't report are None (a Gymnasium task has no outcome).
-
-    `path_length` and `route_length` in metres, `time_s` in seconds, `min_clearance` in metres between surfaces.
-    """
+    """One finished episode. Fields that the environment doesn't report are None; units as in EpisodeInfo."""
 
     episode_return: float
     length: int
@@ -28,8 +62,8 @@ class EpisodeResult:
     time_s: float | None = None
     min_clearance: float | None = None
     near_misses: int | None = None
-    faults: int = 0  # broken observations and rewards since the environment's last episode, those at resets included
-    fault: str | None = None  # the last of them, in words
+    faults: int = 0
+    fault: str | None = None
 
     @property
     def collided(self) -> bool:
@@ -40,8 +74,8 @@ class EpisodeResult:
     def spl(self) -> float | None:
         """Success weighted by path length: S l / max(p, l) (Anderson et al. 2018, arXiv 1807.06757, section 4).
 
-        l is the route's length from start to goal along its waypoints (the paper's is the shortest path's), p the
-        length of the path driven. None where the environment doesn't tell them.
+        l is the length of the route from start to goal along its waypoints (in the paper: of the shortest path), and p
+        the length of the driven path. None if the environment doesn't report them.
         """
         if self.outcome is None or self.path_length is None or self.route_length is None:
             return None
@@ -51,28 +85,28 @@ class EpisodeResult:
 
 
 def result_of(info: Mapping[str, Any], episode_return: float, length: int) -> EpisodeResult:
-    """The result told by the last step's info (the names are crowd_nav's), its return and its length in steps."""
+    """Return the result of an episode from its last info (EpisodeInfo), its return and its length in steps."""
 
-    def told(name: str) -> Any:
+    def reported(name: str) -> Any:
         value = info.get(name)
-        return value.item() if isinstance(value, np.generic) else value  # a vector environment's infos are numpy's
+        return value.item() if isinstance(value, np.generic) else value  # infos of a vector environment are numpy's
 
     return EpisodeResult(
         episode_return=episode_return,
         length=length,
-        outcome=told("outcome"),
-        scenario=told("scenario"),
-        seed=told("seed"),
-        path_length=told("path_length"),
-        route_length=told("route_length"),
-        time_s=told("time_s"),
-        min_clearance=told("min_clearance"),
-        near_misses=told("near_misses"),
-        faults=told("faults") or 0,
-        fault=told("fault") or None,
+        outcome=reported("outcome"),
+        scenario=reported("scenario"),
+        seed=reported("seed"),
+        path_length=reported("path_length"),
+        route_length=reported("route_length"),
+        time_s=reported("time_s"),
+        min_clearance=reported("min_clearance"),
+        near_misses=reported("near_misses"),
+        faults=reported("faults") or 0,
+        fault=reported("fault") or None,
     )
 
 
-def whole(episodes: Iterable[EpisodeResult]) -> list[EpisodeResult]:
-    """Those that no fault cut off."""
+def without_faults(episodes: Iterable[EpisodeResult]) -> list[EpisodeResult]:
+    """Return the episodes that no fault ended."""
     return [episode for episode in episodes if episode.outcome != FAULT]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dreamer_exp.algorithms.rllib.algorithm import Iteration
-from dreamer_exp.envs.episode import EpisodeResult, whole
+from dreamer_exp.envs.episode import EpisodeResult, without_faults
 from dreamer_exp.rundir.metric_names import WINDOW
 
 
@@ -44,7 +44,7 @@ class Counters:
         self.env_steps += iteration.env_steps
         self.updates += iteration.updates
         self.faults += sum(episode.faults for episode in iteration.episodes)
-        ended = whole(iteration.episodes)
+        ended = without_faults(iteration.episodes)
         self.episodes += len(ended)
         self.window.extend(ended)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dreamer_exp.algorithms.rllib.algorithm import Iteration
-from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult, whole
+from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult, without_faults
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.memory import rss, workers_rss
 from dreamer_exp.rundir.metric_names import LEARNER_METRICS
@@ -29,7 +29,7 @@ def make_row(
         steps_per_update: batch_size_B x batch_length_T.
         replay: `steps` and `bytes` in the replay.
     """
-    ended = whole(iteration.episodes)
+    ended = without_faults(iteration.episodes)
     total_s = iteration.sample_s + iteration.update_s
     return {
         "iteration": counters.iterations,

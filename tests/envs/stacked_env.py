@@ -1,4 +1,4 @@
-"""A small environment with stacked observations, to be wrapped by a contract."""
+"""A small environment with stacked observations, for the contract tests."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ ACCELERATIONS = Box(float32(-1.0, -2.0), float32(3.0, 2.0), dtype=np.float32)
 
 
 class StackedEnv(gymnasium.Env[dict[str, Any], Any]):
-    """A point pushed along a line; `state` (3, 2) stacks position and velocity, `goal` (1,) does not change."""
+    """A point on a line that accelerates; `state` (3, 2) stacks position and velocity, `goal` (1,) is constant."""
 
     observation_space: Space[Any] = Dict(
         {"state": Box(-10.0, 10.0, (3, 2), np.float32), "goal": Box(0.0, 1.0, (1,), np.float64)}
@@ -27,7 +27,7 @@ class StackedEnv(gymnasium.Env[dict[str, Any], Any]):
     def __init__(self, action_space: Space[Any] = ACCELERATIONS) -> None:
         self.action_space = action_space
         self.received: Any = None
-        self.replacements: dict[str, Any] = {}  # what a broken env returns instead, by key
+        self.replacements: dict[str, Any] = {}  # what a faulty env returns instead, by key; None: the key is missing
         self.reward: Any = 0.5
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""The observation contract: which numbers a policy sees, in which order, and which actions the env receives."""
+"""The observation contract: the entries of the vector, their order, the actions, and the hash."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ def robot_contract(keys: tuple[str, ...] = ("drive_state", "rays"), frames: str 
         (("rays",), "latest", [(0, 272)], 272),
     ],
 )
-def test_entries_follow_the_declared_order(
+def test_entries_have_the_declared_order(
     keys: tuple[str, ...], frames: str, slices: list[tuple[int, int]], size: int
 ) -> None:
     contract = robot_contract(keys, frames)
@@ -47,31 +47,31 @@ def test_entries_follow_the_declared_order(
     assert contract.size == size
 
 
-def test_an_entry_carries_its_shape_and_bounds() -> None:
+def test_entry_has_shape_and_bounds() -> None:
     drive_state, rays = robot_contract().entries
     assert (drive_state.shape, drive_state.low, drive_state.high) == ((3, 5), -1.0, 1.0)
     assert (rays.shape, rays.low, rays.high) == ((3, 272), 0.0, 1.0)
 
 
-def test_latest_keeps_an_unstacked_entry_whole() -> None:
+def test_latest_frames_keep_unstacked_entries_complete() -> None:
     assert [entry.shape for entry in wrapped(frames="latest").contract.entries] == [(2,), (1,)]
 
 
-def test_a_box_observation_is_taken_whole_without_keys() -> None:
+def test_box_observation_is_one_entry_without_keys() -> None:
     image = Box(0, 255, (4, 3), np.uint8)
-    contract = build_contract(image, Discrete(2), ObsContractConfig("whole"))
+    contract = build_contract(image, Discrete(2), ObsContractConfig("image"))
     assert [(entry.key, entry.shape) for entry in contract.entries] == [("observation", (4, 3))]
     assert contract.size == 12
 
 
-def test_the_action_description_names_the_envs_own_bounds() -> None:
+def test_action_has_the_bounds_of_the_environment() -> None:
     box = robot_contract().action
     assert (box.kind, box.size, box.low, box.high) == ("box", 2, (-1.0, -2.0), (3.0, 2.0))
     discrete = build_contract(Box(0, 1, (1,)), Discrete(3, start=1), ObsContractConfig("test")).action
     assert (discrete.kind, discrete.size, discrete.low, discrete.high) == ("discrete", 3, (1,), (3,))
 
 
-def test_to_dict_is_strict_json_with_null_for_an_infinite_bound() -> None:
+def test_to_dict_is_strict_json_with_null_for_infinite_bounds() -> None:
     contract = build_contract(Box(-np.inf, 1.0, (2,)), ACCELERATIONS, ObsContractConfig("open"))
     tree = json.loads(json.dumps(contract.to_dict(), allow_nan=False))
     assert tree["entries"] == [{"key": "observation", "shape": [2], "low": None, "high": 1.0, "start": 0, "stop": 2}]
@@ -81,7 +81,7 @@ def test_to_dict_is_strict_json_with_null_for_an_infinite_bound() -> None:
 # The hash
 
 
-def test_the_hash_is_stable_and_ignores_the_name() -> None:
+def test_hash_is_stable_and_ignores_the_name() -> None:
     renamed = build_contract(ROBOT_OBSERVATION, ACCELERATIONS, ObsContractConfig("other", ["drive_state", "rays"]))
     assert renamed.hash == robot_contract().hash
     assert len(renamed.hash) == 16
@@ -93,7 +93,7 @@ def test_the_hash_is_stable_and_ignores_the_name() -> None:
     [(ACCELERATIONS, "7b79fcca293cf8dc"), (Discrete(3), "6106536590f6022c")],
     ids=["Box", "Discrete"],
 )
-def test_the_hash_of_a_checkpoint_stays_what_it_was(action_space: Space[Any], digest: str) -> None:
+def test_hash_of_released_checkpoints_is_unchanged(action_space: Space[Any], digest: str) -> None:
     config = ObsContractConfig("test", ["drive_state"])
     assert build_contract(ROBOT_OBSERVATION, action_space, config).hash == digest
 
@@ -122,14 +122,14 @@ one_bound_differs[1, 2] = 0.5
     ],
     ids=["order", "keys", "frames", "shape", "low", "high", "dtype", "action bounds", "action kind"],
 )
-def test_the_hash_changes_with_all_that_a_policy_depends_on(
+def test_hash_changes_with_everything_that_a_policy_depends_on(
     space: Dict, action_space: Space[Any], keys: list[str], frames: str
 ) -> None:
     changed = build_contract(space, action_space, ObsContractConfig("test", keys, frames))
     assert changed.hash != robot_contract().hash
 
 
-# A user's mistakes
+# Mistakes of a user
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""An environment behind its observation contract: the vectors it gives, the actions it takes, what it refuses."""
+"""ContractEnv: the vectors it returns, the actions it takes, and the errors it raises."""
 
 import subprocess
 import sys
@@ -22,16 +22,16 @@ from dreamer_exp.envs.contract import ContractEnv, ContractError, Fault
 
 @pytest.mark.filterwarnings("ignore:.*(different from the unwrapped|alternative render modes)")
 @pytest.mark.parametrize("frames", ["all", "latest"])
-def test_a_wrapped_dict_env_passes_gymnasiums_checker(frames: str) -> None:
+def test_wrapped_dict_env_passes_gymnasiums_checker(frames: str) -> None:
     check_env(wrapped(frames=frames))
 
 
 @pytest.mark.filterwarnings("ignore:.*(different from the unwrapped|For Box action|A Box observation space)")
-def test_a_wrapped_registered_env_passes_gymnasiums_checker() -> None:
+def test_wrapped_registered_env_passes_gymnasiums_checker() -> None:
     check_env(ContractEnv(gymnasium.make("Pendulum-v1")), skip_render_check=True)
 
 
-def test_a_config_and_keywords_wrap_alike() -> None:
+def test_config_and_keywords_build_the_same_contract() -> None:
     config = ObsContractConfig("custom", ["state", "goal"], "latest")
     assert ContractEnv(StackedEnv(), config).contract == wrapped(frames="latest").contract
 
@@ -42,7 +42,7 @@ def test_a_config_and_keywords_wrap_alike() -> None:
     frames=st.sampled_from(["all", "latest"]),
     keys=st.permutations(["state", "goal"]),
 )
-def test_every_element_of_the_vector_is_its_entrys_element(state: Any, goal: Any, frames: str, keys: list[str]) -> None:
+def test_vector_holds_the_elements_of_its_entries(state: Any, goal: Any, frames: str, keys: list[str]) -> None:
     inner = StackedEnv()
     inner.replacements = {"state": state, "goal": goal}
     env = ContractEnv(inner, keys=keys, frames=frames)
@@ -55,7 +55,7 @@ def test_every_element_of_the_vector_is_its_entrys_element(state: Any, goal: Any
         np.testing.assert_array_equal(part, expected[entry.key].astype(np.float32))
 
 
-def test_latest_is_the_newest_row() -> None:
+def test_latest_frames_are_the_newest_row() -> None:
     inner = StackedEnv()
     env = wrapped(inner, frames="latest")
     env.reset(seed=0)
@@ -69,7 +69,7 @@ def test_returned_vectors_share_no_memory() -> None:
     assert not any(np.shares_memory(a, b) for i, a in enumerate(vectors) for b in vectors[:i])
 
 
-def test_the_vectors_space_has_the_bounds_of_every_element() -> None:
+def test_vector_space_has_the_bounds_of_every_element() -> None:
     space = wrapped().observation_space
     assert isinstance(space, Box)
     assert space.dtype == np.float32
@@ -96,7 +96,7 @@ def test_box_actions_become_the_unit_box() -> None:
 
 
 @given(bounds=st.tuples(finite, finite).map(sorted))
-def test_the_action_map_is_onto_the_envs_bounds(bounds: list[float]) -> None:
+def test_action_map_reaches_the_bounds_of_the_environment(bounds: list[float]) -> None:
     low, high = bounds
     space = Box(low, high, (1,), np.float32)
     limits = np.finfo(np.float32)
@@ -107,7 +107,7 @@ def test_the_action_map_is_onto_the_envs_bounds(bounds: list[float]) -> None:
 
 
 @given(bounds=st.tuples(finite, finite).map(sorted), actions=st.tuples(unit, unit).map(sorted))
-def test_the_action_map_is_monotone_and_stays_in_the_envs_space(bounds: list[float], actions: list[float]) -> None:
+def test_action_map_is_monotone_and_stays_in_the_action_space(bounds: list[float], actions: list[float]) -> None:
     space = Box(bounds[0], bounds[1], (1,), np.float32)
     lesser, greater = (sent(space, float32(action)) for action in actions)
     assert lesser[0] <= greater[0]
@@ -115,7 +115,7 @@ def test_the_action_map_is_monotone_and_stays_in_the_envs_space(bounds: list[flo
     assert space.contains(greater)
 
 
-def test_unit_bounds_leave_actions_as_they_are() -> None:
+def test_unit_bounds_leave_actions_unchanged() -> None:
     action = float32(0.3, -0.7)
     np.testing.assert_array_equal(sent(Box(-1.0, 1.0, (2,), np.float32), action), action)
 
@@ -124,7 +124,7 @@ def test_actions_beyond_the_unit_box_are_clipped() -> None:
     np.testing.assert_array_equal(sent(ACCELERATIONS, float32(5, -5)), [3, -2])
 
 
-def test_the_env_receives_its_own_dtype() -> None:
+def test_environment_receives_actions_of_its_dtype() -> None:
     space = Box(0.1, 0.7, (2,), np.float64)
     received = sent(space, float32(-1, 1))
     assert received.dtype == np.float64
@@ -132,7 +132,7 @@ def test_the_env_receives_its_own_dtype() -> None:
 
 
 @pytest.mark.parametrize("start", [0, 1, -1])
-def test_discrete_actions_are_counted_from_0(start: int) -> None:
+def test_discrete_actions_count_from_0(start: int) -> None:
     space = Discrete(3, start=start)
     assert wrapped(StackedEnv(space)).action_space == Discrete(3)
     received = [sent(space, action) for action in np.arange(3)]
@@ -152,7 +152,7 @@ def state_with(value: float) -> Any:
 @pytest.mark.parametrize(
     ("replacements", "frames", "message"),
     [
-        ({"goal": None}, "all", "goal: the observation lacks it; it has: state"),
+        ({"goal": None}, "all", "goal: missing from the observation, which has: state"),
         ({"state": np.zeros((2, 3))}, "all", "state: shape (2, 3); the observation space declares (3, 2)"),
         ({"goal": np.zeros(())}, "all", "goal: shape (); the observation space declares (1,)"),
         ({"goal": np.array(["near"])}, "all", "goal: dtype <U4 does not convert to float32"),
@@ -162,7 +162,7 @@ def state_with(value: float) -> Any:
         ({"goal": np.array([-0.5])}, "all", "goal[0] is -0.5; it must be finite and in [0.0, 1.0]"),
     ],
 )
-def test_reset_refuses_an_observation_outside_its_space(
+def test_reset_raises_for_an_observation_outside_its_space(
     replacements: dict[str, Any], frames: str, message: str
 ) -> None:
     inner = StackedEnv()
@@ -189,8 +189,9 @@ def test_reset_tolerates_rounding_at_a_bound() -> None:
         ({"goal": np.array([-0.5])}, Fault),
     ],
 )
-def test_step_refuses_what_reset_refuses(replacements: dict[str, Any], error: type[ContractError]) -> None:
-    """And tells a single bad number, after which the next episode may be a good one, from all else."""
+def test_step_raises_a_fault_only_for_a_single_bad_number(
+    replacements: dict[str, Any], error: type[ContractError]
+) -> None:
     inner = StackedEnv()
     env = wrapped(inner)
     env.reset(seed=0)
@@ -200,7 +201,7 @@ def test_step_refuses_what_reset_refuses(replacements: dict[str, Any], error: ty
     assert type(caught.value) is error
 
 
-def test_an_infinite_bound_takes_any_finite_number_and_no_other() -> None:
+def test_infinite_bound_allows_every_finite_number_and_no_other() -> None:
     inner = StackedEnv()
     inner.observation_space = Dict({"state": Box(-np.inf, np.inf, (3, 2), np.float32)})
     env = ContractEnv(inner, keys=["state"])
@@ -212,7 +213,7 @@ def test_an_infinite_bound_takes_any_finite_number_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("reward", [float("nan"), np.float32("inf")])
-def test_step_refuses_a_reward_that_is_not_finite(reward: Any) -> None:
+def test_step_raises_for_a_reward_that_is_not_finite(reward: Any) -> None:
     inner = StackedEnv()
     inner.reward = reward
     env = wrapped(inner)
@@ -224,6 +225,6 @@ def test_step_refuses_a_reward_that_is_not_finite(reward: Any) -> None:
 # Imports
 
 
-def test_neither_ray_nor_torch_is_imported() -> None:
+def test_contract_imports_neither_ray_nor_torch() -> None:
     code = "import sys, dreamer_exp.envs.contract; sys.exit(any(name in sys.modules for name in ('ray', 'torch')))"
     subprocess.run([sys.executable, "-c", code], check=True)

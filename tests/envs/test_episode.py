@@ -1,4 +1,4 @@
-"""What an episode came to."""
+"""SPL of finished episodes."""
 
 from typing import Any
 
@@ -12,23 +12,23 @@ def driven(path: float | None, route: float | None, outcome: str | None = "succe
 
 
 @pytest.mark.parametrize(("path", "route", "spl"), [(20.0, 10.0, 0.5), (10.0, 10.0, 1.0), (40.0, 10.0, 0.25)])
-def test_a_success_counts_the_less_the_longer_its_path_was(path: float, route: float, spl: float) -> None:
+def test_spl_of_a_success_falls_with_the_length_of_its_path(path: float, route: float, spl: float) -> None:
     assert driven(path, route).spl == spl
 
 
-def test_a_path_that_ends_at_the_goals_rim_counts_no_more_than_the_route() -> None:
+def test_spl_is_at_most_one_when_the_path_is_shorter_than_the_route() -> None:
     assert driven(8.0, 10.0).spl == 1.0
 
 
-def test_a_robot_that_starts_at_its_goal_succeeds_whole() -> None:
+def test_spl_is_one_when_the_robot_starts_at_its_goal() -> None:
     assert driven(0.0, 0.0).spl == 1.0
 
 
 @pytest.mark.parametrize("outcome", ["timeout", "wall_collision"])
-def test_a_failure_counts_nothing(outcome: str) -> None:
+def test_spl_of_a_failure_is_zero(outcome: str) -> None:
     assert driven(10.0, 10.0, outcome).spl == 0.0
 
 
-@pytest.mark.parametrize("lacking", [{"path": None}, {"route": None}, {"outcome": None}])
-def test_an_environment_that_tells_no_lengths_or_outcomes_has_none(lacking: dict[str, Any]) -> None:
-    assert driven(**{"path": 10.0, "route": 10.0, **lacking}).spl is None
+@pytest.mark.parametrize("missing", [{"path": None}, {"route": None}, {"outcome": None}])
+def test_spl_is_missing_without_lengths_or_outcome(missing: dict[str, Any]) -> None:
+    assert driven(**{"path": 10.0, "route": 10.0, **missing}).spl is None

@@ -1,4 +1,4 @@
-"""Where the robot is, and what stands round it."""
+"""Walls, route and the robot's position."""
 
 import gymnasium
 import numpy as np
@@ -8,13 +8,13 @@ from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.scene import position_of, scene_of
 
 
-def test_crowd_navs_robot_starts_where_its_layout_says() -> None:
+def test_crowd_nav_robot_starts_at_the_start_of_the_layout() -> None:
     env = CrowdNavEnv(scenario="doorway")
     env.reset(seed=1)
     assert position_of(env) == env.layout.start[:2]
 
 
-def test_it_is_where_it_drove_to() -> None:
+def test_crowd_nav_position_follows_the_robot() -> None:
     env = CrowdNavEnv(scenario="open")
     env.reset(seed=1)
     start = np.array(position_of(env))
@@ -25,16 +25,16 @@ def test_it_is_where_it_drove_to() -> None:
     assert moved / np.linalg.norm(moved) == pytest.approx([np.cos(heading), np.sin(heading)])
 
 
-def test_crowd_navs_scene_has_its_walls_and_its_route() -> None:
+def test_crowd_nav_scene_has_walls_and_route() -> None:
     env = CrowdNavEnv(scenario="doorway")
     env.reset(seed=1)
     scene = scene_of(env)
     assert scene is not None
-    assert scene.walls.shape == (6, 4)  # four of the room, two beside the door
+    assert scene.walls.shape == (6, 4)  # four of the room, two next to the door
     assert scene.route.tolist() == env.layout.route.tolist()
 
 
-def test_a_gymnasium_task_has_no_map() -> None:
+def test_gymnasium_task_without_the_methods_has_no_scene() -> None:
     env = gymnasium.make("CartPole-v1")
     env.reset(seed=1)
     assert scene_of(env) is None

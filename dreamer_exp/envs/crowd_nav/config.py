@@ -7,7 +7,7 @@ from dreamer_exp.config.schema import EnvConfig, key
 
 @dataclass(frozen=True)
 class CrowdNavReward:
-    """Weights of crowd_nav's reward terms (Robot SF's route_completion_v3; terms in envs/crowd_nav/reward.py)."""
+    """Weights of crowd_nav's reward terms, after Robot SF's route_completion_v3 (see reward.py)."""
 
     progress: float = key(2.2, "per metre of progress along the route")
     living: float = key(-0.01, "per step")

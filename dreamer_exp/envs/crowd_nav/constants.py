@@ -1,4 +1,4 @@
-"""Every figure that the observation and action contract fixes (source: Robot SF, 40d0854, but where noted)."""
+"""Constants of the observation and action contract (source: Robot SF, 40d0854, except where noted)."""
 
 import math
 
@@ -6,9 +6,9 @@ DT = 0.1
 """Seconds in a step."""
 
 MAX_SPEED = 2.0
-"""m/s; the slowest is 0: the robot can't drive backwards."""
+"""m/s; the robot can't drive backwards, so the least speed is 0."""
 MAX_YAW_RATE = 1.0
-"""rad/s, either way."""
+"""rad/s, in both directions."""
 
 ROBOT_RADIUS = 1.0
 PEDESTRIAN_RADIUS = 0.4
@@ -17,24 +17,24 @@ PEDESTRIAN_SPEED = 0.5
 PEDESTRIAN_MAX_SPEED = 1.3 * PEDESTRIAN_SPEED
 
 WAYPOINT_RADIUS = 2.0
-"""m; a waypoint, or the goal, is reached when the robot's centre is within it."""
+"""Metres between the robot's centre and a waypoint, or the goal, at which it counts as reached."""
 
 RAYS = 272
 LIDAR_RANGE = 10.0
 RAY_OFFSETS_START = -math.pi
 """Ray k points 2 pi k / RAYS counter-clockwise of heading - pi, so ray 136 points straight ahead."""
 RAY_MISS_PROBABILITY = 0.005
-"""Chance that a noisy ray reads its maximum."""
+"""Probability that a noisy ray reads its maximum."""
 RAY_SHORT_PROBABILITY = 0.002
-"""Chance that a noisy ray that didn't miss is scaled by U(0, 1)."""
+"""Probability that a noisy ray that didn't miss is scaled by U(0, 1)."""
 
 STACK = 3
 """Rows of an observation, oldest first."""
 DRIVE_STATE_SIZE = 5
 DISTANCE_CAP = 50.0
-"""m; distances to the waypoint are capped at it and divided by it."""
+"""Metres at which distances to the waypoint are capped, and by which they are divided."""
 
 NEAR_MISS_CLEARANCE = 0.5
-"""Metres between the robot's and a pedestrian's surfaces below which a step is a near miss."""
+"""Metres between the surfaces of robot and pedestrian below which a step is a near miss."""
 PERSONAL_SPACE = 1.0
-"""Metres between the surfaces below which a pedestrian is discomforted. Our choice."""
+"""Metres between the surfaces below which the comfort term penalizes. Our choice, not Robot SF's."""

@@ -1,4 +1,4 @@
-"""The crowd-navigation environment: one robot, its route, pedestrians and walls, behind Robot SF's contract."""
+"""The crowd-navigation environment: one robot, its route, pedestrians and walls, with Robot SF's contract."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from dreamer_exp.envs.crowd_nav.observation import (
     normalised,
 )
 from dreamer_exp.envs.crowd_nav.options import MIXED, check_max_steps, check_scenario, family_probabilities
-from dreamer_exp.envs.crowd_nav.outcome import TIMEOUT, EpisodeRecord, Outcome, decide_outcome
+from dreamer_exp.envs.crowd_nav.outcome import EpisodeRecord, decide_outcome
 from dreamer_exp.envs.crowd_nav.render import draw_scene
 from dreamer_exp.envs.crowd_nav.reward import TERMS, Transition, action_change, reward_terms, reward_weights
 from dreamer_exp.envs.crowd_nav.route import Route
@@ -30,18 +30,16 @@ from dreamer_exp.envs.crowd_nav.scenarios.families import load_family
 from dreamer_exp.envs.crowd_nav.scenarios.generate import generate_layout
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, Layout
 from dreamer_exp.envs.crowd_nav.simulator import Collisions, Simulator
+from dreamer_exp.envs.episode import TIMEOUT, EpisodeInfo, Outcome
 from dreamer_exp.envs.scene import Scene
 
 
 class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """Drive a robot to its goal among pedestrians; an episode is a function of its seed and the actions alone.
+    """A robot that drives to its goal among pedestrians; an episode depends on its seed and the actions alone.
 
     Observations and actions: see `spaces`; rewards: `reward.reward_terms`. `terminated` at a collision or success,
-    `truncated` at the step limit. The info is empty but at an episode's end, where it holds `outcome` (success,
-    pedestrian_collision, wall_collision or timeout), `scenario`, `seed` (which, given to `reset`, brings this very
-    episode back), `path_length` and `route_length` in metres, `time_s`, `min_clearance` in metres between the surfaces
-    of the robot and the nearest pedestrian (None without pedestrians), `near_misses` in steps, and `reward_terms`,
-    each term's sum. Source of contract and figures: Robot SF, 40d0854.
+    `truncated` at the step limit. The info is empty except at the end of an episode, where it holds every key of
+    EpisodeInfo but `faults` and `fault`. Source of contract and constants: Robot SF, 40d0854.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / DT)}  # noqa: RUF012  (Gymnasium's)
@@ -56,14 +54,14 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         reward: CrowdNavReward | Mapping[str, float] | None = None,
         render_mode: str | None = None,
     ) -> None:
-        """Check the options and build the spaces; the first `reset` builds a world.
+        """Check the options and build the spaces; `reset` builds a world.
 
         Args:
             scenario: one family, or `mixed`: drawn at each reset.
             max_steps: steps of 0.1 s after which an episode is truncated.
-            scenario_weights: relative frequency of each family under `mixed`; None: all alike; unnamed families: 0.
+            scenario_weights: relative frequency of each family under `mixed`; None: equal; unnamed families: 0.
             lidar_noise: whether rays miss (p = .005) or fall short (p = .002).
-            reward: the terms' weights; a mapping overrides some of the defaults.
+            reward: the weights of the terms; a mapping overrides some of the defaults.
             render_mode: `rgb_array` or None.
 
         Raises:
@@ -88,7 +86,7 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start the episode of this seed or, without one, of the next seed in the stream that the last one began."""
+        """Start the episode of this seed; without a seed, draw one from the generator that the last seed started."""
         super().reset(seed=seed)
         self._seed = int(self.np_random.integers(2**31) if seed is None else seed)
         self._rng = np.random.default_rng(np.random.SeedSequence([self._seed]))
@@ -103,7 +101,7 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Apply linear and angular accelerations (2,) for 0.1 s, clipped to +-1 m/s^2 and +-1 rad/s^2.
 
         Raises:
-            ValueError: the action holds a number that isn't finite.
+            ValueError: the action isn't finite.
         """
         push = linear, angular = _accelerations(action)
         before = self.simulator.robot
@@ -171,13 +169,14 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def _info(self, outcome: Outcome | None) -> dict[str, Any]:
         if outcome is None:
             return {}
-        return {
+        info: EpisodeInfo = {
             "outcome": outcome,
             "scenario": self.layout.scenario,
             "seed": self._seed,
             "route_length": self.layout.route_length,
             **self._record.summary(),
         }
+        return dict(info)
 
 
 def _accelerations(action: NDArray[np.float32]) -> tuple[float, float]:

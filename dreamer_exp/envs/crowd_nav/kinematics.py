@@ -1,4 +1,4 @@
-"""The robot's motion: accelerations become speeds, speeds become a pose (source: Robot SF contract, 40d0854)."""
+"""The robot's motion: from accelerations to speeds, from speeds to a pose (source: Robot SF, 40d0854)."""
 
 import math
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class RobotState(NamedTuple):
 
 
 def accelerate(robot: RobotState, linear: float, angular: float) -> tuple[float, float]:
-    """Return the speed and yaw rate after a step of these accelerations, clipped to [0, 2] m/s and +-1 rad/s.
+    """Return speed and yaw rate after a step with these accelerations, clipped to [0, 2] m/s and +-1 rad/s.
 
     Accelerations outside +-1 (m/s^2, rad/s^2) are clipped to it.
     """
@@ -29,7 +29,7 @@ def accelerate(robot: RobotState, linear: float, angular: float) -> tuple[float,
 def integrate(robot: RobotState, speed: float, yaw_rate: float) -> RobotState:
     """Return the state a step later, by the trapezoidal rule.
 
-    The mean of the old and new speeds is driven for the step, along the mean of the old and new headings.
+    The robot moves with the mean of the old and new speeds along the mean of the old and new headings.
     """
     heading = robot.heading + 0.5 * (robot.yaw_rate + yaw_rate) * DT
     distance = 0.5 * (robot.speed + speed) * DT
@@ -40,7 +40,7 @@ def integrate(robot: RobotState, speed: float, yaw_rate: float) -> RobotState:
 
 
 def clip(value: float, low: float, high: float) -> float:
-    """Return the value, or the bound that it passed."""
+    """Return the value clipped to [low, high]."""
     return low if value < low else high if value > high else value
 
 

@@ -24,18 +24,18 @@ from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, FloatArray
 from dreamer_exp.envs.crowd_nav.simulator import CollisionCheck, Collisions, Driver
 
 PEDESTRIAN_SIGHT = 6.0
-"""Metres within which a pedestrian minds others."""
+"""Metres within which a pedestrian avoids others."""
 PEDESTRIAN_HORIZON = 1.0
-"""Seconds that a pedestrian looks ahead, for bodies and walls: it yields late, so that the robot must do its part.
+"""Time horizon in seconds for bodies and walls. Short, so that pedestrians yield late and the robot has to avoid them.
 
-With 4 s the crowd makes way for a robot that drives blindly to its goal, and 9 times in 10 it arrives.
+With 4 s the crowd avoids even a robot that drives straight to its goal, which then arrives 9 times in 10.
 """
 TURNING_POINT_RADIUS = 0.6
-"""Metres within which a pedestrian counts a turning point as reached."""
+"""Metres to a turning point at which a pedestrian has reached it."""
 
 
 class NavgroundSimulator:
-    """A navground world whose robot is moved from outside: pedestrians avoid it, and nothing pushes it."""
+    """A navground world whose robot is moved by `step`: pedestrians avoid it, and nothing pushes it."""
 
     def __init__(self) -> None:
         """Prepare the lidar; `reset` builds the world."""
@@ -48,7 +48,7 @@ class NavgroundSimulator:
         self._sensing = core.SensingState()
 
     def reset(self, layout: Layout, rng: np.random.Generator) -> None:
-        """Build the world of this layout, seeded from the generator."""
+        """Build the world of this layout, with a seed from the generator."""
         self._world = sim.World()
         self._world.seed = int(rng.integers(1, 2**31))
         self._walls = layout.walls
@@ -65,13 +65,13 @@ class NavgroundSimulator:
         self._world._prepare()
 
     def step(self, speed: float, yaw_rate: float) -> None:
-        """Move the pedestrians, then the robot, as Robot SF does."""
+        """Move the pedestrians, then the robot; the order is Robot SF's."""
         self._world.update(DT)
         self._place(integrate(self._robot, speed, yaw_rate))
 
     @property
     def robot(self) -> RobotState:
-        """The robot's pose and speeds, in double precision (navground's own copy is single)."""
+        """The robot's pose and speeds in float64 (navground keeps them in float32)."""
         return self._robot
 
     @property
@@ -90,9 +90,9 @@ class NavgroundSimulator:
         return self._sensing.get_buffer("range").data
 
     def collisions(self) -> Collisions:
-        """Return what the robot touches now, by the contract's rules.
+        """Return what the robot touches now, by the rules of the contract.
 
-        navground's own list of collisions isn't asked, because it leaves out bodies that aren't to be pushed.
+        navground's list of collisions isn't used, because it omits bodies that ignore collisions.
         """
         return self._check_collisions(self._robot, self._positions())
 
@@ -111,13 +111,13 @@ class NavgroundSimulator:
 
 
 class NavgroundDriver:
-    """A navground behaviour that knows all bodies and walls and steers the robot to a point."""
+    """A navground behaviour that steers the robot to a point and knows all bodies and walls."""
 
     CRUISE_SPEED = 1.5
-    """m/s: slow enough to brake and turn within what the behaviours foresee, as they know no acceleration limit."""
+    """m/s. Slow enough to brake and turn in time, since the behaviours ignore the acceleration limit."""
 
     def __init__(self, name: str, world: sim.World, body: sim.Agent, simulator: NavgroundSimulator) -> None:
-        """Make the behaviour `orca` or `hl` and show it the walls."""
+        """Make the behaviour `orca` or `hl` and set its walls."""
         self._world, self._body, self._simulator = world, body, simulator
         self._behavior = _make_behavior(name)
         self._behavior.optimal_speed = self.CRUISE_SPEED

@@ -1,4 +1,4 @@
-"""What the policy sees: the drive state, the noisy rays, and the stack of the last rows."""
+"""The observation: drive state, noisy rays, and the stack of the last rows."""
 
 import math
 
@@ -36,10 +36,10 @@ def drive_state(robot: RobotState, route: Route) -> tuple[float, float, float, f
 
 
 def add_ray_noise(rays: Float32Array, rng: np.random.Generator) -> None:
-    """Disturb normalised rays (N,) in place: p = .005 reads the maximum, else p = .002 is scaled by U(0, 1).
+    """Add noise to normalised rays (N,) in place: with p = .005 a ray is 1, else with p = .002 it is scaled by U(0, 1).
 
-    One uniform draw a ray decides both: below .005 it is a miss, and within the next slice its place in the slice,
-    itself uniform, is the scale.
+    One uniform draw u per ray decides both. The ray misses if u < .005; if u lies in the next slice, the position of u
+    within that slice is uniform and is the scale.
     """
     draws = rng.random(len(rays))
     for ray in np.flatnonzero(draws < _ALTERED):
@@ -50,7 +50,7 @@ def add_ray_noise(rays: Float32Array, rng: np.random.Generator) -> None:
 
 
 class ObservationStack:
-    """The last rows of both entries, oldest first; a reset fills them all."""
+    """The last rows of both entries, oldest first."""
 
     def __init__(self) -> None:
         """Allocate both stacks."""
@@ -58,13 +58,13 @@ class ObservationStack:
         self._rays = np.zeros((STACK, RAYS), dtype=np.float32)
 
     def fill(self, row: tuple[float, ...], rays: Float32Array) -> Observation:
-        """Forget the past, put the same row everywhere, and return a copy."""
+        """Set every row to this one and return a copy; for a reset."""
         self._drive_state[:] = row
         self._rays[:] = rays
         return self._copy()
 
     def push(self, row: tuple[float, ...], rays: Float32Array) -> Observation:
-        """Drop the oldest row, append the newest, and return a copy."""
+        """Drop the oldest row, append this one, and return a copy."""
         self._drive_state[:-1] = self._drive_state[1:]
         self._drive_state[-1] = row
         self._rays[:-1] = self._rays[1:]

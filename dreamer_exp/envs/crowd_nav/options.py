@@ -1,4 +1,4 @@
-"""What a user may ask of the environment, checked: one line an error, naming the key."""
+"""Checks of the options that the schema alone cannot make; each error is one line that names the key."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.scenarios.families import FAMILIES
 
 MIXED = "mixed"
-"""A family drawn at each reset, by weight."""
+"""The family is drawn at each reset, by weight."""
 
 
 def check_scenario(scenario: str) -> None:
@@ -21,10 +21,10 @@ def check_scenario(scenario: str) -> None:
 
 
 def family_probabilities(weights: Mapping[str, float] | None) -> dict[str, float]:
-    """Return each family's probability, positive ones only; None weighs all families alike, unnamed ones have none.
+    """Return the positive probabilities by family; None means equal weights, and unnamed families have weight 0.
 
     Raises:
-        UserError: a name is no family's, a weight is negative or not finite, or none is positive.
+        UserError: an unknown family, a negative or non-finite weight, or no positive weight.
     """
     weights = dict.fromkeys(FAMILIES, 1.0) if weights is None else weights
     for name, weight in weights.items():

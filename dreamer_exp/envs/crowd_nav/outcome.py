@@ -1,20 +1,11 @@
-"""How an episode ends, and the figures that its last info reports."""
-
-from typing import Any, Final, Literal
+"""The outcome of an episode, and the figures that its last info reports."""
 
 from dreamer_exp.envs.crowd_nav.constants import DT, NEAR_MISS_CLEARANCE
-
-Outcome = Literal["success", "pedestrian_collision", "wall_collision", "timeout"]
-
-SUCCESS: Final = "success"
-PEDESTRIAN_COLLISION: Final = "pedestrian_collision"
-WALL_COLLISION: Final = "wall_collision"
-TIMEOUT: Final = "timeout"
-COLLISIONS: Final = (PEDESTRIAN_COLLISION, WALL_COLLISION)
+from dreamer_exp.envs.episode import PEDESTRIAN_COLLISION, SUCCESS, TIMEOUT, WALL_COLLISION, EpisodeInfo, Outcome
 
 
 def decide_outcome(*, pedestrian: bool, wall: bool, success: bool, timeout: bool) -> Outcome | None:
-    """Return how the episode ends at this step, or None; a collision outweighs success, and either a timeout."""
+    """Return the outcome at this step, or None; a collision wins over success, and both win over a timeout."""
     if pedestrian:
         return PEDESTRIAN_COLLISION
     if wall:
@@ -28,7 +19,7 @@ class EpisodeRecord:
     """Sums and extremes over one episode."""
 
     def __init__(self, terms: tuple[str, ...]) -> None:
-        """Start with zeros for the reward's named terms."""
+        """Start with a sum of zero for each term of the reward."""
         self.steps = 0
         self.path_length = 0.0
         self.min_clearance: float | None = None
@@ -36,7 +27,7 @@ class EpisodeRecord:
         self.reward_terms = dict.fromkeys(terms, 0.0)
 
     def add(self, distance: float, clearance: float | None, terms: dict[str, float]) -> None:
-        """Count one step: metres driven, metres to the nearest pedestrian, the reward's terms."""
+        """Add one step: metres driven, metres to the nearest pedestrian, and the terms of the reward."""
         self.steps += 1
         self.path_length += distance
         if clearance is not None:
@@ -45,11 +36,8 @@ class EpisodeRecord:
         for name, value in terms.items():
             self.reward_terms[name] += value
 
-    def summary(self) -> dict[str, Any]:
-        """Return the figures for the final info; `min_clearance` is None when nobody walks, as JSON has no infinity.
-
-        `min_clearance` is the smallest distance, in metres, between the robot's surface and a pedestrian's.
-        """
+    def summary(self) -> EpisodeInfo:
+        """Return the figures for the final info; `min_clearance` is None without pedestrians."""
         return {
             "path_length": self.path_length,
             "time_s": round(self.steps * DT, 6),

@@ -23,14 +23,14 @@ from dreamer_exp.envs.crowd_nav.simulator import Simulator
 SIZE = 480
 """Pixels of each side."""
 SMOOTHING = 2
-"""The scene is drawn this many times larger, then shrunk: Pillow's own lines are jagged."""
+"""Oversampling factor: Pillow's lines aren't antialiased."""
 MARGIN = 12
-"""Pixels round the arena."""
+"""Pixels around the arena."""
 
 OUTSIDE, FLOOR, WALL = (222, 221, 216), (252, 251, 248), (44, 48, 56)
 SIGHT, RAY, ECHO = (222, 238, 248), (196, 223, 241), (86, 160, 210)
 ROUTE, GOAL = (0, 158, 115), (206, 238, 226)
-# Orange against blue: Okabe and Ito's palette, told apart by all kinds of colour vision.
+# Orange against blue: Okabe and Ito's colour-blind-safe palette.
 PEDESTRIAN, PEDESTRIAN_EDGE, ROBOT, WHITE = (230, 129, 20), (150, 74, 0), (0, 94, 162), (255, 255, 255)
 
 Point = tuple[float, float]
@@ -109,7 +109,7 @@ def _draw_lidar(canvas: _Canvas, robot: RobotState, rays: Float32Array) -> None:
 
 
 def _draw_route(canvas: _Canvas, robot: RobotState, route: Route) -> None:
-    """Draw what is left of the route as a dashed line, waypoints as rings and the goal as a target."""
+    """Draw the remaining route as a dashed line, waypoints as rings, and the goal as a target."""
     goal = route.waypoints[-1]
     canvas.disc(goal, WAYPOINT_RADIUS, GOAL, ROUTE, 2)
     ahead = route.waypoints[route.index :]
@@ -135,7 +135,7 @@ def _between(start: Point, end: Point, share: float) -> Point:
 
 
 def _draw_pedestrian(canvas: _Canvas, position: FloatArray, velocity: FloatArray) -> None:
-    """Draw a disc, and a stroke to where the pedestrian will be in 1.5 s."""
+    """Draw a disc, and a line to the position in 1.5 s."""
     x, y = float(position[0]), float(position[1])
     ahead = (x + 1.5 * float(velocity[0]), y + 1.5 * float(velocity[1]))
     canvas.line([(x, y), ahead], PEDESTRIAN_EDGE, 2)

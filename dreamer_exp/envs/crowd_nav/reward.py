@@ -1,4 +1,4 @@
-"""The reward's named terms, after Robot SF's route_completion_v3 (40d0854), restated for what is simulated here."""
+"""The terms of the reward, after Robot SF's route_completion_v3 (40d0854)."""
 
 import math
 from collections.abc import Mapping
@@ -10,35 +10,35 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
 from dreamer_exp.envs.crowd_nav.constants import DT, MAX_SPEED, NEAR_MISS_CLEARANCE, PERSONAL_SPACE
 from dreamer_exp.envs.crowd_nav.kinematics import clip
-from dreamer_exp.envs.crowd_nav.outcome import COLLISIONS, SUCCESS, TIMEOUT, Outcome
+from dreamer_exp.envs.episode import COLLISIONS, SUCCESS, TIMEOUT, Outcome
 
 PROGRESS_CAP = MAX_SPEED * DT
-"""Metres of progress, either way, that one step can earn: 0.2."""
+"""Largest progress in metres that one step can be rewarded for, in both directions: 0.2."""
 
 TERMS = tuple(field.name for field in fields(CrowdNavReward))
 
 
 class Transition(NamedTuple):
-    """What one step did, as far as the reward is concerned."""
+    """The quantities of one step that the reward depends on."""
 
     progress: float
-    """Metres by which the route's remaining length fell."""
+    """Decrease of the remaining route length in metres."""
     clearance: float | None
-    """Metres between the robot's surface and the nearest pedestrian's; None without pedestrians."""
+    """Metres between the surfaces of robot and nearest pedestrian; None without pedestrians."""
     action_change: float
-    """Mean absolute change of the action from the step before, over its span: 0 to 1."""
+    """Mean absolute change of the action since the previous step, over its span: 0 to 1."""
     outcome: Outcome | None
-    """How the episode ended, if it ended."""
+    """The outcome, or None before the end."""
 
 
 def reward_terms(weights: CrowdNavReward, step: Transition) -> dict[str, float]:
-    """Return each weighted term of one step's reward; the reward is their sum.
+    """Return the weighted terms of the reward of one step; the reward is their sum.
 
-    - progress: weight * clip(metres of route left before - after, -0.2, 0.2), measured to the waypoint that was
-      current before the step, so that neither a detour round a wall nor a change of waypoint shows.
+    - progress: weight * clip(remaining route length before - after, -0.2, 0.2), both in metres along the waypoints and
+      with the waypoint that was current before the step, so that a change of waypoint doesn't count as progress.
     - living: weight.
     - collision: weight, at a collision with a pedestrian or a wall.
-    - near_miss: weight, if the clearance to the nearest pedestrian is below 0.5 m and it is no collision.
+    - near_miss: weight, if the clearance to the nearest pedestrian is above 0 and below 0.5 m.
     - comfort: weight * clip(1 - clearance / 1 m, 0, 1).
     - smoothness: weight * action change (0 to 1).
     - timeout: weight, at the step limit.
@@ -63,10 +63,10 @@ def action_change(previous: tuple[float, float], action: tuple[float, float]) ->
 
 
 def reward_weights(given: CrowdNavReward | Mapping[str, float] | None) -> CrowdNavReward:
-    """Return the weights: as given, the defaults overridden by a mapping, or the defaults.
+    """Return the weights: those given, or the defaults with the changes of a mapping.
 
     Raises:
-        UserError: a mapping names a term that doesn't exist, or a weight is no finite number.
+        UserError: a mapping names a term that doesn't exist, or a weight isn't finite.
     """
     if isinstance(given, CrowdNavReward):
         return given

@@ -1,4 +1,4 @@
-"""Where the robot stands on its route: current waypoint, distance left, angles."""
+"""Progress along the route: current waypoint, remaining distance, angles."""
 
 import math
 
@@ -10,10 +10,10 @@ from dreamer_exp.envs.crowd_nav.scenarios.layout import FloatArray
 
 
 class Route:
-    """Waypoints, of which the last is the goal, and the index of the one that the robot drives to."""
+    """Waypoints, the last of which is the goal, and the index of the current one."""
 
     def __init__(self, waypoints: FloatArray) -> None:
-        """Take the waypoints (K, 2), in metres."""
+        """Start at the first of the waypoints (K, 2), in metres."""
         self.waypoints = [(float(x), float(y)) for x, y in waypoints]
         self.index = 0
         self.finished = False
@@ -23,16 +23,16 @@ class Route:
 
     @property
     def waypoint(self) -> tuple[float, float]:
-        """The waypoint that the robot drives to."""
+        """The current waypoint, in metres."""
         return self.waypoints[self.index]
 
     def distance(self, robot: RobotState) -> float:
-        """Return the metres from the robot to the current waypoint."""
+        """Return the distance in metres from the robot to the current waypoint."""
         x, y = self.waypoint
         return math.hypot(x - robot.x, y - robot.y)
 
     def remaining(self, robot: RobotState) -> float:
-        """Return the metres left: to the current waypoint, then along the legs to the goal."""
+        """Return the remaining metres: to the current waypoint, then along the legs to the goal."""
         return self.distance(robot) + self._after[self.index]
 
     def bearing(self, robot: RobotState) -> float:
@@ -46,7 +46,7 @@ class Route:
         return wrap_angle(self._turns[self.index] - heading_between((robot.x, robot.y), self.waypoint))
 
     def advance(self, robot: RobotState) -> None:
-        """Go on to the next waypoint when the current one is reached, or finish."""
+        """Select the next waypoint if the current one is reached, or finish at the goal."""
         if self.distance(robot) > WAYPOINT_RADIUS:
             return
         if self.index + 1 < len(self.waypoints):

@@ -1,4 +1,4 @@
-"""The interface that a crowd simulator must offer; another simulator replaces `navground_simulator.py` alone."""
+"""The interface of a crowd simulator; to use another one, replace only `navground_simulator.py`."""
 
 from typing import NamedTuple, Protocol
 
@@ -11,18 +11,18 @@ from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, FloatArray
 
 
 class Collisions(NamedTuple):
-    """What the robot touches, and how near the nearest pedestrian is."""
+    """What the robot touches, and the distance to the nearest pedestrian."""
 
     pedestrian: bool
     """A pedestrian's centre is within 1.4 m of the robot's."""
     wall: bool
-    """A wall is within 1.0 m of the robot's centre, or the centre is out of bounds."""
+    """A wall is within 1.0 m of the robot's centre, or the centre is outside the arena."""
     clearance: float | None
-    """Metres between the robot's surface and the nearest pedestrian's (negative: overlap); None without pedestrians."""
+    """Metres between the surfaces of robot and nearest pedestrian (negative: overlap); None without pedestrians."""
 
 
 class Driver(Protocol):
-    """A navigation behaviour that knows the simulator's whole state."""
+    """A navigation behaviour that knows the simulator's complete state."""
 
     def command(self, target: tuple[float, float]) -> tuple[float, float]:
         """Return the speed (m/s) and yaw rate (rad/s) that lead to the target point, in metres."""
@@ -35,7 +35,7 @@ class Simulator(Protocol):
         """Build the world of this layout; everything random in it is drawn from the generator."""
 
     def step(self, speed: float, yaw_rate: float) -> None:
-        """Move the pedestrians, then the robot, which reaches this speed (m/s) and yaw rate (rad/s)."""
+        """Move the pedestrians, then the robot, whose new speeds are `speed` (m/s) and `yaw_rate` (rad/s)."""
 
     @property
     def robot(self) -> RobotState:
@@ -50,25 +50,25 @@ class Simulator(Protocol):
         """The wall segments (W, 4): x1, y1, x2, y2 in metres."""
 
     def scan(self) -> Float32Array:
-        """Return the exact ranges (272,) in metres, in the contract's order; the array may be reused by the next."""
+        """Return the exact ranges (272,) in metres, in the order of the contract; the next call may reuse the array."""
 
     def collisions(self) -> Collisions:
         """Return what the robot touches now."""
 
     def driver(self, name: str) -> Driver:
-        """Return the behaviour `orca` or `hl`, driving this world's robot until the next reset."""
+        """Return the behaviour `orca` or `hl` for the robot of this world; valid until the next reset."""
 
 
 class CollisionCheck:
-    """The contract's collision rules over plain arrays, for simulators that have no exact test of their own."""
+    """The collision rules of the contract, computed from positions and walls."""
 
     def __init__(self, layout: Layout) -> None:
-        """Take the walls and the bounds."""
+        """Prepare the distances to the walls."""
         self._distance_to_walls = WallDistance(layout.walls)
         self._bounds = layout.bounds
 
     def __call__(self, robot: RobotState, positions: FloatArray) -> Collisions:
-        """Return what a robot in this state touches, given the pedestrians' positions (N, 2) in metres."""
+        """Return what a robot in this state touches, for pedestrians at `positions` (N, 2) in metres."""
         clearance = None
         if len(positions):
             x = positions[:, 0] - robot.x

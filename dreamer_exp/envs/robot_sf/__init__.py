@@ -1,4 +1,4 @@
-"""Robot SF behind the contract that crowd_nav shares: an adapter to the GPL package, which is imported, never copied.
+"""Robot SF with crowd_nav's contract: an adapter to the GPL package, which is imported and never copied.
 
-Importing this package imports nothing of Robot SF; `package.load` does, when an environment is made.
+Importing this package imports nothing of Robot SF; `package.load` does when an environment is made.
 """

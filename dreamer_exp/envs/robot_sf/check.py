@@ -1,10 +1,8 @@
-"""A configuration held against the real package before anything trains: every scenario is built, and its spaces."""
+"""Checks a configuration with the real package before training: every scenario is built, and its spaces compared."""
 
 import json
 from dataclasses import asdict
-from typing import Any
 
-import gymnasium
 from gymnasium.spaces import Dict
 
 from dreamer_exp.config.errors import UserError
@@ -14,17 +12,17 @@ from dreamer_exp.envs.robot_sf.reward import check_reward
 from dreamer_exp.envs.robot_sf.scenarios import KEY, Scenario, check_factory_kwargs, check_weights, load_scenarios
 from dreamer_exp.envs.robot_sf.spaces import declared, known
 from dreamer_exp.envs.robot_sf.streams import EpisodeStreams
+from dreamer_exp.envs.spec import Spaces
 
-Spaces = tuple[gymnasium.Space[Any], gymnasium.Space[Any]]
-
-_checked: dict[str, Spaces] = {}  # in this process: configuration as JSON -> its spaces
+_checked: dict[str, Spaces] = {}
+"""Configuration as JSON -> its spaces, for this process."""
 
 
 def spaces_of(config: RobotSFConfig) -> Spaces:
-    """The declared spaces: the package's own where it is there, else those known without it.
+    """Return the declared spaces: from the package if it is installed, else those known without it.
 
     Raises:
-        UserError: a value that cannot be right; where the package is there, also one that it refuses.
+        UserError: a value that cannot be right or, if the package is installed, that it refuses.
     """
     if package.folder() is not None:
         return checked_spaces(config, load_scenarios(config))
@@ -35,7 +33,7 @@ def spaces_of(config: RobotSFConfig) -> Spaces:
 
 
 def unchecked(config: RobotSFConfig) -> str | None:
-    """What `spaces_of` could not check here, or None."""
+    """Return which options `spaces_of` could not check on this machine, or None."""
     if package.folder() is not None:
         return None
     matrix = f", {KEY}.path={config.scenario_matrix.path}" if config.scenario_matrix.path else ""
@@ -43,10 +41,10 @@ def unchecked(config: RobotSFConfig) -> str | None:
 
 
 def checked_spaces(config: RobotSFConfig, scenarios: list[Scenario]) -> Spaces:
-    """The spaces that all scenarios share; each is built once in a process.
+    """Return the spaces that all scenarios share; each scenario is built once in a process.
 
     Raises:
-        UserError: a scenario that cannot be built, or whose spaces are not the first one's.
+        UserError: a scenario that cannot be built, or whose spaces differ from those of the first.
     """
     key = json.dumps(asdict(config), sort_keys=True)
     if key not in _checked:
@@ -67,7 +65,7 @@ def _shared_spaces(config: RobotSFConfig, scenarios: list[Scenario]) -> Spaces:
 
 
 def _built_spaces(config: RobotSFConfig, scenario: Scenario) -> Spaces:
-    with EpisodeStreams(0).lent():
+    with EpisodeStreams(0).installed():
         env = scenario.make(config, 0)
     return declared(env.observation_space), env.action_space
 

@@ -8,7 +8,7 @@ from dreamer_exp.config.schema import EnvConfig, key
 
 @dataclass(frozen=True)
 class ScenarioMatrixConfig:
-    """A file of Robot SF scenarios, of which each episode drives one."""
+    """A file of Robot SF scenarios, one of which is chosen for each episode."""
 
     path: str | None = key(None, "the matrix, from here or from Robot SF's checkout; null: the map pool's own map")
     strategy: str = key("random", "how a reset without a scenario chooses one", choices=("random", "cycle"))
@@ -20,7 +20,7 @@ class ScenarioMatrixConfig:
 
 @dataclass(frozen=True)
 class RobotSFConfig(EnvConfig):
-    """Robot SF, the simulator that crowd_nav stands in for (envs/robot_sf/)."""
+    """Robot SF, the simulator whose contract crowd_nav copies."""
 
     name: str = key("robot_sf", "which environment", choices=("robot_sf",))
     max_steps: int = key(

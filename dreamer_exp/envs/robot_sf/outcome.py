@@ -1,4 +1,4 @@
-"""How an episode of Robot SF ends, and the figures that its last info reports under crowd_nav's names."""
+"""The outcome of an episode of Robot SF, and the figures that its last info reports."""
 
 import math
 from collections.abc import Mapping
@@ -6,27 +6,35 @@ from itertools import pairwise
 from typing import Any
 
 from dreamer_exp.envs.crowd_nav.constants import NEAR_MISS_CLEARANCE
-from dreamer_exp.envs.episode import SUCCESS, TIMEOUT
+from dreamer_exp.envs.episode import (
+    PEDESTRIAN_COLLISION,
+    ROBOT_COLLISION,
+    SUCCESS,
+    TIMEOUT,
+    WALL_COLLISION,
+    EpisodeInfo,
+    Outcome,
+)
 
 Point = tuple[float, float]
 
-OUTCOMES = {
-    "is_pedestrian_collision": "pedestrian_collision",
-    "is_obstacle_collision": "wall_collision",
-    "is_robot_collision": "robot_collision",
+OUTCOMES: dict[str, Outcome] = {
+    "is_pedestrian_collision": PEDESTRIAN_COLLISION,
+    "is_obstacle_collision": WALL_COLLISION,
+    "is_robot_collision": ROBOT_COLLISION,
     "is_route_complete": SUCCESS,
     "is_timesteps_exceeded": TIMEOUT,
 }
-"""Flags of Robot SF's `meta` -> outcome, the weightiest first: a collision outweighs success, either a timeout."""
+"""Flag of Robot SF's `meta` -> outcome; the first flag that is set wins."""
 
 
-def decide_outcome(meta: Mapping[str, Any]) -> str | None:
-    """How the episode ends at this step, or None."""
+def decide_outcome(meta: Mapping[str, Any]) -> Outcome | None:
+    """Return the outcome at this step, or None."""
     return next((outcome for flag, outcome in OUTCOMES.items() if meta[flag]), None)
 
 
 def path_length(points: list[Point]) -> float:
-    """Metres along straight lines from point to point."""
+    """Return the length in metres of the line through these points."""
     return sum(math.dist(a, b) for a, b in pairwise(points))
 
 
@@ -34,7 +42,7 @@ class EpisodeRecord:
     """Sums and extremes over one episode."""
 
     def __init__(self, start: Point, route: list[Point]) -> None:
-        """Start at this point (x, y), with these waypoints to come, all in metres."""
+        """Start at this point (x, y) with this route, in metres."""
         self._position = start
         self._steps = 0
         self._driven = 0.0
@@ -44,10 +52,10 @@ class EpisodeRecord:
         self._reward_terms: dict[str, float] = {}
 
     def add(self, position: Point, meta: Mapping[str, Any]) -> None:
-        """Count one step: where the robot is now, and Robot SF's `meta` of the step.
+        """Add one step: the robot's position after it, and Robot SF's `meta`.
 
-        Robot SF's `min_clearance` is the step's own: metres between the surfaces of the robot and the nearest
-        pedestrian, NaN without pedestrians.
+        `meta["min_clearance"]` is that of the step: metres between the surfaces of robot and nearest pedestrian, NaN
+        without pedestrians.
         """
         self._steps += 1
         self._driven += math.dist(self._position, position)
@@ -60,8 +68,8 @@ class EpisodeRecord:
         for name, value in meta["reward_terms"].items():
             self._reward_terms[name] = self._reward_terms.get(name, 0.0) + float(value)
 
-    def summary(self, dt: float) -> dict[str, Any]:
-        """The figures for the final info; `min_clearance` is None when nobody walks, as JSON has no NaN."""
+    def summary(self, dt: float) -> EpisodeInfo:
+        """Return the figures for the final info; `min_clearance` is None without pedestrians, as JSON has no NaN."""
         return {
             "path_length": self._driven,
             "route_length": self._route_length,

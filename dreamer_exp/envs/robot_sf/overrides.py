@@ -1,4 +1,4 @@
-"""env.config onto Robot SF's RobotSimulationConfig: each name and value checked against the real dataclass."""
+"""Applies env.config to Robot SF's RobotSimulationConfig; each name and value is checked with the real dataclass."""
 
 import enum
 import types
@@ -16,77 +16,78 @@ ELSEWHERE = {
     f"{ROOT}.lidar_config.scan_noise": "env.lidar_noise",
     f"{ROOT}.map_pool.map_defs": "env.scenario_matrix, or env.config.map_pool.maps_folder",
 }
-"""Fields that a key of ours sets."""
+"""Fields that another key sets."""
 ALIASES = ("peds_have_robot_repulsion", "peds_have_obstacle_forces")
-"""Fields of RobotSimulationConfig that mirror another one, and would write its old value back unless left empty."""
+"""Fields of RobotSimulationConfig that mirror another field, and would restore its old value if not set to None."""
 
 
-def apply_overrides(config: Any, overrides: Mapping[str, Any], remade: tuple[type, ...] = ()) -> Any:
-    """A RobotSimulationConfig with nested overrides.
+def apply_overrides(config: Any, overrides: Mapping[str, Any], rebuilt: tuple[type, ...] = ()) -> Any:
+    """Return a RobotSimulationConfig with nested overrides.
 
     Args:
-        config: the RobotSimulationConfig to begin from; it is not changed.
+        config: the RobotSimulationConfig to start from; it isn't changed.
         overrides: env.config.
-        remade: dataclasses that are built anew from what is given, because what they hold was derived (a map pool).
+        rebuilt: dataclasses that are constructed from the overrides alone, because their fields are derived (a map
+            pool).
 
     Raises:
-        UserError: a field that is not there, a value of another type, or one that Robot SF refuses or alters.
+        UserError: an unknown field, a value of the wrong type, or one that Robot SF refuses or alters.
     """
     if not overrides:
         return config
-    values = _values(config, overrides, ROOT, remade)
+    values = _values(config, overrides, ROOT, rebuilt)
     empty = {name: None for name in ALIASES if name not in values}
     changed = _construct(ROOT, lambda: replace(config, **values, **empty))
     _check_arrival(changed, overrides, ROOT)
     return changed
 
 
-def _values(node: Any, overrides: Mapping[str, Any], path: str, remade: tuple[type, ...]) -> dict[str, Any]:
-    """What to give to the dataclass of `node`, an instance or the class itself."""
+def _values(node: Any, overrides: Mapping[str, Any], path: str, rebuilt: tuple[type, ...]) -> dict[str, Any]:
+    """Return the constructor arguments for the dataclass of `node`, which is an instance or the class itself."""
     hints = get_type_hints(type(node) if not isinstance(node, type) else node)
     settable = [field.name for field in fields(node) if field.init]
     values = {}
-    for name, asked in overrides.items():
+    for name, given in overrides.items():
         here = f"{path}.{name}"
         if here in ELSEWHERE:
             raise UserError(f"{here}: set {ELSEWHERE[here]} instead.")
         if name not in settable:
             hint = nearest(str(name), settable).replace("'", f"'{path}.", 1)
             raise UserError(f"{here}: Robot SF has no such field.{hint} {path} has: {', '.join(settable)}.")
-        values[name] = _value(getattr(node, name, None), asked, hints[name], here, remade)
+        values[name] = _value(getattr(node, name, None), given, hints[name], here, rebuilt)
     return values
 
 
-def _value(current: Any, asked: Any, hint: Any, path: str, remade: tuple[type, ...]) -> Any:
-    if isinstance(asked, Mapping):
-        return _nested(current, asked, hint, path, remade)
-    if is_dataclass(current) and asked is not None:
-        raise UserError(f"{path}={asked!r}: it takes fields of its own: {', '.join(f.name for f in fields(current))}.")
+def _value(current: Any, given: Any, hint: Any, path: str, rebuilt: tuple[type, ...]) -> Any:
+    if isinstance(given, Mapping):
+        return _nested(current, given, hint, path, rebuilt)
+    if is_dataclass(current) and given is not None:
+        raise UserError(f"{path}={given!r}: it is a group of fields: {', '.join(f.name for f in fields(current))}.")
     kind = _enum_of(hint)
-    if kind is not None and asked is not None:
-        words = asked if isinstance(asked, list) else [asked]
+    if kind is not None and given is not None:
+        words = given if isinstance(given, list) else [given]
         members = [_member(kind, word, path) for word in words]
-        return members if isinstance(asked, list) else members[0]
-    if not _same_kind(current, asked):
-        raise UserError(f"{path}={asked!r} is of the wrong type: it is {current!r} by default.")
-    return asked
+        return members if isinstance(given, list) else members[0]
+    if not _same_kind(current, given):
+        raise UserError(f"{path}={given!r} is of the wrong type: it is {current!r} by default.")
+    return given
 
 
-def _nested(current: Any, asked: Mapping[str, Any], hint: Any, path: str, remade: tuple[type, ...]) -> Any:
-    if is_dataclass(current) and not isinstance(current, remade):
-        values = _values(current, asked, path, remade)
+def _nested(current: Any, given: Mapping[str, Any], hint: Any, path: str, rebuilt: tuple[type, ...]) -> Any:
+    if is_dataclass(current) and not isinstance(current, rebuilt):
+        values = _values(current, given, path, rebuilt)
         return _construct(path, lambda: replace(current, **values))  # type: ignore[type-var]  # an instance
     kind: Any = type(current) if is_dataclass(current) else _dataclass_of(hint)
     if kind is None:
         if isinstance(current, dict):
-            return dict(asked)
-        raise UserError(f"{path}={dict(asked)!r}: it is one value, {current!r} by default, and has no fields.")
-    values = _values(kind, asked, path, remade)
+            return dict(given)
+        raise UserError(f"{path}={dict(given)!r}: it is one value, {current!r} by default, and has no fields.")
+    values = _values(kind, given, path, rebuilt)
     return _construct(path, lambda: kind(**values))
 
 
 def _construct(path: str, make: Any) -> Any:
-    """What `make` makes; the dataclasses check their values as they are made."""
+    """Return `make()`; the dataclasses check their values when they are constructed."""
     try:
         return make()
     except (ValueError, TypeError) as error:
@@ -94,7 +95,7 @@ def _construct(path: str, make: Any) -> Any:
 
 
 def _options(hint: Any) -> list[Any]:
-    """The types that a hint names: those of a union, of a list, or itself."""
+    """Return the types in a hint: those of a union or a list, or the hint itself."""
     if get_origin(hint) in (Union, types.UnionType, list):
         return [option for part in get_args(hint) for option in _options(part)]
     return [hint]
@@ -115,25 +116,25 @@ def _member(kind: type[enum.Enum], word: Any, path: str) -> enum.Enum:
     return next(member for member in kind if str(member.value) == str(word))
 
 
-def _same_kind(current: Any, asked: Any) -> bool:
-    """Whether a plain value may stand for the default; a default of None tells nothing."""
-    if current is None or asked is None:
+def _same_kind(current: Any, given: Any) -> bool:
+    """Return whether a plain value has the type of the default; a default of None allows every type."""
+    if current is None or given is None:
         return True
-    if isinstance(current, bool) or isinstance(asked, bool):
-        return isinstance(current, bool) and isinstance(asked, bool)
+    if isinstance(current, bool) or isinstance(given, bool):
+        return isinstance(current, bool) and isinstance(given, bool)
     if isinstance(current, (int, float)):
-        return isinstance(asked, int if isinstance(current, int) else (int, float))
-    return isinstance(asked, (list, tuple) if isinstance(current, (list, tuple)) else type(current))
+        return isinstance(given, int if isinstance(current, int) else (int, float))
+    return isinstance(given, (list, tuple) if isinstance(current, (list, tuple)) else type(current))
 
 
 def _check_arrival(node: Any, overrides: Mapping[str, Any], path: str) -> None:
-    """Read every value back: Robot SF has aliases that overwrite each other."""
-    for name, asked in overrides.items():
+    """Read every value back: aliases of Robot SF overwrite each other."""
+    for name, given in overrides.items():
         held = getattr(node, name)
-        if isinstance(asked, Mapping) and is_dataclass(held):
-            _check_arrival(held, asked, f"{path}.{name}")
-        elif not isinstance(asked, Mapping) and _plain(held) != _plain(asked):
-            raise UserError(f"{path}.{name}={asked!r} did not arrive: Robot SF made it {_plain(held)!r}.")
+        if isinstance(given, Mapping) and is_dataclass(held):
+            _check_arrival(held, given, f"{path}.{name}")
+        elif not isinstance(given, Mapping) and _plain(held) != _plain(given):
+            raise UserError(f"{path}.{name}={given!r} did not arrive: Robot SF made it {_plain(held)!r}.")
 
 
 def _plain(value: Any) -> Any:

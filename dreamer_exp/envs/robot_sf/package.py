@@ -1,4 +1,4 @@
-"""Where Robot SF comes from: whether it can be imported, from which commit, and what to do if it cannot."""
+"""The installation of Robot SF: import, commit, and advice if it is missing."""
 
 import json
 import os
@@ -14,20 +14,21 @@ from dreamer_exp.envs.spec import Diagnosis
 from dreamer_exp.rundir.provenance import package_folder
 
 COMMIT = "40d0854dcb081e18757f3ef40d08eefef975a585"
-"""The commit that the adapter's figures were read from, and its tests run against."""
+"""The commit that the adapter was written for and is tested with."""
 
 EXTRA = 'pip install "dreamer-exp[robot-sf]" (in a checkout of this project: pip install -e ".[robot-sf]")'
 HOW = (
-    f'To mend it: {EXTRA}, then pip install --no-deps "robot_sf @ git+https://github.com/ll7/robot_sf_ll7@{COMMIT}"; '
+    f"To install it: {EXTRA}, then "
+    f'pip install --no-deps "robot_sf @ git+https://github.com/ll7/robot_sf_ll7@{COMMIT}"; '
     "or put a checkout of it and its fast-pysf folder on PYTHONPATH."
 )
 
-# read when pygame and matplotlib are imported; a window would need a display, which env runners lack
+# read when pygame and matplotlib are imported; env runners have no display for a window
 HEADLESS = {"SDL_VIDEODRIVER": "dummy", "MPLBACKEND": "Agg", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
 
 
 class RobotSF(NamedTuple):
-    """What the adapter uses of the package."""
+    """The parts of the package that the adapter uses."""
 
     make_robot_env: Callable[..., Any]
     RobotSimulationConfig: type
@@ -37,16 +38,16 @@ class RobotSF(NamedTuple):
 
 
 def folder() -> Path | None:
-    """The folder of the package `robot_sf` on this Python's path, or None; imports nothing."""
+    """Return the folder of the package `robot_sf` on the path of this Python, or None; imports nothing."""
     return package_folder("robot_sf")
 
 
 @cache
 def load() -> RobotSF:
-    """Import Robot SF (some seconds), quietly and without a display.
+    """Import Robot SF (some seconds), without log lines and without a display.
 
     Raises:
-        UserError: it is not installed, or what it needs is not.
+        UserError: Robot SF or one of its requirements is not installed.
     """
     if folder() is None:
         raise UserError(f"env=robot_sf: the package robot_sf is not installed. {HOW}")
@@ -56,7 +57,7 @@ def load() -> RobotSF:
         from loguru import logger
 
         for name in ("robot_sf", "pysocialforce"):
-            logger.disable(name)  # a line a reset otherwise
+            logger.disable(name)  # otherwise one line per reset
         from robot_sf.gym_env.environment_factory import make_robot_env
         from robot_sf.gym_env.unified_config import RobotSimulationConfig
         from robot_sf.nav.map_config import MapDefinitionPool
@@ -69,13 +70,13 @@ def load() -> RobotSF:
 
 
 def commit() -> str | None:
-    """The commit of the package: what pip recorded, or the checkout's HEAD; None where neither tells."""
+    """Return the commit of the package: as pip recorded it, or HEAD of the checkout; None if both are missing."""
     try:
         recorded = json.loads(distribution("robot_sf").read_text("direct_url.json") or "{}")
     except PackageNotFoundError:
         recorded = {}
-    told: str | None = recorded.get("vcs_info", {}).get("commit_id")
-    return told or _head(folder())
+    recorded_commit: str | None = recorded.get("vcs_info", {}).get("commit_id")
+    return recorded_commit or _head(folder())
 
 
 def diagnose() -> Diagnosis:

@@ -1,4 +1,4 @@
-"""Robot SF's rewards by name, and which weights each of them takes; known without the package (40d0854)."""
+"""Robot SF's rewards and the names of their weights, without the package (40d0854)."""
 
 from collections.abc import Mapping
 
@@ -20,19 +20,18 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
     "punish_action": (),
     "alyassi": (),
 }
-"""Reward name -> names of its weights; a name that is missing here is ignored by Robot SF without a word."""
+"""Reward -> names of its weights; Robot SF silently ignores any other name."""
 
 
 def check_reward(name: str, weights: Mapping[str, float]) -> None:
-    """Raise UserError for a weight that this reward does not have; `name` was checked by the schema."""
+    """Raise UserError for a weight that this reward doesn't have; `name` was checked by the schema."""
     terms = WEIGHTS[name]
     for weight in weights:
         if weight not in terms:
-            has = f"it has: {', '.join(terms)}" if terms else "it has none (env.factory_kwargs.reward_kwargs sets it)"
+            has = f"It has: {', '.join(terms)}." if terms else "Set env.factory_kwargs.reward_kwargs instead."
             raise UserError(
-                f"env.reward_weights.{weight}: env.reward_name={name} has no such weight.{nearest(weight, terms)} "
-                f"Of weights {has}."
+                f"env.reward_weights.{weight}: env.reward_name={name} has no such weight.{nearest(weight, terms)} {has}"
             )
     if name == "snqi_step" and weights and set(weights) != set(SNQI_TERMS):
-        lacking = ", ".join(term for term in SNQI_TERMS if term not in weights)
-        raise UserError(f"env.reward_weights: snqi_step takes all of its weights or none; missing: {lacking}.")
+        missing = ", ".join(term for term in SNQI_TERMS if term not in weights)
+        raise UserError(f"env.reward_weights: snqi_step takes all of its weights or none; missing: {missing}.")

@@ -1,4 +1,4 @@
-"""Which episodes there are: the map pool's, or those of a scenario matrix; how one is chosen and configured."""
+"""The scenarios of Robot SF: the map pool, or a scenario matrix; their choice and configuration."""
 
 import inspect
 import math
@@ -18,28 +18,28 @@ from dreamer_exp.envs.robot_sf.reward import check_reward
 
 KEY = "env.scenario_matrix"
 REFUSALS = (ValueError, TypeError, KeyError, OSError, RuntimeError, NotImplementedError)
-"""What Robot SF raises at a file or value that it cannot take."""
+"""Exceptions of Robot SF for a wrong file or value."""
 UNSET_SEEDS = ("route_spawn_seed", "archetype_seed", "response_law_seed", "desired_speed_seed")
-"""Seeds of sim_config that are null by default: Robot SF then takes entropy, or always the same crowd."""
-TAKEN = {
+"""Seeds of sim_config that are null by default: Robot SF then uses entropy, or always the same crowd."""
+RESERVED = {
     "config": "env.config",
     "seed": "run.seed",
     "reward_name": "env.reward_name",
     "reward_func": "env.reward_name",
 }
-"""Arguments of make_robot_env that a key of ours sets."""
+"""Arguments of make_robot_env that another key sets."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One scenario; `name` is None where the map pool's own maps are driven."""
+    """One scenario; `name` is None for the maps of the map pool."""
 
     name: str | None
     weight: float
     make_config: Callable[[], Any]
 
     def make(self, config: RobotSFConfig, seed: int) -> Any:
-        """A new Robot SF environment of this scenario; `seed` is for the crowd where Robot SF takes entropy for it.
+        """Return a new Robot SF environment of this scenario; `seed` replaces the entropy of the crowd.
 
         Raises:
             UserError: Robot SF refuses the scenario or a value of `config`.
@@ -55,10 +55,10 @@ class Scenario:
 
 
 def load_scenarios(config: RobotSFConfig) -> list[Scenario]:
-    """The scenarios that episodes are drawn from, in the file's order.
+    """Return the scenarios that episodes are drawn from, in the order of the file.
 
     Raises:
-        UserError: the file or a name in env.scenario_matrix is not there, or no scenario is left.
+        UserError: the file or a name in env.scenario_matrix doesn't exist, or no scenario is left.
     """
     check_reward(config.reward_name, config.reward_weights)
     check_factory_kwargs(config.factory_kwargs)
@@ -80,26 +80,27 @@ def load_scenarios(config: RobotSFConfig) -> list[Scenario]:
 
 
 def find_matrix(path: str) -> Path:
-    """The matrix file: from the working directory, or from the checkout that Robot SF is imported from.
+    """Return the matrix file: from the working directory, or from the checkout that Robot SF is imported from.
 
     Raises:
-        UserError: it is in neither place; the installed package holds no matrices, a checkout does.
+        UserError: it is in neither place; only a checkout holds matrices, not the installed package.
     """
     root = package.folder()
     tried = [Path(path).expanduser(), *([root.parent / path] if root else [])]
-    for place in tried:
-        if place.is_file():
-            return place.resolve()
+    for candidate in tried:
+        if candidate.is_file():
+            return candidate.resolve()
     raise UserError(
-        f"{KEY}.path={path}: no such file from here, nor from Robot SF's folder {root.parent if root else '(none)'}. "
+        f"{KEY}.path={path}: no such file here, nor in the folder of Robot SF "
+        f"({root.parent if root else 'not installed'}). "
         "Matrices and their maps come with a checkout, not with the installed package: put one on PYTHONPATH."
     )
 
 
 def _weights(names: list[str], matrix: ScenarioMatrixConfig) -> dict[str, float]:
-    """Each scenario that is left after include, exclude and weights, with its weight."""
-    for key, asked in (("include", matrix.include), ("exclude", matrix.exclude), ("weights", matrix.weights)):
-        for name in asked:
+    """Return the scenarios that include, exclude and weights leave, with their weights."""
+    for key, given in (("include", matrix.include), ("exclude", matrix.exclude), ("weights", matrix.weights)):
+        for name in given:
             if name not in names:
                 raise UserError(f"{KEY}.{key}: {name!r} is not a scenario of {matrix.path}.{nearest(name, names)}")
     check_weights(matrix)
@@ -112,29 +113,29 @@ def _weights(names: list[str], matrix: ScenarioMatrixConfig) -> dict[str, float]
 
 
 def check_weights(matrix: ScenarioMatrixConfig) -> None:
-    """Raise UserError unless the weights are finite, 0 or more, and have something to weigh."""
+    """Raise UserError unless the weights are finite, 0 or more, and used."""
     for name, weight in matrix.weights.items():
         if not (math.isfinite(weight) and weight >= 0.0):
             raise UserError(f"{KEY}.weights.{name}={weight}: a weight is a finite number, 0 or more.")
     if matrix.weights and matrix.strategy == "cycle":
-        raise UserError(f"{KEY}.weights have no effect under {KEY}.strategy=cycle; set strategy=random, or none.")
+        raise UserError(f"{KEY}.weights have no effect under {KEY}.strategy=cycle; set strategy=random, or no weights.")
 
 
-def check_factory_kwargs(asked: Mapping[str, Any]) -> None:
-    """Hold env.factory_kwargs against make_robot_env's signature.
+def check_factory_kwargs(given: Mapping[str, Any]) -> None:
+    """Check env.factory_kwargs against the signature of make_robot_env.
 
     Raises:
-        UserError: an argument that another key sets or, where the package is there, that it does not have.
+        UserError: an argument that another key sets or, if the package is installed, an unknown one.
     """
-    for name in asked:
-        if name in TAKEN:
-            raise UserError(f"env.factory_kwargs.{name}: set {TAKEN[name]} instead.")
-    if "weights" in (asked.get("reward_kwargs") or {}):
+    for name in given:
+        if name in RESERVED:
+            raise UserError(f"env.factory_kwargs.{name}: set {RESERVED[name]} instead.")
+    if "weights" in (given.get("reward_kwargs") or {}):
         raise UserError("env.factory_kwargs.reward_kwargs.weights: set env.reward_weights instead.")
     if package.folder() is None:
         return
-    allowed = [name for name in inspect.signature(package.load().make_robot_env).parameters if name not in TAKEN]
-    for name in asked:
+    allowed = [name for name in inspect.signature(package.load().make_robot_env).parameters if name not in RESERVED]
+    for name in given:
         if name not in allowed:
             raise UserError(
                 f"env.factory_kwargs.{name}: make_robot_env has no such argument.{nearest(name, allowed)} "
@@ -143,15 +144,15 @@ def check_factory_kwargs(asked: Mapping[str, Any]) -> None:
 
 
 def choose(scenarios: list[Scenario], rng: np.random.Generator) -> int:
-    """The place of a scenario drawn by weight."""
+    """Return the number of a scenario drawn by weight."""
     weights = np.array([scenario.weight for scenario in scenarios])
     return int(rng.choice(len(scenarios), p=weights / weights.sum()))
 
 
 def _finish(built: Any, config: RobotSFConfig, seed: int) -> Any:
-    """Step length and limit, seeds that are not set, and a lidar without noise of its own (no seed reaches it).
+    """Set step length, step limit and unset seeds, and disable Robot SF's lidar noise, which ignores seeds.
 
-    A scenario's own limit of steps holds where it is lower than env.max_steps.
+    The step limit of a scenario holds if it is lower than env.max_steps.
     """
     timing = built.sim_config
     limit = config.max_steps
@@ -163,13 +164,13 @@ def _finish(built: Any, config: RobotSFConfig, seed: int) -> Any:
     for name in UNSET_SEEDS:
         if getattr(timing, name) is None:
             setattr(timing, name, seed)
-    # replaced whole: on the old object the changed noise would have no effect
+    # a new object: changing the noise of the old one would have no effect
     built.lidar_config = replace(built.lidar_config, scan_noise=[0.0, 0.0])
     return built
 
 
 def _factory_arguments(config: RobotSFConfig) -> dict[str, Any]:
-    # no seed: make_robot_env would seed torch with it; routes and crowds come from the streams that are lent
+    # no seed: make_robot_env would seed torch with it; routes and crowds come from the episode's streams
     arguments = dict(config.factory_kwargs)
     kwargs = dict(arguments.pop("reward_kwargs", None) or {})
     if config.reward_weights:

@@ -14,9 +14,9 @@ from dreamer_exp.envs.robot_sf.package import HOW
 
 SOCNAV = "socnav_struct"
 SOCNAV_PEDESTRIANS = 64
-"""Rows for pedestrians in a socnav_struct observation, unless the map holds more of them."""
+"""Rows for pedestrians in a socnav_struct observation, unless the map has more pedestrians."""
 DEFAULT_GRID = {"width": 20.0, "height": 20.0, "resolution": 0.1}
-"""Metres, as Robot SF's GridConfig has them."""
+"""Metres; the defaults of Robot SF's GridConfig."""
 DEFAULT_CHANNELS = ("obstacles", "pedestrians")
 
 PI = float(np.float32(math.pi))
@@ -25,9 +25,9 @@ MAP_SIZED = (
     "goal_current", "goal_next", "map_size", "pedestrians_positions", "pedestrians_radius", "robot_position",
     "robot_radius",
 )  # fmt: skip
-"""Entries whose upper bound Robot SF takes from the map: another one in each scenario."""
+"""Entries whose upper bound is the size of the map, which differs between scenarios."""
 
-# sections of env.config that cannot change the spaces; with any other one, only the package can tell
+# sections of env.config that cannot change the spaces; the effect of any other needs the package
 SHAPELESS = {
     "sim_config", "map_pool", "map_id", "render_scaling", "sample_positions_globally", "observation_visibility",
     "use_planner", "planner_clearance_margin", "planner_backend", "planner_classic_config", "navigation_settings",
@@ -38,10 +38,10 @@ HELD_FALSE = {"use_image_obs", "predictive_foresight_enabled", "include_route_wa
 
 
 def declared(space: spaces.Space[Any]) -> spaces.Space[Any]:
-    """The space that the adapter declares for Robot SF's own.
+    """Return the space that the adapter declares for Robot SF's space.
 
-    Bounds that come from a map's size are opened to infinity: they would differ from scenario to scenario, so that
-    one contract could not hold for a matrix, nor for training on one map and evaluating on another.
+    Bounds that are the size of a map become infinite. They differ between scenarios, so that one contract could hold
+    neither for a matrix, nor for training on one map and evaluation on another.
     """
     if not isinstance(space, spaces.Dict):
         return space
@@ -55,34 +55,34 @@ def _opened(key: str, box: spaces.Space[Any]) -> spaces.Space[Any]:
 
 
 def known(config: RobotSFConfig) -> tuple[spaces.Dict, spaces.Box]:
-    """The observation and action space of this configuration, without the package.
+    """Return the observation and action space of this configuration, without the package.
 
     Raises:
-        UserError: env.config holds something whose effect on the spaces only the package knows.
+        UserError: the effect of a section of env.config on the spaces isn't known without the package.
     """
-    asked = config.config
+    given = config.config
     if unknown := _unknown_sections(config):
         raise UserError(
-            f"{unknown[0]}: what is observed under it, only the package robot_sf knows, which is missing. {HOW}"
+            f"{unknown[0]}: the observation under it is known only to the package robot_sf, which is missing. {HOW}"
         )
     observation = crowd_nav.observation_space()
-    if asked.get("observation_mode") == SOCNAV:
-        most = (asked.get("sim_config") or {}).get("max_total_pedestrians")
+    if given.get("observation_mode") == SOCNAV:
+        most = (given.get("sim_config") or {}).get("max_total_pedestrians")
         observation = socnav_space(SOCNAV_PEDESTRIANS if most is None else int(most))
-    if asked.get("include_grid_in_observation"):
-        observation = spaces.Dict({**observation.spaces, **grid_entries(asked.get("grid_config") or {})})
+    if given.get("include_grid_in_observation"):
+        observation = spaces.Dict({**observation.spaces, **grid_entries(given.get("grid_config") or {})})
     return observation, crowd_nav.action_space()
 
 
 def _unknown_sections(config: RobotSFConfig) -> list[str]:
-    """The keys whose effect on the spaces this file does not know."""
-    asked = config.config
-    known_ones = SHAPELESS | GRID_SECTIONS | {key for key in HELD_FALSE if asked.get(key) is False}
-    found = [f"env.config.{key}" for key in sorted(set(asked) - known_ones)]
-    if "stack_steps" in (asked.get("sim_config") or {}):
+    """Return the keys whose effect on the spaces isn't known here."""
+    given = config.config
+    known_ones = SHAPELESS | GRID_SECTIONS | {key for key in HELD_FALSE if given.get(key) is False}
+    found = [f"env.config.{key}" for key in sorted(set(given) - known_ones)]
+    if "stack_steps" in (given.get("sim_config") or {}):
         found.append("env.config.sim_config.stack_steps")
-    modes = (None, "default_gym", SOCNAV) if asked.get("include_grid_in_observation") else (None, "default_gym")
-    if asked.get("observation_mode") not in modes:
+    modes = (None, "default_gym", SOCNAV) if given.get("include_grid_in_observation") else (None, "default_gym")
+    if given.get("observation_mode") not in modes:
         found.append("env.config.observation_mode")
     if config.factory_kwargs.get("asymmetric_critic"):
         found.append("env.factory_kwargs.asymmetric_critic")
@@ -90,7 +90,7 @@ def _unknown_sections(config: RobotSFConfig) -> list[str]:
 
 
 def socnav_space(pedestrians: int = SOCNAV_PEDESTRIANS) -> spaces.Dict:
-    """Return the entries of observation_mode=socnav_struct as they stand beside a grid: metres, m/s, radians."""
+    """Return the entries of observation_mode=socnav_struct with a grid: metres, m/s, radians."""
     huge = float(np.finfo(np.float32).max)
     return spaces.Dict(
         {

@@ -1,4 +1,4 @@
-"""Random numbers of one episode: Robot SF draws from module-wide generators, which are lent to it and taken back."""
+"""The random streams of one episode. Robot SF draws from global generators, which are replaced while it runs."""
 
 import random
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ import numpy as np
 class EpisodeStreams:
     """The generators of the episode of one seed.
 
-    Robot SF draws routes, spawn points and pedestrians' new goals from Python's `random` and from `numpy.random`,
-    while it builds, resets and steps. Inside `lent` these two continue this episode's own streams, and outside they
-    are what they were: the episode is a function of its seed, and nobody else's random numbers change.
+    Robot SF draws routes, spawn points and new goals of pedestrians from Python's `random` and from `numpy.random`
+    while it builds, resets and steps. Inside `installed`, these two continue the streams of the episode; afterwards
+    they are restored. So the episode depends on its seed alone, and no other random numbers change.
 
-    `noise` is the lidar's generator, `choice` the one that draws a scenario.
+    `noise` is the generator of the lidar noise, `choice` the one that draws a scenario.
     """
 
     def __init__(self, seed: int) -> None:
@@ -24,8 +24,8 @@ class EpisodeStreams:
         self.choice = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
-        """While this lasts, the module-wide generators are this episode's."""
+    def installed(self) -> Iterator[None]:
+        """Use the streams of this episode as the global generators inside the context."""
         outer = random.getstate(), np.random.get_state()  # noqa: NPY002
         _put(self._python, self._numpy)
         try:

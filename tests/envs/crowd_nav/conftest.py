@@ -1,4 +1,4 @@
-"""Helpers for the crowd_nav tests: environments, and whole episodes as plain data."""
+"""Helpers for the crowd_nav tests: complete episodes as plain data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 
 @pytest.fixture
 def run_episode() -> Callable[..., list[tuple[Any, ...]]]:
-    """`run_episode(env, seed, actions)` resets, steps until the end or the last action, and returns all transitions."""
+    """`run_episode(env, seed, actions)`: reset, step until the end or the last action, and return all transitions."""
 
     def run(env: CrowdNavEnv, seed: int | None, actions: NDArray[np.float32]) -> list[tuple[Any, ...]]:
         observation, info = env.reset(seed=seed)
@@ -28,5 +28,5 @@ def run_episode() -> Callable[..., list[tuple[Any, ...]]]:
 
 @pytest.fixture
 def actions() -> NDArray[np.float32]:
-    """Random actions (400, 2) that rather drive than stand."""
+    """Random actions (400, 2), forward on average."""
     return np.random.default_rng(5).uniform([-0.6, -1.0], [1.0, 1.0], (400, 2)).astype(np.float32)

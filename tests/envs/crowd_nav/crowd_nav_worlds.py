@@ -1,4 +1,4 @@
-"""A hand-made world: one layout put under the environment in place of a drawn one."""
+"""Environments with a given layout in place of a drawn one."""
 
 import math
 from typing import Any
@@ -9,11 +9,11 @@ from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.crowd_nav.scenarios.floors import box_walls
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Layout, Patrol
 
-NOBODY = np.zeros((0, 4))
+NO_BOXES = np.zeros((0, 4))
 
 
 def still(x: float, y: float) -> Patrol:
-    """Return a pedestrian who stays where it is."""
+    """Return a pedestrian that doesn't move."""
     return Patrol(np.array([x, y]), 0.5, np.array([[x, y]]))
 
 
@@ -23,12 +23,12 @@ def layout(
     patrols: tuple[Patrol, ...] = (),
     half: float = 20.0,
 ) -> Layout:
-    """Return a square arena of side 2 * half about the origin."""
+    """Return a square arena of side 2 * half, centred at the origin."""
     return Layout(
         scenario="open",
         bounds=(-half, -half, half, half),
         walls=np.array(box_walls(-half, -half, half, half)),
-        solids=NOBODY,
+        solids=NO_BOXES,
         start=start,
         route=np.array(route),
         patrols=patrols,

@@ -1,4 +1,4 @@
-"""The environment as Gymnasium and Robot SF's contract see it."""
+"""crowd_nav follows Gymnasium's interface and Robot SF's contract."""
 
 import subprocess
 import sys
@@ -19,17 +19,17 @@ ID = "dreamer_exp.envs:dreamer_exp/CrowdNav-v0"
 
 
 @pytest.mark.parametrize("family", ["open", "dense"])
-def test_gymnasiums_checker_accepts_it(family):
+def test_crowd_nav_passes_gymnasiums_checker(family):
     check_env(CrowdNavEnv(family, render_mode="rgb_array"), skip_render_check=False)
 
 
-def test_gymnasium_makes_it_by_its_id():
+def test_gymnasium_makes_crowd_nav_by_its_id():
     env = gymnasium.make(ID, scenario="open", max_steps=200)
     assert isinstance(env.unwrapped, CrowdNavEnv)
     assert env.unwrapped.max_steps == 200
 
 
-def test_spaces_are_robot_sfs():
+def test_spaces_equal_those_of_robot_sf():
     space = spaces.observation_space()
     assert {key: (box.shape, box.dtype) for key, box in space.items()} == {
         "drive_state": ((3, 5), np.float32),
@@ -38,7 +38,7 @@ def test_spaces_are_robot_sfs():
     assert spaces.action_space() == gymnasium.spaces.Box(-1, 1, (2,), np.float32)
 
 
-def test_spaces_and_registration_load_no_simulator():
+def test_spaces_and_registration_import_no_simulator():
     code = (
         "import sys, dreamer_exp.envs; from dreamer_exp.envs.crowd_nav import spaces;"
         "spaces.observation_space(); spaces.action_space();"
@@ -55,7 +55,7 @@ def test_every_observation_lies_in_the_space(family, run_episode, actions):
         assert env.observation_space.contains(observation)
 
 
-def test_a_returned_observation_is_never_written_to_again():
+def test_returned_observations_are_never_modified():
     env = CrowdNavEnv("open")
     first, _ = env.reset(seed=1)
     kept = {key: value.copy() for key, value in first.items()}
@@ -74,7 +74,7 @@ def test_mixed_draws_families_by_weight():
     assert drawn.count("corridor") > drawn.count("open")
 
 
-def test_render_is_a_square_picture():
+def test_render_returns_a_square_picture():
     env = CrowdNavEnv("blocks", render_mode="rgb_array")
     env.reset(seed=0)
     picture = env.render()
@@ -105,14 +105,14 @@ def test_without_a_render_mode_render_returns_none():
         ({"render_mode": "human"}, "env.render_mode='human': null or rgb_array"),
     ],
 )
-def test_a_bad_option_is_told_in_one_line_that_names_its_key(options, message):
+def test_wrong_option_is_refused_in_one_line_that_names_its_key(options, message):
     with pytest.raises(UserError) as error:
         CrowdNavEnv(**options)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_reward_weights_come_as_a_dataclass_or_as_a_few_overrides():
+def test_reward_weights_are_a_dataclass_or_a_mapping_of_changes():
     full = CrowdNavEnv("open", reward=CrowdNavReward(living=-0.5))
     few = CrowdNavEnv("open", reward={"living": -0.5})
     rewards = []
@@ -122,7 +122,7 @@ def test_reward_weights_come_as_a_dataclass_or_as_a_few_overrides():
     assert rewards == [-0.5, -0.5]
 
 
-def test_an_action_that_is_not_finite_is_refused():
+def test_action_that_is_not_finite_is_refused():
     env = CrowdNavEnv("open")
     env.reset(seed=0)
     with pytest.raises(ValueError, match="finite"):

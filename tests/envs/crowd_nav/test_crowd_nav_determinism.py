@@ -1,4 +1,4 @@
-"""An episode is a function of its seed and its actions."""
+"""An episode depends on its seed and its actions alone."""
 
 import hashlib
 import subprocess
@@ -36,14 +36,14 @@ def fingerprint(episode):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_seed_repeats_an_episode_bit_for_bit(family, run_episode, actions):
+def test_seed_repeats_an_episode_bit_for_bit(family, run_episode, actions):
     fresh = fingerprint(run_episode(CrowdNavEnv(family), 11, actions))
     used = CrowdNavEnv(family)
     run_episode(used, 12, actions)
     assert fingerprint(run_episode(used, 11, actions)) == fresh
 
 
-def test_a_seed_repeats_an_episode_in_another_process():
+def test_seed_repeats_an_episode_in_another_process():
     prints = {
         subprocess.run([sys.executable, "-c", FINGERPRINT], capture_output=True, text=True, check=True).stdout
         for _ in range(2)
@@ -56,7 +56,7 @@ def test_different_seeds_differ(run_episode, actions):
     assert fingerprint(run_episode(env, 1, actions)) != fingerprint(run_episode(env, 2, actions))
 
 
-def test_unseeded_resets_continue_the_first_seeds_stream():
+def test_resets_without_a_seed_continue_the_stream_of_the_first_seed():
     starts = []
     for _ in range(2):
         env = CrowdNavEnv("open")
@@ -66,7 +66,7 @@ def test_unseeded_resets_continue_the_first_seeds_stream():
     assert len(set(starts[0])) == 3
 
 
-def test_the_final_infos_seed_brings_an_unseeded_episode_back(run_episode, actions):
+def test_seed_in_the_final_info_repeats_an_unseeded_episode(run_episode, actions):
     env = CrowdNavEnv("mixed", max_steps=60)
     run_episode(env, 4, actions[:3])
     unseeded = run_episode(env, None, actions)
@@ -74,11 +74,11 @@ def test_the_final_infos_seed_brings_an_unseeded_episode_back(run_episode, actio
     assert fingerprint(again) == fingerprint(unseeded)
 
 
-def test_the_final_info_holds_the_seed_given(run_episode, actions):
+def test_final_info_holds_the_given_seed(run_episode, actions):
     assert run_episode(CrowdNavEnv("open", max_steps=5), 77, actions)[-1][-1]["seed"] == 77
 
 
-def test_numpys_global_generator_is_left_alone():
+def test_numpys_global_generator_is_unchanged():
     np.random.seed(3)  # noqa: NPY002  (the global generator is the subject)
     expected = np.random.random()  # noqa: NPY002
     np.random.seed(3)  # noqa: NPY002

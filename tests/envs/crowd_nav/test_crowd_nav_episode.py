@@ -1,4 +1,4 @@
-"""How episodes end, what the last info tells, and what is rewarded."""
+"""Outcomes, the figures of the last info, and the reward."""
 
 import json
 import math
@@ -18,40 +18,40 @@ WEIGHTS = CrowdNavReward()
 UNEVENTFUL = Transition(progress=0.0, clearance=None, action_change=0.0, outcome=None)
 
 
-def test_the_goal_is_reached_within_two_metres():
+def test_goal_is_reached_within_two_metres():
     env = FixedEnv(layout())
     *_, terminated, truncated, info = drive(env, 1.0)
     assert (terminated, truncated, info["outcome"]) == (True, False, "success")
     assert 1.8 < 10.0 - env.simulator.robot.x <= 2.0
 
 
-def test_the_step_limit_truncates_and_does_not_terminate():
+def test_step_limit_truncates_and_does_not_terminate():
     env = FixedEnv(layout(), max_steps=7)
     *_, terminated, truncated, info = drive(env, 0.0)
     assert (terminated, truncated, info["outcome"]) == (False, True, "timeout")
     assert info["time_s"] == pytest.approx(0.7)
 
 
-def test_a_pedestrian_is_hit_when_the_centres_are_within_1_4_metres():
+def test_pedestrian_collision_is_at_1_4_metres_between_the_centres():
     env = FixedEnv(layout(patrols=(still(1.41, 0.0),), route=((0.0, 15.0),)))
     *_, terminated, truncated, info = drive(env, 1.0)
     assert (terminated, truncated, info["outcome"]) == (True, False, "pedestrian_collision")
     assert -0.2 < info["min_clearance"] <= 0.0
 
 
-def test_a_wall_is_hit_within_a_metre():
+def test_wall_collision_is_at_one_metre():
     env = FixedEnv(layout(start=(17.0, 0.0, 0.0), route=((0.0, 15.0),)))
     *_, terminated, truncated, info = drive(env, 1.0)
     assert (terminated, truncated, info["outcome"]) == (True, False, "wall_collision")
     assert 19.0 <= env.simulator.robot.x < 19.2
 
 
-def test_out_of_bounds_is_a_wall_collision():
+def test_leaving_the_arena_is_a_wall_collision():
     outside = layout(start=(25.0, 0.0, 0.0), route=((40.0, 0.0),))
     assert drive(FixedEnv(outside), 0.0)[-1]["outcome"] == "wall_collision"
 
 
-def test_a_collision_at_the_last_step_is_no_timeout():
+def test_collision_at_the_last_step_is_not_a_timeout():
     first = FixedEnv(layout(start=(17.0, 0.0, 0.0), route=((0.0, 15.0),)))
     length = round(drive(first, 1.0)[-1]["time_s"] * 10)
     last = FixedEnv(layout(start=(17.0, 0.0, 0.0), route=((0.0, 15.0),)), max_steps=length)
@@ -69,11 +69,11 @@ def test_a_collision_at_the_last_step_is_no_timeout():
         (False, False, False, False, None),
     ],
 )
-def test_what_outweighs_what(pedestrian, wall, success, timeout, outcome):
+def test_collisions_win_over_success_and_success_over_timeout(pedestrian, wall, success, timeout, outcome):
     assert decide_outcome(pedestrian=pedestrian, wall=wall, success=success, timeout=timeout) == outcome
 
 
-def test_a_waypoint_is_left_behind_within_two_metres():
+def test_waypoint_is_reached_within_two_metres():
     env = FixedEnv(layout(route=((4.0, 0.0), (4.0, 15.0))))
     observation, _ = env.reset(seed=0)
     while env.route.index == 0:
@@ -82,13 +82,13 @@ def test_a_waypoint_is_left_behind_within_two_metres():
     assert observation["drive_state"][-1, 3] > 0.4
 
 
-def test_the_info_is_empty_until_the_end():
+def test_info_is_empty_until_the_end():
     env = FixedEnv(layout())
     assert env.reset(seed=0)[1] == {}
     assert env.step(STAND)[-1] == {}
 
 
-def test_the_final_info_is_json():
+def test_final_info_is_strict_json():
     info = drive(FixedEnv(layout(), max_steps=5), 1.0)[-1]
     assert json.loads(json.dumps(info, allow_nan=False)) == info
     assert set(info) == {
@@ -116,7 +116,7 @@ def test_near_misses_count_steps_closer_than_half_a_metre():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_terms_sums_add_up_to_the_return(family, run_episode, actions):
+def test_sums_of_the_terms_add_up_to_the_return(family, run_episode, actions):
     episode = run_episode(CrowdNavEnv(family, max_steps=120), 2, actions)
     terms = episode[-1][-1]["reward_terms"]
     assert tuple(terms) == TERMS
@@ -142,16 +142,16 @@ def test_the_terms_sums_add_up_to_the_return(family, run_episode, actions):
         ({"outcome": "success"}, "terminal_bonus", 3.0),
     ],
 )
-def test_each_term(change, term, expected):
+def test_reward_term(change, term, expected):
     assert reward_terms(WEIGHTS, UNEVENTFUL._replace(**change))[term] == pytest.approx(expected)
 
 
-def test_the_action_change_spans_zero_to_one():
+def test_action_change_is_between_zero_and_one():
     assert action_change((-1.0, -1.0), (1.0, 1.0)) == 1.0
     assert action_change((0.3, 0.3), (0.3, 0.3)) == 0.0
 
 
-def test_a_detour_along_the_route_is_progress():
+def test_detour_along_the_route_is_progress():
     # The route leads away from the goal first: the straight distance grows, and the progress is still positive.
     env = FixedEnv(layout(route=((10.0, 0.0), (-15.0, 8.0))), reward={"living": 0.0, "smoothness": 0.0})
     env.reset(seed=0)
@@ -159,7 +159,7 @@ def test_a_detour_along_the_route_is_progress():
     assert min(rewards) > 0
 
 
-def test_a_change_of_waypoint_earns_nothing_by_itself():
+def test_change_of_waypoint_is_not_rewarded():
     env = FixedEnv(layout(route=((4.0, 0.0), (4.0, 15.0))), reward={"living": 0.0, "smoothness": 0.0})
     env.reset(seed=0)
     while env.route.index == 0:

@@ -1,4 +1,4 @@
-"""The robot's motion, against sums done by hand."""
+"""The robot's motion, compared with values computed by hand."""
 
 import math
 
@@ -11,7 +11,7 @@ def test_speeds_change_by_acceleration_times_a_tenth_of_a_second():
     assert accelerate(RobotState(0, 0, 0, 1.0, 0.2), 0.5, -1.0) == pytest.approx((1.05, 0.1))
 
 
-def test_speed_stays_between_standing_and_two():
+def test_speed_stays_between_zero_and_two():
     assert accelerate(RobotState(0, 0, 0, 1.95, 0.0), 1.0, 0.0)[0] == 2.0
     assert accelerate(RobotState(0, 0, 0, 0.05, 0.0), -1.0, 0.0)[0] == 0.0
 
@@ -21,15 +21,15 @@ def test_yaw_rate_stays_within_one():
     assert accelerate(RobotState(0, 0, 0, 0.0, -0.95), 0.0, -1.0)[1] == -1.0
 
 
-def test_an_action_beyond_one_counts_as_one():
+def test_accelerations_are_clipped_to_one():
     assert accelerate(RobotState(0, 0, 0), 7.0, -7.0) == accelerate(RobotState(0, 0, 0), 1.0, -1.0)
 
 
-def test_from_rest_a_step_of_full_acceleration_drives_half_a_centimetre():
+def test_first_step_at_full_acceleration_moves_half_a_centimetre():
     assert integrate(RobotState(0, 0, 0), 0.1, 0.0) == pytest.approx((0.005, 0.0, 0.0, 0.1, 0.0))
 
 
-def test_the_mean_speed_is_driven_along_the_mean_heading():
+def test_robot_moves_with_the_mean_speed_along_the_mean_heading():
     moved = integrate(RobotState(1.0, 2.0, 0.3, 1.0, 0.4), 1.1, 0.5)
     assert moved.heading == pytest.approx(0.3 + 0.045)
     assert moved.x == pytest.approx(1.0 + 0.105 * math.cos(0.3225))
@@ -37,7 +37,7 @@ def test_the_mean_speed_is_driven_along_the_mean_heading():
     assert moved[3:] == (1.1, 0.5)
 
 
-def test_a_constant_turn_closes_a_circle():
+def test_constant_yaw_rate_closes_a_circle():
     robot = RobotState(0, 0, 0, 1.0, 0.5)
     steps = round(math.tau / 0.05)
     for _ in range(steps):

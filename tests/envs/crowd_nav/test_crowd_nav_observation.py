@@ -1,4 +1,4 @@
-"""What the policy sees: columns of the drive state, the rays' layout and noise, the stack."""
+"""The observation: columns of the drive state, directions and noise of the rays, and the stack."""
 
 import math
 
@@ -29,19 +29,19 @@ def test_drive_state_at_the_start(column, expected):
     assert newest(env)["drive_state"][column] == pytest.approx(expected, abs=1e-6)
 
 
-def test_speeds_are_divided_by_their_largest():
+def test_speeds_are_divided_by_their_maximum():
     env = FixedEnv(layout())
     env.reset(seed=0)
     row = env.step(np.array([1.0, -1.0], dtype=np.float32))[0]["drive_state"][-1]
     assert row[:2] == pytest.approx([0.1 / 2.0, -0.1])
 
 
-def test_the_distance_is_capped_at_fifty_metres():
+def test_distance_is_capped_at_fifty_metres():
     env = FixedEnv(layout(start=(-60.0, 0.0, 0.0), route=((60.0, 0.0),), half=70.0))
     assert newest(env)["drive_state"][2] == 1.0
 
 
-def test_there_is_no_turn_at_the_goal():
+def test_turn_is_zero_at_the_goal():
     assert newest(FixedEnv(layout()))["drive_state"][4] == 0.0
 
 
@@ -69,16 +69,16 @@ def test_ray_k_points_two_pi_k_over_272_from_behind():
     assert newest(env)["rays"] == pytest.approx(np.minimum(to_wall, 10.0) / 10.0, abs=1e-4)
 
 
-def test_nothing_within_ten_metres_reads_one():
+def test_rays_without_an_obstacle_are_one():
     assert (newest(FixedEnv(layout()))["rays"] == 1.0).all()
 
 
-def test_a_reset_fills_all_rows():
+def test_reset_fills_all_rows():
     observation, _ = FixedEnv(layout()).reset(seed=0)
     assert all((value == value[0]).all() for value in observation.values())
 
 
-def test_rows_run_from_oldest_to_newest():
+def test_rows_are_ordered_from_oldest_to_newest():
     env = FixedEnv(layout())
     env.reset(seed=0)
     for _ in range(3):
@@ -86,13 +86,13 @@ def test_rows_run_from_oldest_to_newest():
     assert observation["drive_state"][:, 0] == pytest.approx([0.05, 0.1, 0.15])
 
 
-def test_without_noise_the_same_scene_reads_the_same():
+def test_rays_of_a_static_scene_are_constant_without_noise():
     env = FixedEnv(layout(half=6.0))
     first = newest(env)["rays"]
     assert (stand(env)[0]["rays"][-1] == first).all()
 
 
-def test_noise_alters_a_few_rays_of_many():
+def test_noise_changes_rays_at_the_expected_rate():
     exact = FixedEnv(layout(half=6.0))
     noisy = FixedEnv(layout(half=6.0), lidar_noise=True)
     clean = newest(exact)["rays"]
@@ -101,7 +101,7 @@ def test_noise_alters_a_few_rays_of_many():
     assert altered == pytest.approx(0.005 + 0.995 * 0.002, abs=0.001)
 
 
-def test_noise_makes_five_in_a_thousand_miss_and_two_fall_short():
+def test_noise_makes_five_rays_in_a_thousand_miss_and_shortens_two():
     rng = np.random.default_rng(0)
     rays = np.full((2000, 272), 0.5, dtype=np.float32)
     for row in rays:

@@ -1,4 +1,4 @@
-"""Layouts are fair: nobody starts in collision, routes are passable, pedestrians keep clear of walls."""
+"""Layouts are fair: episodes start without collisions, routes are passable, pedestrians keep clear of walls."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def legs(points):
 
 @many
 @given(layouts)
-def test_the_robot_starts_clear_of_walls_and_pedestrians(layout):
+def test_robot_starts_clear_of_walls_and_pedestrians(layout):
     start = np.array([layout.start[:2]])
     assert points_to_segments(start, layout.walls).min() > 1.0
     assert all(np.linalg.norm(patrol.position - start) > 1.4 for patrol in layout.patrols)
@@ -34,7 +34,7 @@ def test_the_robot_starts_clear_of_walls_and_pedestrians(layout):
 
 @many
 @given(layouts)
-def test_pedestrians_start_clear_of_walls_boxes_and_one_another(layout):
+def test_pedestrians_start_clear_of_walls_boxes_and_each_other(layout):
     places = np.array([patrol.position for patrol in layout.patrols]).reshape(-1, 2)
     if not len(places):
         return
@@ -47,20 +47,20 @@ def test_pedestrians_start_clear_of_walls_boxes_and_one_another(layout):
 
 @many
 @given(layouts)
-def test_a_robot_of_one_metre_radius_can_pass_the_route(layout):
+def test_route_is_passable_for_a_robot_of_one_metre_radius(layout):
     points = np.vstack([layout.start[:2], layout.route])
     assert segments_to_segments(legs(points), layout.walls).min() > 1.0
 
 
 @many
 @given(layouts)
-def test_start_and_goal_are_eight_metres_apart(layout):
+def test_start_and_goal_are_at_least_eight_metres_apart(layout):
     assert np.linalg.norm(layout.route[-1] - layout.start[:2]) >= 8.0
 
 
 @many
 @given(layouts)
-def test_patrols_never_cross_a_wall_and_close(layout):
+def test_patrols_are_loops_that_keep_clear_of_walls(layout):
     for patrol in layout.patrols:
         loop = np.vstack([patrol.position, patrol.points, patrol.points[0]])
         assert segments_to_segments(legs(loop), layout.walls).min() > 0.4
@@ -77,14 +77,14 @@ def test_everything_lies_within_the_bounds(layout):
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(FAMILIES), st.integers(0, 2**31 - 1))
-def test_standing_still_at_the_start_is_no_collision(family, seed):
+def test_first_step_without_moving_is_not_a_collision(family, seed):
     env = CrowdNavEnv(family)
     env.reset(seed=seed)
     assert not env.step(np.zeros(2, dtype=np.float32))[2]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_family_keeps_its_own_limits(family):
+def test_layouts_stay_within_the_limits_of_their_family(family):
     limits = load_family(family)
     for seed in range(20):
         layout = generate_layout(limits, np.random.default_rng(seed))
@@ -106,7 +106,7 @@ def test_pedestrians_keep_walking(family):
     assert (moved > 0.5).mean() >= 0.9
 
 
-def test_pedestrians_never_exceed_their_cap():
+def test_pedestrians_never_exceed_their_maximum_speed():
     env = CrowdNavEnv("dense")
     env.reset(seed=1)
     for _ in range(50):
@@ -114,7 +114,7 @@ def test_pedestrians_never_exceed_their_cap():
         assert np.linalg.norm(env.simulator.pedestrians[1], axis=1).max() <= 0.65 + 1e-3
 
 
-def test_a_turned_layout_keeps_its_distances():
+def test_turned_layout_keeps_its_distances():
     layout = generate_layout(load_family("blocks"), np.random.default_rng(0))
     for quarters in range(4):
         for mirrored in (False, True):
@@ -125,24 +125,24 @@ def test_a_turned_layout_keeps_its_distances():
             )
 
 
-def test_segments_that_cross_are_at_distance_zero():
+def test_crossing_segments_have_distance_zero():
     first = np.array([[0.0, 0.0, 2.0, 2.0]])
     second = np.array([[0.0, 2.0, 2.0, 0.0], [3.0, 2.0, 4.0, 2.0]])
     assert segments_to_segments(first, second).tolist() == [[0.0, 1.0]]
 
 
-def test_the_distance_to_a_wall_is_to_its_nearest_point():
+def test_wall_distance_is_to_the_nearest_point():
     walls = WallDistance(np.array([[0.0, 0.0, 4.0, 0.0]]))
     assert walls(2.0, 3.0) == pytest.approx(3.0)
     assert walls(7.0, 4.0) == pytest.approx(5.0)
 
 
-def test_the_shortest_way_goes_round_a_wall():
+def test_shortest_path_leads_around_a_wall():
     nodes = np.array([[0.0, 0.0], [10.0, 0.0], [5.0, 6.0], [5.0, -9.0]])
     graph = WaypointGraph(nodes, np.array([[5.0, -4.0, 5.0, 4.0]]), clearance=1.0)
-    assert graph.shortest_way(0, 1) == [0, 2, 1]
+    assert graph.shortest_path(0, 1) == [0, 2, 1]
 
 
-def test_there_is_no_way_through_a_closed_wall():
+def test_closed_wall_leaves_no_path():
     graph = WaypointGraph(np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([[5.0, -50.0, 5.0, 50.0]]), clearance=1.0)
-    assert graph.shortest_way(0, 1) is None
+    assert graph.shortest_path(0, 1) is None

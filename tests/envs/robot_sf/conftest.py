@@ -1,4 +1,4 @@
-"""Skips what needs the package robot_sf where it cannot be imported; the last lines of the summary say which it was."""
+"""Skip tests that need the package robot_sf if it cannot be imported; the summary reports which is the case."""
 
 from collections import Counter
 
@@ -35,8 +35,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for report in terminalreporter.getreports(outcome)
         if report.nodeid in marked
     )
-    told = ", ".join(f"{number} {outcome}" for outcome, number in counted.items())
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in counted.items())
     if reason := config.stash.get(MISSING, ""):
-        terminalreporter.write_line(f"robot_sf tests: not run ({told}). {reason}")
+        terminalreporter.write_line(f"robot_sf tests: not run ({counts}). {reason}")
     else:
-        terminalreporter.write_line(f"robot_sf tests: run against {package.folder()} at {package.commit()}: {told}")
+        terminalreporter.write_line(f"robot_sf tests: run against {package.folder()} at {package.commit()}: {counts}")

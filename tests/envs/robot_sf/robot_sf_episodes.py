@@ -1,6 +1,6 @@
-"""Helpers for the Robot SF tests: environments, whole episodes, and what Robot SF itself said of their last steps.
+"""Helpers for the Robot SF tests: environments, episodes, and Robot SF's own results of their last steps.
 
-As a script it drives whole scenarios and holds the adapter's outcomes against Robot SF's own flags:
+As a script: drive complete scenarios and compare the adapter's outcomes with Robot SF's flags:
 
     PYTHONPATH=<checkout>:<checkout>/fast-pysf python tests/envs/robot_sf/robot_sf_episodes.py --episodes 50
 """
@@ -24,7 +24,7 @@ SCENARIOS = (
     "classic_doorway_low", "classic_head_on_corridor_medium", "classic_t_intersection_low",
     "classic_group_crossing_high", "classic_merging_medium", "classic_urban_crossing_medium",
 )  # fmt: skip
-EMPTY = "empty_map_8_directions_east"  # 20 x 20 m, a frame of walls, nobody
+EMPTY = "empty_map_8_directions_east"  # 20 x 20 m, a frame of walls, without pedestrians
 FLAGS = {
     "pedestrian_collision": "is_pedestrian_collision",
     "wall_collision": "is_obstacle_collision",
@@ -35,18 +35,18 @@ FLAGS = {
 
 
 def matrix(path: str, *include: str, **keys: Any) -> ScenarioMatrixConfig:
-    """A matrix of these scenarios, or of all of the file's."""
+    """Return a matrix of these scenarios, or of all in the file."""
     return ScenarioMatrixConfig(path=path, include=list(include), **keys)
 
 
 def empty_area(**keys: Any) -> RobotSFEnv:
-    """Robot SF's empty map, without noise."""
+    """Return Robot SF's empty map, without noise."""
     return RobotSFEnv(RobotSFConfig(**{"lidar_noise": False, "scenario_matrix": matrix(SANITY, EMPTY), **keys}))
 
 
 @dataclass
-class Driven:
-    """One episode: every step's return values, and Robot SF's own last `terminated` and `info`."""
+class Episode:
+    """One episode: the return values of every step, and Robot SF's own last `terminated` and `info`."""
 
     observations: list[dict[str, NDArray[Any]]]
     rewards: list[float]
@@ -62,7 +62,7 @@ class Driven:
         return meta
 
     def disagreement(self) -> str | None:
-        """In which way the adapter's outcome is not what Robot SF's own flags say, or None."""
+        """Return how the adapter's outcome differs from Robot SF's flags, or None."""
         outcome, (terminated, truncated) = self.infos[-1]["outcome"], self.ends[-1]
         collided = self.own_info["collision"]
         wanted = (
@@ -70,7 +70,7 @@ class Driven:
             "timeout" if self.meta["is_timesteps_exceeded"] else "none"
         )  # fmt: skip
         if not outcome.endswith(wanted):
-            return f"{outcome}, but Robot SF says {wanted}"
+            return f"{outcome}, but Robot SF reports {wanted}"
         if not self.meta[FLAGS[outcome]]:
             return f"{outcome}, but {FLAGS[outcome]} is not set"
         if (terminated, truncated) != (outcome != "timeout", outcome == "timeout") or not self.own_terminated:
@@ -85,27 +85,27 @@ def drive(
     *,
     most: int = 10_000,
     scenario: str | int | None = None,
-) -> Driven:
-    """One episode, at most so many steps of it."""
+) -> Episode:
+    """Run one episode of at most `most` steps."""
     observation, info = env.reset(seed=seed, options=None if scenario is None else {"scenario": scenario})
-    told: list[Any] = []
+    returned: list[Any] = []
     inner, step = env._env, env._env.step
-    inner.step = lambda action: told.append(step(action)) or told[-1]  # what Robot SF itself returns
-    driven = Driven([observation], [], [], [info], False, {})
+    inner.step = lambda action: returned.append(step(action)) or returned[-1]
+    episode = Episode([observation], [], [], [info], False, {})
     for _ in range(most):
         observation, reward, terminated, truncated, info = env.step(act(observation))
-        driven.observations.append(observation)
-        driven.rewards.append(reward)
-        driven.ends.append((terminated, truncated))
-        driven.infos.append(info)
+        episode.observations.append(observation)
+        episode.rewards.append(reward)
+        episode.ends.append((terminated, truncated))
+        episode.infos.append(info)
         if terminated or truncated:
             break
-    driven.own_terminated, driven.own_info = told[-1][2], told[-1][4]
-    return driven
+    episode.own_terminated, episode.own_info = returned[-1][2], returned[-1][4]
+    return episode
 
 
 def random_actions(seed: int) -> Callable[[Any], NDArray[np.float32]]:
-    """Uniform accelerations, whatever is seen."""
+    """Return uniform accelerations for every observation."""
     rng = np.random.default_rng(seed)
     return lambda _: rng.uniform(-1, 1, 2).astype(np.float32)
 
@@ -115,8 +115,8 @@ def toward_the_goal(env: RobotSFEnv) -> Callable[[Any], NDArray[np.float32]]:
     return StraightToGoal(env, 0).act
 
 
-def same(first: Driven, second: Driven) -> bool:
-    """Whether all observations, rewards and ends of two episodes are equal bit for bit."""
+def same(first: Episode, second: Episode) -> bool:
+    """Return whether two episodes are equal bit for bit."""
     return (
         first.rewards == second.rewards
         and first.ends == second.ends
@@ -142,10 +142,10 @@ def main() -> None:
         lengths = []
         for seed in range(arguments.episodes + arguments.goal_episodes):
             act = random_actions(seed) if seed < arguments.episodes else toward_the_goal(env)
-            driven = drive(env, seed, act, scenario=name)
-            outcomes[driven.infos[-1]["outcome"]] += 1
-            lengths.append(len(driven.rewards))
-            if fault := driven.disagreement():
+            episode = drive(env, seed, act, scenario=name)
+            outcomes[episode.infos[-1]["outcome"]] += 1
+            lengths.append(len(episode.rewards))
+            if fault := episode.disagreement():
                 wrong += 1
                 print(f"{name}, seed {seed}: {fault}")
         print(f"{name}: {dict(outcomes)}, {np.mean(lengths):.0f} steps on average", flush=True)

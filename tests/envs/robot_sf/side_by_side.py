@@ -1,4 +1,4 @@
-"""Robot SF and crowd_nav in one and the same area: Robot SF's walls, start and route put under crowd_nav."""
+"""crowd_nav in the area of a Robot SF environment: the same walls, start and route."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 
 
 class StandIn(CrowdNavEnv):
-    """crowd_nav in the world that a Robot SF environment was just reset to, without its pedestrians and noise."""
+    """crowd_nav in the world of a Robot SF environment after its reset, without pedestrians and noise."""
 
     def __init__(self, real: RobotSFEnv) -> None:
         super().__init__("open", 2000, lidar_noise=False)

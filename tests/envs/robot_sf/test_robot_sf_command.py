@@ -1,4 +1,4 @@
-"""The command without the package: everything composes and dry-runs; a run is refused with exit code 2."""
+"""The command line without the package: presets compose and dry-run; a run is refused with exit code 2."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ MAIN = "from dreamer_exp.__main__ import main; main()"
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """`python -m dreamer_exp` with these words, in a process that finds no Robot SF."""
+    """Run `python -m dreamer_exp` with these words in a process that doesn't find Robot SF."""
     program = HIDDEN + f"sys.argv[1:] = {list(words)!r}; " + MAIN
     environment = {**os.environ, "COLUMNS": "120"}
     return subprocess.run(
@@ -22,28 +22,28 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_run_ends_with_exit_code_2_one_line_and_no_directory(tmp_path: Path) -> None:
-    ended = command(tmp_path, "experiment=drive_state_rays", "hardware=cpu")
+def test_run_without_the_package_is_one_line_with_exit_code_2_and_no_directory(tmp_path: Path) -> None:
+    done = command(tmp_path, "experiment=drive_state_rays", "hardware=cpu")
 
-    assert ended.returncode == 2
-    (line,) = ended.stderr.splitlines()
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
     assert line.startswith("dreamer_exp: env=robot_sf: the package robot_sf is not installed.")
     assert f"robot_sf_ll7@{package.COMMIT}" in line
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("preset", ["drive_state_rays_br08_gate", "benchmark_socnav_grid_br08_gate"])
-def test_a_dry_run_passes_and_says_what_it_could_not_check(tmp_path: Path, preset: str) -> None:
-    ended = command(tmp_path, f"experiment={preset}", "dry_run=true", "hardware=cpu")
+def test_dry_run_without_the_package_reports_what_is_unchecked(tmp_path: Path, preset: str) -> None:
+    done = command(tmp_path, f"experiment={preset}", "dry_run=true", "hardware=cpu")
 
-    assert ended.returncode == 0, ended.stderr
-    assert "not checked: robot_sf is not installed" in ended.stdout
+    assert done.returncode == 0, done.stderr
+    assert "not checked: robot_sf is not installed" in done.stdout
 
 
-def test_a_replay_that_cannot_fit_is_refused_before_anything_is_asked_of_the_package(tmp_path: Path) -> None:
+def test_replay_that_cannot_fit_is_refused_without_the_package(tmp_path: Path) -> None:
     words = ("algo.replay_capacity=1000000000", "run.train_iterations=1000000000", "hardware=cpu", "dry_run=true")
-    ended = command(tmp_path, "experiment=benchmark_socnav_grid_br08_full", *words)
+    done = command(tmp_path, "experiment=benchmark_socnav_grid_br08_full", *words)
 
-    assert ended.returncode == 2
-    assert "algo.replay_capacity=1000000000: 77,088 floats a step make" in ended.stderr
-    assert "steps fit" in ended.stderr
+    assert done.returncode == 2
+    assert "algo.replay_capacity=1000000000: 77,088 floats a step make" in done.stderr
+    assert "steps fit" in done.stderr

@@ -1,4 +1,4 @@
-"""Contract facts that need no package: Robot SF's spaces are crowd_nav's, the grid has its original sizes."""
+"""The contract without the package: the spaces equal crowd_nav's, and the grid has its original sizes."""
 
 import pytest
 
@@ -21,41 +21,41 @@ def without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("contract", ["drive_state_rays", "drive_state_rays_latest"])
 @pytest.mark.parametrize("env", ["robot_sf", "robot_sf_br08"])
-def test_a_policy_fits_both_environments_because_the_contract_hash_agrees(env: str, contract: str) -> None:
+def test_contract_hash_equals_that_of_crowd_nav(env: str, contract: str) -> None:
     here, there = (experiment(f"env={name}", f"obs_contract={contract}") for name in (env, "crowd_nav"))
 
     assert contract_of(here.env, here.obs_contract).hash == contract_of(there.env, there.obs_contract).hash
 
 
 @pytest.mark.parametrize("env", GRIDS)
-def test_the_grid_contract_has_the_original_number_of_floats(env: str) -> None:
+def test_grid_contract_has_the_original_size(env: str) -> None:
     name, size, cells = GRIDS[env]
-    asked = experiment(f"env={env}", f"obs_contract={name}")
-    contract = contract_of(asked.env, asked.obs_contract)
+    composed = experiment(f"env={env}", f"obs_contract={name}")
+    contract = contract_of(composed.env, composed.obs_contract)
 
     assert contract.size == size
     assert {entry.key: entry.shape for entry in contract.entries}["occupancy_grid"] == (3, cells, cells)
 
 
 @pytest.mark.parametrize("env", GRIDS)
-def test_the_grid_contract_takes_every_entry_in_the_order_of_the_space(env: str) -> None:
-    asked = experiment(f"env={env}", f"obs_contract={GRIDS[env][0]}")
-    assert isinstance(asked.env, RobotSFConfig)
+def test_grid_contract_has_every_entry_in_the_order_of_the_space(env: str) -> None:
+    composed = experiment(f"env={env}", f"obs_contract={GRIDS[env][0]}")
+    assert isinstance(composed.env, RobotSFConfig)
 
-    assert asked.obs_contract.keys == list(known(asked.env)[0].spaces)
+    assert composed.obs_contract.keys == list(known(composed.env)[0].spaces)
 
 
-def test_the_two_grids_are_two_contracts() -> None:
+def test_the_two_grids_have_different_contracts() -> None:
     hashes = set()
     for env, (name, _, _) in GRIDS.items():
-        asked = experiment(f"env={env}", f"obs_contract={name}")
-        hashes.add(contract_of(asked.env, asked.obs_contract).hash)
+        composed = experiment(f"env={env}", f"obs_contract={name}")
+        hashes.add(contract_of(composed.env, composed.obs_contract).hash)
 
     assert len(hashes) == 2
 
 
-def test_the_structured_observation_has_no_drive_state_for_the_stand_ins_policies() -> None:
-    asked = experiment("env=robot_sf_br08_socnav_grid", "obs_contract=socnav_grid_160x160")
-    assert isinstance(asked.env, RobotSFConfig)
+def test_structured_observation_has_neither_drive_state_nor_rays() -> None:
+    composed = experiment("env=robot_sf_br08_socnav_grid", "obs_contract=socnav_grid_160x160")
+    assert isinstance(composed.env, RobotSFConfig)
 
-    assert not {"drive_state", "rays"} & set(known(asked.env)[0].spaces)
+    assert not {"drive_state", "rays"} & set(known(composed.env)[0].spaces)

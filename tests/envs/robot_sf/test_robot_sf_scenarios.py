@@ -1,4 +1,4 @@
-"""The scenario matrix on the real package: names, choice, order, and scenarios that do not go together."""
+"""The scenario matrix with the real package: names, choice, order, and scenarios that don't fit together."""
 
 from collections import Counter
 from pathlib import Path
@@ -20,19 +20,19 @@ def make(path: str = CLASSIC, *include: str, **keys: Any) -> RobotSFEnv:
     return RobotSFEnv(RobotSFConfig(max_steps=1, scenario_matrix=matrix(path, *(include or SCENARIOS), **keys)))
 
 
-def driven_names(env: RobotSFEnv, resets: int, seed: int | None = 0) -> list[str]:
-    """The scenario of each of so many episodes of one step, of which the first has a seed."""
+def scenario_names(env: RobotSFEnv, resets: int, seed: int | None = 0) -> list[str]:
+    """Return the scenarios of `resets` episodes of one step; only the first reset has a seed."""
     seeds = [seed, *[None] * (resets - 1)]
     return [drive(env, each, random_actions(0)).infos[-1]["scenario"] for each in seeds]
 
 
-def test_cycle_drives_the_files_order_round_and_round() -> None:
+def test_cycle_repeats_the_order_of_the_file() -> None:
     env = make(strategy="cycle")
 
-    assert driven_names(env, 8) == [env.scenarios[n % 6] for n in range(8)]
+    assert scenario_names(env, 8) == [env.scenarios[n % 6] for n in range(8)]
 
 
-def test_under_cycle_too_the_last_infos_seed_brings_the_scenario_back() -> None:
+def test_seed_in_the_final_info_repeats_the_scenario_under_cycle() -> None:
     env = make(strategy="cycle")
     env.reset(seed=0)
     info = drive(env, None, random_actions(0)).infos[-1]
@@ -40,7 +40,7 @@ def test_under_cycle_too_the_last_infos_seed_brings_the_scenario_back() -> None:
     assert drive(env, info["seed"], random_actions(0)).infos[-1] == info
 
 
-def test_random_draws_by_weight() -> None:
+def test_random_strategy_draws_by_weight() -> None:
     env = make(weights={SCENARIOS[0]: 3.0, SCENARIOS[1]: 1.0})
     counted = Counter(drive(env, seed, random_actions(0)).infos[-1]["scenario"] for seed in range(40))
 
@@ -48,15 +48,15 @@ def test_random_draws_by_weight() -> None:
     assert 22 <= counted[SCENARIOS[0]] <= 38
 
 
-def test_an_excluded_scenario_is_left_out() -> None:
+def test_excluded_scenario_is_left_out() -> None:
     assert SCENARIOS[2] not in make(exclude=[SCENARIOS[2]]).scenarios
 
 
-def test_without_switching_the_scenario_stays_until_a_reset_has_a_seed() -> None:
-    assert len(set(driven_names(make(switch_per_reset=False), 5))) == 1
+def test_scenario_stays_without_switching_until_a_reset_has_a_seed() -> None:
+    assert len(set(scenario_names(make(switch_per_reset=False), 5))) == 1
 
 
-def test_a_reset_takes_a_scenario_by_name_or_by_number_round_and_round() -> None:
+def test_reset_takes_a_scenario_by_name_or_by_number_modulo_their_count() -> None:
     env = make()
     by_number = [drive(env, 0, random_actions(0), scenario=n).infos[-1]["scenario"] for n in (0, 5, 6, 13)]
 
@@ -64,30 +64,30 @@ def test_a_reset_takes_a_scenario_by_name_or_by_number_round_and_round() -> None
     assert drive(env, 0, random_actions(0), scenario=SCENARIOS[3]).infos[-1]["scenario"] == SCENARIOS[3]
 
 
-def test_a_reset_to_an_unknown_scenario_is_refused() -> None:
+def test_reset_to_an_unknown_scenario_is_refused() -> None:
     with pytest.raises(UserError, match="no scenario 'nowhere'"):
         make().reset(seed=0, options={"scenario": "nowhere"})
 
 
 @pytest.mark.parametrize("key", ["include", "exclude", "weights"])
-def test_an_unknown_name_is_refused_with_the_nearest(key: str) -> None:
+def test_unknown_name_is_refused_with_the_nearest(key: str) -> None:
     value: Any = {"clasic_doorway_low": 1.0} if key == "weights" else ["clasic_doorway_low"]
 
     with pytest.raises(UserError, match=rf"scenario_matrix\.{key}: 'clasic_doorway_low' .*'classic_doorway_low'\?"):
         RobotSFEnv(RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(**{"path": CLASSIC, key: value})))
 
 
-def test_a_missing_file_is_refused_and_says_where_matrices_come_from() -> None:
+def test_missing_file_is_refused_with_the_source_of_matrices() -> None:
     with pytest.raises(UserError, match=r"path=no/such\.yaml: no such file .* come with a checkout"):
         make("no/such.yaml")
 
 
-def test_leaving_no_scenario_is_refused() -> None:
+def test_empty_choice_of_scenarios_is_refused() -> None:
     with pytest.raises(UserError, match="leave no scenario"):
         make(exclude=list(SCENARIOS))
 
 
-def test_a_scenario_with_other_spaces_is_refused_by_name_before_anything_trains(tmp_path: Path) -> None:
+def test_scenario_with_other_spaces_is_refused_by_name_before_training(tmp_path: Path) -> None:
     file = tmp_path / "mixed.yaml"
     map_file = Path(__import__("robot_sf").__file__).parents[1] / "maps/svg_maps/atomic_empty_frame_test.svg"
     entry = (
@@ -103,7 +103,7 @@ def test_a_scenario_with_other_spaces_is_refused_by_name_before_anything_trains(
         RobotSFEnv(RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(path=str(file))))
 
 
-def test_a_scenario_whose_map_is_missing_is_refused_by_name(tmp_path: Path) -> None:
+def test_scenario_without_its_map_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "lost.yaml"
     file.write_text("scenarios:\n- {name: lost, map_file: nowhere.svg, simulation_config: {}, robot_config: {}}\n")
 
@@ -111,20 +111,20 @@ def test_a_scenario_whose_map_is_missing_is_refused_by_name(tmp_path: Path) -> N
         RobotSFEnv(RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(path=str(file))))
 
 
-def test_the_sanity_matrix_has_the_empty_area() -> None:
+def test_sanity_matrix_has_the_empty_area() -> None:
     assert make(SANITY, EMPTY).scenarios == [EMPTY]
 
 
-def test_an_evaluation_drives_the_matrix_in_its_order_on_fixed_seeds() -> None:
-    asked = experiment(
+def test_evaluation_follows_the_order_of_the_matrix_on_fixed_seeds() -> None:
+    composed = experiment(
         "env=robot_sf",
         f"env.scenario_matrix.path={CLASSIC}",
         f"env.scenario_matrix.include=[{SCENARIOS[0]},{SCENARIOS[1]}]",
         "env.max_steps=2",
         "evaluation.episodes=3",
     )
-    results = evaluate_baseline(asked, "straight_to_goal")
+    results = evaluate_baseline(composed, "straight_to_goal")
 
-    told = [(result.scenario, result.seed) for result in results]
-    assert told == [(SCENARIOS[0], 1_000_000), (SCENARIOS[1], 1_000_001), (SCENARIOS[0], 1_000_002)]
-    assert results == evaluate_baseline(asked, "straight_to_goal")
+    driven = [(result.scenario, result.seed) for result in results]
+    assert driven == [(SCENARIOS[0], 1_000_000), (SCENARIOS[1], 1_000_001), (SCENARIOS[0], 1_000_002)]
+    assert results == evaluate_baseline(composed, "straight_to_goal")

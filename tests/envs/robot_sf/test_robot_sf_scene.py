@@ -1,4 +1,4 @@
-"""Robot SF's map and its robot's position, for those who draw an episode."""
+"""Walls, route and position of a Robot SF episode."""
 
 import numpy as np
 import pytest
@@ -9,17 +9,17 @@ from dreamer_exp.envs.scene import position_of, scene_of
 pytestmark = pytest.mark.robot_sf
 
 
-def test_the_empty_map_is_a_frame_of_walls_with_the_goal_inside() -> None:
+def test_scene_of_the_empty_map_is_a_frame_with_the_goal_inside() -> None:
     env = empty_area()
     env.reset(seed=1)
     scene = scene_of(env)
     assert scene is not None
     ends = scene.walls.reshape(-1, 2)
     assert np.all((ends.min(axis=0) < scene.route[-1]) & (scene.route[-1] < ends.max(axis=0)))
-    assert all(x1 == x2 or y1 == y2 for x1, y1, x2, y2 in scene.walls)  # upright and level, as the frame is
+    assert all(x1 == x2 or y1 == y2 for x1, y1, x2, y2 in scene.walls)  # the frame is axis-aligned
 
 
-def test_the_length_driven_is_that_of_the_positions() -> None:
+def test_path_length_equals_that_of_the_positions() -> None:
     env = empty_area(max_steps=30)
     env.reset(seed=1)
     points, info = [position_of(env)], {}

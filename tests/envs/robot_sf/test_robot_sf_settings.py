@@ -1,4 +1,4 @@
-"""What is known about Robot SF's settings without the package: rewards, names that other keys set, install message."""
+"""Checks of Robot SF's options without the package: rewards, reserved names, and the install message."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from tests.experiments import experiment
 @pytest.fixture
 def without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "folder", lambda: None)
-    monkeypatch.setattr(package, "load", package.load.__wrapped__)  # not what an earlier test loaded
+    monkeypatch.setattr(package, "load", package.load.__wrapped__)  # without the cache of earlier tests
 
 
 @pytest.mark.usefixtures("without_the_package")
-def test_a_run_is_refused_in_one_line_with_the_commands_that_install_it() -> None:
+def test_run_is_refused_in_one_line_with_the_install_commands() -> None:
     with pytest.raises(UserError) as refusal:
         require(RobotSFConfig())
 
@@ -30,7 +30,7 @@ def test_a_run_is_refused_in_one_line_with_the_commands_that_install_it() -> Non
 
 
 @pytest.mark.usefixtures("without_the_package")
-def test_what_a_dry_run_cannot_check_is_said_in_one_line() -> None:
+def test_unchecked_options_are_reported_in_one_line() -> None:
     line = unchecked(RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(path="some/matrix.yaml")))
 
     assert line is not None
@@ -38,21 +38,21 @@ def test_what_a_dry_run_cannot_check_is_said_in_one_line() -> None:
     assert "env.scenario_matrix.path=some/matrix.yaml are not checked" in line
 
 
-def test_other_environments_leave_nothing_unchecked() -> None:
+def test_crowd_nav_leaves_nothing_unchecked() -> None:
     assert unchecked(experiment("env=crowd_nav").env) is None
 
 
 @pytest.mark.parametrize("name", [name for name, terms in WEIGHTS.items() if terms])
 @pytest.mark.usefixtures("without_the_package")
-def test_a_weight_that_the_reward_lacks_is_refused_with_the_nearest(name: str) -> None:
+def test_unknown_weight_of_a_reward_is_refused_with_the_nearest_name(name: str) -> None:
     term = WEIGHTS[name][-1]
     with pytest.raises(UserError, match=rf"env\.reward_weights\.{term}x: .*{name} .*Did you mean '{term}'\?"):
         spaces_of(RobotSFConfig(reward_name=name, reward_weights={f"{term}x": 1.0}))
 
 
 @pytest.mark.usefixtures("without_the_package")
-def test_a_reward_without_weights_says_where_its_numbers_are_set() -> None:
-    with pytest.raises(UserError, match=r"has none \(env\.factory_kwargs\.reward_kwargs sets it\)"):
+def test_weight_of_a_reward_without_weights_is_refused_with_the_key_to_set() -> None:
+    with pytest.raises(UserError, match=r"no such weight\. Set env\.factory_kwargs\.reward_kwargs instead\."):
         spaces_of(RobotSFConfig(reward_name="simple", reward_weights={"progress": 1.0}))
 
 
@@ -63,7 +63,7 @@ def test_snqi_takes_all_of_its_weights_or_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "line"),
+    ("given", "line"),
     [
         ({"seed": 1}, "env.factory_kwargs.seed: set run.seed instead."),
         ({"reward_name": "simple"}, "env.factory_kwargs.reward_name: set env.reward_name instead."),
@@ -74,9 +74,9 @@ def test_snqi_takes_all_of_its_weights_or_none() -> None:
     ],
 )
 @pytest.mark.usefixtures("without_the_package")
-def test_an_argument_that_another_key_sets_names_that_key(asked: dict[str, Any], line: str) -> None:
+def test_argument_that_another_key_sets_is_refused_with_that_key(given: dict[str, Any], line: str) -> None:
     with pytest.raises(UserError) as refusal:
-        spaces_of(RobotSFConfig(factory_kwargs=asked))
+        spaces_of(RobotSFConfig(factory_kwargs=given))
 
     assert str(refusal.value) == line
 
@@ -90,24 +90,24 @@ def test_an_argument_that_another_key_sets_names_that_key(asked: dict[str, Any],
     ],
 )
 @pytest.mark.usefixtures("without_the_package")
-def test_weights_that_cannot_weigh_are_refused(matrix: dict[str, Any], words: str) -> None:
+def test_invalid_or_unused_weights_are_refused(matrix: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         spaces_of(RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(path="m.yaml", **matrix)))
 
 
 @pytest.mark.parametrize("key", ["lidar_config", "robot_config", "sensors", "use_image_obs"])
 @pytest.mark.usefixtures("without_the_package")
-def test_what_may_change_the_spaces_is_refused_where_only_the_package_could_tell(key: str) -> None:
-    with pytest.raises(UserError, match=rf"env\.config\.{key}: what is observed under it, only the package"):
+def test_section_with_an_unknown_effect_on_the_spaces_is_refused(key: str) -> None:
+    with pytest.raises(UserError, match=rf"env\.config\.{key}: the observation under it is known only to the package"):
         spaces_of(RobotSFConfig(config={key: {"anything": 1}}))
 
 
-def test_an_evaluation_drives_a_matrix_in_its_order() -> None:
+def test_evaluation_follows_the_order_of_a_matrix() -> None:
     env = RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(path="m.yaml"))
 
     assert [evaluation_options(env, index) for index in (0, 1, 7)] == [{"scenario": n} for n in (0, 1, 7)]
 
 
 @pytest.mark.parametrize("env", ["crowd_nav", "robot_sf"])
-def test_an_evaluation_without_a_matrix_needs_no_options(env: str) -> None:
+def test_evaluation_without_a_matrix_has_no_reset_options(env: str) -> None:
     assert evaluation_options(experiment(f"env={env}").env, 3) is None

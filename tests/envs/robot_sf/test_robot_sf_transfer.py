@@ -1,4 +1,4 @@
-"""The stand-in is one: in one area, driven by one sequence of actions, both environments move, see and end alike."""
+"""crowd_nav reproduces Robot SF: with the same area and actions, motion, observations and ends are equal."""
 
 import math
 from typing import Any
@@ -14,14 +14,14 @@ from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 pytestmark = pytest.mark.robot_sf
 
 CLOSE = 1e-4
-RAYS_CLOSE = 1e-3  # navground computes in single precision
+RAYS_CLOSE = 1e-3  # navground computes in float32
 # three maps without pedestrians, with routes of 3 to 4 waypoints: an empty frame, a small room, a bottleneck
 AREAS = [(SANITY, EMPTY), (SANITY, "planner_sanity_simple"), (CLASSIC, "classic_bottleneck_low")]
 
 
 @pytest.fixture(scope="module", params=[(area, seed) for area in AREAS for seed in (0, 1, 2)], ids=str)
 def both(request: pytest.FixtureRequest) -> list[tuple[Any, Any]]:
-    """What both environments return at the reset and at each step until one ends; seed 2 drives to the goal."""
+    """Return what both environments return at the reset and in each step until one ends; seed 2 drives to the goal."""
     (path, name), seed = request.param
     real = RobotSFEnv(RobotSFConfig(lidar_noise=False, scenario_matrix=matrix(path, name)))
     observation, info = real.reset(seed=seed)
@@ -45,35 +45,35 @@ def both(request: pytest.FixtureRequest) -> list[tuple[Any, Any]]:
         (4, "turn at the waypoint"),
     ],
 )
-def test_each_column_of_drive_state_means_the_same(both: list[tuple[Any, Any]], column: int, meaning: str) -> None:
+def test_drive_state_column_agrees(both: list[tuple[Any, Any]], column: int, meaning: str) -> None:
     real, stand_in = (np.array([step[at][0]["drive_state"][:, column] for step in both]) for at in (0, 1))
 
     np.testing.assert_allclose(real, stand_in, atol=CLOSE, err_msg=meaning)
 
 
-def test_the_rays_see_the_same_walls(both: list[tuple[Any, Any]]) -> None:
+def test_rays_agree(both: list[tuple[Any, Any]]) -> None:
     real, stand_in = (np.array([step[at][0]["rays"] for step in both[4:]]) for at in (0, 1))
 
-    # the first rows apart: Robot SF gives a ray that points exactly along y the distance to the wall behind it
+    # without the first rows: Robot SF returns the distance to the opposite wall for a ray exactly along y
     np.testing.assert_allclose(real, stand_in, atol=RAYS_CLOSE)
 
 
-def test_both_end_at_the_same_step_in_the_same_way(both: list[tuple[Any, Any]]) -> None:
-    (_, _, *ends, told), (_, _, *other_ends, other) = both[-1]
+def test_episodes_end_at_the_same_step_with_the_same_outcome(both: list[tuple[Any, Any]]) -> None:
+    (_, _, *ends, info), (_, _, *other_ends, other) = both[-1]
 
     assert ends == other_ends
     for name in ("outcome", "time_s", "min_clearance", "near_misses"):
-        assert told[name] == other[name], name
+        assert info[name] == other[name], name
 
 
-def test_both_report_the_same_lengths(both: list[tuple[Any, Any]]) -> None:
-    (*_, told), (*_, other) = both[-1]
+def test_lengths_agree(both: list[tuple[Any, Any]]) -> None:
+    (*_, info), (*_, other) = both[-1]
 
-    assert math.isclose(told["path_length"], other["path_length"], rel_tol=CLOSE)
-    assert math.isclose(told["route_length"], other["route_length"], rel_tol=CLOSE)
+    assert math.isclose(info["path_length"], other["path_length"], rel_tol=CLOSE)
+    assert math.isclose(info["route_length"], other["route_length"], rel_tol=CLOSE)
 
 
-def test_the_final_infos_have_the_same_names(both: list[tuple[Any, Any]]) -> None:
-    (*_, told), (*_, other) = both[-1]
+def test_final_infos_have_the_same_keys(both: list[tuple[Any, Any]]) -> None:
+    (*_, info), (*_, other) = both[-1]
 
-    assert set(told) == set(other)
+    assert set(info) == set(other)

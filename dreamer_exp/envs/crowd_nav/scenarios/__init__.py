@@ -1,1 +1,1 @@
-"""Scenario families: parameters in YAML, floor plans, routes and pedestrians' patrols; no simulator here."""
+"""Scenario families: parameters in YAML, floor plans, routes and pedestrians' patrols; without a simulator."""

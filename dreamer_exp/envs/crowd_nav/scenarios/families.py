@@ -1,4 +1,4 @@
-"""The scenario families: one YAML file each, beside this module, read once."""
+"""The scenario families: one YAML file each, in this folder, read once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ FAMILIES = ("open", "crossing", "corridor", "doorway", "intersection", "blocks",
 
 @dataclass(frozen=True)
 class Family:
-    """One family's parameters; each pair is drawn from uniformly, bounds included."""
+    """The parameters of a family; each pair is a range for a uniform draw, bounds included."""
 
     name: str
     description: str
     generator: str
-    """Name of the floor plan's generator, in floors.py."""
+    """Name of the generator of floor plans in floors.py."""
     length: Range
     """Metres, west to east."""
     width: Range
     """Metres, south to north."""
     pedestrians: Range
-    """How many are wanted; those that find no free place to start are left out."""
+    """Number of pedestrians; those for whom no free start is found are left out."""
     route_length: Range
     """Metres from start to goal along the waypoints."""
     waypoints: Range
-    """Waypoints of the route, the goal among them."""
+    """Number of waypoints of the route, including the goal."""
     heading_error: float
-    """Radians, either way, by which the robot's first heading may miss the first waypoint."""
+    """Largest angle in radians between the robot's first heading and the first waypoint."""
     parameters: Mapping[str, Range]
-    """The generator's own parameters."""
+    """Further parameters of the generator."""
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Floor plans: one generator a kind of place, each a function of its family's parameters and a random generator.
+"""Floor plans: one function for each kind of place, of the family's parameters and a random generator.
 
-Places lie about the origin and the robot starts in the west; `generate.py` turns and mirrors them afterwards.
+A place is centred at the origin and the robot starts in the west; `generate.py` turns and mirrors it afterwards.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,21 +15,21 @@ Area = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in metres."""
 
 WALL_MARGIN = 2.5
-"""Metres that starts, goals and pedestrians' turning points keep from the outer walls."""
+"""Metres between the outer walls and any start, goal or turning point of a pedestrian."""
 
 
 @dataclass(frozen=True)
 class FloorPlan:
-    """Walls inside the outer ones, where the robot may start and end, and the nodes that it and pedestrians walk."""
+    """Inner walls, areas of start and goal, and the nodes of routes and walks."""
 
     start: Area
     goal: Area
     walls: FloatArray = field(default_factory=lambda: np.zeros((0, 4)))
     """(W, 4) metres."""
     solids: FloatArray = field(default_factory=lambda: np.zeros((0, 4)))
-    """(B, 4): x_min, y_min, x_max, y_max of boxes in which nobody can be; their sides are among the walls."""
+    """(B, 4): x_min, y_min, x_max, y_max of solid boxes, whose sides are among the walls."""
     route_nodes: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
-    """(R, 2): waypoints that the robot's route may use."""
+    """(R, 2): possible waypoints of the robot's route."""
     walks: tuple[FloatArray, ...] = ()
     """Sets of nodes (P, 2); a pedestrian stays within one set."""
 
@@ -38,29 +38,29 @@ Generator = Callable[[float, float, Mapping[str, Range], np.random.Generator], F
 
 
 def arena(length: float, width: float, parameters: Mapping[str, Range], rng: np.random.Generator) -> FloorPlan:
-    """Return an empty room, in which all may walk everywhere."""
+    """Return an empty room."""
     inner = _inset(length, width)
     return FloorPlan(start=inner, goal=inner, walks=(_scatter(rng, inner, 8),))
 
 
 def crossing(length: float, width: float, parameters: Mapping[str, Range], rng: np.random.Generator) -> FloorPlan:
-    """Return a room that the robot crosses from west to east, and pedestrians on `lanes` from south to north."""
+    """Return a room that the robot crosses from west to east, and pedestrians on `paths` from south to north."""
     x, y = length / 2 - WALL_MARGIN, width / 2 - WALL_MARGIN
-    lanes = np.linspace(-0.6 * x, 0.6 * x, draw_integer(parameters["lanes"], rng))
-    walks = tuple(np.array([[lane + rng.uniform(-1, 1), -y], [lane + rng.uniform(-1, 1), y]]) for lane in lanes)
+    paths = np.linspace(-0.6 * x, 0.6 * x, draw_integer(parameters["paths"], rng))
+    walks = tuple(np.array([[path + rng.uniform(-1, 1), -y], [path + rng.uniform(-1, 1), y]]) for path in paths)
     return FloorPlan(start=(-x, -y, -0.75 * x, y), goal=(0.75 * x, -y, x, y), walks=walks)
 
 
 def corridor(length: float, width: float, parameters: Mapping[str, Range], rng: np.random.Generator) -> FloorPlan:
-    """Return a corridor that all walk along, pedestrians either way on `lanes`."""
+    """Return a corridor along which the robot drives, and pedestrians walk both ways on `paths`."""
     x, y = length / 2 - WALL_MARGIN, width / 2 - WALL_MARGIN
-    lanes = np.linspace(1.3 - width / 2, width / 2 - 1.3, draw_integer(parameters["lanes"], rng))
-    walks = tuple(np.array([[-x, lane], [x, lane]]) for lane in lanes)
+    paths = np.linspace(1.3 - width / 2, width / 2 - 1.3, draw_integer(parameters["paths"], rng))
+    walks = tuple(np.array([[-x, path], [x, path]]) for path in paths)
     return FloorPlan(start=(-x, -y, -0.6 * x, y), goal=(0.6 * x, -y, x, y), walks=walks)
 
 
 def doorway(length: float, width: float, parameters: Mapping[str, Range], rng: np.random.Generator) -> FloorPlan:
-    """Return two rooms with a door `gap` metres wide between them, through which all walk."""
+    """Return two rooms with a door of width `gap` metres between them."""
     gap = draw(parameters["gap"], rng)
     door_x = rng.uniform(-0.1, 0.1) * length
     door_y = rng.uniform(-0.25, 0.25) * width
@@ -103,9 +103,9 @@ def intersection(length: float, width: float, parameters: Mapping[str, Range], r
 
 
 def blocks(length: float, width: float, parameters: Mapping[str, Range], rng: np.random.Generator) -> FloorPlan:
-    """Return a room with `boxes` boxes of a `side`, at least `aisle` metres from one another and from the walls.
+    """Return a room with `boxes` boxes of a `side`, at least `aisle` metres apart and from the walls.
 
-    Route nodes lie off the boxes' corners.
+    Route nodes lie near the corners of the boxes.
     """
     boxes = _place_boxes(length, width, parameters, rng)
     inner = _inset(length, width)
@@ -141,12 +141,12 @@ def draw_integer(limits: Range, rng: np.random.Generator) -> int:
 
 
 def box_walls(x0: float, y0: float, x1: float, y1: float) -> list[list[float]]:
-    """Return a box's four sides as segments."""
+    """Return the four sides of a box as segments."""
     return [[x0, y0, x1, y0], [x1, y0, x1, y1], [x1, y1, x0, y1], [x0, y1, x0, y0]]
 
 
 def outside(points: FloatArray, boxes: list[Area]) -> FloatArray:
-    """Return those of the points (P, 2) that lie in none of the boxes."""
+    """Return the points (P, 2) that lie outside all boxes."""
     kept = np.ones(len(points), dtype=np.bool_)
     for box in boxes:
         kept &= ((points < box[:2]) | (points > box[2:])).any(axis=1)
@@ -154,7 +154,7 @@ def outside(points: FloatArray, boxes: list[Area]) -> FloatArray:
 
 
 def _place_boxes(length: float, width: float, parameters: Mapping[str, Range], rng: np.random.Generator) -> list[Area]:
-    """Put the boxes one after the other; one that finds no room in 20 tries is left out."""
+    """Place the boxes one by one; a box without a free place after 20 tries is left out."""
     aisle = draw(parameters["aisle"], rng)
     boxes: list[Area] = []
     for _ in range(draw_integer(parameters["boxes"], rng)):
@@ -170,7 +170,7 @@ def _place_boxes(length: float, width: float, parameters: Mapping[str, Range], r
 
 
 def _gap(a: Area, b: Area) -> float:
-    """Return the larger of two boxes' gaps along x and y; negative when they overlap."""
+    """Return the larger of the gaps along x and y between two boxes; negative if they overlap."""
     return max(a[0] - b[2], b[0] - a[2], a[1] - b[3], b[1] - a[3])
 
 

@@ -26,22 +26,22 @@ from dreamer_exp.envs.crowd_nav.scenarios.layout import FloatArray, Layout, Patr
 ROUTE_CLEARANCE = ROBOT_RADIUS + 0.35
 """Metres between the route, start and goal included, and any wall."""
 STRAY = 0.5
-"""Metres by which a pedestrian's turning point may stray from its graph's node."""
+"""Largest distance in metres between a turning point of a pedestrian and the node of its graph."""
 WALK_CLEARANCE = PEDESTRIAN_RADIUS + STRAY + 0.15
-"""Metres between an edge of a pedestrians' graph and any wall."""
+"""Metres between an edge of the pedestrians' graph and any wall."""
 START_CLEARANCE = 2.0
-"""Metres between the robot's surface and any pedestrian's at the start."""
+"""Metres between the surfaces of the robot and any pedestrian at the start."""
 PEDESTRIAN_SPACING = 0.3
-"""Metres between two pedestrians' surfaces at the start."""
+"""Metres between the surfaces of two pedestrians at the start."""
 WALK_STEPS = 6
 FLOOR_TRIES, ROUTE_TRIES, PEDESTRIAN_TRIES = 50, 20, 20
 
 
 def generate_layout(family: Family, rng: np.random.Generator) -> Layout:
-    """Return a layout of the family, a function of the generator's state alone.
+    """Return a layout of the family, which depends on the generator's state alone.
 
     Raises:
-        RuntimeError: no route within the family's limits was found, so that its parameters contradict one another.
+        RuntimeError: no route within the limits of the family was found; its parameters contradict each other.
     """
     for _ in range(FLOOR_TRIES):
         length, width = draw(family.length, rng), draw(family.width, rng)
@@ -60,7 +60,7 @@ def generate_layout(family: Family, rng: np.random.Generator) -> Layout:
 
 
 def _find_route(family: Family, floor: FloorPlan, walls: FloatArray, rng: np.random.Generator) -> FloatArray | None:
-    """Return start, waypoints and goal (K + 1, 2), or None when no draw meets the family's limits."""
+    """Return start, waypoints and goal (K + 1, 2), or None if no draw meets the limits of the family."""
     for _ in range(ROUTE_TRIES):
         ends = np.array([_point_in(floor.start, rng), _point_in(floor.goal, rng)])
         if np.linalg.norm(ends[0] - ends[1]) < family.route_length[0]:
@@ -68,9 +68,9 @@ def _find_route(family: Family, floor: FloorPlan, walls: FloatArray, rng: np.ran
         if points_to_segments(ends, walls).min() < ROUTE_CLEARANCE:
             continue
         graph = WaypointGraph(np.vstack([ends, floor.route_nodes]), walls, ROUTE_CLEARANCE)
-        way = graph.shortest_way(0, 1)
-        if way is not None and _fits(family, graph.nodes[way]):
-            return graph.nodes[way]
+        path = graph.shortest_path(0, 1)
+        if path is not None and _fits(family, graph.nodes[path]):
+            return graph.nodes[path]
     return None
 
 
@@ -102,7 +102,7 @@ def _place_pedestrians(
 
 
 def _draw_patrol(graph: WaypointGraph, rng: np.random.Generator) -> Patrol | None:
-    """Return a pedestrian somewhere on the first leg of a closed walk."""
+    """Return a pedestrian at a random point of the first leg of a closed walk."""
     walk = graph.closed_walk(WALK_STEPS, rng)
     if not walk:
         return None

@@ -6,16 +6,16 @@ from dreamer_exp.envs.crowd_nav.scenarios.layout import FloatArray
 
 
 class WallDistance:
-    """Distance from one point to the nearest of fixed segments, with all that depends on the segments precomputed."""
+    """Distance from a point to the nearest of fixed segments; what depends on the segments alone is precomputed."""
 
     def __init__(self, walls: FloatArray) -> None:
-        """Take segments (W, 4)."""
+        """Precompute for segments (W, 4)."""
         self._x, self._y = walls[:, 0].copy(), walls[:, 1].copy()
         self._dx, self._dy = walls[:, 2] - walls[:, 0], walls[:, 3] - walls[:, 1]
         self._inverse = 1.0 / (self._dx**2 + self._dy**2)
 
     def __call__(self, x: float, y: float) -> float:
-        """Return the distance in metres; a point on a segment is at 0."""
+        """Return the distance in metres; 0 on a segment."""
         px, py = x - self._x, y - self._y
         along = (px * self._dx + py * self._dy) * self._inverse
         along = np.minimum(np.maximum(along, 0.0), 1.0)
@@ -53,5 +53,5 @@ def _cross(first: FloatArray, second: FloatArray) -> np.ndarray[tuple[int, ...],
 
 
 def _side(a: FloatArray, b: FloatArray, point: FloatArray) -> FloatArray:
-    """Return the sign-carrying area that tells on which side of a-b the point lies."""
+    """Return the signed area, whose sign is the side of the line a-b on which the point lies."""
     return (b[..., 0] - a[..., 0]) * (point[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (point[..., 0] - a[..., 0])

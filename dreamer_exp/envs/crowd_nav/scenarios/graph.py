@@ -1,4 +1,4 @@
-"""Waypoint graphs: which nodes see one another past the walls, shortest ways, and closed walks."""
+"""Waypoint graphs: which nodes can be joined, shortest paths, and closed walks."""
 
 import heapq
 
@@ -8,11 +8,11 @@ from dreamer_exp.envs.crowd_nav.scenarios.geometry import segments_to_segments
 from dreamer_exp.envs.crowd_nav.scenarios.layout import FloatArray
 
 WAYPOINT_COST = 1.0
-"""Metres that a waypoint counts for, so that a way with fewer turns is taken among ways of like length."""
+"""Cost of a waypoint in metres: of paths with similar lengths, the one with fewer turns is the shortest."""
 
 
 class WaypointGraph:
-    """Nodes (N, 2) in metres, joined wherever a straight walk keeps its clearance from every wall."""
+    """Nodes (N, 2) in metres, joined where the straight line keeps a clearance from every wall."""
 
     def __init__(self, nodes: FloatArray, walls: FloatArray, clearance: float) -> None:
         """Join the nodes; `walls` is (W, 4)."""
@@ -24,15 +24,15 @@ class WaypointGraph:
             self.neighbours[a].append(b)
             self.neighbours[b].append(a)
 
-    def shortest_way(self, start: int, goal: int) -> list[int] | None:
-        """Return the nodes from start to goal, both included, or None when they aren't connected."""
+    def shortest_path(self, start: int, goal: int) -> list[int] | None:
+        """Return the nodes from start to goal, both included, or None if they aren't connected."""
         best = {start: 0.0}
         before: dict[int, int] = {}
         queue = [(0.0, start)]
         while queue:
             cost, node = heapq.heappop(queue)
             if node == goal:
-                return _way_back(before, start, goal)
+                return _trace(before, start, goal)
             if cost > best[node]:
                 continue
             for neighbour in self.neighbours[node]:
@@ -44,9 +44,9 @@ class WaypointGraph:
         return None
 
     def closed_walk(self, steps: int, rng: np.random.Generator) -> list[int]:
-        """Return a random walk of some steps and the same way back, without the first node again.
+        """Return a random walk of some steps, then the same nodes in reverse order without the first.
 
-        It turns back on its tracks only at dead ends. Empty when no node has a neighbour.
+        The walk reverses only at dead ends. It is empty if no node has a neighbour.
         """
         joined = [node for node, neighbours in enumerate(self.neighbours) if neighbours]
         if not joined:
@@ -62,15 +62,15 @@ class WaypointGraph:
 def clear_of_walls(
     segments: FloatArray, walls: FloatArray, clearance: float
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Tell which segments (S, 4) keep the clearance, in metres, from all walls (W, 4)."""
+    """Return which segments (S, 4) keep the clearance, in metres, from all walls (W, 4)."""
     if not len(segments):
         return np.zeros(0, dtype=np.bool_)
     clear: np.ndarray[tuple[int], np.dtype[np.bool_]] = segments_to_segments(segments, walls).min(axis=1) >= clearance
     return clear
 
 
-def _way_back(before: dict[int, int], start: int, goal: int) -> list[int]:
-    way = [goal]
-    while way[-1] != start:
-        way.append(before[way[-1]])
-    return way[::-1]
+def _trace(before: dict[int, int], start: int, goal: int) -> list[int]:
+    path = [goal]
+    while path[-1] != start:
+        path.append(before[path[-1]])
+    return path[::-1]

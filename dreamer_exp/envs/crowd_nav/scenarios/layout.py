@@ -1,4 +1,4 @@
-"""What one episode starts from: walls, the robot's pose and route, and the pedestrians' patrols."""
+"""The start of an episode: walls, the robot's pose and route, and the pedestrians' patrols."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ Float32Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Patrol:
-    """One pedestrian: where it starts, how fast it likes to walk, and the points between which it walks for ever."""
+    """One pedestrian: start, preferred speed, and the points between which it walks in a loop."""
 
     position: FloatArray
     """(2,) metres."""
     speed: float
     """m/s."""
     points: FloatArray
-    """(P, 2) metres, walked in order and then from the first again; no leg comes near a wall."""
+    """(P, 2) metres, visited in a loop; every leg keeps clear of the walls."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Layout:
     walls: FloatArray
     """(W, 4): x1, y1, x2, y2 of each segment."""
     solids: FloatArray
-    """(B, 4): x_min, y_min, x_max, y_max of the boxes that are solid; their sides are among the walls."""
+    """(B, 4): x_min, y_min, x_max, y_max of solid boxes, whose sides are among the walls."""
     start: tuple[float, float, float]
     """The robot's x, y and heading."""
     route: FloatArray
@@ -46,7 +46,7 @@ class Layout:
 
 
 def turned(layout: Layout, quarters: int, mirrored: bool) -> Layout:
-    """Return the layout, mirrored about the x axis if so asked, then turned by quarter circles about the origin."""
+    """Return the layout, mirrored about the x axis if `mirrored`, then turned by quarter circles about the origin."""
     cosine, sine = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarters % 4]
     flip = -1 if mirrored else 1
     matrix = np.array([[cosine, -sine * flip], [sine, cosine * flip]], dtype=np.float64)

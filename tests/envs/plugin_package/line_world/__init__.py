@@ -1,0 +1,1 @@
+"""A robot on a line: the smallest environment of docs/environments.md."""

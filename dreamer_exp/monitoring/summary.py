@@ -1,5 +1,6 @@
 """The results of a run: run_summary.json, the closing table and report/learning_curve.png."""
 
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,18 +186,19 @@ def draw_learning_curve(directory: RunDirectory) -> Path | None:
     return path
 
 
-COLOURS = {LEARNER: BLUE, "random": GREY, "straight_to_goal": ORANGE, "orca": GREEN, "hl": PURPLE}
+POLICY_COLOUR = BLUE
+BASELINE_COLOURS = (GREY, ORANGE, GREEN, PURPLE)  # in the order of evaluation.baselines
 
 
 def _draw_panel(axis: Any, rows: list[Any], evaluations: list[Any], curve: str, evaluated: str | None) -> None:
     points = [(row["env_steps"], row[curve]) for row in rows if row[curve] is not None]
-    axis.plot(*zip(*points, strict=True) if points else ([], []), color=COLOURS[LEARNER], label="training")
+    axis.plot(*zip(*points, strict=True) if points else ([], []), color=POLICY_COLOUR, label="training")
     if evaluated is None:
         return
     mine = [(row["env_steps"], row[evaluated]) for row in evaluations
             if row["policy"] == LEARNER and row[evaluated] is not None]  # fmt: skip
     if mine:
-        axis.plot(*zip(*mine, strict=True), "o", color=COLOURS[LEARNER], label="evaluation, fixed seeds")
-    for row in evaluations:
-        if row["policy"] != LEARNER and row[evaluated] is not None:
-            axis.axhline(row[evaluated], color=COLOURS[row["policy"]], linestyle="--", label=row["policy"])
+        axis.plot(*zip(*mine, strict=True), "o", color=POLICY_COLOUR, label="evaluation, fixed seeds")
+    baselines = [row for row in evaluations if row["policy"] != LEARNER and row[evaluated] is not None]
+    for row, colour in zip(baselines, cycle(BASELINE_COLOURS), strict=False):
+        axis.axhline(row[evaluated], color=colour, linestyle="--", label=row["policy"])

@@ -1,10 +1,12 @@
 """SPL of finished episodes."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.envs.episode import EpisodeInfo, EpisodeResult, result_of
+from tests.paths import CHECKOUT
 
 
 def driven(path: float | None, route: float | None, outcome: str | None = "success") -> EpisodeResult:
@@ -32,3 +34,15 @@ def test_spl_of_a_failure_is_zero(outcome: str) -> None:
 @pytest.mark.parametrize("missing", [{"path": None}, {"route": None}, {"outcome": None}])
 def test_spl_is_missing_without_lengths_or_outcome(missing: dict[str, Any]) -> None:
     assert driven(**{"path": 10.0, "route": 10.0, **missing}).spl is None
+
+
+def test_every_key_of_the_final_info_is_documented() -> None:
+    page = (CHECKOUT / "docs" / "environments.md").read_text(encoding="utf-8")
+    written_by_environments = set(EpisodeInfo.__annotations__) - {"faults", "fault"}
+    assert {name for name in written_by_environments if f"`{name}`" not in page} == set()
+
+
+def test_results_have_the_keys_of_the_final_info() -> None:
+    info = dict.fromkeys(EpisodeInfo.__annotations__, 1)
+    result = asdict(result_of(info, 2.0, 3))
+    assert result == {"episode_return": 2.0, "length": 3, **{name: 1 for name in info if name != "reward_terms"}}

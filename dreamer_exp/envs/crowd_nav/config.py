@@ -13,7 +13,7 @@ class CrowdNavReward:
     living: float = key(-0.01, "per step")
     collision: float = key(-10.0, "once, at a collision")
     near_miss: float = key(-1.0, "per step with a pedestrian's surface closer than 0.5 m")
-    comfort: float = key(-0.5, "per step, times how far the nearest pedestrian's 1 m of space is entered, 0 to 1")
+    comfort: float = key(-0.5, "per step, times 1 - clearance / 1 m to the nearest pedestrian, clipped to 0 to 1")
     smoothness: float = key(-0.2, "per step, times the change of the action, 0 to 1")
     timeout: float = key(-3.0, "once, at the step limit")
     terminal_bonus: float = key(3.0, "once, at success")
@@ -24,10 +24,10 @@ class CrowdNavConfig(EnvConfig):
     """The embedded crowd-navigation environment."""
 
     name: str = key("crowd_nav", "which environment", choices=("crowd_nav",))
-    scenario: str = key("mixed", "one scenario family, or `mixed`: drawn at each reset by scenario_weights")
+    scenario: str = key("mixed", "a scenario family, or `mixed`: drawn at each reset by scenario_weights")
     scenario_weights: dict[str, float] = key(
         dict.fromkeys(("open", "crossing", "corridor", "doorway", "intersection", "blocks", "dense"), 1.0),
         "relative frequency of each family under `mixed`; 0 leaves it out",
     )
-    lidar_noise: bool = key(True, "lidar noise, drawn from the env's own seeded generator")
+    lidar_noise: bool = key(True, "lidar noise, drawn from the seed of the episode")
     reward: CrowdNavReward = field(default_factory=CrowdNavReward)

@@ -10,12 +10,12 @@ from dreamer_exp.config.schema import EnvConfig, key
 class ScenarioMatrixConfig:
     """A file of Robot SF scenarios, one of which is chosen for each episode."""
 
-    path: str | None = key(None, "the matrix, from here or from Robot SF's checkout; null: the map pool's own map")
+    path: str | None = key(None, "the file, relative to here or to Robot SF's checkout; null: the map of the map pool")
     strategy: str = key("random", "how a reset without a scenario chooses one", choices=("random", "cycle"))
-    weights: dict[str, float] = key({}, "relative frequency by scenario under random, others 0; empty: all alike")
-    include: list[str] = key([], "scenarios to take; empty: all")
+    weights: dict[str, float] = key({}, "relative frequency by scenario under random, others 0; empty: equal")
+    include: list[str] = key([], "scenarios to use; empty: all")
     exclude: list[str] = key([], "scenarios to leave out")
-    switch_per_reset: bool = key(True, "choose at each reset; false: stay with the first until a reset has a seed")
+    switch_per_reset: bool = key(True, "choose at each reset; false: keep the first until a reset has a seed")
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class RobotSFConfig(EnvConfig):
     name: str = key("robot_sf", "which environment", choices=("robot_sf",))
     max_steps: int = key(
         2000,
-        "steps after which an episode is truncated (a timeout); a scenario's own limit holds where it is lower",
+        "steps after which an episode is truncated (a timeout); a lower limit of the scenario holds",
         low=1,
     )
-    dt: float = key(0.1, "seconds in a step; the contract's is 0.1", above=0, high=1)
-    lidar_noise: bool = key(True, "crowd_nav's lidar noise, drawn from the episode's seed (Robot SF's own stays off)")
+    dt: float = key(0.1, "seconds per step; the contract has 0.1", above=0, high=1)
+    lidar_noise: bool = key(True, "crowd_nav's lidar noise, drawn from the seed of the episode; Robot SF's is off")
     reward_name: str = key(
         "route_completion_v2",
         "Robot SF's reward",
@@ -43,7 +43,7 @@ class RobotSFConfig(EnvConfig):
             "alyassi",
         ),
     )
-    reward_weights: dict[str, float] = key({}, "weights of the reward's terms; those not named keep Robot SF's")
-    config: dict[str, Any] = key({}, "nested overrides of Robot SF's RobotSimulationConfig, each checked against it")
+    reward_weights: dict[str, float] = key({}, "weights of the reward terms; others keep Robot SF's values")
+    config: dict[str, Any] = key({}, "nested overrides of RobotSimulationConfig, checked with the real class")
     factory_kwargs: dict[str, Any] = key({}, "further arguments of Robot SF's make_robot_env")
     scenario_matrix: ScenarioMatrixConfig = field(default_factory=ScenarioMatrixConfig)

@@ -34,7 +34,7 @@ def compare_pairs(
     """Return every pair of the groups at these places, the pairs of the first group first."""
     groups = grouping.groups
     return [
-        _pair(groups[a], groups[b], _cells(outcomes[a], outcomes[b], grouping.rest, lower_is_better))
+        _pair(groups[a], groups[b], _cells(outcomes[a], outcomes[b], grouping.pooled, lower_is_better))
         for a, b in combinations(places, 2)
     ]
 
@@ -61,8 +61,8 @@ def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], metric: str,
     known = [(group.label, of_group) for group, of_group in zip(grouping.groups, outcomes, strict=True) if of_group]
     if verdicts > 1:
         yield f"Each verdict has its own level of 95 %: some of {verdicts} may be due to chance"
-    if grouping.rest:
-        yield f"Pooled over {_first(grouping.rest)}; runs are paired within the settings that both groups have, if any"
+    if grouping.pooled:
+        yield f"Pooled over {_first(grouping.pooled)}; runs are paired within the settings that both groups have, if any"
     if keys := [key for key in grouping.differing if key in TASK_KEYS]:
         yield f"Groups of different tasks ({_first(keys)}) are not compared"
     elif keys := [key for key in grouping.differing if key.startswith("env.")]:
@@ -124,22 +124,22 @@ def _pair(a: Group, b: Group, cells: Cells) -> Pair:
     )
 
 
-def _cells(a: list[Outcome], b: list[Outcome], rest: Sequence[str], lower_is_better: bool) -> Cells:
+def _cells(a: list[Outcome], b: list[Outcome], pooled: Sequence[str], lower_is_better: bool) -> Cells:
     """Return both groups' final values, negated if lower is better, by the settings of the other keys.
 
     All values form one cell if the groups share no setting.
     """
     sign = -1.0 if lower_is_better else 1.0
-    of_a, of_b = _by_setting(a, rest, sign), _by_setting(b, rest, sign)
+    of_a, of_b = _by_setting(a, pooled, sign), _by_setting(b, pooled, sign)
     shared = [(of_a[setting], of_b[setting]) for setting in of_a if setting in of_b]
     return shared or [(np.concatenate([*of_a.values()]), np.concatenate([*of_b.values()]))]
 
 
-def _by_setting(outcomes: list[Outcome], rest: Sequence[str], sign: float) -> dict[tuple[str, ...], np.ndarray]:
+def _by_setting(outcomes: list[Outcome], pooled: Sequence[str], sign: float) -> dict[tuple[str, ...], np.ndarray]:
     """Return the final values by setting; copies of one seed are not independent and count as one, with their mean."""
     values: dict[tuple[str, ...], list[float]] = {}
     for copies in partition(outcomes, lambda one: (signature(one.run), repr(one.run.config.get(SEED)))):
-        setting = tuple(repr(value_of(copies[0].run, key)) for key in rest)
+        setting = tuple(repr(value_of(copies[0].run, key)) for key in pooled)
         values.setdefault(setting, []).append(sign * float(np.mean([one.final for one in copies])))
     return {setting: np.array(finals) for setting, finals in values.items()}
 

@@ -23,7 +23,7 @@ class Grouping:
 
     groups: tuple[Group, ...]
     differing: tuple[str, ...]  # keys that affect results and differ between groups
-    rest: tuple[str, ...] = ()  # keys that differ within groups, as `--by` pools all their values
+    pooled: tuple[str, ...] = ()  # with `by`: keys that differ within groups, whose values are pooled
 
 
 def group_runs(runs: Sequence[Run], by: str | None = None) -> Grouping:
@@ -40,10 +40,10 @@ def group_runs(runs: Sequence[Run], by: str | None = None) -> Grouping:
         return Grouping(tuple(_group(part, shown, differing) for part in _sorted(parts, shown)), differing)
     key = _resolve(by, known)
     parts = partition(known, lambda run: repr(value_of(run, key)))
-    rest = tuple(other for other in differing if other != key and any(_settings(part, [other]) > 1 for part in parts))
-    shared = (key, *(other for other in differing if other != key and other not in rest))
+    pooled = tuple(other for other in differing if other != key and any(_settings(part, [other]) > 1 for part in parts))
+    shared = (key, *(other for other in differing if other != key and other not in pooled))
     groups = tuple(_group(part, (key,), shared) for part in _sorted(parts, (key,)))
-    return Grouping(groups, shared, rest)
+    return Grouping(groups, shared, pooled)
 
 
 def changed_settings(run: Run) -> list[str]:

@@ -100,6 +100,6 @@ class Comparison:
     differences: tuple[Difference, ...] = ()
     pairs: tuple[Pair, ...] = ()
     by: str | None = None  # the key that defines the groups, where one was requested
-    rest: tuple[str, ...] = ()  # with `by`: keys that differ within groups
+    pooled: tuple[str, ...] = ()  # with `by`: keys that differ within groups, whose values are pooled
     threshold: float | None = None  # level whose first time is in `statistics`
     lower_is_better: bool = False

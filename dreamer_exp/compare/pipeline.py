@@ -59,10 +59,10 @@ def compare(runs: Sequence[Run], request: ComparisonRequest, faults: Iterable[st
         findings=(*verdicts, *cautions(grouping, outcomes, metric, len(verdicts))),
         faults=(*faults, *(f"{run.name}: {fault}" for run in runs for fault in run.faults)),
         statistics=tuple(statistics),
-        differences=find_differences(runs, [*grouping.differing, *grouping.rest, *NEUTRAL_KEYS]),
+        differences=find_differences(runs, [*grouping.differing, *grouping.pooled, *NEUTRAL_KEYS]),
         pairs=tuple(pair for of_task in pairs for pair in of_task),
         by=request.by,
-        rest=grouping.rest,
+        pooled=grouping.pooled,
         threshold=None if np.isnan(threshold) else threshold,
         lower_is_better=lower,
     )

@@ -51,7 +51,7 @@ def _difference_table(comparison: Comparison) -> Table:
     followers = Counter((one.kind, one.goes_with) for one in comparison.differences)
     leading = [one for one in comparison.differences if one.goes_with is None]
     for one in leading[:LINES]:
-        within = "within groups" if one.key in comparison.rest else ""
+        within = "within groups" if one.key in comparison.pooled else ""
         more = followers[one.kind, one.key]
         note = within or (f"varies with {more} other {'key' if more == 1 else 'keys'}" if more else "")
         table.add_row(Text(one.key), Text(_values(one)), Text(note))

@@ -74,7 +74,7 @@ def _tree(comparison: Comparison, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "lower_is_better": comparison.lower_is_better,
         "by": comparison.by,
         "differing": comparison.differing,
-        "taken_together": comparison.rest,
+        "taken_together": comparison.pooled,
         "threshold": comparison.threshold,
         "findings": comparison.findings,
         "groups": comparison.statistics,
@@ -102,7 +102,7 @@ def _run_row(run: Run, group: Group | None, comparison: Comparison) -> dict[str,
         "final": result.final,
         "best": result.best,
         **times,
-        **{key: run.config.get(key) for key in (*comparison.differing, *comparison.rest)},
+        **{key: run.config.get(key) for key in (*comparison.differing, *comparison.pooled)},
         "folder": printable(run.root),
     }
 

@@ -114,7 +114,7 @@ def test_by_a_key_runs_are_paired_within_the_other_settings() -> None:
     hard = [*runs_of(1, 1.0, 2.0, algo__batch=16), *runs_of(2, 3.0, 4.0, algo__batch=16)]
     found = compared(*easy, *hard, by="x")
     assert [group.label for group in found.groups] == ["x=1", "x=2"]
-    assert (found.by, found.rest) == ("x", ("algo.batch",))
+    assert (found.by, found.pooled) == ("x", ("algo.batch",))
     assert found.pairs[0].probability.estimate == 1
     assert any(line.startswith("Pooled over algo.batch;") for line in found.findings)
 

@@ -120,13 +120,13 @@ def test_by_a_key_groups_pool_all_other_settings() -> None:
     runs = [make_run(algo__ratio=ratio, algo__batch=batch) for ratio in (32, 64) for batch in (8, 16)]
     found = group_runs(runs, "ratio")
     assert [(one.label, len(one.runs)) for one in found.groups] == [("ratio=32", 2), ("ratio=64", 2)]
-    assert (found.differing, found.rest) == (("algo.ratio",), ("algo.batch",))
+    assert (found.differing, found.pooled) == (("algo.ratio",), ("algo.batch",))
 
 
 def test_by_a_key_keys_that_vary_with_it_are_not_pooled() -> None:
     runs = [make_run(algo__size=size, algo__units=units) for size, units in (("S", 256), ("M", 512))]
     found = group_runs(runs, "size")
-    assert (found.differing, found.rest) == (("algo.size", "algo.units"), ())
+    assert (found.differing, found.pooled) == (("algo.size", "algo.units"), ())
 
 
 def test_by_a_property_of_the_code() -> None:

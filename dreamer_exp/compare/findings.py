@@ -62,7 +62,7 @@ def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], metric: str,
     if verdicts > 1:
         yield f"Each verdict has its own level of 95 %: some of {verdicts} may be due to chance"
     if grouping.pooled:
-        yield f"Pooled over {_first(grouping.pooled)}; runs are paired within the settings that both groups have, if any"
+        yield f"Pooled over {_first(grouping.pooled)}; runs are paired within the settings of both groups, if any"
     if keys := [key for key in grouping.differing if key in TASK_KEYS]:
         yield f"Groups of different tasks ({_first(keys)}) are not compared"
     elif keys := [key for key in grouping.differing if key.startswith("env.")]:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+
+from dreamer_exp.envs.seeds import derive_seed
 
 
 def env_seed(run_seed: int, worker_index: int, env_index: int, number: int = 0) -> int:
@@ -23,8 +24,7 @@ def policy_seed(run_seed: int, worker_index: int, number: int = 0) -> int:
 
 
 def _seed(run_seed: int, stream: tuple[int, ...], number: int) -> int:
-    sequence = np.random.SeedSequence(run_seed, spawn_key=(*stream, number) if number else stream)
-    return int(sequence.generate_state(1)[0] >> 1)
+    return derive_seed(run_seed, (*stream, number) if number else stream)
 
 
 class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is untyped

@@ -32,6 +32,7 @@ from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, Layout
 from dreamer_exp.envs.crowd_nav.simulator import Collisions, Simulator
 from dreamer_exp.envs.episode import TIMEOUT, EpisodeInfo, Outcome
 from dreamer_exp.envs.scene import Scene
+from dreamer_exp.envs.seeds import draw_seed
 
 
 class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
@@ -86,9 +87,12 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start the episode of this seed; without a seed, draw one from the generator that the last seed started."""
+        """Start the episode of this seed.
+
+        Without a seed, one that isn't reserved (envs/seeds.py) is drawn from the generator that the last seed started.
+        """
         super().reset(seed=seed)
-        self._seed = int(self.np_random.integers(2**31) if seed is None else seed)
+        self._seed = draw_seed(self.np_random, 2**31) if seed is None else int(seed)
         self._rng = np.random.default_rng(np.random.SeedSequence([self._seed]))
         self.layout: Layout = self._draw_layout()
         self.simulator.reset(self.layout, self._rng)

@@ -17,6 +17,7 @@ from dreamer_exp.envs.robot_sf.outcome import EpisodeRecord, Point, decide_outco
 from dreamer_exp.envs.robot_sf.scenarios import choose, load_scenarios
 from dreamer_exp.envs.robot_sf.streams import EpisodeStreams
 from dreamer_exp.envs.scene import Scene
+from dreamer_exp.envs.seeds import draw_seed, is_reserved
 
 Observation = dict[str, NDArray[Any]]
 
@@ -57,7 +58,9 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start the episode of this seed; without a seed, draw one from the generator that the last seed started.
+        """Start the episode of this seed.
+
+        Without a seed, one that isn't reserved (envs/seeds.py) is drawn from the generator that the last seed started.
 
         Args:
             seed: of the episode.
@@ -113,11 +116,13 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Return seed and scenario number of the next episode; create its random streams."""
         count = len(self._scenarios)
         matrix = self._config.scenario_matrix
-        drawn = int(self.np_random.integers(2**31 - count)) if seed is None else int(seed)
+        drawn = draw_seed(self.np_random, 2**31 - count) if seed is None else int(seed)
         last = None if seed is not None else self._scenario_number
         if matrix.strategy == "cycle" and last is not None and selected is None:
             step = 1 if matrix.switch_per_reset else 0
             drawn += (last + step - drawn) % count  # so that this seed, given to reset, selects this scenario
+            while is_reserved(drawn):
+                drawn += count
         self._streams = EpisodeStreams(drawn)
         if selected is not None:
             return drawn, self._number(selected)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.utils.seeding import np_random
 from robot_sf_episodes import (
     CLASSIC,
     EMPTY,
@@ -25,6 +26,7 @@ from dreamer_exp.envs.crowd_nav import spaces
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 from dreamer_exp.envs.robot_sf.spaces import known
+from dreamer_exp.envs.seeds import is_reserved
 from tests.experiments import experiment
 
 pytestmark = pytest.mark.robot_sf
@@ -258,3 +260,16 @@ def test_empty_area_has_no_pedestrians() -> None:
 
     assert (episode.infos[-1]["min_clearance"], episode.infos[-1]["scenario"]) == (None, EMPTY)
     assert SANITY.endswith(".yaml")
+
+
+# reserved seeds
+
+
+def test_reserved_seed_is_drawn_again() -> None:
+    env, generator = empty_area(max_steps=1), np_random(7772)[0]
+    first, second = int(generator.integers(2**31 - 1)), int(generator.integers(2**31 - 1))
+    env.reset(seed=7772)
+    driven = drive(env, None, lambda _: np.zeros(2, np.float32))
+
+    assert is_reserved(first)
+    assert driven.infos[-1]["seed"] == second

@@ -119,7 +119,9 @@ class EvaluationConfig:
     name: str = key(MISSING, "name of the option")
     episodes: int = key(10, "episodes of an evaluation; 0 evaluates never", low=0)
     every_env_steps: int = key(0, "env steps between evaluations; 0: only before training and at its end", low=0)
-    seed: int = key(1_000_000, "episode i resets with seed + i; training never uses 900,000 to 1,099,999", low=0, high=2**31 - 1)
+    seed: int = key(
+        1_000_000, "episode i resets with seed + i; training never uses 900,000 to 1,099,999", low=0, high=2**31 - 1
+    )
     baselines: list[str] = key(
         [],
         "policies evaluated once on the same seeds: random, the environment's (crowd_nav: straight_to_goal, orca, hl)",

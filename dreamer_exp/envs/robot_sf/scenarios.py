@@ -160,7 +160,7 @@ def _finish(built: Any, config: RobotSFConfig, seed: int) -> Any:
         own = timing.sim_time_in_secs / timing.time_per_step_in_secs
         limit = min(limit, math.ceil(own - 1e-6))
     timing.time_per_step_in_secs = config.dt
-    timing.sim_time_in_secs = (limit - 0.5) * config.dt  # Robot SF rounds up to whole steps
+    timing.sim_time_in_secs = (limit - 0.5) * config.dt  # Robot SF rounds the number of steps up
     for name in UNSET_SEEDS:
         if getattr(timing, name) is None:
             setattr(timing, name, seed)

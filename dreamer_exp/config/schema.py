@@ -69,6 +69,12 @@ class ObsContractConfig:
     name: str = key(MISSING, "name of the contract")
     keys: list[str] = key([], "keys of the Dict observation, in the order of the vector; empty: a Box is taken whole")
     frames: str = key("all", "rows of each stacked entry: all, or the newest alone", choices=("all", "latest"))
+    scaling: str = key(
+        "none",
+        "metric: distances in metres, rays filtered, all squashed by symlog (with algo.symlog_obs=false); for "
+        "drive_state and rays",
+        choices=("none", "metric"),
+    )
 
 
 @dataclass(frozen=True)

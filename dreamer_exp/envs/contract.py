@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import ObsContractConfig
+from dreamer_exp.envs.scaling import NONE, check_scaling, scaling_of
 
 Vector: TypeAlias = NDArray[np.float32]
 
@@ -65,7 +66,8 @@ class Action:
 class ObservationContract:
     """The observation vector of a policy (`size` float32 numbers in `entries`) and the space of its actions.
 
-    `hash`: 16 hex digits over keys, order, shapes, dtypes, bounds of every element, frames and action bounds.
+    `hash`: 16 hex digits over keys, order, shapes, dtypes, bounds of every element, frames, action bounds and, if the
+    vector is scaled, the scaling.
     """
 
     name: str
@@ -74,6 +76,12 @@ class ObservationContract:
     size: int
     action: Action
     hash: str
+    scaling: str
+
+    def to_observed(self, vectors: Vector) -> Vector:
+        """Return vectors (..., size) as the environment's numbers; under scaling=metric, rays stay filtered."""
+        scaling = scaling_of(self.scaling, {entry.key: entry.shape for entry in self.entries})
+        return vectors if scaling is None else scaling.invert(vectors)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contract as JSON values; an infinite bound is null."""
@@ -89,20 +97,25 @@ def build_contract(
     """Return the contract of an environment with these spaces.
 
     Raises:
-        UserError: an unknown or repeated key, an entry that isn't a Box, unknown `frames`, or actions that are neither
-            Discrete nor a bounded one-dimensional float Box.
+        UserError: an unknown or repeated key, an entry that isn't a Box, unknown `frames` or `scaling`, an entry that
+            the scaling doesn't know, or actions that are neither Discrete nor a bounded one-dimensional float Box.
     """
     if config.frames not in ("all", "latest"):
         raise UserError(f"obs_contract.frames: {config.frames!r} is not allowed; use all or latest")
     boxes = _selected_boxes(observation_space, config)
+    check_scaling(config.scaling, boxes)
+    space = flat_space(observation_space, config)
     action = _describe_action(action_space)
     entries: list[Entry] = []
     for key, box in boxes.items():
         start = entries[-1].stop if entries else 0
-        size = math.prod(box.shape)
-        entries.append(Entry(key, box.shape, float(box.low.min()), float(box.high.max()), start, start + size))
-    digest = _hash(boxes, config.frames, action, str(action_space.dtype))
-    return ObservationContract(config.name, tuple(entries), config.frames, entries[-1].stop, action, digest)
+        part = slice(start, start + math.prod(box.shape))
+        low, high = float(space.low[part].min()), float(space.high[part].max())
+        entries.append(Entry(key, box.shape, low, high, part.start, part.stop))
+    digest = _hash(boxes, config, action, str(action_space.dtype))
+    return ObservationContract(
+        config.name, tuple(entries), config.frames, entries[-1].stop, action, digest, config.scaling
+    )
 
 
 class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArgs):
@@ -121,10 +134,11 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         self.contract = build_contract(env.observation_space, env.action_space, config)
         self._raw_shapes = [box.shape for box in _raw_boxes(env.observation_space, config.keys).values()]
         self._is_dict = bool(config.keys)
-        space = flat_space(env.observation_space, config)
-        self.observation_space = space
-        self._low, self._high = space.low, space.high
-        self._least, self._greatest = _tolerated(space)
+        self.observation_space = flat_space(env.observation_space, config)
+        self._scaling = scaling_of(config.scaling, {entry.key: entry.shape for entry in self.contract.entries})
+        observed = _observed_space(_selected_boxes(env.observation_space, config))
+        self._low, self._high = observed.low, observed.high
+        self._least, self._greatest = _tolerated(observed)
         self._set_action_map(env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
@@ -154,7 +168,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         inside = (vector >= self._least) & (vector <= self._greatest)  # False for NaN
         if not inside.all():
             raise self._fault(vector, int(inside.argmin()))
-        return vector
+        return vector if self._scaling is None else self._scaling.apply(vector)
 
     def _set_action_map(self, space: Space[Any]) -> None:
         if not isinstance(space, Box):
@@ -185,10 +199,19 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
 
 
 def flat_space(observation_space: Space[Any], config: ObsContractConfig) -> Box:
-    """Return the space of the vector: Box (size,) float32 with the bounds of every element."""
-    boxes = _selected_boxes(observation_space, config).values()
-    low = np.concatenate([box.low.reshape(-1).astype(np.float32) for box in boxes])
-    high = np.concatenate([box.high.reshape(-1).astype(np.float32) for box in boxes])
+    """Return the space of the vector: Box (size,) float32 with the bounds of every element, scaled as the vector is."""
+    boxes = _selected_boxes(observation_space, config)
+    observed = _observed_space(boxes)
+    scaling = scaling_of(config.scaling, {key: box.shape for key, box in boxes.items()})
+    if scaling is None:
+        return observed
+    # every step of the scaling increases with each of its numbers, so bounds become bounds
+    return Box(scaling.apply(observed.low), scaling.apply(observed.high), dtype=np.float32)
+
+
+def _observed_space(boxes: dict[str, Box]) -> Box:
+    low = np.concatenate([box.low.reshape(-1).astype(np.float32) for box in boxes.values()])
+    high = np.concatenate([box.high.reshape(-1).astype(np.float32) for box in boxes.values()])
     return Box(low, high, dtype=np.float32)
 
 
@@ -253,12 +276,14 @@ def _describe_action(space: Space[Any]) -> Action:
     return Action("box", space.shape[0], tuple(space.low.tolist()), tuple(space.high.tolist()))
 
 
-def _hash(boxes: dict[str, Box], frames: str, action: Action, action_dtype: str) -> str:
+def _hash(boxes: dict[str, Box], config: ObsContractConfig, action: Action, action_dtype: str) -> str:
     entries = [
         {"key": key, "shape": box.shape, "dtype": str(box.dtype), "low": box.low.tolist(), "high": box.high.tolist()}
         for key, box in boxes.items()
     ]
-    tree = {"entries": entries, "frames": frames, "action": asdict(action), "action_dtype": action_dtype}
+    tree = {"entries": entries, "frames": config.frames, "action": asdict(action), "action_dtype": action_dtype}
+    if config.scaling != NONE:  # vectors that aren't scaled keep the hash of earlier releases
+        tree["scaling"] = config.scaling
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 

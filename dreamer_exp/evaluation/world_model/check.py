@@ -9,7 +9,7 @@ started in the middle of an episode, its posterior takes the robot to be standin
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,16 @@ def draw_imagination(
     if start_points is None:
         return None
     given = (start_points.seen, start_points.is_first, start_points.actions, experiment.algo.gamma)
-    rollouts = [imagine_open_loop(module, *given, draw) for draw in range(DRAWS)]
-    parts = quantities(contract_of(experiment.env, experiment.obs_contract), experiment.env)
-    curves = error_curves(start_points.truth, rollouts, parts, experiment.algo.horizon_H)
+    contract = contract_of(experiment.env, experiment.obs_contract)
+    truth, *rollouts = (
+        replace(imagined, observation=contract.to_observed(imagined.observation))
+        for imagined in (start_points.truth, *(imagine_open_loop(module, *given, draw) for draw in range(DRAWS)))
+    )
+    parts = quantities(contract, experiment.env)
+    curves = error_curves(truth, rollouts, parts, experiment.algo.horizon_H)
     with replace_file(path) as temporary:
         units = {part.name: part.unit for part in parts}
-        draw(curves, units, typical_rays(start_points.truth, rollouts[0], parts), temporary)
+        draw(curves, units, typical_rays(truth, rollouts[0], parts), temporary)
     write_json(path.with_suffix(".json"), curves)
     return curves
 

@@ -21,7 +21,7 @@ from dreamer_exp.evaluation.world_model.check import (
     typical_rays,
 )
 from dreamer_exp.evaluation.world_model.figure import describe_steps
-from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES
+from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, collect
 from tests.experiments import nano, nano_gym
 from tests.training.networks import network
 
@@ -136,6 +136,19 @@ def test_figure_and_curves_are_written(algo: str, tmp_path: Path) -> None:
     assert list(curves["errors"]) == ["rays", "drive_state", "reward", "continue"]
     assert (curves["horizon_H"], curves["steps"], curves["starts"][0]) == (5, list(range(16)), EPISODES)
     assert all(len(curve["model"]) == 16 for curve in curves["errors"].values())
+
+
+def test_errors_under_metric_scaling_are_in_metres(tmp_path: Path) -> None:
+    asked = nano("algo=dreamerv3", "obs_contract=drive_state_rays_metric", "algo.symlog_obs=false", "env.max_steps=40")
+    module = network(asked)
+    curves = draw_imagination(module, asked, tmp_path / "imagination.png")
+    collected = collect(module, asked, 15)
+    assert curves is not None
+    assert collected is not None
+    scaled = collected.truth.observation[..., 5:]
+    metres = np.expm1(scaled + 1.7)  # rays are ln(1 + metres) - 1.7
+    change = np.abs(metres[:, 1] - metres[:, 0]).mean(-1)
+    assert curves["errors"]["rays"]["nothing_changes"][1] == pytest.approx(np.nanmean(change), rel=1e-4)
 
 
 def test_a_task_without_rays_reports_its_complete_observation(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class NonFiniteUpdate(NonFiniteLoss):
         number: of the update, as the learner counts them over its checkpoints; the first is 1.
         figures: every loss and gradient norm of it, by the learner's names; none where RLlib's ended without.
         batch: what it was computed from, by the learner's names, on the host.
-        state: what else it depended on and a policy's file lacks (AgentLearner's `own_state`); empty where not known.
+        state: what else it depended on and a policy's file lacks (AgentLearner.get_extra_state); empty where not known.
         untouched: whether the weights are still those from before it.
     """
 

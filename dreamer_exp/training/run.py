@@ -191,7 +191,7 @@ def _describe(run: RunContext, algorithm: BaseDreamerV3) -> None:
     about = run.provenance["resumes"][-1] if run.resume_point else run.provenance
     about["learner_devices"] = devices
     if isinstance(algorithm, PublishedDreamerV3):
-        kernels, why = algorithm.rung
+        kernels, why = algorithm.backend
         about |= {"kernels": kernels, "why_not_fused": why}
     write_json(run.directory.provenance, run.provenance)
     run.print_line(

@@ -65,10 +65,10 @@ class PublishedDreamerV3(BaseDreamerV3):
         return self._steps_held
 
     @property
-    def rung(self) -> tuple[str, str]:
+    def backend(self) -> tuple[str, str]:
         """Backend that the learner's updates use, and the reason if it is not the requested one, or ""."""
-        rung: tuple[str, str] = self.on_learner(attrgetter("rung"))
-        return rung
+        backend: tuple[str, str] = self.on_learner(attrgetter("backend"))
+        return backend
 
     def module_to_evaluate(self) -> RLModule:
         """Return the local env runner's network with the learner's latest weights."""
@@ -129,7 +129,7 @@ class PublishedDreamerV3(BaseDreamerV3):
 
     def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
         in_order = sorted(chunks, key=lambda chunk: chunk.custom_data["stream"])  # independent of timing
-        self._steps_held = self.on_learner(partial(AgentLearner.remember, chunks=in_order))
+        self._steps_held = self.on_learner(partial(AgentLearner.add, chunks=in_order))
 
     def _update(self, env_steps: int) -> None:
         """Make the updates owed, and log the means of their figures among RLlib's learner results."""

@@ -1,4 +1,4 @@
-"""RLlib's Learner around agent, optimiser, replay and update: many updates in one call, figures read once a call."""
+"""RLlib Learner of the published algorithm: agent, optimiser and replay in one process, many updates in one call."""
 
 import time
 from collections.abc import Callable
@@ -22,29 +22,38 @@ from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 
-PARTS = {  # parameter group: its modules
+PARAMETER_GROUPS = {  # group of the optimiser: modules of the agent
     "world_model": ("encoder", "rssm", "decoder", "reward", "cont"),
     "actor": ("actor",),
     "critic": ("critic",),
 }
-OWN_STATE = "fast_learner"
+EXTRA_STATE = "extra_state"  # key of get_extra_state() in the learner's state
+EXTRA_STATE_0_1 = "fast_learner"  # the same in checkpoints of release 0.1
 NOISE_STREAM = 4  # spawn key of the updates' noise
 
 
 class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
-    """Holds the replay too, so that batches never travel: `remember` what was sampled, then `learn`.
+    """Learner with the replay: `add` episode chunks, then `learn`; batches do not leave its process.
 
-    It bends RLlib in one place: RLlib's `update()` carries every batch through connectors and a metrics logger, which
-    takes longer than the update itself, so it is not used.
+    RLlib's `update()` is not used: it passes every batch through connectors and a metrics logger, which takes longer
+    than the update itself.
+
+    Attributes:
+        replay: the buffer.
+        returns: range of the imagined returns so far.
+        generator: of the updates' noise.
+        update_once: makes one update with a batch; returns its figures and the new states (B, T, ...).
+        backend: name of the backend that updates use, and the reason if it is not the requested one, or "".
     """
 
     update_once: Callable[[Batch], tuple[dict[str, Tensor], State]]
+    backend: tuple[str, str]
 
     def build(self) -> None:
-        """Module and optimiser as RLlib builds them, then replay and update."""
+        """Build module and optimiser as RLlib does, then the replay and the update."""
         super().build()
-        # RLlib 2.60 seeds a CPU build by asking torch for deterministic algorithms, which also fills empty tensors: the
-        # whole replay would be resident at once, and each update write all its memory twice
+        # RLlib 2.60 asks torch for deterministic algorithms on a CPU, which then fills empty tensors: the complete
+        # replay would be resident at once, and each update would write its memory twice
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         config, device = self.config, self._device
         torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
@@ -66,12 +75,12 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
 
     @property
     def agent(self) -> Agent:
-        """The network."""
+        """The network, complete."""
         agent: Agent = self.module[DEFAULT_MODULE_ID].unwrapped().agent
         return agent
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """LaProp over three groups, each with its learning rate; registered, so that RLlib checkpoints its state."""
+        """Register LaProp with a learning rate for each group; RLlib then checkpoints its state."""
         agent = self.agent
         groups = [
             {
@@ -79,14 +88,14 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
                 "params": [parameter for name in names for parameter in getattr(agent, name).parameters()],
                 "lr": getattr(self.config, f"{part}_lr"),
             }
-            for part, names in PARTS.items()
+            for part, names in PARAMETER_GROUPS.items()
         ]
         optimizer = LaProp(groups, clip=self.config.adaptive_grad_clip, warmup=self.config.lr_warmup)
         parameters = [parameter for group in groups for parameter in group["params"]]
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
 
-    def remember(self, chunks: list[SingleAgentEpisode]) -> int:
-        """Puts episode chunks into the replay, in their order; the steps now held."""
+    def add(self, chunks: list[SingleAgentEpisode]) -> int:
+        """Add episode chunks to the replay in this order; return the number of steps now held."""
         envs = self.config.num_envs_per_env_runner
         for chunk in chunks:
             worker, env = chunk.custom_data["stream"]
@@ -96,22 +105,23 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         return len(self.replay)
 
     def ready(self) -> bool:
-        """Whether a batch can be drawn."""
+        """Return whether the replay has enough steps for a batch."""
         return self.replay.ready(self.config.batch_size_B, self.config.batch_length_T)
 
     def learn(self, updates: int) -> tuple[dict[str, float], float] | NonFiniteUpdate:
-        """Makes this many updates; the sums of their figures, and the seconds that they took.
+        """Make this many updates; return the sums of their figures and the duration in seconds.
 
-        In float64, so that it doesn't show how many calls an iteration's updates were dealt out to.
-        Or the first update with a figure that isn't finite, for the caller to raise: RLlib 2.60 gives up a remote
-        learner whose call raises. On a CPU it was the last one and changed nothing; on a GPU it is found when all have
-        been made, and has spoiled weights, latents and the updates after it.
+        Sums are in float64, so that they do not depend on how an iteration's updates are distributed over calls.
+
+        If a figure is not finite, return the first such update instead, for the caller to raise: RLlib 2.60 discards a
+        remote learner whose call raises. On a CPU it is the last update made, and it has changed nothing. On a GPU it
+        is found after all updates; weights, latents and later updates are affected.
         """
         started = time.perf_counter()
         on_cpu, sums = self._device.type == "cpu", torch.zeros((), device=self._device)
         watch = FirstBroken(self._device, latch=not on_cpu)
         for _ in range(updates):
-            before = self.own_state() if on_cpu else {}
+            before = self.get_extra_state() if on_cpu else {}
             batch, places = self.replay.sample(self.config.batch_size_B, self.config.batch_length_T)
             named, states = self.update_once(batch)
             figures = torch.stack(list(named.values()))
@@ -120,61 +130,70 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
                 break
             self.replay.write_back(places, states)
             sums = sums + figures.double()
-        *totals, first = torch.cat([sums.expand(len(named)), watch.first[None]]).tolist()  # the one wait for a GPU
+        *totals, first = torch.cat(
+            [sums.expand(len(named)), watch.first[None]]
+        ).tolist()  # the only synchronisation with a GPU
         if first >= 0:
             return self._diverged(list(named), watch, 0 if on_cpu else updates - int(first), before)
         return dict(zip(named, totals, strict=True)), time.perf_counter() - started
 
     @property
     def updates_made(self) -> int:
-        """Steps of the optimiser, over all checkpoints; on a GPU asking waits."""
+        """Number of updates since the run began, across checkpoints; reading it synchronises with a GPU."""
         state = self.get_optimizer().state.values()
         return int(next(iter(state))["step"]) if state else 0
 
     def _diverged(self, names: list[str], watch: FirstBroken, since: int, before: dict[str, Any]) -> NonFiniteUpdate:
-        """What to return, `since` steps of the optimiser later; `before` is what the update depended on, if known."""
+        """Return the update that was not finite.
+
+        Args:
+            names: of the figures.
+            watch: which holds the figures and the batch of the update.
+            since: steps of the optimiser since that update.
+            before: extra state before the update, if known; it is restored.
+        """
         values, batch = watch.kept()
         if before:
-            self.set_own_state(before)
+            self.set_extra_state(before)
         figures = dict(zip(names, values, strict=True))
         return NonFiniteUpdate(self.updates_made - since + 1, figures, arrays(batch), before, untouched=bool(before))
 
     def compute_loss_for_module(self, **kwargs: Any) -> Any:
-        """RLlib's own path into an update, which this learner doesn't take."""
+        """Raise NotImplementedError: RLlib's own update is not used."""
         raise NotImplementedError("AgentLearner updates through learn(), not through RLlib's update().")
 
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """RLlib's state, with the return range and the noise generator."""
+        """Return RLlib's state of the learner, with the extra state."""
         state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
-        if self._check_component(OWN_STATE, components, not_components):
-            state[OWN_STATE] = self.own_state()
+        if self._check_component(EXTRA_STATE, components, not_components):
+            state[EXTRA_STATE] = self.get_extra_state()
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Takes a state; a captured update is captured anew."""
+        """Restore a state, then build the update again: a captured one refers to the old tensors."""
         super().set_state(state)
-        if OWN_STATE in state:
-            self.set_own_state(state[OWN_STATE])
+        if extra := state.get(EXTRA_STATE, state.get(EXTRA_STATE_0_1)):
+            self.set_extra_state(extra)
         self._make_update()
 
-    def own_state(self) -> dict[str, Any]:
-        """What an update depends on beside weights, optimiser and replay: the return range and the noise generator."""
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return what an update depends on apart from weights, optimiser and replay: return range and generator."""
         return {
             "return_low": float(self.returns.low),
             "return_high": float(self.returns.high),
             "noise": self.generator.get_state().numpy(),
         }
 
-    def set_own_state(self, state: dict[str, Any]) -> None:
-        """Takes up what `own_state` gave."""
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what `get_extra_state` returned."""
         self.returns.low.fill_(float(state["return_low"]))
         self.returns.high.fill_(float(state["return_high"]))
         self.generator.set_state(torch.as_tensor(state["noise"]))
 
     def _make_update(self) -> None:
-        """Sets `update_once`, and `rung`: the `kernels` that it really is, and why not those asked for, or ""."""
+        """Set `update_once` and `backend`."""
         if hasattr(self, "update_once"):
-            del self.update_once  # whose buffers are as large as the new one's
+            del self.update_once  # frees its buffers before the new one allocates as many
         config = self.config
         weights = config.decoder_weights
         losses = LossConfig(
@@ -197,10 +216,10 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             bfloat16=config.precision == "bfloat16",
         )
         shape = config.batch_size_B, config.batch_length_T
-        made = select_backend(update, config.kernels, config.precision, shape, config.why_not_fused)
-        self.update_once, self.rung = made.update, (made.name, made.why)
+        selected = select_backend(update, config.kernels, config.precision, shape, config.why_not_fused)
+        self.update_once, self.backend = selected.update, (selected.name, selected.why)
 
 
 def noise_seed(run_seed: int) -> int:
-    """The seed of the updates' noise, which shares nothing with the run's other streams."""
+    """Return the seed of the updates' noise, independent of the run's other random streams."""
     return int(np.random.SeedSequence(run_seed, spawn_key=(NOISE_STREAM,)).generate_state(1)[0])

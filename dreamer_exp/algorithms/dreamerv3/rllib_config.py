@@ -1,4 +1,4 @@
-"""RLlib's config of the fast learner: DreamerV3Config with the keys that RLlib doesn't have."""
+"""RLlib config of the published algorithm: DreamerV3Config with the keys that RLlib lacks."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +13,7 @@ from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
 
 
 class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib is untyped
-    """Names AgentModule and AgentLearner as RLlib's defaults for this algorithm."""
+    """DreamerV3Config whose defaults are AgentModule and AgentLearner."""
 
     def __init__(self, algo_class: Any = None) -> None:
         super().__init__(algo_class=algo_class)
@@ -30,7 +30,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self.overlap_sampling = False
         self.learner_threads = 1
 
-    def fast(
+    def published(
         self,
         *,
         network: NetworkSize,
@@ -46,7 +46,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         overlap_sampling: bool,
         learner_threads: int,
     ) -> "PublishedDreamerV3Config":
-        """Sets what DreamerV3Config.training() doesn't know; the meanings are in config/schema.py.
+        """Set the keys that DreamerV3Config.training() lacks, and return this config.
 
         `why_not_fused` is backends/requirements.py's; `decoder_weights` is what `decoder_scales` gives each element of
         the observation (loss_scales.decoder_weights); `learner_threads` are torch's in the learner's process.
@@ -66,11 +66,11 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         return self
 
     def get_default_learner_class(self) -> type:
-        """Ours."""
+        """Return AgentLearner."""
         return AgentLearner
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
-        """Ours."""
+        """Return the spec of AgentModule."""
         return RLModuleSpec(module_class=AgentModule)
 
     @property

@@ -73,7 +73,7 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
         replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": algo.replay_capacity},
     )
     if fast:
-        config.fast(
+        config.published(
             network=algo.network,
             kernels=algo.kernels,
             why_not_fused=why_not_fused(algo),

@@ -59,7 +59,7 @@ def replay(
     if weights is not None:
         module.load_state_dict(dict(weights))
     if state:
-        learner.set_own_state(state)
+        learner.set_extra_state(state)
     known = {f"batch: {name}": torch.as_tensor(value) for name, value in batch.items()}
     trained = {name: value.detach() for name, value in module.named_parameters() if value.requires_grad}
     known |= {f"weight: {name}": value for name, value in trained.items()}

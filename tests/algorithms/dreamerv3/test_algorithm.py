@@ -13,7 +13,7 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODUL
 
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
 from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
-from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
+from dreamer_exp.algorithms.dreamerv3.learner import EXTRA_STATE, EXTRA_STATE_0_1, AgentLearner
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.rundir.metric_names import LEARNER_METRICS
 from tests.experiments import nano
@@ -177,7 +177,7 @@ def test_remote_learner_gives_the_same_weights() -> None:
 @pytest.mark.parametrize("where", [(), REMOTE], ids=["local", "remote"])
 def test_algorithm_reports_the_backend_of_its_learner(where: tuple[str, ...]) -> None:
     algorithm = build("algo.kernels=eager", *where)
-    assert algorithm.rung == ("eager", "")
+    assert algorithm.backend == ("eager", "")
     algorithm.stop()
 
 
@@ -194,7 +194,15 @@ def test_checkpoint_restores_weights_optimiser_and_noise(runners: tuple[str, ...
     assert equal(learned, weights(fresh))
     right = local_learner(fresh).get_state()
     assert str(left["optimizer"]) == str(right["optimizer"])
-    assert left["fast_learner"].keys() == right["fast_learner"].keys()
-    assert all(np.array_equal(left["fast_learner"][name], right["fast_learner"][name]) for name in left["fast_learner"])
+    assert left[EXTRA_STATE].keys() == right[EXTRA_STATE].keys()
+    assert all(np.array_equal(left[EXTRA_STATE][name], right[EXTRA_STATE][name]) for name in left[EXTRA_STATE])
     fresh.train()
     fresh.stop()
+
+
+def test_learner_loads_the_extra_state_of_release_0_1(trained: PublishedDreamerV3) -> None:
+    learner = local_learner(trained)
+    state = learner.get_state()
+    state[EXTRA_STATE_0_1] = {**state.pop(EXTRA_STATE), "return_high": 7.0}
+    learner.set_state(state)
+    assert learner.returns.high == 7.0

@@ -34,7 +34,7 @@ def trained(kernels: str) -> dict[str, np.ndarray]:
     algorithm = build(kernels)
     for _ in range(ITERATIONS):
         algorithm.train()
-    assert algorithm.rung == (kernels, "")
+    assert algorithm.backend == (kernels, "")
     found = weights(algorithm)
     algorithm.stop()
     return found

@@ -19,7 +19,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import GraphedUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import PosteriorScan
 from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
-from dreamer_exp.algorithms.dreamerv3.learner import PARTS
+from dreamer_exp.algorithms.dreamerv3.learner import PARAMETER_GROUPS
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
@@ -52,7 +52,7 @@ class Fed(FusedUpdate):
 def make_update(agent: Agent, *, bfloat16: bool = False) -> Update:
     groups = [
         {"name": part, "params": [parameter for name in names for parameter in getattr(agent, name).parameters()]}
-        for part, names in PARTS.items()
+        for part, names in PARAMETER_GROUPS.items()
     ]
     return Update(
         agent=agent,

@@ -37,7 +37,7 @@ def run(words: list[str]) -> int | None:
     os.environ[FULL_ERROR] = "1"  # Hydra then raises its errors instead of printing them and exiting
     if prepare.asked_for(words):
         return resume(words)
-    sweep_words = resumed_sweep.words(words)
+    sweep_words = resumed_sweep.command_line(words)
     if multirun.asked_for(sweep_words):
         return sweep(sweep_words, sweep_words != words, start_hydra)
     train(words)

@@ -1,1 +1,1 @@
-"""Multirun: what jobs there are, one process for each, one Ray for all, what became of them, and going on later."""
+"""Sweeps: their jobs, one process for each, one Ray for all, a live table, a summary, and resuming."""

@@ -1,6 +1,6 @@
-"""One job, in the process that a launcher gave it: found finished, or run in a process of its own (watch.py).
+"""A job of a sweep, in a launcher's worker: skipped if finished, else run in a separate process (watch.py).
 
-Imports neither ray nor torch. A crash, an OOM kill or a hang of the job's process costs this one job.
+Imports neither ray nor torch. A crash, an out-of-memory kill or a hang of the job's process ends only this job.
 """
 
 import os
@@ -38,22 +38,22 @@ from dreamer_exp.sweeps.watch import Limits, run_process
 
 
 class JobFailed(Exception):
-    """A job of a sweep failed; job.json says how, and the sweep's summary tells it."""
+    """A failed job of a sweep; job.json and the sweep's summary hold the error."""
 
 
 def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None:
-    """Runs one job to its end, or finds it finished already; returns its objective.
+    """Run a job to its end unless it is finished already; return its objective.
 
     Args:
-        config: the job's, as composed.
+        config: the composed config of the job.
         num: its number.
-        name: what sets it apart, if the sweep's record doesn't say: words between commas.
+        name: its overrides, separated by commas; used if the sweep's record has no names.
         root: its directory.
 
     Raises:
-        JobFailed: it failed, was stopped, or has no objective to search by; job.json is written.
+        JobFailed: it failed, was stopped, or has no objective for a search; job.json is written.
     """
-    belong_to_the_sweep()
+    leave_signals_to_the_sweep()
     record = SweepRecord.read(root.parent)
     job = JobRecord(num, record.names[num] if record.names else re.sub(r",(?=[\w.]+=)", " ", name), WAITING)
     job.write(root)
@@ -61,15 +61,15 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
     at_once = nullcontext(None if stop.exists() else 0)
     with take_slot(root.parent / SLOTS, record.slots, stop.exists) if record.slots else at_once as slot:
         if slot is None:
-            raise JobFailed("stopped before it began")
+            raise JobFailed("stopped before it started")
         machine = probe()
         try:
-            experiment = load_job(config, part_of(machine, record))
+            experiment = load_job(config, machine_share(machine, record))
         except UserError as error:
             raise _end(root, job.ended(FAILED, str(error), 2)) from error
         if not is_finished(root, experiment, config):
             write_text(root / REQUEST, experiment.to_yaml())
-            environment = {**_slot(machine, record.slots, slot), **_of_shared_ray(record.ray_address)}
+            environment = {**_slot_variables(machine, record.slots, slot), **_ray_variables(record.ray_address)}
             ended = run_process(root, job, environment, record.ray_address, Limits.of(config.sweep))
             if ended.state != FINISHED:
                 raise _end(root, ended)
@@ -77,21 +77,24 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
         job.ended(FINISHED, None, 0).write(root)
     objective = experiment.run.objective
     value = read_tree(RunDirectory(root).summary).get("final", {}).get(objective)
-    if value is None and not record.names:  # a sweeper that searches is at a loss
+    if value is None and not record.names:  # a search needs a value
         raise _end(
-            root, job.ended(FAILED, f"run.objective={objective} is null at its end: search by another figure", 0)
+            root, job.ended(FAILED, f"run.objective={objective} is null at its end: search by another metric", 0)
         )
     return float(value) if value is not None else None
 
 
-def belong_to_the_sweep() -> None:
-    """In a launcher's worker: signals are for the sweep's own process and for the jobs, which it asks to end; and a
-    worker whose parent is gone ends, whereupon its job writes a checkpoint and ends too."""
+def leave_signals_to_the_sweep() -> None:
+    """Make a launcher's worker ignore signals, and end with its parent.
+
+    The sweep's process handles signals and asks the jobs to end. If the parent of a worker dies, the worker ends, and
+    its job then writes a checkpoint and ends too.
+    """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        return  # the sweep's own process, or a worker that has been here before
+        return  # the sweep's process, or a worker that was set up before
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, lambda *_: None)  # not SIG_IGN, which the job's process would be born with
+            signal.signal(number, lambda *_: None)  # not SIG_IGN, which the job's process would inherit
     parent = os.getppid()
 
     def watch_parent() -> None:
@@ -103,41 +106,41 @@ def belong_to_the_sweep() -> None:
 
 
 def is_finished(root: Path, experiment: Experiment, config: DictConfig) -> bool:
-    """Whether this directory holds this very experiment, done; what "auto" became on other hardware doesn't count.
+    """Return whether a directory holds the finished run of an experiment, however `auto` was resolved there.
 
     Args:
         root: the job's directory.
-        experiment: what it is to be.
-        config: the same as composed, "auto" still in it.
+        experiment: the experiment of the job.
+        config: its composed config, with `auto` unresolved.
     """
     summary = read_tree(RunDirectory(root).summary)
     if summary.get("state") != FINISHED:
         return False
     hardware, algo = saved_experiment.resolved_in(RunDirectory(root).experiment)
     kept = {name: algo[name] for name in config.algo if config.algo[name] == AUTO}
-    as_it_was = replace(experiment, hardware=hardware, algo=replace(experiment.algo, **kept))
-    return summary.get("fingerprint") in (experiment.fingerprint(), as_it_was.fingerprint())
+    as_resolved_there = replace(experiment, hardware=hardware, algo=replace(experiment.algo, **kept))
+    return summary.get("fingerprint") in (experiment.fingerprint(), as_resolved_there.fingerprint())
 
 
-def part_of(machine: Machine, record: SweepRecord) -> Machine:
-    """A job's part of this machine; of the memory, of what was free at the sweep's start: others have theirs by now."""
+def machine_share(machine: Machine, record: SweepRecord) -> Machine:
+    """Return a job's share of this machine; its memory is a share of what was free when the sweep started."""
     if not record.slots:
         return machine
-    part = share(machine, record.slots)
-    return replace(part, memory_available_bytes=record.memory_available_bytes // record.slots)
+    slot = share(machine, record.slots)
+    return replace(slot, memory_available_bytes=record.memory_available_bytes // record.slots)
 
 
-def _slot(machine: Machine, slots: int | None, slot: int) -> dict[str, str]:
-    """Threads and GPUs of a job that shares its machine with others."""
+def _slot_variables(machine: Machine, slots: int | None, slot: int) -> dict[str, str]:
+    """Return the variables that give a job on a shared machine its threads and GPUs."""
     return slot_environment(machine, slots, slot, os.environ.get("CUDA_VISIBLE_DEVICES")) if slots else {}
 
 
-def _of_shared_ray(address: str | None) -> dict[str, str]:
-    """A local Ray (2.60) asks for a token, and one that is joined by address looks for it under this mode alone."""
+def _ray_variables(address: str | None) -> dict[str, str]:
+    """Return the variables to join a shared Ray by its address: Ray 2.60 sends its token only in this mode."""
     return {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "token")} if address else {}
 
 
 def _end(root: Path, job: JobRecord) -> JobFailed:
-    """Writes a job's bad end; what to raise for it."""
+    """Write the job.json of a failed job; return the exception to raise."""
     job.write(root)
     return JobFailed(f"job {job.num} ({job.name}): {job.error}")

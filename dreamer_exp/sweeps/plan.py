@@ -1,4 +1,4 @@
-"""`-m ...` -> what the sweep will do: its jobs, how many of them side by side, and the words that tell Hydra so."""
+"""The plan of a sweep: its jobs, how many run in parallel, and the words for Hydra."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ from dreamer_exp.sweeps.slots import Need, count_slots, share
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep."""
+    """One run of a sweep, named by its overrides."""
 
     name: str
     experiment: Experiment
@@ -42,35 +42,47 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep before it begins."""
+    """A sweep before it starts.
+
+    Attributes:
+        root: the sweep's directory.
+        words: the command line for Hydra, with what is decided here.
+        jobs: the jobs; empty if a sweeper chooses them during the sweep.
+        description: the number of jobs, or the aim of a search.
+        launcher: the option of hydra/launcher.
+        slots: jobs that run in parallel on this machine; None if the launcher finds each job a machine.
+        memory_available_bytes: free memory of this machine.
+        actors: env runners and learners of the largest job, which are Ray actors.
+        dry_run: whether only to print the plan.
+    """
 
     root: Path
-    words: list[str]  # for Hydra: as typed, and what is decided here
-    jobs: list[Job]  # empty where the sweeper decides on the way what to try
-    told: str  # of them, in words
+    words: list[str]
+    jobs: list[Job]
+    description: str
     launcher: str
-    slots: int | None  # None: the launcher finds each job a machine
+    slots: int | None
     memory_available_bytes: int
-    actors: int  # env runners and learners that the largest job asks Ray for
+    actors: int
     dry_run: bool
 
     @property
     def needs_ray(self) -> bool:
-        """Whether the jobs share a local Ray: where they run on this machine, and any has no cluster to join."""
+        """Return whether the jobs share a local Ray: they run on this machine, and one has no cluster to join."""
         return self.slots is not None and (
             not self.jobs or any(job.experiment.hardware.ray_address is None for job in self.jobs)
         )
 
     def record(self) -> SweepRecord:
-        """Its sweep.json."""
+        """Return the content of sweep.json."""
         return SweepRecord.new(self.words, [job.name for job in self.jobs], self.slots, self.memory_available_bytes)
 
 
 def make_plan(words: list[str], machine: Machine) -> Plan:
-    """The sweep that a command line asks for, each of its jobs checked.
+    """Return the plan of a command line, with every job checked.
 
     Raises:
-        UserError: naming the job, for one that cannot work; nothing has begun then.
+        UserError: a job cannot work; the message names it. Nothing has started then.
     """
     require_plugins(words)
     asked = multirun.parse(words)
@@ -80,15 +92,15 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
         needs = [_need(name, config, machine) for name, config in tries]
         at_once = len(asked.jobs) or trials_at_once(asked)
         slots = given_slots(asked) or min(at_once, count_slots(needs * at_once, machine))
-        part = share(machine, slots)
+        job_machine = share(machine, slots)
     else:
-        part = machine_elsewhere(asked, machine)
-    checked = [Job(name, _checked(name, config, part)) for name, config in tries]
+        job_machine = machine_elsewhere(asked, machine)
+    checked = [Job(name, _checked(name, config, job_machine)) for name, config in tries]
     return Plan(
         root=asked.root,
         words=[*words, *asked.decided, *launcher_words(asked, slots, machine), *search_words(asked)],
         jobs=checked if asked.jobs else [],
-        told=f"{len(checked)} jobs" if asked.jobs else aim(asked),
+        description=f"{len(checked)} jobs" if asked.jobs else aim(asked),
         launcher=asked.launcher,
         slots=slots,
         memory_available_bytes=machine.memory_available_bytes,
@@ -98,10 +110,10 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
 
 
 def load_job(config: DictConfig, machine: Machine) -> Experiment:
-    """A job's experiment, as a single run has it.
+    """Return the experiment of a job, checked like that of a single run.
 
     Raises:
-        UserError: one that cannot work.
+        UserError: the experiment cannot work.
     """
     experiment = load.load_experiment(config, machine)
     contract = contract_of(experiment.env, experiment.obs_contract)
@@ -113,7 +125,7 @@ def load_job(config: DictConfig, machine: Machine) -> Experiment:
 
 @contextmanager
 def _named(job: str) -> Iterator[None]:
-    """A mistake in a job's words names the job."""
+    """Add the name of the job to a UserError."""
     try:
         yield
     except UserError as error:
@@ -129,46 +141,46 @@ def _checked(name: str, config: DictConfig, machine: Machine) -> Experiment:
 
 
 def _need(name: str, config: DictConfig, machine: Machine) -> Need:
-    """What a job takes: a CPU for its main process, and one for each env runner that is asked for by number.
+    """Return what a job needs: a CPU for its main process, and one for each env runner set by number.
 
-    Under "auto" a job takes what its slot gives it, so it asks for one CPU here.
+    Under `auto` a job uses what its slot has, so it needs one CPU here.
     """
     hardware = config.hardware
     runners = 0 if hardware.num_env_runners == AUTO else int(hardware.num_env_runners)
     gpus = min(1, machine.gpus) if hardware.num_gpus_per_learner == AUTO else int(hardware.num_gpus_per_learner)
-    cpus = max(1, 1 + runners if hardware.num_cpus == AUTO else int(hardware.num_cpus))  # less is refused just below
+    cpus = max(1, 1 + runners if hardware.num_cpus == AUTO else int(hardware.num_cpus))  # load refuses less
     with _named(name):
         experiment = load.load_experiment(config, share(machine, max(1, machine.cpus // cpus)))
         contract = contract_of(experiment.env, experiment.obs_contract)
         experiment = place_replay(experiment, contract, machine)
-    taken = host_bytes(experiment, forecast(experiment, contract))
-    return Need(cpus, gpus * max(1, int(hardware.num_learners)), taken)
+    memory_bytes = host_bytes(experiment, forecast(experiment, contract))
+    return Need(cpus, gpus * max(1, int(hardware.num_learners)), memory_bytes)
 
 
 def show_plan(plan: Plan) -> None:
-    """What `dry_run=true` prints of a sweep."""
+    """Print the jobs of a sweep for `dry_run=true`."""
     console = Console(highlight=False)
     table = Table(title="Jobs")
     for heading in ("job", "overrides", "env runners", "env steps", "updates", "memory"):
         table.add_column(heading, justify="left" if heading == "overrides" else "right", overflow="fold")
     for num, job in enumerate(plan.jobs):
-        asked = job.experiment
-        expected = forecast(asked, contract_of(asked.env, asked.obs_contract))
+        experiment = job.experiment
+        expected = forecast(experiment, contract_of(experiment.env, experiment.obs_contract))
         table.add_row(
             str(num),
             Text(short(job.name)),
-            str(asked.hardware.num_env_runners),
-            f"{asked.run.train_iterations * asked.hardware.env_steps_per_iteration:,}",
-            f"{asked.planned_updates():,}",
-            gibibytes(host_bytes(asked, expected)),
+            str(experiment.hardware.num_env_runners),
+            f"{experiment.run.train_iterations * experiment.hardware.env_steps_per_iteration:,}",
+            f"{experiment.planned_updates():,}",
+            gibibytes(host_bytes(experiment, expected)),
         )
     if plan.jobs:
         console.print(table)
     console.print(f"{headline(plan)}, into {plan.root}", soft_wrap=True, markup=False)
-    console.print("Dry run: nothing was started. All of one job: without -m, with one value of each key.")
+    console.print("Dry run: nothing was started. For all details of one job, use one value of each key without -m.")
 
 
 def headline(plan: Plan) -> str:
-    """How many jobs, and how many at a time."""
+    """Return how many jobs there are, and how many run at a time."""
     together = "one at a time" if plan.slots == 1 else f"{plan.slots} at a time"
-    return f"{plan.told}, {together if plan.slots else f'started by hydra/launcher={plan.launcher}'}"
+    return f"{plan.description}, {together if plan.slots else f'started by hydra/launcher={plan.launcher}'}"

@@ -1,4 +1,4 @@
-"""A job's own process: `python -m dreamer_exp.sweeps.process DIRECTORY [RAY_ADDRESS]`, which is as a single run."""
+"""The process of a job: `python -m dreamer_exp.sweeps.process DIRECTORY [RAY_ADDRESS]` runs it like a single run."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from dreamer_exp.sweeps.records import REQUEST, STOP, ends_at_once
 
 
 def main(root: Path, ray_address: str | None = None) -> int:
-    """Runs what REQUEST asks for in this directory, or goes on with it; the exit code: a user's mistake 2, else 1."""
+    """Run or resume the experiment of REQUEST in a directory; return the exit code: 2 for a user's mistake, else 1."""
     end_with_the_watcher(root.parent / STOP)
     machine = probe()
     try:
@@ -31,9 +31,13 @@ def main(root: Path, ray_address: str | None = None) -> int:
 
 
 def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str | None) -> int:
-    """The run, from its newest whole checkpoint if there is one; raises UserError."""
+    """Run the experiment, from the newest complete checkpoint if there is one; return the exit code.
+
+    Raises:
+        UserError: the run cannot start.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as in dreamer_exp.__main__: RLlib's and Gymnasium's, when they are imported
+        warnings.simplefilter("ignore")  # RLlib and Gymnasium warn when they are imported
         from dreamer_exp.checkpoints.store import CheckpointStore
         from dreamer_exp.monitoring.record import RunFailed
         from dreamer_exp.training.run import train
@@ -42,7 +46,7 @@ def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str |
         changed = saved_experiment.changes(root / "experiment.yaml", experiment)
         saved_experiment.refuse_other_network(changed, experiment)
     else:
-        forget(root)
+        remove_rows(root)
     contract = contract_of(experiment.env, experiment.obs_contract)
     try:
         train(experiment, contract, machine, root, resumed=changed, shared_ray=ray_address)
@@ -52,20 +56,20 @@ def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str |
     return 0
 
 
-def forget(root: Path) -> None:
-    """Takes away the rows of a try that left no checkpoint: the run begins again, and would follow them."""
+def remove_rows(root: Path) -> None:
+    """Remove the rows of an attempt that left no checkpoint, because the run starts again."""
     directory = RunDirectory(root)
     for path in (directory.result, directory.evaluation, directory.summary, directory.error):
         path.unlink(missing_ok=True)
 
 
 def end_with_the_watcher(stop: Path) -> None:
-    """Ends this run, with a checkpoint, when the process that watches over it is gone: then standard input ends."""
+    """End this run with a checkpoint when the watching process dies, which closes standard input."""
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1):
             pass
-        # one that nobody else sends: what killed the watcher may have come here too, and twice the same is "at once"
+        # nothing else sends SIGUSR2; the watcher's signal may have come here too, and one signal twice means "at once"
         os.kill(os.getpid(), signal.SIGKILL if ends_at_once(stop) else signal.SIGUSR2)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The files of a sweep: sweep.json tells its jobs how to run, job.json in each job's directory what became of it."""
+"""The files of a sweep: sweep.json says how its jobs run, job.json in each job's directory how it ended."""
 
 import json
 import os
@@ -14,39 +14,51 @@ from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import read_tree
 
 WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED = "waiting", "running", "finished", "failed", "interrupted"
-STOP = "stop"  # a file of this name in the sweep's directory asks every job to write a checkpoint and end
-AT_ONCE = "now"  # what it holds where they shall not even do that
-REQUEST = "requested.yaml"  # the experiment that a job's process is asked to run, in the format of experiment.yaml
+STOP = "stop"  # file in the sweep's directory that asks every job to write a checkpoint and end
+AT_ONCE = "now"  # content of that file if the jobs must end without a checkpoint
+REQUEST = "requested.yaml"  # experiment of a job's process, in the format of experiment.yaml
 LOG = "console.log"
-SLOTS = ".slots"  # folder of the files that jobs lock to run
+SLOTS = ".slots"  # folder of the lock files of running jobs
 
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """sweep.json: what a job has to know of its sweep, and what going on with it later needs."""
+    """sweep.json: what the jobs and a resume need to know.
 
-    words: list[str]  # the command line, with what was decided for it
-    names: list[str]  # what sets each job apart, by its number; empty where a sweeper decides that on the way
-    slots: int | None  # jobs that share this machine at one time; None: each has a machine of its own
-    memory_available_bytes: int = 0  # when the sweep began, for all slots
-    cwd: str = ""  # where relative paths among the words begin
-    ray_address: str | None = None  # of the Ray that all jobs share
+    Attributes:
+        words: the command line for Hydra, with what was decided for it.
+        names: the overrides of each job, by its number; empty if a sweeper chooses the jobs during the sweep.
+        slots: jobs that share this machine at a time; None if each has a separate machine.
+        memory_available_bytes: free memory for all slots when the sweep started.
+        cwd: the folder of relative paths in `words`.
+        ray_address: the address of the Ray that all jobs share.
+        pid: the sweep's process.
+        host: the machine of that process.
+        started_utc: the start of the sweep.
+    """
+
+    words: list[str]
+    names: list[str]
+    slots: int | None
+    memory_available_bytes: int = 0
+    cwd: str = ""
+    ray_address: str | None = None
     pid: int = 0
     host: str = ""
     started_utc: str = ""
 
     @classmethod
     def new(cls, words: list[str], names: list[str], slots: int | None, memory: int = 0) -> "SweepRecord":
-        """Of a sweep that this process begins."""
+        """Return the record of a sweep that this process starts."""
         return cls(words, names, slots, memory, os.getcwd(), None, os.getpid(), socket.gethostname(), now_utc())
 
     def write(self, root: Path) -> None:
-        """Replaces the sweep's sweep.json."""
+        """Replace sweep.json."""
         write_json(root / "sweep.json", asdict(self))
 
     @classmethod
     def read(cls, root: Path) -> "SweepRecord":
-        """Of the sweep in this directory; raises UserError where there is none."""
+        """Return the record of the sweep in a directory; raise UserError if there is none."""
         try:
             return cls(**json.loads((root / "sweep.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
@@ -55,27 +67,37 @@ class SweepRecord:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """job.json: one job, as the process that watches over it tells."""
+    """job.json: one job, written by the process that watches it.
+
+    Attributes:
+        num: its number in the sweep.
+        name: its overrides: "algo.training_ratio=32 run.seed=1".
+        state: WAITING, RUNNING, FINISHED, FAILED or INTERRUPTED.
+        error: the first line of its error.
+        exit_code: of its process; negative for the signal that killed it.
+        started_utc: the start of its process.
+        ended_utc: the end of its process.
+    """
 
     num: int
-    name: str  # what sets it apart from the others: "algo.training_ratio=32 run.seed=1"
+    name: str
     state: str
-    error: str | None = None  # the first line
-    exit_code: int | None = None  # negative: the signal that ended it
+    error: str | None = None
+    exit_code: int | None = None
     started_utc: str | None = None
     ended_utc: str | None = None
 
     def write(self, root: Path) -> None:
-        """Replaces the job.json of this directory."""
+        """Replace job.json in a job's directory."""
         write_json(root / "job.json", asdict(self))
 
     def ended(self, state: str, error: str | None = None, exit_code: int | None = None) -> "JobRecord":
-        """The same job at its end."""
+        """Return the record of the same job at its end."""
         return replace(self, state=state, error=error, exit_code=exit_code, ended_utc=now_utc())
 
 
 def read_job(root: Path) -> JobRecord | None:
-    """The job.json of a directory; None where there is no whole one."""
+    """Return the job.json of a directory; None if it is missing or damaged."""
     tree = read_tree(root / "job.json")
     try:
         return JobRecord(**tree)
@@ -84,17 +106,17 @@ def read_job(root: Path) -> JobRecord | None:
 
 
 def ends_at_once(stop: Path) -> bool:
-    """Whether a sweep's stop file says that nothing is waited for."""
+    """Return whether a stop file asks the jobs to end without a checkpoint."""
     return stop.exists() and stop.read_text(encoding="utf-8") == AT_ONCE
 
 
 def job_directories(sweep: Path) -> Iterator[tuple[int, Path]]:
-    """The number and directory of each job that has begun, in the order of the numbers."""
+    """Yield number and directory of each started job, in the order of the numbers."""
     found = [(path.name.partition("_")[0], path) for path in sweep.iterdir() if path.is_dir()] if sweep.is_dir() else []
     yield from sorted((int(num), path) for num, path in found if num.isdigit())
 
 
 def short(name: str) -> str:
-    """Overrides without the groups of their keys: training_ratio=32 seed=1."""
-    words = re.split(r" (?=[+~]?[A-Za-z_][\w./@]*=)", name)  # at spaces before a key: a quoted value may hold others
+    """Return overrides without the groups of their keys: training_ratio=32 seed=1."""
+    words = re.split(r" (?=[+~]?[A-Za-z_][\w./@]*=)", name)  # at spaces before a key; quoted values may contain spaces
     return " ".join(word.partition("=")[0].rpartition(".")[2] + "=" + word.partition("=")[2] for word in words if word)

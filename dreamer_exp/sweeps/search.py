@@ -1,4 +1,4 @@
-"""hydra/sweeper=optuna: a search for the settings with the best `run.objective`."""
+"""Searches with hydra/sweeper=optuna for the settings with the best `run.objective`."""
 
 import logging
 from enum import Enum
@@ -9,34 +9,34 @@ import yaml
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.multirun import Multirun
 
-# which figures are better the higher, and the lower, they are, by how their names begin
+# prefixes of metrics that are better when higher, and when lower
 MAXIMIZE = ("success_rate", "return_mean", "episode_return", "rate/")
 MINIMIZE = ("loss/", "collision_rate", "timeout_rate", "time/", "memory/", "env_faults")
-# what they tell stands in the sweep's table and summary: a study begun, a trial failed
+# the sweep's table and summary show what these loggers report: a new study, a failed trial
 for name, level in (("optuna.storages", logging.WARNING), ("hydra_plugins.hydra_optuna_sweeper", logging.ERROR)):
     logging.getLogger(name).setLevel(level)
 
-RESULTS = "optimization_results.yaml"  # what Hydra's sweeper writes at the end
+RESULTS = "optimization_results.yaml"  # written by Hydra's sweeper at the end
 
 
 def trials_at_once(asked: Multirun) -> int:
-    """Trials that are chosen together, before the result of any of them is known."""
+    """Return how many trials are chosen at a time, before their results are known."""
     return int(asked.hydra.sweeper.get("n_jobs", 1))
 
 
 def aim(asked: Multirun) -> str:
-    """What the headline says of a sweep whose jobs are chosen on the way."""
+    """Return the description of a sweep whose sweeper chooses the jobs."""
     if asked.sweeper != "optuna":
-        return f"jobs as hydra/sweeper={asked.sweeper} chooses them"
+        return f"jobs chosen by hydra/sweeper={asked.sweeper}"
     trials = int(asked.hydra.sweeper.n_trials)
     return f"{trials} trials, chosen by Optuna to {direction(asked)} {asked.common.run.objective}"
 
 
 def search_words(asked: Multirun) -> list[str]:
-    """What Optuna is told beyond what the user says: where to, not to give up for a failed trial, and a seed.
+    """Return overrides for Optuna in addition to the user's: direction, tolerance of failed trials, and seed.
 
     Raises:
-        UserError: it isn't clear whether more of the objective is better.
+        UserError: the direction of the objective is unknown.
     """
     if asked.sweeper != "optuna":
         return []
@@ -44,19 +44,20 @@ def search_words(asked: Multirun) -> list[str]:
     words = [f"hydra.sweeper.direction={direction(asked)}"]
     if not asked.says("hydra.sweeper.max_failure_rate") and sweeper.max_failure_rate == 0:
         words.append("hydra.sweeper.max_failure_rate=1.0")
-    if sweeper.storage is None and sweeper.sampler.get("seed", 0) is None:  # a kept study would repeat its first trials
+    # a stored study would repeat its first trials
+    if sweeper.storage is None and sweeper.sampler.get("seed", 0) is None:
         words.append(f"hydra.sweeper.sampler.seed={asked.common.run.seed}")
     return words
 
 
 def direction(asked: Multirun) -> str:
-    """`maximize` or `minimize`: as the user says, else as the objective is meant.
+    """Return `maximize` or `minimize`: the user's choice, else the usual one for the objective.
 
     Raises:
-        UserError: neither says it.
+        UserError: the user chose several directions, or the objective has no usual one.
     """
     given, objective = asked.hydra.sweeper.direction, str(asked.common.run.objective)
-    if not isinstance(given, Enum):  # which is Optuna's own default: minimize
+    if not isinstance(given, Enum):  # an Enum is the sweeper's default, not the user's choice
         if given not in ("maximize", "minimize"):
             raise UserError(f"hydra.sweeper.direction={given}: a run has one objective; maximize or minimize.")
         return str(given)
@@ -65,15 +66,15 @@ def direction(asked: Multirun) -> str:
     if objective.startswith(MINIMIZE):
         return "minimize"
     raise UserError(
-        f"run.objective={objective}: is more of it better? Say hydra.sweeper.direction=maximize or minimize."
+        f"run.objective={objective}: is more of it better? Set hydra.sweeper.direction=maximize or minimize."
     )
 
 
 def best_trial(sweep: Path) -> str | None:
-    """The line that ends a search; None where this sweep was none, or no trial finished."""
+    """Return the line about the best trial of a search; None without a search or a finished trial."""
     try:
         found = yaml.safe_load((sweep / RESULTS).read_text(encoding="utf-8"))
-        words = " ".join(f"{key}={value}" for key, value in found["best_params"].items())
-        return f"Best trial: {found['best_value']:.4g} with {words}"
+        settings = " ".join(f"{key}={value}" for key, value in found["best_params"].items())
+        return f"Best trial: {found['best_value']:.4g} with {settings}"
     except (OSError, KeyError, TypeError):
         return None

@@ -1,7 +1,7 @@
-"""A sweep from beginning to end, round Hydra's own multirun: plan, shared Ray, live table, summary, exit code.
+"""A sweep around Hydra's multirun: shared Ray, live table, summary and exit code.
 
-Not a Hydra callback: Hydra (1.3) turns what a callback raises into a warning, and calls none at the end of a sweep in
-which a job failed; and Ray has to be stopped whatever happened.
+This is not a Hydra callback: Hydra 1.3 turns exceptions of callbacks into warnings and calls none at the end of a sweep
+with a failed job, but Ray must be stopped in every case.
 """
 
 import shutil
@@ -31,88 +31,88 @@ from dreamer_exp.sweeps.records import (
 from dreamer_exp.sweeps.shared_ray import shared_ray
 from dreamer_exp.sweeps.summary import show_summary, write_summary
 from dreamer_exp.sweeps.table import JobTable
-from dreamer_exp.sweeps.view import JobView, look
+from dreamer_exp.sweeps.view import JobView, read_views
 from dreamer_exp.training.signals import StopRequest, stop_on_signals
 
-STOPPING = "Stopping: each job finishes its update and writes a checkpoint; once more stops at once."
+STOPPING = "Stopping: each job finishes its update and writes a checkpoint; send the signal again to stop at once."
 
 
 def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None]) -> int:
-    """Runs every job, and says what became of them; returns the exit code.
+    """Run every job, and print and write the summary; return the exit code.
 
     Args:
-        plan: what to do.
-        machine: this one.
-        launch: has Hydra run the sweep of these words; what it raises is raised, after the summary.
+        plan: the plan of the sweep.
+        machine: this machine.
+        launch: starts Hydra's multirun with these words; its exceptions are raised after the summary.
     """
     console = Console()
-    (plan.root / STOP).unlink(missing_ok=True)  # of an earlier try
+    (plan.root / STOP).unlink(missing_ok=True)  # of an earlier attempt
     plan.root.mkdir(parents=True, exist_ok=True)
     names = [job.name for job in plan.jobs]
     iterations = [job.experiment.run.train_iterations for job in plan.jobs]
-    see = partial(look, plan.root, names, iterations)
-    say = partial(console.print, soft_wrap=True, markup=False, highlight=False)
+    views = partial(read_views, plan.root, names, iterations)
+    print_line = partial(console.print, soft_wrap=True, markup=False, highlight=False)
     record = plan.record()
-    say(f"{plan.root.name}: {headline(plan)}")
-    with stop_on_signals(partial(_stop, plan, say), partial(_stop_at_once, plan, console)) as stop:
+    print_line(f"{plan.root.name}: {headline(plan)}")
+    with stop_on_signals(partial(_stop, plan, print_line), partial(_stop_at_once, plan, console)) as stop:
         try:
             with ExitStack() as stack:
                 if plan.needs_ray:
                     address = stack.enter_context(shared_ray(*_resources(plan, machine)))
                     record = replace(record, ray_address=address)
                 record.write(plan.root)
-                stack.enter_context(JobTable(console, see, plan.slots))
-                with _told_by_the_summary(stop, see):
+                stack.enter_context(JobTable(console, views, plan.slots))
+                with _failures_in_summary(stop, views):
                     launch(plan.words)
         finally:
             shutil.rmtree(plan.root / SLOTS, ignore_errors=True)
             end_unwatched(plan.root, INTERRUPTED if stop() else FAILED)
-            views = see()
-            write_summary(plan.root, record, views)
-            show_summary(console, plan.root, record, views)
-    return exit_code(stop, views)
+            last_views = views()
+            write_summary(plan.root, record, last_views)
+            show_summary(console, plan.root, record, last_views)
+    return exit_code(stop, last_views)
 
 
 def end_unwatched(sweep: Path, state: str) -> None:
-    """job.json of jobs whose watching process died before it could write it."""
+    """Write job.json for jobs whose watching process died before it could."""
     for _, root in job_directories(sweep):
         job = read_job(root)
         if job is not None and job.state == RUNNING:
-            job.ended(state, "the process that watched over it died").write(root)
+            job.ended(state, "its watching process died").write(root)
 
 
 def exit_code(stop: StopRequest, views: list[JobView]) -> int:
-    """As a signal's where one came; 1 where a job isn't finished."""
+    """Return the exit code of a signal if one came, else 1 if a job is not finished, else 0."""
     if stop():
         return stop.exit_code
     return 0 if views and all(view.state == FINISHED for view in views) else 1
 
 
 @contextmanager
-def _told_by_the_summary(stop: StopRequest, see: Callable[[], list[JobView]]) -> Iterator[None]:
-    """Where every job failed or was stopped, what Hydra or a sweeper makes of that is no news."""
+def _failures_in_summary(stop: StopRequest, read: Callable[[], list[JobView]]) -> Iterator[None]:
+    """Suppress the exceptions of Hydra or a sweeper if every job failed or was stopped: the summary shows that."""
     try:
         yield
     except JobFailed:
         pass
     except Exception:
-        views = see()
+        views = read()
         if not (stop() or (views and all(view.state == FAILED for view in views))):
             raise
 
 
-def _stop(plan: Plan, say: Callable[[str], None]) -> None:
-    """Asks every job to end; those that watch over them look for this file."""
+def _stop(plan: Plan, print_line: Callable[[str], None]) -> None:
+    """Ask every job to end: their watching processes look for this file."""
     (plan.root / STOP).touch()
-    say(STOPPING)
+    print_line(STOPPING)
 
 
 def _stop_at_once(plan: Plan, console: Console) -> None:
-    """Has the jobs' processes killed, and gives the terminal back."""
+    """Have the jobs' processes killed, and show the cursor again."""
     write_text(plan.root / STOP, AT_ONCE)
     console.show_cursor(True)
 
 
 def _resources(plan: Plan, machine: Machine) -> tuple[int, int]:
-    """CPUs and GPUs of the shared Ray: enough for all slots' env runners, so that none waits for ever for another's."""
+    """Return CPUs and GPUs of the shared Ray: enough for the env runners of all slots, which would block otherwise."""
     return max(machine.cpus, (plan.slots or 1) * (plan.actors + 1)), machine.gpus

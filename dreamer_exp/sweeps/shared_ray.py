@@ -1,4 +1,4 @@
-"""The Ray that all jobs of a sweep share, on loopback: several local instances on one machine are not supported."""
+"""The Ray that all jobs of a sweep share, on loopback, because Ray supports one local instance per machine."""
 
 import subprocess
 import sys
@@ -9,17 +9,17 @@ STARTED = "ray at "
 
 
 class RayDidNotStart(Exception):
-    """The shared Ray could not be started."""
+    """A shared Ray that could not be started."""
 
 
 @contextmanager
 def shared_ray(num_cpus: int, num_gpus: int) -> Iterator[str]:
-    """Ray in a process of its own, for as long as this lasts; yields its address.
+    """Run Ray in a separate process within the block; yield its address.
 
-    That process ends when its standard input does: with this block, and with this process, however it dies.
+    The process ends when its standard input closes: at the end of the block, or when this process dies.
 
     Raises:
-        RayDidNotStart: with what it said.
+        RayDidNotStart: Ray did not start; the message ends with its output.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "dreamer_exp.sweeps.shared_ray", str(num_cpus), str(num_gpus)],
@@ -27,7 +27,7 @@ def shared_ray(num_cpus: int, num_gpus: int) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C is for the jobs, which end in their own time
+        start_new_session=True,  # Ctrl-C must not stop Ray before the jobs
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -47,7 +47,7 @@ def shared_ray(num_cpus: int, num_gpus: int) -> Iterator[str]:
 
 
 def hold(num_cpus: int, num_gpus: int) -> None:
-    """Starts Ray, says where, and stops it when standard input ends."""
+    """Start Ray, print its address, and stop it when standard input closes."""
     from dreamer_exp.algorithms.rllib import ray_session
 
     print(f"{STARTED}{ray_session.start_local(num_cpus, num_gpus)}", flush=True)

@@ -1,4 +1,4 @@
-"""A sweep's end: sweep_summary.json and .csv, the table of its jobs, and each failure with where to read on."""
+"""The end of a sweep: sweep_summary.json and .csv, the table of its jobs, and each failure with its log."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ NAME = "sweep_summary"
 
 
 def write_summary(sweep: Path, record: SweepRecord, views: list[JobView]) -> None:
-    """Replaces sweep_summary.json and sweep_summary.csv; one row a job in both."""
+    """Replace sweep_summary.json and sweep_summary.csv, with one row for each job."""
     rows = [_row(sweep, view) for view in views]
     tree = {
         "sweep": sweep.name,
@@ -45,22 +45,22 @@ def _row(sweep: Path, view: JobView) -> dict[str, Any]:
 
 
 def show_summary(console: Console, sweep: Path, record: SweepRecord, views: list[JobView]) -> None:
-    """The table of all jobs, each failure's first line and log, and how to go on."""
-    console.print(job_table(views, over=True))
+    """Print the table of all jobs, the first line and log of each failure, and the next commands."""
+    console.print(job_table(views, ended=True))
     console.print(counts(views, None))
     for view in views:
         if view.state == FAILED:
-            _say(console, f"job {view.num} ({short(view.name)}) failed: {view.error}")
-            _say(console, f"  {view.root}/{LOG}")
+            _print(console, f"job {view.num} ({short(view.name)}) failed: {view.error}")
+            _print(console, f"  {view.root}/{LOG}")
     if best := best_trial(sweep):
-        _say(console, best)
-    _say(console, f"Sweep: {sweep}")
+        _print(console, best)
+    _print(console, f"Sweep: {sweep}")
     if any(view.state == FINISHED for view in views):
-        _say(console, f"Compare: python -m dreamer_exp.compare {sweep}")
+        _print(console, f"Compare: python -m dreamer_exp compare {sweep}")
     if record.names and any(view.state != FINISHED for view in views):
-        _say(console, f"The others: python -m dreamer_exp sweep.resume={sweep}")
+        _print(console, f"Resume: python -m dreamer_exp sweep.resume={sweep}")
 
 
-def _say(console: Console, text: str) -> None:
-    """A line that isn't wrapped, so that a path in it can be copied."""
+def _print(console: Console, text: str) -> None:
+    """Print a line without wrapping, so that a path in it can be copied."""
     console.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""What can be seen of a sweep while it runs and after: one view a job, read from the files of its directory."""
+"""The state of a sweep's jobs, read from the files in their directories."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ STATES = (RUNNING, FAILED, INTERRUPTED, FINISHED, WAITING)
 
 @dataclass(frozen=True)
 class JobView:
-    """One job as its files tell it; what isn't known yet is None."""
+    """State of one job; what is not known yet is None."""
 
     num: int
     name: str
@@ -37,35 +37,35 @@ class JobView:
     seconds_left: float | None = None
 
 
-def look(sweep: Path, names: list[str], iterations: list[int]) -> list[JobView]:
-    """Every job, those that haven't begun too.
+def read_views(sweep: Path, names: list[str], iterations: list[int]) -> list[JobView]:
+    """Return a view of every job, started or not.
 
     Args:
         sweep: the sweep's directory.
-        names: of the jobs, by their numbers; empty: only those that have begun are known.
-        iterations: that each job has to do, in the same order.
+        names: the overrides of the jobs, by their numbers; if empty, only started jobs are known.
+        iterations: the iterations of each job, in the same order.
     """
-    begun = dict(job_directories(sweep))
+    started = dict(job_directories(sweep))
     views = []
-    for num in sorted({*range(len(names)), *begun}):
+    for num in sorted({*range(len(names)), *started}):
         name = names[num] if num < len(names) else ""
         total = iterations[num] if num < len(iterations) else None
-        job = read_job(begun[num]) if num in begun else None
+        job = read_job(started[num]) if num in started else None
         if job is None or job.state == WAITING:
-            views.append(JobView(num, job.name if job else name, WAITING, begun.get(num)))
+            views.append(JobView(num, job.name if job else name, WAITING, started.get(num)))
         else:
-            views.append(_view(job, begun[num], total))
+            views.append(_view(job, started[num], total))
     return views
 
 
 def _view(job: JobRecord, root: Path, total: int | None) -> JobView:
-    """A job that has begun."""
+    """Return the view of a started job."""
     directory = RunDirectory(root)
     status, summary = read_tree(directory.status), read_tree(directory.summary)
     if job.state == RUNNING and job.started_utc and not _since(status, job.started_utc):
-        status = {}  # of an earlier try
-    figures = summary.get("final") if job.state != RUNNING else None
-    row = figures or last_row(directory.result) or {}
+        status = {}  # of an earlier attempt
+    final = summary.get("final") if job.state != RUNNING else None
+    row = final or last_row(directory.result) or {}
     return JobView(
         num=job.num,
         name=job.name,
@@ -81,8 +81,8 @@ def _view(job: JobRecord, root: Path, total: int | None) -> JobView:
     )
 
 
-def _since(status: dict[str, Any], began: str) -> bool:
-    return str(status.get("updated_utc", "")) >= began
+def _since(status: dict[str, Any], start: str) -> bool:
+    return str(status.get("updated_utc", "")) >= start
 
 
 def _first(row: dict[str, Any], *names: str) -> float | None:
@@ -90,7 +90,7 @@ def _first(row: dict[str, Any], *names: str) -> float | None:
 
 
 def _seconds_left(status: dict[str, Any], total: int | None) -> float | None:
-    """By the pace so far; from status.json's iteration, which is at most seconds old."""
+    """Return the remaining time at the pace so far, by the iteration in status.json, which is seconds old at most."""
     done, taken = status.get("iteration"), status.get("wall_time_s")
     if not done or taken is None or total is None:
         return None

@@ -1,4 +1,4 @@
-"""A job's own process: started, watched to its end, ended where that is due, and its end judged."""
+"""The process of a job: start it, watch it, end it if necessary, and record how it ended."""
 
 import os
 import shutil
@@ -33,10 +33,10 @@ from dreamer_exp.sweeps.records import (
 )
 from dreamer_exp.sweeps.slots import POLL_S
 
-# not one that a terminal or SLURM sends to all processes: the same signal twice means "at once" to a run
-ASK = signal.SIGUSR1
-GRACE_S = 60.0  # for a job that was asked to end: it finishes an update, and writes a checkpoint
-SIGNALS = {  # a run's own exit codes
+# terminals and SLURM do not send it to all processes: the same signal twice means "at once" to a run
+END = signal.SIGUSR1
+GRACE_S = 60.0  # time for a job to finish an update and write a checkpoint
+SIGNALS = {  # by a run's exit code
     130: signal.SIGINT,
     138: signal.SIGUSR1,
     140: signal.SIGUSR2,
@@ -46,14 +46,19 @@ SIGNALS = {  # a run's own exit codes
 
 @dataclass(frozen=True)
 class Limits:
-    """What ends a job before its time."""
+    """Limits that end a job; None for no limit.
+
+    Attributes:
+        seconds: wall time of its process.
+        memory_bytes: resident memory of all of its processes.
+    """
 
     seconds: float | None
     memory_bytes: int | None
 
     @classmethod
     def of(cls, config: DictConfig) -> "Limits":
-        """As the group `sweep` says."""
+        """Return the limits in the config group `sweep`."""
         memory = config.job_memory
         return cls(config.job_timeout, parse_bytes(memory) if isinstance(memory, str) else memory)
 
@@ -61,14 +66,14 @@ class Limits:
 def run_process(
     root: Path, job: JobRecord, environment: Mapping[str, str], ray: str | None, limits: Limits
 ) -> JobRecord:
-    """Starts the job's process and watches it; how it ended.
+    """Run the job's process to its end; return the record of its end.
 
     Args:
         root: the job's directory.
         job: its record so far.
-        environment: variables for its process, beside this one's.
-        ray: address of the Ray that it shares with others.
-        limits: what ends it before its time.
+        environment: variables of its process in addition to this one's.
+        ray: the address of the Ray that the jobs share.
+        limits: the limits of the job.
     """
     temporary = tempfile.mkdtemp(prefix="dreamer_exp_job_")
     command = [sys.executable, "-m", "dreamer_exp.sweeps.process", str(root), *([ray] if ray else [])]
@@ -77,47 +82,47 @@ def run_process(
     with open(root / LOG, "ab") as log:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,  # its end tells the process that nobody watches over it any more
+            stdin=subprocess.PIPE,  # closes when this process dies, which ends the job
             stdout=log,
             stderr=subprocess.STDOUT,
-            # Ray's sockets have paths of at most 107 bytes: they stay in the machine's own temporary folder
+            # paths of Ray's sockets are limited to 107 bytes, so they stay in the machine's temporary folder
             env={"RAY_TMPDIR": tempfile.gettempdir(), **os.environ, **environment, "TMPDIR": temporary},
             start_new_session=True,
         )
     try:
-        told = _watch(process, root.parent / STOP, limits)
-    except Exception as called_off:  # noqa: BLE001  # raised by submitit's handler of SLURM's warning before its limit
-        return job.ended(INTERRUPTED, f"{type(called_off).__name__}: {called_off}")
+        reason = _watch(process, root.parent / STOP, limits)
+    except Exception as warning:  # noqa: BLE001  # submitit raises one when SLURM warns of its time limit
+        return job.ended(INTERRUPTED, f"{type(warning).__name__}: {warning}")
     finally:
         _ask_to_end(process, root.parent / STOP)
         _close(process.stdin)
         shutil.rmtree(temporary, ignore_errors=True)
-    return judge(root, job, process.returncode, told)
+    return end_of(root, job, process.returncode, reason)
 
 
 def _watch(process: "subprocess.Popen[bytes]", stop: Path, limits: Limits) -> str | None:
-    """Waits for the process; where it had to be ended, why."""
-    began = time.monotonic()
+    """Wait for the process; return why it had to be ended, or None."""
+    start = time.monotonic()
     while process.poll() is None:
         time.sleep(POLL_S)
         if stop.exists():
             _ask_to_end(process, stop)
             return None
-        if limits.seconds is not None and time.monotonic() - began > limits.seconds:
+        if limits.seconds is not None and time.monotonic() - start > limits.seconds:
             _ask_to_end(process, stop)
-            return f"sweep.job_timeout={limits.seconds:g}: it took longer than that, in seconds"
+            return f"sweep.job_timeout={limits.seconds:g}: the job took longer than {limits.seconds:g} s"
         if limits.memory_bytes is not None and (taken := _memory(process.pid)) > limits.memory_bytes:
             process.kill()
             process.wait()
-            return f"sweep.job_memory={gibibytes(limits.memory_bytes)}: its processes took {gibibytes(taken)}"
+            return f"sweep.job_memory={gibibytes(limits.memory_bytes)}: the job's processes took {gibibytes(taken)}"
     return None
 
 
 def _ask_to_end(process: "subprocess.Popen[bytes]", stop: Path) -> None:
-    """A checkpoint, then the end; killed if that takes too long, or the sweep is to end at once."""
-    process.send_signal(ASK)
-    patience = time.monotonic() + GRACE_S
-    while process.poll() is None and time.monotonic() < patience and not ends_at_once(stop):
+    """Ask for a checkpoint and the end; kill the process after GRACE_S, or if the sweep must end at once."""
+    process.send_signal(END)
+    deadline = time.monotonic() + GRACE_S
+    while process.poll() is None and time.monotonic() < deadline and not ends_at_once(stop):
         time.sleep(POLL_S)
     _kill(process)
 
@@ -134,30 +139,37 @@ def _close(pipe: IO[bytes] | None) -> None:
 
 
 def _memory(pid: int) -> int:
-    """Resident bytes of a process and of those it started."""
+    """Return the resident memory in bytes of a process and its descendants."""
     try:
         process = psutil.Process(pid)
         return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
-    except psutil.Error:  # it has just ended
+    except psutil.Error:  # the process has just ended
         return 0
 
 
-def judge(root: Path, job: JobRecord, code: int, told: str | None) -> JobRecord:
-    """How the job ended, by its exit code and by what it wrote."""
+def end_of(root: Path, job: JobRecord, code: int, reason: str | None) -> JobRecord:
+    """Return the record of a job's end, and correct its status.json if the process could not write its end.
+
+    Args:
+        root: the job's directory.
+        job: its record.
+        code: the exit code of its process.
+        reason: why the process had to be ended, or None.
+    """
     if code == 0:
         return job.ended(FINISHED, None, 0)
-    with_the_sweep = (root.parent / STOP).exists() and -code in (ASK, signal.SIGTERM, signal.SIGKILL)
-    if told is None and (code in SIGNALS or with_the_sweep):
+    by_the_sweep = (root.parent / STOP).exists() and -code in (END, signal.SIGTERM, signal.SIGKILL)
+    if reason is None and (code in SIGNALS or by_the_sweep):
         _correct_status(root, INTERRUPTED, None)
         how = f"interrupted by {SIGNALS[code].name}" if code in SIGNALS else "stopped with the sweep"
         return job.ended(INTERRUPTED, how, code)
-    error = told or _own_words(root, job) or _of_signal(code) or f"exit code {code}: {_last_line(root / LOG)}"
+    error = reason or _recorded_error(root, job) or _signal_error(code) or f"exit code {code}: {_last_line(root / LOG)}"
     _correct_status(root, FAILED, error)
     return job.ended(FAILED, error, code)
 
 
-def _own_words(root: Path, job: JobRecord) -> str | None:
-    """The error that the run itself recorded, and no earlier try of it."""
+def _recorded_error(root: Path, job: JobRecord) -> str | None:
+    """Return the error that the run recorded in this attempt."""
     status = read_tree(RunDirectory(root).status)
     if status.get("state") != FAILED or not status.get("error"):
         return None
@@ -166,7 +178,7 @@ def _own_words(root: Path, job: JobRecord) -> str | None:
     return f"{status['error']['type']}: {status['error']['message']}"
 
 
-def _of_signal(code: int) -> str | None:
+def _signal_error(code: int) -> str | None:
     if code >= 0:
         return None
     name = signal.Signals(-code).name
@@ -175,13 +187,13 @@ def _of_signal(code: int) -> str | None:
 
 def _last_line(log: Path) -> str:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].removeprefix("dreamer_exp: ") if lines else "it said nothing"
+    return lines[-1].removeprefix("dreamer_exp: ") if lines else "no output"
 
 
 def _correct_status(root: Path, state: str, error: str | None) -> None:
-    """status.json of a run that could not write its own end."""
+    """Replace the state in status.json if the run could not."""
     path = RunDirectory(root).status
     status = read_tree(path)
     if status.get("state") == RUNNING:
-        told = {"type": "Killed", "message": error} if error else None
-        write_json(path, {**status, "state": state, "updated_utc": now_utc(), "error": told})
+        tree = {"type": "Killed", "message": error} if error else None
+        write_json(path, {**status, "state": state, "updated_utc": now_utc(), "error": tree})

@@ -1,4 +1,4 @@
-"""Sweeps as users start them, in a process of their own."""
+"""Sweeps as users start them, in a separate process."""
 
 import json
 import os
@@ -18,7 +18,7 @@ WORDS = (
 
 
 def begin(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
-    """`python -m dreamer_exp <words>` in this folder."""
+    """Start `python -m dreamer_exp <words>` in a folder."""
     return subprocess.Popen(
         [sys.executable, "-m", "dreamer_exp", *words],
         cwd=folder,
@@ -31,23 +31,23 @@ def begin(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str
 
 
 def run(folder: Path, *words: str, **environment: str) -> tuple[int, str, str]:
-    """The same to its end: exit code, output, errors."""
+    """Run `python -m dreamer_exp <words>` to its end; return exit code, output and errors."""
     process = begin(folder, *words, **environment)
     out, err = process.communicate(timeout=400)
     return process.returncode, out, err
 
 
 def read(path: Path) -> Any:
-    """A JSON file."""
+    """Return the content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def only_sweep(folder: Path) -> Path:
-    """The one sweep in this folder's multirun/."""
+    """Return the only sweep in a folder's multirun/."""
     (sweep,) = (folder / "multirun").iterdir()
     return sweep
 
 
 def states(sweep: Path) -> dict[int, str]:
-    """Each job's state, by the summary."""
+    """Return the state of each job in the summary."""
     return {row["num"]: row["state"] for row in read(sweep / "sweep_summary.json")["jobs"]}

@@ -1,4 +1,4 @@
-"""A Ray cluster for more machines than one: a single run on it, and hydra/launcher=ray."""
+"""A Ray cluster of several nodes: a single run on it, and the launcher hydra/launcher=ray."""
 
 import json
 import signal
@@ -19,19 +19,19 @@ from tests.sweeps.two_nodes import two_nodes
 from tests.sweeps.watching import process_of, wait_for
 
 LAUNCHER = ("-m", *WORDS, "hydra/launcher=ray")
-CRASH = json.dumps({"3": "signal"})  # what the nodes' own environment says: job 3 crashes
+CRASH = json.dumps({"3": "signal"})  # in the environment of the nodes: job 3 crashes
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The address of two nodes with one CPU each."""
+    """Return the address of two nodes with one CPU each."""
     with two_nodes(TROUBLE=CRASH) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def sweep(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
-    """Two jobs that need both nodes, and then two that need one each, of which the last crashes."""
+    """Run two jobs that need both nodes, then two that need one each, of which the last crashes."""
     folder = tmp_path_factory.mktemp("cluster")
     words = (*LAUNCHER, f"hardware.ray_address={cluster}", "hardware.num_env_runners=1,0", "run.seed=1,2")
     ended = run(folder, *words)
@@ -39,7 +39,7 @@ def sweep(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 @pytest.mark.end_to_end
-def test_a_single_run_has_its_env_runners_on_both_nodes(cluster: str, tmp_path: Path) -> None:
+def test_a_single_run_uses_env_runners_on_both_nodes(cluster: str, tmp_path: Path) -> None:
     code, out, err = run(tmp_path, *WORDS, f"hardware.ray_address={cluster}", "hardware.num_env_runners=2")
     assert code == 0, out + err  # each takes a CPU, and a node has one
     (root,) = (tmp_path / "outputs").iterdir()
@@ -48,7 +48,7 @@ def test_a_single_run_has_its_env_runners_on_both_nodes(cluster: str, tmp_path: 
 
 
 @pytest.mark.end_to_end
-def test_the_jobs_of_a_sweep_run_on_the_cluster_and_a_crash_costs_one(sweep: Any) -> None:
+def test_the_jobs_of_a_sweep_run_on_the_cluster_and_a_crash_fails_one(sweep: Any) -> None:
     root, (code, out, err) = sweep
     assert states(root) == {0: "finished", 1: "finished", 2: "finished", 3: "failed"}, out + err
     assert "job 3 (num_env_runners=0 seed=2) failed: killed by SIGSEGV" in out
@@ -56,27 +56,27 @@ def test_the_jobs_of_a_sweep_run_on_the_cluster_and_a_crash_costs_one(sweep: Any
 
 
 @pytest.mark.end_to_end
-def test_no_more_jobs_run_at_a_time_than_the_cluster_can_hold_with_their_env_runners(sweep: Any) -> None:
+def test_parallel_jobs_fit_the_cluster_with_their_env_runners(sweep: Any) -> None:
     spans = [(job["started_utc"], job["ended_utc"]) for job in map(read, sorted(sweep[0].glob("*/job.json")))]
     assert spans[0][1] <= spans[1][0]  # each takes two CPUs
     assert spans[1][1] <= min(spans[2][0], spans[3][0])
 
 
 @pytest.mark.end_to_end
-def test_what_a_job_is_told_of_the_cluster_stands_in_its_experiment(sweep: Any, cluster: str) -> None:
+def test_the_experiment_of_a_job_holds_the_address_of_the_cluster(sweep: Any, cluster: str) -> None:
     for path in sweep[0].glob("*/experiment.yaml"):
         assert f"ray_address: {cluster}" in path.read_text()
 
 
 @pytest.mark.end_to_end
-def test_a_jobs_threads_are_the_cpus_that_it_holds(sweep: Any) -> None:
-    told = [path.read_text() for path in sorted(sweep[0].glob("*/experiment.yaml"))]
-    assert ["num_cpus: 2" in text for text in told] == [True, True, False, False]  # with one env runner, with none
-    assert ["num_cpus: 1" in text for text in told] == [False, False, True, True]
+def test_a_job_has_a_thread_for_each_of_its_cpus(sweep: Any) -> None:
+    texts = [path.read_text() for path in sorted(sweep[0].glob("*/experiment.yaml"))]
+    assert ["num_cpus: 2" in text for text in texts] == [True, True, False, False]  # with one env runner, with none
+    assert ["num_cpus: 1" in text for text in texts] == [False, False, True, True]
 
 
 @pytest.mark.end_to_end
-def test_a_number_of_cpus_that_the_user_gives_stays(cluster: str, tmp_path: Path) -> None:
+def test_a_number_of_cpus_set_by_the_user_is_kept(cluster: str, tmp_path: Path) -> None:
     asked = (f"hardware.ray_address={cluster}", "hardware.num_cpus=1", "hardware.num_env_runners=1", "run.seed=1")
     code, out, err = run(tmp_path, *LAUNCHER, *asked)
     assert code == 0, out + err
@@ -86,7 +86,7 @@ def test_a_number_of_cpus_that_the_user_gives_stays(cluster: str, tmp_path: Path
 
 @pytest.fixture(scope="module")
 def ended_early(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
-    """Three jobs, each too large to run beside another: the first loses its Ray worker, the second gets Ctrl-C."""
+    """Run three jobs, each too large to share the cluster: the first loses its Ray worker, the second gets Ctrl-C."""
     folder = tmp_path_factory.mktemp("early")
     words = (f"hardware.ray_address={cluster}", "hardware.num_env_runners=1", "run.train_iterations=99999")
     process = begin(folder, *LAUNCHER, *words, "run.seed=1,2,3")
@@ -98,7 +98,7 @@ def ended_early(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 
 @pytest.mark.end_to_end
-def test_ctrl_c_ends_a_job_with_a_checkpoint_and_begins_no_other(ended_early: Any) -> None:
+def test_ctrl_c_ends_a_job_with_a_checkpoint_and_starts_no_other(ended_early: Any) -> None:
     root, (code, out, err) = ended_early
     assert code == 130, out + err
     assert [states(root)[num] for num in (1, 2)] == ["interrupted", "waiting"]
@@ -106,14 +106,14 @@ def test_ctrl_c_ends_a_job_with_a_checkpoint_and_begins_no_other(ended_early: An
 
 
 @pytest.mark.end_to_end
-def test_a_job_that_ray_loses_is_a_failed_one(ended_early: Any) -> None:
+def test_a_job_lost_by_ray_is_failed(ended_early: Any) -> None:
     root, (_, out, _) = ended_early
     assert states(root)[0] == "failed"
     assert "job 0 (seed=1) failed: WorkerCrashedError: " in out
 
 
 @pytest.mark.end_to_end
-def test_a_job_that_the_whole_cluster_cannot_hold_is_told_in_one_line(cluster: str, tmp_path: Path) -> None:
+def test_a_job_too_large_for_the_cluster_is_refused_in_one_line(cluster: str, tmp_path: Path) -> None:
     words = (f"hardware.ray_address={cluster}", "hardware.num_env_runners=2", "run.seed=1,2")
     code, _, err = run(tmp_path, *LAUNCHER, *words)
     assert code == 2
@@ -122,25 +122,25 @@ def test_a_job_that_the_whole_cluster_cannot_hold_is_told_in_one_line(cluster: s
 
 
 @pytest.mark.end_to_end
-def test_a_job_that_no_node_can_hold_is_told_in_one_line(cluster: str, tmp_path: Path) -> None:
+def test_a_job_too_large_for_a_node_is_refused_in_one_line(cluster: str, tmp_path: Path) -> None:
     words = (f"hardware.ray_address={cluster}", "hardware.num_cpus=2", "hardware.num_env_runners=0", "run.seed=1,2")
     code, _, err = run(tmp_path, *LAUNCHER, *words)
     assert code == 2
     assert err.startswith("dreamer_exp: job 0 takes 2 CPUs, 2 of them on one node, and 0 GPUs with its env runners, ")
 
 
-def test_the_cluster_has_to_be_named() -> None:
-    with pytest.raises(UserError, match=r"hydra/launcher=ray: which cluster\? hardware\.ray_address=HOST:PORT"):
+def test_the_address_of_the_cluster_is_required() -> None:
+    with pytest.raises(UserError, match=r"hydra/launcher=ray: which cluster\? Set hardware\.ray_address=HOST:PORT"):
         make_plan([*LAUNCHER, "run.seed=1,2"], machine())
 
 
-def test_a_cluster_that_does_not_answer_is_told_before_anything_begins() -> None:
+def test_an_unreachable_cluster_is_refused_before_anything_starts() -> None:
     with pytest.raises(UserError, match=r"hardware\.ray_address='127\.0\.0\.1:9': no Ray cluster answers there"):
         make_plan([*LAUNCHER, "hardware.ray_address=127.0.0.1:9", "run.seed=1,2"], machine())
 
 
 @pytest.mark.end_to_end
-def test_a_cluster_with_a_token_lets_in_who_shows_it_and_tells_others_how(tmp_path: Path) -> None:
+def test_a_cluster_with_a_token_refuses_clients_without_it_and_explains_how(tmp_path: Path) -> None:
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
     with two_nodes(**token) as address:
         words = (*WORDS, f"hardware.ray_address={address}", "run.train_iterations=1")

@@ -1,4 +1,4 @@
-"""Sweeps as users run them: real jobs, of which some crash."""
+"""Sweeps as users run them: real jobs, some of which crash."""
 
 import json
 import signal
@@ -21,13 +21,13 @@ OTHERS = sorted(set(range(12)) - {1, 4, 9})
 
 @pytest.fixture(scope="module")
 def twelve(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
-    """Twelve jobs, of which three come to grief in three ways."""
+    """Run twelve jobs, three of which fail in different ways."""
     folder = tmp_path_factory.mktemp("twelve")
     ended = run(folder, "-m", *WORDS, *TWELVE, "sweep.job_memory=1 GiB", TROUBLE=json.dumps(TROUBLE))
     return only_sweep(folder), ended
 
 
-def test_a_crash_costs_one_job(twelve: Any) -> None:
+def test_a_crash_fails_one_job(twelve: Any) -> None:
     sweep, (_, out, err) = twelve
     assert {num: state for num, state in states(sweep).items() if state != "finished"} == {
         1: "failed", 4: "failed", 9: "failed"
@@ -35,11 +35,11 @@ def test_a_crash_costs_one_job(twelve: Any) -> None:
     assert len(states(sweep)) == 12
 
 
-def test_the_exit_code_says_that_a_job_failed(twelve: Any) -> None:
+def test_the_exit_code_reports_a_failed_job(twelve: Any) -> None:
     assert twelve[1][0] == 1
 
 
-def test_each_failure_is_named_with_its_first_line_and_its_log(twelve: Any) -> None:
+def test_each_failure_is_printed_with_its_first_line_and_log(twelve: Any) -> None:
     sweep, (_, out, _) = twelve
     for num, name, error in (
         (1, "training_ratio=2 seed=2", "killed by SIGSEGV"),
@@ -51,35 +51,35 @@ def test_each_failure_is_named_with_its_first_line_and_its_log(twelve: Any) -> N
         assert f"{sweep}/{num}_{name.replace(' ', ',')}/console.log" in out
 
 
-def test_nothing_is_said_but_by_the_sweep(twelve: Any) -> None:
+def test_only_the_sweep_prints(twelve: Any) -> None:
     assert twelve[1][2] == ""
 
 
-def test_a_crashed_jobs_status_says_failed(twelve: Any) -> None:
+def test_the_status_of_a_crashed_job_is_failed(twelve: Any) -> None:
     status = read(next(twelve[0].glob("1_*")) / "status.json")
     assert (status["state"], status["error"]["message"]) == ("failed", "killed by SIGSEGV")
 
 
-def test_each_job_has_a_log_of_its_own(twelve: Any) -> None:
+def test_each_job_has_a_log(twelve: Any) -> None:
     logs = [path.read_text() for path in twelve[0].glob("*/console.log")]
     assert len(logs) == 12
     assert all("fast learner on cpu" in log for log in logs)
 
 
-def test_the_summary_is_there_as_a_table_too(twelve: Any) -> None:
+def test_the_summary_is_also_written_as_csv(twelve: Any) -> None:
     lines = (twelve[0] / "sweep_summary.csv").read_text().splitlines()
     assert lines[0].startswith("num,name,state,error,env_steps")
     assert len(lines) == 13
 
 
-def test_no_process_of_the_sweep_is_left(twelve: Any) -> None:
+def test_no_process_of_the_sweep_remains(twelve: Any) -> None:
     sweep = str(twelve[0].parent)
     assert [
         p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if sweep in " ".join(p.info["cmdline"] or [])
     ] == []
 
 
-def test_resuming_reruns_what_did_not_finish_and_only_that(twelve: Any) -> None:
+def test_resuming_runs_only_the_unfinished_jobs(twelve: Any) -> None:
     sweep, _ = twelve
     before = {num: (next(sweep.glob(f"{num}_*")) / "result.jsonl").stat().st_mtime_ns for num in OTHERS}
     code, out, err = run(sweep.parents[1], f"sweep.resume={sweep}")
@@ -90,7 +90,7 @@ def test_resuming_reruns_what_did_not_finish_and_only_that(twelve: Any) -> None:
     assert rows == [[1, 2, 3, 4, 5, 6]] * 12
 
 
-def test_ctrl_c_keeps_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_writes_checkpoints_and_prints_how_to_resume(tmp_path: Path) -> None:
     words = ("-m", *WORDS, "run.train_iterations=100000", "run.checkpoint_every=100000", "run.seed=1,2,3")
     process = begin(tmp_path, *words)
     wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/result.jsonl"))) == 2, process)
@@ -103,7 +103,7 @@ def test_ctrl_c_keeps_checkpoints_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert f"sweep.resume={sweep}" in out
 
 
-def test_ctrl_c_ends_a_job_that_is_just_starting(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_starting_job(tmp_path: Path) -> None:
     process = begin(tmp_path, "-m", *WORDS, "run.train_iterations=100000", "run.seed=1,2")
     wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/requested.yaml"))) == 2, process)
     time.sleep(1)
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_a_job_that_is_just_starting(tmp_path: Path) -> None:
     assert set(states(only_sweep(tmp_path)).values()) == {"interrupted"}
 
 
-def test_a_signal_to_the_whole_group_keeps_checkpoints_too(tmp_path: Path) -> None:
+def test_a_signal_to_the_process_group_writes_checkpoints(tmp_path: Path) -> None:
     words = ("-m", *WORDS, "run.train_iterations=100000", "run.checkpoint_every=100000", "run.seed=1,2")
     process = begin(tmp_path, *words)
     wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/result.jsonl"))) == 2, process)
@@ -126,7 +126,7 @@ def test_a_signal_to_the_whole_group_keeps_checkpoints_too(tmp_path: Path) -> No
     assert len(list(only_sweep(tmp_path).glob("*/checkpoints/latest"))) == 2
 
 
-def test_a_job_that_hangs_is_ended_by_its_time_limit(tmp_path: Path) -> None:
+def test_the_time_limit_ends_a_hanging_job(tmp_path: Path) -> None:
     words = ("-m", *WORDS, "run.seed=1,2", "sweep.job_timeout=25", "hydra.launcher.n_jobs=2")
     code, out, _ = run(tmp_path, *words, TROUBLE=json.dumps({"1": "hang"}))
     assert code == 1
@@ -134,14 +134,14 @@ def test_a_job_that_hangs_is_ended_by_its_time_limit(tmp_path: Path) -> None:
     assert "job 1 (seed=2) failed: sweep.job_timeout=25" in out
 
 
-def test_a_sweep_whose_process_is_killed_leaves_nothing_running_and_can_be_gone_on_with(tmp_path: Path) -> None:
+def test_a_killed_sweep_leaves_no_process_and_can_be_resumed(tmp_path: Path) -> None:
     process = begin(tmp_path, "-m", *WORDS, "run.seed=1,2", "run.train_iterations=100000")
     wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/result.jsonl"))) == 2, process)
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    gone, alive = psutil.wait_procs(family, timeout=60)
+    ended, alive = psutil.wait_procs(family, timeout=60)
     process.communicate()
-    assert gone
+    assert ended
     assert alive == []
     code, out, err = run(tmp_path, f"sweep.resume={only_sweep(tmp_path)}", "dry_run=true")
     assert code == 0, out + err

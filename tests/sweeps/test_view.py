@@ -1,4 +1,4 @@
-"""What is seen of a sweep, from its files alone."""
+"""The state of a sweep, read from its files."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from rich.console import Console
 from dreamer_exp.rundir.atomic import append_row, write_json
 from dreamer_exp.sweeps.records import JobRecord, SweepRecord, short
 from dreamer_exp.sweeps.summary import show_summary, write_summary
-from dreamer_exp.sweeps.table import counts, line, picture, seconds_left
-from dreamer_exp.sweeps.view import JobView, look
+from dreamer_exp.sweeps.table import counts, line, live_table, seconds_left
+from dreamer_exp.sweeps.view import JobView, read_views
 from tests.sweeps.sweeping import read
 
 LATER = "2026-01-01T00:00:10+00:00"
@@ -27,56 +27,58 @@ def job(sweep: Path, num: int, state: str, status: Any = None, row: Any = None, 
     return root
 
 
-def test_a_job_that_has_not_begun_waits(tmp_path: Path) -> None:
-    assert look(tmp_path, ["run.seed=0"], [10]) == [JobView(0, "run.seed=0", "waiting")]
+def test_a_job_that_has_not_started_is_waiting(tmp_path: Path) -> None:
+    assert read_views(tmp_path, ["run.seed=0"], [10]) == [JobView(0, "run.seed=0", "waiting")]
 
 
-def test_a_running_job_tells_its_last_row_and_when_it_will_end(tmp_path: Path) -> None:
+def test_a_running_job_shows_its_last_row_and_remaining_time(tmp_path: Path) -> None:
     status = {"env_steps": 64, "updates": 4, "iteration": 2, "wall_time_s": 10.0}
     job(tmp_path, 0, "running", status, {"episode_return_window": 3.5, "success_rate_window": None})
-    (view,) = look(tmp_path, ["run.seed=0"], [10])
+    (view,) = read_views(tmp_path, ["run.seed=0"], [10])
     assert (view.env_steps, view.episode_return, view.success_rate, view.seconds_left) == (64, 3.5, None, 40.0)
 
 
-def test_what_an_earlier_try_left_is_not_taken_for_the_running_one(tmp_path: Path) -> None:
+def test_files_of_an_earlier_attempt_are_ignored(tmp_path: Path) -> None:
     status = {"env_steps": 64, "iteration": 2, "wall_time_s": 10.0, "updated_utc": "2025-12-31T00:00:00+00:00"}
     job(tmp_path, 0, "running", status)
-    assert look(tmp_path, ["run.seed=0"], [10])[0].env_steps is None
+    assert read_views(tmp_path, ["run.seed=0"], [10])[0].env_steps is None
 
 
-def test_a_finished_job_tells_its_summary(tmp_path: Path) -> None:
+def test_a_finished_job_shows_its_summary(tmp_path: Path) -> None:
     root = job(tmp_path, 0, "finished", {"env_steps": 160}, {"success_rate_window": 0.1})
     write_json(root / "run_summary.json", {"final": {"success_rate": 0.9, "return_mean": 7.0}})
-    (view,) = look(tmp_path, ["run.seed=0"], [10])
+    (view,) = read_views(tmp_path, ["run.seed=0"], [10])
     assert (view.success_rate, view.episode_return, view.seconds_left) == (0.9, 7.0, None)
 
 
-def test_jobs_that_a_sweeper_chose_are_seen_when_they_begin(tmp_path: Path) -> None:
+def test_jobs_chosen_by_a_sweeper_appear_when_they_start(tmp_path: Path) -> None:
     job(tmp_path, 3, "running", {})
-    assert [(view.num, view.name) for view in look(tmp_path, [], [])] == [(3, "run.seed=3")]
+    assert [(view.num, view.name) for view in read_views(tmp_path, [], [])] == [(3, "run.seed=3")]
 
 
-def test_a_job_whose_directory_is_just_made_has_its_name_already(tmp_path: Path) -> None:
+def test_a_job_with_an_empty_directory_has_its_name(tmp_path: Path) -> None:
     (tmp_path / "0_seed=0").mkdir()
-    assert [(view.name, view.state) for view in look(tmp_path, ["run.seed=0"], [10])] == [("run.seed=0", "waiting")]
+    assert [(view.name, view.state) for view in read_views(tmp_path, ["run.seed=0"], [10])] == [
+        ("run.seed=0", "waiting")
+    ]
 
 
-def test_a_broken_file_is_no_reason_to_see_nothing(tmp_path: Path) -> None:
+def test_damaged_files_do_not_hide_a_job(tmp_path: Path) -> None:
     root = job(tmp_path, 0, "running", {})
     (root / "status.json").write_text('{"state": "run', encoding="utf-8")
     (root / "result.jsonl").write_text('{"episode_retu', encoding="utf-8")
-    assert look(tmp_path, ["run.seed=0"], [10])[0].state == "running"
+    assert read_views(tmp_path, ["run.seed=0"], [10])[0].state == "running"
 
 
-def views(*states: str, **told: Any) -> list[JobView]:
-    return [JobView(num, f"run.seed={num}", state, **told) for num, state in enumerate(states)]
+def views(*states: str, **fields: Any) -> list[JobView]:
+    return [JobView(num, f"run.seed={num}", state, **fields) for num, state in enumerate(states)]
 
 
 def test_jobs_are_counted_by_state() -> None:
     assert counts(views("finished", "running", "waiting", "waiting"), 2) == "1 running, 1 finished, 2 waiting"
 
 
-def test_the_time_left_counts_what_runs_and_what_waits() -> None:
+def test_the_remaining_time_counts_running_and_waiting_jobs() -> None:
     seen = [
         JobView(0, "", "finished", wall_time_s=100.0),
         JobView(1, "", "running", wall_time_s=60.0, seconds_left=40.0),
@@ -86,29 +88,31 @@ def test_the_time_left_counts_what_runs_and_what_waits() -> None:
     assert seconds_left(seen, 2) == (40 + 60 + 100) / 2
 
 
-def test_before_the_first_pace_is_known_no_time_is_told() -> None:
+def test_without_a_known_pace_there_is_no_remaining_time() -> None:
     assert seconds_left(views("running", "waiting"), 2) is None
 
 
 def shown(seen: list[JobView], height: int) -> str:
     console = Console(width=100, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
-    console.print(picture(seen, 2, height))
+    console.print(live_table(seen, 2, height))
     return console.export_text()
 
 
-def test_what_runs_and_what_failed_is_shown_where_not_all_fit() -> None:
+def test_running_and_failed_jobs_are_shown_first() -> None:
     text = shown(views(*["finished"] * 40, "running", "failed", *["waiting"] * 40), height=10)
     assert "seed=40" in text
     assert "seed=41" in text
     assert "77 more are not shown" in text
 
 
-def test_a_job_fits_in_a_line_of_100_columns() -> None:
+def test_a_job_fits_a_line_of_100_columns() -> None:
     seen = [JobView(11, "algo.training_ratio=64 run.seed=3", "interrupted", None, None, 1_234_567,
                     99, -12.34, 0.95, 7384.0, 8000.0)]  # fmt: skip
-    (told,) = [text for text in shown(seen, height=40).splitlines() if "training_ratio" in text]
-    assert len(told) <= 100
-    assert all(word in told for word in ("seed=3", "interrupted", "1,234,567", "-12.34", "0.95", "2:03:04", "2:13:20"))
+    (shown_line,) = [text for text in shown(seen, height=40).splitlines() if "training_ratio" in text]
+    assert len(shown_line) <= 100
+    assert all(
+        word in shown_line for word in ("seed=3", "interrupted", "1,234,567", "-12.34", "0.95", "2:03:04", "2:13:20")
+    )
 
 
 def test_a_change_of_state_is_one_line() -> None:
@@ -116,11 +120,11 @@ def test_a_change_of_state_is_one_line() -> None:
     assert line(seen) == "job 2 (seed=2): failed, 64 env steps: killed by SIGSEGV"
 
 
-def test_the_summary_has_a_row_a_job(tmp_path: Path) -> None:
+def test_the_summary_has_a_row_for_each_job(tmp_path: Path) -> None:
     job(tmp_path, 0, "finished", {"env_steps": 160})
     job(tmp_path, 1, "failed", {"env_steps": 16}, error="killed by SIGSEGV")
     record = SweepRecord.new(["-m", "run.seed=0,1"], ["run.seed=0", "run.seed=1"], 2)
-    write_summary(tmp_path, record, look(tmp_path, record.names, [10, 10]))
+    write_summary(tmp_path, record, read_views(tmp_path, record.names, [10, 10]))
     tree = read(tmp_path / "sweep_summary.json")
     assert tree["states"] == {"finished": 1, "failed": 1}
     assert [(row["directory"], row["error"]) for row in tree["jobs"]] == [
@@ -129,18 +133,18 @@ def test_the_summary_has_a_row_a_job(tmp_path: Path) -> None:
     ]
 
 
-def test_the_end_names_the_failed_ones_and_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_end_prints_failed_jobs_and_how_to_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = job(tmp_path, 0, "failed", {"env_steps": 16}, error="killed by SIGSEGV")
     record = SweepRecord.new(["-m", "run.seed=0"], ["run.seed=0"], 1)
-    show_summary(Console(width=100), tmp_path, record, look(tmp_path, record.names, [10]))
+    show_summary(Console(width=100), tmp_path, record, read_views(tmp_path, record.names, [10]))
     out = capsys.readouterr().out
     assert f"job 0 (seed=0) failed: killed by SIGSEGV\n  {root}/console.log\n" in out
     assert f"python -m dreamer_exp sweep.resume={tmp_path}" in out
 
 
-def test_a_search_is_not_offered_to_be_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_is_not_offered_to_be_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job(tmp_path, 0, "failed", {"env_steps": 16}, error="killed by SIGSEGV")
-    show_summary(Console(width=100), tmp_path, SweepRecord.new(["-m"], [], 1), look(tmp_path, [], []))
+    show_summary(Console(width=100), tmp_path, SweepRecord.new(["-m"], [], 1), read_views(tmp_path, [], []))
     assert "sweep.resume" not in capsys.readouterr().out
 
 
@@ -153,6 +157,6 @@ def test_a_search_is_not_offered_to_be_gone_on_with(tmp_path: Path, capsys: pyte
         ("+env.kwargs.g=1", "g=1"),
     ],
 )
-def test_overrides_are_short_and_whole(name: str, shown_as: str) -> None:
+def test_overrides_are_short_and_complete(name: str, shown_as: str) -> None:
     assert short(name) == shown_as
     assert shown_as.split(maxsplit=1)[0] in shown([JobView(0, name, "running")], height=20)

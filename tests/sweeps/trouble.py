@@ -1,4 +1,4 @@
-"""An environment that ends its process as the variable TROUBLE says: {"1": "signal"} for job 1 of a sweep."""
+"""An environment that fails as the variable TROUBLE says: {"1": "signal"} for job 1 of a sweep."""
 
 import json
 import os
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
-STEPS = 30  # of training, before the trouble
+STEPS = 30  # training steps before the failure
 
 
 class Trouble(gymnasium.Env[Vector, Vector]):
-    """Twenty steps an episode, each rewarded by how near the action is to the observation."""
+    """Episodes of twenty steps; the reward is the closeness of the action to the observation."""
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)

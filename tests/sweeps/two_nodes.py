@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on this machine, in a process of its own that ends it with its standard input."""
+"""A Ray cluster of two nodes on this machine, in a process that ends when its standard input closes."""
 
 import importlib
 import os
@@ -15,8 +15,10 @@ NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 100 * 2**20}  # byt
 
 @contextmanager
 def two_nodes(**environment: str) -> Iterator[str]:
-    """Two nodes of one CPU each, on addresses of their own, with these variables; yields the cluster's address. They
-    end with this process at the latest, however that ends."""
+    """Start two nodes of one CPU each, on different addresses, with these variables; yield the cluster's address.
+
+    They end with the block, or when this process dies.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.sweeps.two_nodes"],
         cwd=CHECKOUT,
@@ -37,8 +39,8 @@ def two_nodes(**environment: str) -> Iterator[str]:
 
 
 def hold() -> None:
-    """Starts the nodes, says where, and stops them when standard input ends."""
-    importlib.import_module("dreamer_exp.algorithms")  # sets what Ray reads as it is imported
+    """Start the nodes, print their address, and stop them when standard input closes."""
+    importlib.import_module("dreamer_exp.algorithms")  # sets variables that Ray reads when it is imported
     from ray.cluster_utils import Cluster
 
     head = {**NODE, "node_ip_address": "127.0.0.1", "include_dashboard": False}

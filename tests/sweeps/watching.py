@@ -1,4 +1,4 @@
-"""Looking at a sweep while it runs."""
+"""Access to the files and processes of a running sweep."""
 
 import subprocess
 import time
@@ -8,7 +8,7 @@ import psutil
 
 
 def wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> Path:
-    """The file of this name, once it is in a sweep below this folder."""
+    """Wait for a file in a sweep below a folder; return its path."""
     deadline = time.monotonic() + 120
     while not (found := list(folder.glob(f"multirun/*/{pattern}"))):
         assert process.poll() is None, process.communicate()
@@ -18,6 +18,6 @@ def wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> Path
 
 
 def process_of(result: Path) -> psutil.Process:
-    """The process that writes this job's rows."""
+    """Return the process that writes a job's rows."""
     (found,) = [each for each in psutil.process_iter(["cmdline"]) if str(result.parent) in (each.info["cmdline"] or [])]
     return found

@@ -147,8 +147,8 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
     if table is not None:
         console.print(table)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
-    lines += [f"Upload: python -m dreamer_exp.runs sync {root}"] if any(root.glob("wandb/offline-run-*")) else []
-    lines += [f"Next: python -m dreamer_exp.evaluate {root} episodes=100 video=3"]
+    lines += [f"Upload: python -m dreamer_exp runs sync {root}"] if any(root.glob("wandb/offline-run-*")) else []
+    lines += [f"Next: python -m dreamer_exp evaluate {root} episodes=100 video=3"]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
 

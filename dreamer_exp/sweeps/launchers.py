@@ -36,22 +36,22 @@ def refuse_unknown(launcher: str) -> None:
         raise UserError(f"hydra/launcher={launcher}: the launchers are {', '.join(LAUNCHERS)}.{hint}")
 
 
-def given_slots(asked: Multirun) -> int | None:
+def given_slots(request: Multirun) -> int | None:
     """Return the number of parallel jobs that the user set, or None."""
-    if asked.launcher == "basic":
+    if request.launcher == "basic":
         return 1
-    given = int(asked.hydra.launcher.n_jobs) if asked.launcher == "joblib" else 0
+    given = int(request.hydra.launcher.n_jobs) if request.launcher == "joblib" else 0
     return given if given > 0 else None
 
 
-def launcher_words(asked: Multirun, slots: int | None, machine: Machine) -> list[str]:
+def launcher_words(request: Multirun, slots: int | None, machine: Machine) -> list[str]:
     """Return overrides for the launcher in addition to the user's."""
-    if asked.launcher == "joblib":
+    if request.launcher == "joblib":
         return [f"hydra.launcher.n_jobs={slots}"]
-    if asked.launcher != "submitit_local":
+    if request.launcher != "submitit_local":
         return []
     words = []
-    if not asked.says("hydra.launcher.timeout_min"):  # submitit's default is an hour; sweep.job_timeout limits a job
+    if not request.says("hydra.launcher.timeout_min"):  # submitit's default is an hour; sweep.job_timeout limits a job
         words.append(f"hydra.launcher.timeout_min={A_YEAR_MIN}")
     if machine.gpus:  # submitit hides all GPUs
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(machine.gpus)))
@@ -59,16 +59,16 @@ def launcher_words(asked: Multirun, slots: int | None, machine: Machine) -> list
     return words
 
 
-def machine_elsewhere(asked: Multirun, machine: Machine) -> Machine:
+def machine_elsewhere(request: Multirun, machine: Machine) -> Machine:
     """Return the machine of a job elsewhere: a SLURM allocation, or a cluster node like this machine.
 
     Raises:
         UserError: the allocation or the cluster is not named.
     """
-    if asked.launcher == "ray":
-        _require_cluster(asked)
+    if request.launcher == "ray":
+        _require_cluster(request)
         return machine
-    given = asked.hydra.launcher
+    given = request.hydra.launcher
     if not given.cpus_per_task:
         raise UserError(
             "hydra/launcher=submitit_slurm: set what a job gets: hydra.launcher.cpus_per_task=8, and as needed "
@@ -88,13 +88,13 @@ def machine_elsewhere(asked: Multirun, machine: Machine) -> Machine:
     )  # fmt: skip
 
 
-def _require_cluster(asked: Multirun) -> None:
-    address = asked.common.hardware.ray_address
+def _require_cluster(request: Multirun) -> None:
+    address = request.common.hardware.ray_address
     if address is None:
         raise UserError(
             "hydra/launcher=ray: which cluster? Set hardware.ray_address=HOST:PORT, as `ray start --head` prints it."
         )
-    if not asked.common.dry_run:
+    if not request.common.dry_run:
         from dreamer_exp.algorithms.rllib.ray_session import check_answers  # imports Ray
 
         check_answers(address)

@@ -85,27 +85,27 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
         UserError: a job cannot work; the message names it. Nothing has started then.
     """
     require_plugins(words)
-    asked = multirun.parse(words)
-    refuse_unknown(asked.launcher)
-    tries, slots = asked.jobs or asked.samples, None
-    if asked.launcher in HERE:
+    request = multirun.parse(words)
+    refuse_unknown(request.launcher)
+    tries, slots = request.jobs or request.samples, None
+    if request.launcher in HERE:
         needs = [_need(name, config, machine) for name, config in tries]
-        at_once = len(asked.jobs) or trials_at_once(asked)
-        slots = given_slots(asked) or min(at_once, count_slots(needs * at_once, machine))
+        at_once = len(request.jobs) or trials_at_once(request)
+        slots = given_slots(request) or min(at_once, count_slots(needs * at_once, machine))
         job_machine = share(machine, slots)
     else:
-        job_machine = machine_elsewhere(asked, machine)
+        job_machine = machine_elsewhere(request, machine)
     checked = [Job(name, _checked(name, config, job_machine)) for name, config in tries]
     return Plan(
-        root=asked.root,
-        words=[*words, *asked.decided, *launcher_words(asked, slots, machine), *search_words(asked)],
-        jobs=checked if asked.jobs else [],
-        description=f"{len(checked)} jobs" if asked.jobs else aim(asked),
-        launcher=asked.launcher,
+        root=request.root,
+        words=[*words, *request.decided, *launcher_words(request, slots, machine), *search_words(request)],
+        jobs=checked if request.jobs else [],
+        description=f"{len(checked)} jobs" if request.jobs else aim(request),
+        launcher=request.launcher,
         slots=slots,
         memory_available_bytes=machine.memory_available_bytes,
         actors=max(job.experiment.hardware.num_env_runners + job.experiment.hardware.num_learners for job in checked),
-        dry_run=bool(asked.common.dry_run),
+        dry_run=bool(request.common.dry_run),
     )
 
 

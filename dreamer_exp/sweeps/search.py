@@ -19,44 +19,44 @@ for name, level in (("optuna.storages", logging.WARNING), ("hydra_plugins.hydra_
 RESULTS = "optimization_results.yaml"  # written by Hydra's sweeper at the end
 
 
-def trials_at_once(asked: Multirun) -> int:
+def trials_at_once(request: Multirun) -> int:
     """Return how many trials are chosen at a time, before their results are known."""
-    return int(asked.hydra.sweeper.get("n_jobs", 1))
+    return int(request.hydra.sweeper.get("n_jobs", 1))
 
 
-def aim(asked: Multirun) -> str:
+def aim(request: Multirun) -> str:
     """Return the description of a sweep whose sweeper chooses the jobs."""
-    if asked.sweeper != "optuna":
-        return f"jobs chosen by hydra/sweeper={asked.sweeper}"
-    trials = int(asked.hydra.sweeper.n_trials)
-    return f"{trials} trials, chosen by Optuna to {direction(asked)} {asked.common.run.objective}"
+    if request.sweeper != "optuna":
+        return f"jobs chosen by hydra/sweeper={request.sweeper}"
+    trials = int(request.hydra.sweeper.n_trials)
+    return f"{trials} trials, chosen by Optuna to {direction(request)} {request.common.run.objective}"
 
 
-def search_words(asked: Multirun) -> list[str]:
+def search_words(request: Multirun) -> list[str]:
     """Return overrides for Optuna in addition to the user's: direction, tolerance of failed trials, and seed.
 
     Raises:
         UserError: the direction of the objective is unknown.
     """
-    if asked.sweeper != "optuna":
+    if request.sweeper != "optuna":
         return []
-    sweeper = asked.hydra.sweeper
-    words = [f"hydra.sweeper.direction={direction(asked)}"]
-    if not asked.says("hydra.sweeper.max_failure_rate") and sweeper.max_failure_rate == 0:
+    sweeper = request.hydra.sweeper
+    words = [f"hydra.sweeper.direction={direction(request)}"]
+    if not request.says("hydra.sweeper.max_failure_rate") and sweeper.max_failure_rate == 0:
         words.append("hydra.sweeper.max_failure_rate=1.0")
     # a stored study would repeat its first trials
     if sweeper.storage is None and sweeper.sampler.get("seed", 0) is None:
-        words.append(f"hydra.sweeper.sampler.seed={asked.common.run.seed}")
+        words.append(f"hydra.sweeper.sampler.seed={request.common.run.seed}")
     return words
 
 
-def direction(asked: Multirun) -> str:
+def direction(request: Multirun) -> str:
     """Return `maximize` or `minimize`: the user's choice, else the usual one for the objective.
 
     Raises:
         UserError: the user chose several directions, or the objective has no usual one.
     """
-    given, objective = asked.hydra.sweeper.direction, str(asked.common.run.objective)
+    given, objective = request.hydra.sweeper.direction, str(request.common.run.objective)
     if not isinstance(given, Enum):  # an Enum is the sweeper's default, not the user's choice
         if given not in ("maximize", "minimize"):
             raise UserError(f"hydra.sweeper.direction={given}: a run has one objective; maximize or minimize.")

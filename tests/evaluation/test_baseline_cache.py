@@ -101,7 +101,9 @@ def test_without_a_writable_cache_baselines_run_every_time(tmp_path: Path, monke
 
 
 def test_cached_episodes_equal_the_original_ones_bit_for_bit() -> None:
-    asked = nano("env.scenario=crossing", "env.max_steps=60")
-    original = evaluate_baseline(asked, "random")
-    assert [asdict(result) for result in evaluate_baseline(asked, "random")] == [asdict(result) for result in original]
-    assert not runs_again(asked, "random")
+    experiment = nano("env.scenario=crossing", "env.max_steps=60")
+    original = evaluate_baseline(experiment, "random")
+    assert [asdict(result) for result in evaluate_baseline(experiment, "random")] == [
+        asdict(result) for result in original
+    ]
+    assert not runs_again(experiment, "random")

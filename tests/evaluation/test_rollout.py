@@ -52,8 +52,8 @@ def test_a_policy_is_evaluated_on_every_seed_in_order() -> None:
 
 
 def test_an_evaluation_is_reproducible() -> None:
-    asked = nano("env.scenario=crossing", "env.max_steps=50")
-    assert evaluate_policy(asked, Still) == evaluate_policy(asked, Still)
+    experiment = nano("env.scenario=crossing", "env.max_steps=50")
+    assert evaluate_policy(experiment, Still) == evaluate_policy(experiment, Still)
 
 
 def test_more_episodes_than_fit_into_a_batch_all_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +62,8 @@ def test_more_episodes_than_fit_into_a_batch_all_run(monkeypatch: pytest.MonkeyP
 
 
 def test_straight_to_goal_reaches_the_goal_in_an_empty_arena() -> None:
-    asked = nano("env.max_steps=400", "evaluation.episodes=5")
-    assert [result.outcome for result in evaluate_baseline(asked, "straight_to_goal")] == ["success"] * 5
+    experiment = nano("env.max_steps=400", "evaluation.episodes=5")
+    assert [result.outcome for result in evaluate_baseline(experiment, "straight_to_goal")] == ["success"] * 5
 
 
 def test_the_random_baseline_acts_in_discrete_tasks() -> None:
@@ -92,8 +92,10 @@ def test_an_evaluation_does_not_depend_on_the_global_generators() -> None:
 
 def test_a_watch_is_called_from_reset_to_last_step() -> None:
     seen: list[int] = []
-    asked = nano("evaluation.episodes=2", "evaluation.seed=7")
-    lengths = [result.length for result in evaluate_policy(asked, Still, watch=lambda seed, env: seen.append(seed))]
+    experiment = nano("evaluation.episodes=2", "evaluation.seed=7")
+    lengths = [
+        result.length for result in evaluate_policy(experiment, Still, watch=lambda seed, env: seen.append(seed))
+    ]
     assert [seen.count(seed) for seed in (7, 8)] == [length + 1 for length in lengths]
 
 

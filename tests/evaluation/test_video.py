@@ -41,9 +41,9 @@ def test_without_failures_or_outcomes_the_first_episodes_are_filmed() -> None:
 
 
 def test_a_video_shows_the_evaluated_episode(tmp_path: Path) -> None:
-    asked = nano("env.scenario=dense", "env.max_steps=60", "evaluation.episodes=3")
-    results = evaluate_policy(asked, Wanderer)
-    (path,) = video.film(asked, Wanderer, [1_000_001], tmp_path / "evaluated")
+    settings = nano("env.scenario=dense", "env.max_steps=60", "evaluation.episodes=3")
+    results = evaluate_policy(settings, Wanderer)
+    (path,) = video.film(settings, Wanderer, [1_000_001], tmp_path / "evaluated")
     assert path.name == f"evaluated_seed1000001_{results[1].outcome}.gif"
     with Image.open(path) as gif:
         assert gif.n_frames == results[1].length + 1  # type: ignore[attr-defined]

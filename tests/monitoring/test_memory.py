@@ -87,8 +87,8 @@ def test_a_replay_on_the_gpu_does_not_count_as_growth_of_the_host() -> None:
 
 
 def watch() -> MemoryWatch:
-    asked = nano("run.train_iterations=1_000_000", "algo.replay_capacity=1000")
-    return MemoryWatch(asked, contract_of(asked.env, asked.obs_contract))
+    experiment = nano("run.train_iterations=1_000_000", "algo.replay_capacity=1000")
+    return MemoryWatch(experiment, contract_of(experiment.env, experiment.obs_contract))
 
 
 def test_the_watch_warns_once() -> None:
@@ -124,8 +124,8 @@ def test_env_runners_are_counted_separately_and_take_about_the_forecast() -> Non
 @pytest.mark.usefixtures("ray_local")
 def test_memory_does_not_grow_once_the_replay_is_full() -> None:
     words = ("algo.replay_capacity=2000", "algo.training_ratio=0.25", "env.max_steps=500")
-    asked = nano_gym("CartPole-v1", *words, "hardware.num_envs_per_env_runner=8", "hardware.num_cpus=1")
-    algorithm = build_algorithm(asked)
+    experiment = nano_gym("CartPole-v1", *words, "hardware.num_envs_per_env_runner=8", "hardware.num_cpus=1")
+    algorithm = build_algorithm(experiment)
     taken = {}
     steps = 0
     while steps < 20_000:
@@ -134,6 +134,6 @@ def test_memory_does_not_grow_once_the_replay_is_full() -> None:
         taken[steps] = rss()
     full = min(steps for steps in taken if steps >= 3000)  # the buffer is full and the first updates are done
     assert algorithm.replay_steps == 2000
-    assert forecast(asked, contract_of(asked.env, asked.obs_contract)).replay_steps == 2000
+    assert forecast(experiment, contract_of(experiment.env, experiment.obs_contract)).replay_steps == 2000
     assert taken[steps] < 1.03 * taken[full]
     algorithm.stop()

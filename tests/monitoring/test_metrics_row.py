@@ -22,8 +22,8 @@ rate/env_steps_per_s rate/updates_per_s memory/rss_bytes memory/env_runners_rss_
 memory/gpu_bytes""".split()  # noqa: SIM905  # a list literal of 32 lines reads worse
 
 # what each learner reports
-FAST, RLLIB = ({key: 1.5 for key in keys if key} for keys in zip(*LEARNER_METRICS.values(), strict=True))
-each_learner = pytest.mark.parametrize("learner", [FAST, RLLIB], ids=["dreamerv3", "dreamerv3_rllib"])
+DREAMERV3, RLLIB = ({key: 1.5 for key in keys if key} for keys in zip(*LEARNER_METRICS.values(), strict=True))
+each_learner = pytest.mark.parametrize("learner", [DREAMERV3, RLLIB], ids=["dreamerv3", "dreamerv3_rllib"])
 
 
 def row_of(iteration: Iteration, learner: dict[str, float] = RLLIB) -> dict[str, object]:
@@ -50,7 +50,7 @@ def test_every_promised_metric_of_the_learner_is_a_number(learner: dict[str, flo
 @pytest.mark.parametrize(
     ("learner", "lacks"),
     [
-        (FAST, {name for name, (fast, _) in LEARNER_METRICS.items() if fast is None}),
+        (DREAMERV3, {name for name, (name_in_dreamerv3, _) in LEARNER_METRICS.items() if name_in_dreamerv3 is None}),
         (RLLIB, {name for name, (_, rllib) in LEARNER_METRICS.items() if rllib is None}),
     ],
     ids=["dreamerv3", "dreamerv3_rllib"],
@@ -118,6 +118,6 @@ METRICS = [(name, key) for name, keys in LEARNER_METRICS.items() for key in keys
 @given(st.sampled_from([math.nan, math.inf, -math.inf]), st.sampled_from(METRICS))
 def test_a_nonfinite_loss_is_named_and_replaced_by_null(value: float, metric: tuple[str, str]) -> None:
     name, key = metric
-    row = row_of(Iteration(env_steps=16, updates=1), {**(FAST if key in FAST else RLLIB), key: value})
+    row = row_of(Iteration(env_steps=16, updates=1), {**(DREAMERV3 if key in DREAMERV3 else RLLIB), key: value})
     assert blank_nonfinite(row) == [name]
     assert json.loads(json.dumps(row, allow_nan=False))[name] is None

@@ -19,9 +19,9 @@ from tests.experiments import NANO, machine, nano
 CONFIG = compose_words(NANO)
 
 
-def done(root: Path, asked: Experiment, state: str = "finished") -> Path:
-    write_text(RunDirectory(root).experiment, asked.to_yaml())
-    write_json(RunDirectory(root).summary, {"state": state, "fingerprint": asked.fingerprint()})
+def done(root: Path, experiment: Experiment, state: str = "finished") -> Path:
+    write_text(RunDirectory(root).experiment, experiment.to_yaml())
+    write_json(RunDirectory(root).summary, {"state": state, "fingerprint": experiment.fingerprint()})
     return root
 
 

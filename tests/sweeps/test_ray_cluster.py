@@ -77,8 +77,8 @@ def test_a_job_has_a_thread_for_each_of_its_cpus(sweep: Any) -> None:
 
 @pytest.mark.end_to_end
 def test_a_number_of_cpus_set_by_the_user_is_kept(cluster: str, tmp_path: Path) -> None:
-    asked = (f"hardware.ray_address={cluster}", "hardware.num_cpus=1", "hardware.num_env_runners=1", "run.seed=1")
-    code, out, err = run(tmp_path, *LAUNCHER, *asked)
+    words = (f"hardware.ray_address={cluster}", "hardware.num_cpus=1", "hardware.num_env_runners=1", "run.seed=1")
+    code, out, err = run(tmp_path, *LAUNCHER, *words)
     assert code == 0, out + err
     (path,) = only_sweep(tmp_path).glob("*/experiment.yaml")
     assert "num_cpus: 1" in path.read_text()

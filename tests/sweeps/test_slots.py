@@ -78,8 +78,8 @@ def test_a_slot_is_free_after_its_job(tmp_path: Path) -> None:
 
 
 def test_a_job_can_stop_waiting_for_a_slot(tmp_path: Path) -> None:
-    asked = iter([False, False, True])
-    with take_slot(tmp_path, 1, lambda: False), take_slot(tmp_path, 1, lambda: next(asked)) as slot:
+    answers = iter([False, False, True])
+    with take_slot(tmp_path, 1, lambda: False), take_slot(tmp_path, 1, lambda: next(answers)) as slot:
         assert slot is None
 
 

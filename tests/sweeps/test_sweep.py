@@ -63,7 +63,7 @@ def test_the_status_of_a_crashed_job_is_failed(twelve: Any) -> None:
 def test_each_job_has_a_log(twelve: Any) -> None:
     logs = [path.read_text() for path in twelve[0].glob("*/console.log")]
     assert len(logs) == 12
-    assert all("fast learner on cpu" in log for log in logs)
+    assert all("dreamerv3 on cpu" in log for log in logs)
 
 
 def test_the_summary_is_also_written_as_csv(twelve: Any) -> None:

@@ -1,4 +1,4 @@
-"""Networks for tests that need one, and no algorithm around it."""
+"""Networks without an algorithm, for tests."""
 
 from ray.rllib.core.rl_module.rl_module import RLModule
 
@@ -7,13 +7,13 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of
 
 
-def network(asked: Experiment) -> RLModule:
-    """An untrained one of the experiment's sizes."""
-    contract = contract_of(asked.env, asked.obs_contract)
-    sizes = asked.to_dict()["algo"].get("network", {"model_size": "nano", "batch_length_T": 8})
+def network(experiment: Experiment) -> RLModule:
+    """Return an untrained network of the experiment's sizes."""
+    contract = contract_of(experiment.env, experiment.obs_contract)
+    sizes = experiment.to_dict()["algo"].get("network", {"model_size": "nano", "batch_length_T": 8})
     return build(
         {
-            "algorithm": asked.algo.name,
+            "algorithm": experiment.algo.name,
             "network": sizes,
             "observation_size": contract.size,
             "action": {"kind": contract.action.kind, "size": contract.action.size},

@@ -1,4 +1,4 @@
-"""Environments that don't do as they should, registered with Gymnasium."""
+"""Faulty environments, registered with Gymnasium."""
 
 import random
 from typing import Any
@@ -12,7 +12,7 @@ Vector = NDArray[np.float32]
 
 
 class Blind(gymnasium.Env[Vector, Vector]):
-    """Takes a render_mode, and cannot draw."""
+    """Accepts a render_mode, but cannot render."""
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -29,14 +29,14 @@ class Blind(gymnasium.Env[Vector, Vector]):
 
 
 class Mute(Blind):
-    """Draws nothing."""
+    """Renders None."""
 
     def render(self) -> None:
         return None
 
 
 class Careless(Blind):
-    """Draws from everybody's generators, as many a simulator does."""
+    """Draws from the global generators, as some simulators do."""
 
     def step(self, action: Any) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
         drawn = random.random() + np.random.rand() + float(torch.rand(()))  # noqa: NPY002
@@ -44,7 +44,7 @@ class Careless(Blind):
 
 
 class Broken(Blind):
-    """Its third reward is none."""
+    """Returns NaN as its third reward."""
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Vector, dict[str, Any]]:
         self.steps = 0

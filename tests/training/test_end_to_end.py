@@ -1,4 +1,4 @@
-"""Real runs, as a user starts them: a process of their own, all files, all endings."""
+"""Real runs as a user starts them, in a separate process: their files and their ends."""
 
 import json
 import os
@@ -30,7 +30,7 @@ import numpy as np
 
 
 class Broken(gymnasium.Env):
-    """Rewards NaN after some steps, as a simulator that blew up does."""
+    """Rewards NaN after some steps, as an unstable simulator does."""
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
@@ -80,7 +80,7 @@ def read_json(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def three_iterations(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], RunDirectory]:
-    """Three iterations of the real thing, W&B offline, no env runners."""
+    """Run three iterations with offline W&B, without env runners."""
     folder = tmp_path_factory.mktemp("three")
     secret = {"WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567"}
     words = ("run.id=three", "run.train_iterations=3", "run.checkpoint_every=1", "run.keep_checkpoints=2",
@@ -90,7 +90,7 @@ def three_iterations(tmp_path_factory: pytest.TempPathFactory) -> tuple[subproce
     return done, only_run(folder)
 
 
-def test_the_run_leaves_every_file_that_the_architecture_names(three_iterations: Any) -> None:
+def test_a_run_writes_every_promised_file(three_iterations: Any) -> None:
     root = three_iterations[1].root
     assert root.name.startswith("three_")
     promised = [
@@ -110,20 +110,20 @@ def test_the_run_leaves_every_file_that_the_architecture_names(three_iterations:
     assert list((root / "wandb").glob("offline-run-*/*.wandb"))
 
 
-def test_it_has_one_row_an_iteration_with_every_name(three_iterations: Any) -> None:
+def test_a_run_has_one_row_per_iteration_with_every_name(three_iterations: Any) -> None:
     rows = read_rows(three_iterations[1].result)
     assert [row["iteration"] for row in rows] == [1, 2, 3]
     assert all(set(PROMISED) <= set(row) for row in rows)
     assert all(isinstance(rows[-1][name], float) for name in PROMISED if name.startswith(("loss/", "grad_norm/")))
 
 
-def test_an_iteration_in_which_no_episode_ended_says_null(three_iterations: Any) -> None:
+def test_an_iteration_without_ended_episodes_has_a_null_return(three_iterations: Any) -> None:
     without = [row for row in read_rows(three_iterations[1].result) if row["episodes"] == 0]
     assert without
     assert all(row["episode_return_mean"] is None for row in without)
 
 
-def test_the_policy_is_evaluated_before_and_after_beside_the_baselines(three_iterations: Any) -> None:
+def test_policy_and_baselines_are_evaluated_before_and_after_training(three_iterations: Any) -> None:
     rows = read_rows(three_iterations[1].evaluation)
     assert [(row["policy"], row["env_steps"]) for row in rows] == [
         ("random", 0),
@@ -135,21 +135,21 @@ def test_the_policy_is_evaluated_before_and_after_beside_the_baselines(three_ite
     assert all([outcome["seed"] for outcome in row["outcomes"]] == [1_000_000, 1_000_001] for row in rows)
 
 
-def test_the_status_and_the_summary_say_that_it_finished(three_iterations: Any) -> None:
+def test_status_and_summary_report_a_finished_run(three_iterations: Any) -> None:
     directory = three_iterations[1]
     assert read_json(directory.status)["state"] == "finished"
     summary = read_json(directory.summary)
     assert (summary["state"], summary["final"]["env_steps"], summary["error"]) == ("finished", 64, None)
 
 
-def test_the_experiment_file_has_no_auto_left(three_iterations: Any) -> None:
+def test_the_experiment_file_has_auto_resolved(three_iterations: Any) -> None:
     tree = yaml.safe_load(three_iterations[1].experiment.read_text())
     assert tree["algo"]["horizon_H"] == 3
     assert isinstance(tree["hardware"]["num_cpus"], int)
     assert "auto" not in three_iterations[1].experiment.read_text()
 
 
-def test_provenance_tells_versions_devices_and_the_contract(three_iterations: Any) -> None:
+def test_provenance_holds_versions_devices_and_contract(three_iterations: Any) -> None:
     tree = read_json(three_iterations[1].provenance)
     assert tree["packages"]["ray"].startswith("2.60")
     assert tree["learner_devices"] == ["cpu"]
@@ -157,7 +157,7 @@ def test_provenance_tells_versions_devices_and_the_contract(three_iterations: An
     assert len(tree["contract"]["hash"]) == 16
 
 
-def test_every_file_of_a_checkpoint_is_in_its_manifest_with_its_sum(three_iterations: Any) -> None:
+def test_the_manifest_lists_every_file_of_a_checkpoint_with_its_hash(three_iterations: Any) -> None:
     folder = three_iterations[1].checkpoints
     newest = folder / (folder / "latest").read_text().strip()
     listed = read_json(newest / "manifest.json")["files"]
@@ -166,12 +166,12 @@ def test_every_file_of_a_checkpoint_is_in_its_manifest_with_its_sum(three_iterat
     assert all(sha256(newest / name) == entry["sha256"] for name, entry in listed.items())
 
 
-def test_only_as_many_checkpoints_are_kept_as_asked_for(three_iterations: Any) -> None:
+def test_old_checkpoints_are_deleted(three_iterations: Any) -> None:
     folders = [path.name for path in three_iterations[1].checkpoints.iterdir() if path.is_dir()]
     assert sorted(folders) == ["000000048", "000000064"]
 
 
-def test_the_wandb_file_holds_every_row_and_the_runs_labels(three_iterations: Any) -> None:
+def test_the_wandb_file_holds_every_row_and_the_labels_of_the_run(three_iterations: Any) -> None:
     (file,) = three_iterations[1].root.glob("wandb/offline-run-*/*.wandb")
     found = list(records(file))
     (labels,) = [record.run for record in found if record.WhichOneof("record_type") == "run"]
@@ -190,12 +190,12 @@ def test_wandb_sync_finds_the_offline_run(three_iterations: Any) -> None:
     assert "Would sync 1 run" in sync.stdout + sync.stderr
 
 
-def test_no_secret_of_the_environment_is_in_any_file(three_iterations: Any) -> None:
+def test_no_file_holds_a_secret_of_the_environment(three_iterations: Any) -> None:
     files = [path for path in three_iterations[1].root.rglob("*") if path.is_file()]
     assert [path.name for path in files if b"0123456789abcdef0123456789abcdef01234567" in path.read_bytes()] == []
 
 
-def test_a_user_sees_no_warnings_and_no_chatter(three_iterations: Any) -> None:
+def test_a_run_prints_no_warnings(three_iterations: Any) -> None:
     done = three_iterations[0]
     assert done.stderr == ""
     assert "WARN" not in done.stdout
@@ -203,7 +203,7 @@ def test_a_user_sees_no_warnings_and_no_chatter(three_iterations: Any) -> None:
     assert "dreamerv3 on cpu (kernels eager, precision float32), size nano" in done.stdout
 
 
-def test_the_end_tells_the_figures_the_run_and_the_next_command(three_iterations: Any) -> None:
+def test_the_end_prints_results_paths_and_the_next_command(three_iterations: Any) -> None:
     done, directory = three_iterations
     assert "before training" in done.stdout
     assert "straight_to_goal" in done.stdout
@@ -218,7 +218,7 @@ def evaluate(*words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_a_run_that_moved_evaluates_to_the_figures_it_ended_with(three_iterations: Any, tmp_path: Path) -> None:
+def test_a_moved_run_evaluates_to_its_last_results(three_iterations: Any, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(three_iterations[1].root, moved)
     done = evaluate(str(moved))
@@ -228,7 +228,7 @@ def test_a_run_that_moved_evaluates_to_the_figures_it_ended_with(three_iteration
     assert read_json(written)["evaluations"][0]["outcomes"] == last["outcomes"]
 
 
-def test_an_evaluation_can_write_elsewhere_and_leave_the_run_as_it_was(three_iterations: Any, tmp_path: Path) -> None:
+def test_an_evaluation_can_write_elsewhere_without_changing_the_run(three_iterations: Any, tmp_path: Path) -> None:
     root = three_iterations[1].root
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     done = evaluate(str(root), "episodes=3", "video=1", f"out={tmp_path}")
@@ -240,13 +240,13 @@ def test_an_evaluation_can_write_elsewhere_and_leave_the_run_as_it_was(three_ite
     assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 80
 
 
-def test_a_policy_is_refused_by_an_environment_with_another_contract(three_iterations: Any) -> None:
+def test_an_environment_with_another_contract_is_refused(three_iterations: Any) -> None:
     done = evaluate(str(three_iterations[1].root), "obs_contract=drive_state_rays_latest")
     assert done.returncode == 2
     assert "was trained on" in done.stderr
 
 
-def test_a_checkpoint_that_was_changed_is_not_loaded(three_iterations: Any, tmp_path: Path) -> None:
+def test_a_changed_checkpoint_is_refused(three_iterations: Any, tmp_path: Path) -> None:
     shutil.copytree(three_iterations[1].root, tmp_path / "run")
     for state in (tmp_path / "run" / "checkpoints").glob("*/policy.safetensors"):
         state.write_bytes(b"changed")
@@ -256,7 +256,7 @@ def test_a_checkpoint_that_was_changed_is_not_loaded(three_iterations: Any, tmp_
 
 
 class Bomb:
-    """Unpickled, it leaves a file."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, crater: Path) -> None:
         self.crater = crater
@@ -265,9 +265,7 @@ class Bomb:
         return os.mkdir, (str(self.crater),)
 
 
-def test_somebodys_archive_is_judged_and_compared_without_running_anything_in_it(
-    three_iterations: Any, tmp_path: Path
-) -> None:
+def test_evaluate_compare_and_runs_execute_nothing_in_a_run_directory(three_iterations: Any, tmp_path: Path) -> None:
     archive, crater = tmp_path / "run", tmp_path / "crater"
     shutil.copytree(three_iterations[1].root, archive)
     pickled = [path for path in archive.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt")]
@@ -279,11 +277,11 @@ def test_somebodys_archive_is_judged_and_compared_without_running_anything_in_it
     subprocess.run(compared, env=environment(), check=True, timeout=120, capture_output=True)
     subprocess.run([sys.executable, "-m", "dreamer_exp.runs", str(archive)], env=environment(), check=True, timeout=60)
     assert not crater.exists()
-    pickle.loads(pickled[0].read_bytes())  # as resume would
+    pickle.loads(pickled[0].read_bytes())  # as a resume would
     assert crater.exists()
 
 
-def test_two_env_runners_train_and_the_policy_learns_their_weights(tmp_path: Path) -> None:
+def test_two_env_runners_train_a_policy_that_changes(tmp_path: Path) -> None:
     words = ("hardware.num_env_runners=2", "hardware.num_cpus=2", "run.train_iterations=2", "tracking=none")
     done = run(tmp_path, *words)
     assert (done.returncode, done.stderr) == (0, "")
@@ -295,7 +293,7 @@ def test_two_env_runners_train_and_the_policy_learns_their_weights(tmp_path: Pat
     assert not (directory.root / "wandb").exists()
 
 
-def test_rllibs_learner_leaves_the_same_files_and_rows_and_its_policy_is_evaluated_again(tmp_path: Path) -> None:
+def test_rllibs_algorithm_writes_the_same_files_and_its_policy_can_be_evaluated(tmp_path: Path) -> None:
     done = run(tmp_path, "algo=dreamerv3_rllib", "run.train_iterations=3", "tracking=none")
     assert (done.returncode, done.stderr) == (0, "")
     assert "rllib learner on cpu, size nano" in done.stdout
@@ -337,12 +335,12 @@ def wait_for_rows(folder: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize(
     ("algo", "num_env_runners"), [("dreamerv3", 0), ("dreamerv3", 2), ("dreamerv3_rllib", 0), ("dreamerv3_rllib", 2)]
 )
-def test_a_failure_is_told_in_one_line_and_recorded(tmp_path: Path, algo: str, num_env_runners: int) -> None:
+def test_a_failure_is_printed_in_one_line_and_recorded(tmp_path: Path, algo: str, num_env_runners: int) -> None:
     (tmp_path / "broken_env.py").write_text(BROKEN_ENV)
     words = [word for word in NANO if not word.startswith("env.")]
     words += ["env=gym", "env.id=broken_env:Broken-v0", "obs_contract=vector", "tracking=none", "evaluation.episodes=0"]
     words += [f"algo={algo}", f"hardware.num_env_runners={num_env_runners}", "hardware.num_cpus=2"]
-    words += ["env.max_faults=0"]  # those that are allowed are told as they come
+    words += ["env.max_faults=0"]  # without a limit of 0 they are only logged
     path = os.pathsep.join([str(tmp_path), str(CHECKOUT)])
     done = subprocess.run(
         [sys.executable, "-m", "dreamer_exp", *words],
@@ -356,7 +354,7 @@ def test_a_failure_is_told_in_one_line_and_recorded(tmp_path: Path, algo: str, n
     assert "Traceback" in directory.error.read_text()
 
 
-def test_a_sweep_runs_each_combination_in_a_directory_of_its_own(tmp_path: Path) -> None:
+def test_a_sweep_runs_each_combination_in_a_separate_directory(tmp_path: Path) -> None:
     words = ("algo.training_ratio=2,4", "run.train_iterations=1", "evaluation.episodes=0", "tracking=none")
     done = subprocess.run(
         [sys.executable, "-m", "dreamer_exp", "-m", *NANO, *words],

@@ -1,4 +1,4 @@
-"""Signals."""
+"""Signals that stop a run."""
 
 import os
 import signal
@@ -21,25 +21,25 @@ def test_the_first_signal_asks_to_stop(number: signal.Signals, code: int) -> Non
         assert stop.exit_code == code
 
 
-def test_slurms_sigterm_after_its_warning_does_not_cut_the_checkpoint_short() -> None:
+def test_slurms_sigterm_after_its_warning_does_not_interrupt_the_checkpoint() -> None:
     with stop_on_signals(lambda: None, lambda: None) as stop:
         os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.exit_code == 138
 
 
-def test_handlers_are_as_before_afterwards() -> None:
+def test_the_previous_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_signals(lambda: None, lambda: None):
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_the_same_signal_again_ends_the_process_at_once_after_the_last_word() -> None:
+def test_the_same_signal_again_ends_the_process_at_once() -> None:
     script = """
 import os, signal, time
 from dreamer_exp.training.signals import stop_on_signals
-with stop_on_signals(lambda: print("stopping", flush=True), lambda: print("last word", flush=True)) as stop:
+with stop_on_signals(lambda: print("stopping", flush=True), lambda: print("ending", flush=True)) as stop:
     try:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
@@ -47,4 +47,4 @@ with stop_on_signals(lambda: print("stopping", flush=True), lambda: print("last 
         print("never printed")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (130, "stopping\nlast word\n")
+    assert (done.returncode, done.stdout) == (130, "stopping\nending\n")

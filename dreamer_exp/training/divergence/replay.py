@@ -1,4 +1,4 @@
-"""An update done again, by either learner on the CPU, to see where its numbers stop being finite."""
+"""The replay of an update on the CPU, to find the first number that is not finite."""
 
 import traceback
 from collections.abc import Mapping
@@ -26,13 +26,18 @@ from dreamer_exp.algorithms.rllib.build import build_config
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 
-OURS = (str(Path(dreamer_exp.__file__).parent / "algorithms"), "dreamerv3")  # in the paths of code that a reader knows
-UNSET = ("empty", "new_empty", "resize")  # operations that give memory, not numbers
+OURS = (str(Path(dreamer_exp.__file__).parent / "algorithms"), "dreamerv3")  # paths of the code to report
+UNSET = ("empty", "new_empty", "resize")  # operations that return uninitialised memory
 
 
 @dataclass(frozen=True)
 class UpdateReplay:
-    """What came of it: figures by the learner's names, and the first thing that isn't finite, in words."""
+    """Result of a replay.
+
+    Attributes:
+        figures: losses and gradient norms, by the learner's names; empty if the update ended before it had any.
+        first: description of the first number that is not finite, or None.
+    """
 
     figures: dict[str, float]
     first: str | None
@@ -45,13 +50,13 @@ def replay(
     weights: Mapping[str, Tensor] | None,
     state: Mapping[str, Any],
 ) -> UpdateReplay:
-    """Does the update.
+    """Repeat an update.
 
     Args:
-        experiment: the run's; where and how fast it computed doesn't matter here.
-        contract: its environment's, for the sizes.
-        batch: by the learner's names (`NonFiniteUpdate.batch`).
-        weights: of the whole network; None: those that the run began with.
+        experiment: the experiment of the run; its hardware and backend are ignored.
+        contract: the contract of its environment, which gives the sizes.
+        batch: the batch by the learner's names (`NonFiniteUpdate.batch`).
+        weights: the weights of the complete network; None for the initial ones.
         state: `NonFiniteUpdate.state`.
     """
     learner = _learner(experiment, contract, batch)
@@ -70,9 +75,9 @@ def replay(
 
 
 class FirstNonFinite(TorchDispatchMode):
-    """While it is on, notes the first operation that makes a number that isn't finite of finite ones.
+    """Mode that records the first operation with finite inputs and an output that is not finite.
 
-    What begins as infinity or NaN by design, as RLlib's moving averages do, makes no such start.
+    Values that are infinite or NaN by design, such as RLlib's initial moving averages, are therefore not reported.
     """
 
     def __init__(self) -> None:
@@ -80,23 +85,24 @@ class FirstNonFinite(TorchDispatchMode):
         self.first: str | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Does the operation, and looks."""
-        was_finite = self.first is not None or _broken((args, kwargs)) is None  # now: it may write into them
+        """Run an operation and check its output."""
+        # before the operation, because it may write into its inputs
+        was_finite = self.first is not None or _nonfinite((args, kwargs)) is None
         result = func(*args, **(kwargs or {}))
         if self.first is None and was_finite and not func.__name__.startswith(UNSET):
-            broken = _broken(result)
-            if broken is not None:
-                self.first = f"{func.__name__} {tuple(broken.shape)}{_index(broken)}, {_place()}"
+            nonfinite = _nonfinite(result)
+            if nonfinite is not None:
+                self.first = f"{func.__name__} {tuple(nonfinite.shape)}{_index(nonfinite)}, {_source_line()}"
         return result
 
 
-def _broken(tree: Any) -> Tensor | None:
-    """The first tensor with a number that isn't finite."""
+def _nonfinite(tree: Any) -> Tensor | None:
+    """Return the first tensor with a number that is not finite, or None."""
     return next((leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor) and not _finite(leaf)), None)
 
 
 def _learner(experiment: Experiment, contract: ObservationContract, batch: Mapping[str, Any]) -> Learner:
-    steps = 2 * experiment.hardware.num_envs * (experiment.algo.batch_length_T + 1)  # its replay is not needed
+    steps = 2 * experiment.hardware.num_envs * (experiment.algo.batch_length_T + 1)  # the replay is not used
     algo = replace(experiment.algo, replay_capacity=steps)
     if algo.name == "dreamerv3":
         precision = "float32" if algo.precision == "tf32" else algo.precision
@@ -140,16 +146,16 @@ def _finite(value: Tensor) -> bool:
 
 
 def _index(value: Tensor) -> str:
-    """Where the first number is that isn't finite, and which."""
+    """Return index and value of the first number that is not finite."""
     index = (~value.isfinite()).nonzero()[0].tolist()
     return f" at {index}: {value[tuple(index)].item()}"
 
 
-def _place() -> str:
-    """The innermost line of a learner's code; of a gradient it is the call of backward()."""
+def _source_line() -> str:
+    """Return the innermost line of the algorithm's code; for a gradient, the call of backward()."""
     frames = [frame for frame in traceback.extract_stack() if any(part in frame.filename for part in OURS)]
     frames = [frame for frame in frames if frame.filename != __file__]
     if not frames:
-        return "outside of the learner"
+        return "outside of the algorithm"
     frame = frames[-1]
     return f"{Path(frame.filename).name}:{frame.lineno} {frame.name}: {frame.line}"

@@ -1,4 +1,4 @@
-"""diagnostics/nonfinite_<update>/: what is needed to see why training diverged, and to do that update again."""
+"""diagnostics/nonfinite_<update>/: the inputs and results of the update that diverged, and how to repeat it."""
 
 import json
 import shlex
@@ -25,60 +25,72 @@ BATCH, STATE, RANGES, LOSSES, ROWS, COMMAND = (
     "batch.npz", "state.npz", "ranges.json", "losses.json", "rows.json", "command.txt"
 )  # fmt: skip
 LAST_ROWS = 20
-OBSERVATIONS = ("observation", "obs")  # in a batch of the fast learner, and of RLlib's
+OBSERVATIONS = ("observation", "obs")  # names in a batch of dreamerv3, and of dreamerv3_rllib
 ACTIONS, REWARDS = ("action", "actions"), ("reward", "rewards")
 
 
 def write_diagnostics(
     root: Path,
-    found: NonFiniteUpdate,
+    update: NonFiniteUpdate,
     algorithm: BaseDreamerV3,
     contract: ObservationContract,
     checkpoint: Path | None,
 ) -> Path:
-    """Writes the folder whole or not at all; returns it.
+    """Write the diagnostics of an update atomically; return their folder.
 
-    - batch.npz: what the update was computed from, by the learner's names; reads with allow_pickle=False;
-    - ranges.json: least, greatest and how many not finite, of each observation key, of actions and rewards;
-    - losses.json: its figures ("nan" and "inf" as words), and where its weights are;
-    - policy.safetensors, policy.json, state.npz: weights, return range and noise before it, where they are still known
-      (on the CPU); else the checkpoint's are the nearest;
-    - rows.json: the run's last rows;
-    - command.txt: the command that does the update again.
+    - batch.npz: the batch of the update, by the learner's names; can be read with allow_pickle=False;
+    - ranges.json: minimum, maximum and count of non-finite values of each observation key, of actions and rewards;
+    - losses.json: losses and gradient norms ("nan" and "inf" as text), and where the weights are;
+    - policy.safetensors, policy.json, state.npz: weights, return range and noise before the update, if they are known
+      (learners on the CPU); otherwise the checkpoint has the nearest ones;
+    - rows.json: the last rows of the run;
+    - command.txt: the command that repeats the update.
 
     Args:
         root: the run's directory.
-        found: the update.
-        algorithm: as the update left it, not restored yet.
-        contract: tells the observation's keys.
-        checkpoint: the run's last whole one, in its checkpoints/ folder, if there is one.
+        update: the update.
+        algorithm: the algorithm as the update left it.
+        contract: gives the observation keys.
+        checkpoint: the newest complete checkpoint of the run, if there is one.
     """
-    folder = _unused(root / "diagnostics" / f"nonfinite_{found.number:09d}")
+    folder = _unused(root / "diagnostics" / f"nonfinite_{update.number:09d}")
     with replace_folder(folder) as temporary:
-        _save(temporary / BATCH, found.batch)
-        write_json(temporary / RANGES, ranges(found.batch, contract))
-        write_json(temporary / LOSSES, _losses(found, contract, checkpoint))
+        _save(temporary / BATCH, update.batch)
+        write_json(temporary / RANGES, ranges(update.batch, contract))
+        write_json(temporary / LOSSES, _losses(update, contract, checkpoint))
         write_json(temporary / ROWS, read_rows(RunDirectory(root).result)[-LAST_ROWS:])
-        if found.untouched:
-            _save(temporary / STATE, found.state)
+        if update.untouched:
+            _save(temporary / STATE, update.state)
             call = partial(_save_policy, folder=temporary, extra={"contract_hash": contract.hash})
             next(iter(algorithm.learner_group.foreach_learner(call))).get()
-        write_text(temporary / COMMAND, f"python -m dreamer_exp.replay_update {shlex.quote(str(folder))}\n")
+        write_text(temporary / COMMAND, f"python -m dreamer_exp replay-update {shlex.quote(str(folder))}\n")
     return folder
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """Such a folder, read."""
+    """Diagnostics that were read from a folder.
+
+    Attributes:
+        batch: the batch of the update.
+        state: the learner's state before the update, if it was known.
+        losses: the content of losses.json.
+        weights: the folder of policy.safetensors, either the diagnostics or a checkpoint; None if it is missing.
+    """
 
     batch: dict[str, NDArray[Any]]
     state: dict[str, NDArray[Any]]
     losses: dict[str, Any]
-    weights: Path | None  # the folder of policy.safetensors: this one, or the checkpoint; None where that is gone
+    weights: Path | None
 
 
 def read_diagnostics(folder: Path) -> Diagnostics:
-    """What `write_diagnostics` wrote, wherever the run's directory is now; raises OSError where it isn't one."""
+    """Return the diagnostics in a folder, which may have moved with its run.
+
+    Raises:
+        OSError: the folder is missing or incomplete.
+        ValueError: a file is damaged.
+    """
     losses = json.loads((folder / LOSSES).read_text(encoding="utf-8"))
     places = [folder]
     if losses["checkpoint"] is not None:
@@ -89,33 +101,36 @@ def read_diagnostics(folder: Path) -> Diagnostics:
 
 
 def ranges(batch: Mapping[str, NDArray[Any]], contract: ObservationContract) -> dict[str, Any]:
-    """By observation key, action and reward: `min` and `max` of the finite numbers, how many are `not_finite`, and of
-    the keys the bounds that the contract promises."""
-    observation = _either(batch, OBSERVATIONS)
+    """Return `min` and `max` of the finite values and the number of others (`not_finite`).
+
+    The result has the keys `observation`, `action` and `reward`; each observation key also has the bounds of the
+    contract.
+    """
+    observation = _first_of(batch, OBSERVATIONS)
     bounds = {entry["key"]: {"low": entry["low"], "high": entry["high"]} for entry in contract.to_dict()["entries"]}
     keys = {
         entry.key: _range(observation[..., entry.start : entry.stop]) | bounds[entry.key] for entry in contract.entries
     }
     return {
         "observation": keys,
-        "action": _range(_either(batch, ACTIONS)),
-        "reward": _range(_either(batch, REWARDS)),
+        "action": _range(_first_of(batch, ACTIONS)),
+        "reward": _range(_first_of(batch, REWARDS)),
     }
 
 
 def _range(values: NDArray[Any]) -> dict[str, Any]:
     finite = values[np.isfinite(values)]
-    least, greatest = (float(finite.min()), float(finite.max())) if finite.size else (None, None)
-    return {"min": least, "max": greatest, "not_finite": int(values.size - finite.size)}
+    minimum, maximum = (float(finite.min()), float(finite.max())) if finite.size else (None, None)
+    return {"min": minimum, "max": maximum, "not_finite": int(values.size - finite.size)}
 
 
-def _losses(found: NonFiniteUpdate, contract: ObservationContract, checkpoint: Path | None) -> dict[str, Any]:
-    broken = found.broken
+def _losses(update: NonFiniteUpdate, contract: ObservationContract, checkpoint: Path | None) -> dict[str, Any]:
+    broken = update.broken
     return {
-        "update": found.number,
+        "update": update.number,
         "not_finite": sorted(broken),
-        "figures": {name: str(value) if name in broken else value for name, value in found.figures.items()},
-        "weights_before": found.untouched,
+        "figures": {name: str(value) if name in broken else value for name, value in update.figures.items()},
+        "weights_before": update.untouched,
         "checkpoint": checkpoint.name if checkpoint else None,
         "contract_hash": contract.hash,
     }
@@ -126,14 +141,15 @@ def _save_policy(learner: Learner, folder: Path, extra: dict[str, Any]) -> None:
 
 
 def _unused(folder: Path) -> Path:
-    """The folder, or the same name with _2, _3, ... where the run has diverged at this update before."""
-    taken = 1
-    while (other := folder if taken == 1 else folder.with_name(f"{folder.name}_{taken}")).exists():
-        taken += 1
-    return other
+    """Return the folder, or its name with _2, _3, ... if the run diverged at this update before."""
+    unused, number = folder, 1
+    while unused.exists():
+        number += 1
+        unused = folder.with_name(f"{folder.name}_{number}")
+    return unused
 
 
-def _either(batch: Mapping[str, NDArray[Any]], names: tuple[str, str]) -> NDArray[Any]:
+def _first_of(batch: Mapping[str, NDArray[Any]], names: tuple[str, str]) -> NDArray[Any]:
     return next(batch[name] for name in names if name in batch)
 
 
@@ -143,5 +159,5 @@ def _save(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as held:
-        return {name: held[name] for name in held.files}
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

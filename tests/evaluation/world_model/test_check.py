@@ -37,8 +37,8 @@ def world(running: list[int], ahead: int = 4) -> Imagined:
 
 
 def test_an_episode_shorter_than_the_context_has_no_start_point(tmp_path: Path) -> None:
-    asked = nano("algo=dreamerv3", f"env.max_steps={CONTEXT - 1}")
-    assert draw_imagination(network(asked), asked, tmp_path / "imagination.png") is None
+    experiment = nano("algo=dreamerv3", f"env.max_steps={CONTEXT - 1}")
+    assert draw_imagination(network(experiment), experiment, tmp_path / "imagination.png") is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -101,9 +101,9 @@ def test_an_end_is_an_error_of_a_predictor_that_continues() -> None:
 
 @pytest.mark.parametrize("contract", ["drive_state_rays", "drive_state_rays_latest"])
 def test_quantities_are_the_newest_rays_in_metres_and_the_newest_drive_state(contract: str) -> None:
-    asked = nano("algo=dreamerv3", f"obs_contract={contract}")
-    made = contract_of(asked.env, asked.obs_contract)
-    rays, drive_state = quantities(made, asked.env)
+    experiment = nano("algo=dreamerv3", f"obs_contract={contract}")
+    made = contract_of(experiment.env, experiment.obs_contract)
+    rays, drive_state = quantities(made, experiment.env)
     assert (rays.part, rays.scale, rays.unit) == (slice(made.size - 272, made.size), 10.0, "m")
     end = {entry.key: entry.stop for entry in made.entries}["drive_state"]
     assert drive_state.part == slice(end - 5, end)
@@ -126,9 +126,9 @@ def test_the_rays_shown_have_the_median_error_of_complete_rollouts() -> None:
 
 @pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
 def test_figure_and_curves_are_written(algo: str, tmp_path: Path) -> None:
-    asked = nano(f"algo={algo}", "env.max_steps=40", "algo.horizon_H=5")
+    experiment = nano(f"algo={algo}", "env.max_steps=40", "algo.horizon_H=5")
     path = tmp_path / "report" / "imagination.png"
-    curves = draw_imagination(network(asked), asked, path)
+    curves = draw_imagination(network(experiment), experiment, path)
     assert curves is not None
     assert path.read_bytes().startswith(b"\x89PNG")
     assert json.loads(path.with_suffix(".json").read_text()) == curves
@@ -152,35 +152,35 @@ def test_errors_under_metric_scaling_are_in_metres(tmp_path: Path) -> None:
 
 
 def test_a_task_without_rays_reports_its_complete_observation(tmp_path: Path) -> None:
-    asked = nano_gym("CartPole-v1", "algo=dreamerv3", "env.max_steps=40")
-    curves = draw_imagination(network(asked), asked, tmp_path / "imagination.png")
+    experiment = nano_gym("CartPole-v1", "algo=dreamerv3", "env.max_steps=40")
+    curves = draw_imagination(network(experiment), experiment, tmp_path / "imagination.png")
     assert curves is not None
     assert list(curves["errors"]) == ["observation", "reward", "continue"]
 
 
 def test_a_longer_horizon_is_imagined_to_its_end(tmp_path: Path) -> None:
-    asked = nano_gym("CartPole-v1", "algo=dreamerv3", "env.max_steps=12", "algo.horizon_H=18")
-    curves = draw_imagination(network(asked), asked, tmp_path / "imagination.png")
+    experiment = nano_gym("CartPole-v1", "algo=dreamerv3", "env.max_steps=12", "algo.horizon_H=18")
+    curves = draw_imagination(network(experiment), experiment, tmp_path / "imagination.png")
     assert curves is not None
     assert curves["steps"][-1] == 18
 
 
 @pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
 def test_the_check_is_reproducible_and_does_not_change_the_global_generators(algo: str, tmp_path: Path) -> None:
-    asked = nano_gym("CartPole-v1", f"algo={algo}", "env.max_steps=12")
-    module = network(asked)
+    experiment = nano_gym("CartPole-v1", f"algo={algo}", "env.max_steps=12")
+    module = network(experiment)
     before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002
-    first = draw_imagination(module, asked, tmp_path / "imagination.png")
+    first = draw_imagination(module, experiment, tmp_path / "imagination.png")
     assert torch.equal(torch.get_rng_state(), before[0])
     assert str(np.random.get_state()) == before[1]  # noqa: NPY002
     torch.rand(1)
-    assert draw_imagination(module, asked, tmp_path / "imagination.png") == first
+    assert draw_imagination(module, experiment, tmp_path / "imagination.png") == first
 
 
 def test_the_check_can_be_interrupted(tmp_path: Path) -> None:
-    asked = nano("algo=dreamerv3")
+    experiment = nano("algo=dreamerv3")
     with pytest.raises(Stopped):
-        draw_imagination(network(asked), asked, tmp_path / "imagination.png", should_stop=lambda: True)
+        draw_imagination(network(experiment), experiment, tmp_path / "imagination.png", should_stop=lambda: True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,25 +14,25 @@ AHEAD = 15
 
 
 @pytest.fixture(params=["crowd_nav", "cartpole"])
-def asked(request: pytest.FixtureRequest) -> Experiment:
+def experiment(request: pytest.FixtureRequest) -> Experiment:
     words = ("algo=dreamerv3", "env.max_steps=40")
     return nano(*words) if request.param == "crowd_nav" else nano_gym("CartPole-v1", *words)
 
 
-def cut(asked: Experiment) -> GroundTruth:
-    found = collect(network(asked), asked, AHEAD)
+def cut(experiment: Experiment) -> GroundTruth:
+    found = collect(network(experiment), experiment, AHEAD)
     assert found is not None
     return found
 
 
-def test_the_ground_truth_is_what_the_simulator_does_with_the_actions(asked: Experiment) -> None:
-    points = cut(asked)
-    env = make_env(asked.env, asked.obs_contract)
+def test_the_ground_truth_is_what_the_simulator_does_with_the_actions(experiment: Experiment) -> None:
+    points = cut(experiment)
+    env = make_env(experiment.env, experiment.obs_contract)
     compared = 0
     for i in range(len(points.seen)):
         (begin,) = np.flatnonzero(points.is_first[i])
         now = points.seen.shape[1] - 1
-        observation, _ = begin_episode(asked, env, asked.evaluation.seed + i)
+        observation, _ = begin_episode(experiment, env, experiment.evaluation.seed + i)
         for t, action in enumerate(points.actions[i, begin:], begin):
             if t <= now:
                 assert np.array_equal(observation, points.seen[i, t])
@@ -48,8 +48,8 @@ def test_the_ground_truth_is_what_the_simulator_does_with_the_actions(asked: Exp
     assert compared > EPISODES
 
 
-def test_every_start_point_has_its_context_and_a_next_step(asked: Experiment) -> None:
-    points = cut(asked)
+def test_every_start_point_has_its_context_and_a_next_step(experiment: Experiment) -> None:
+    points = cut(experiment)
     assert ((points.seen.shape[1] - points.is_first.argmax(1)) >= CONTEXT).all()
     assert np.isfinite(points.truth.reward[:, :2]).all()
     assert np.array_equal(points.seen[:, -1], points.truth.observation[:, 0])

@@ -1,4 +1,4 @@
-"""A run whose losses stop being finite: back to the last good checkpoint once, then failed, with what happened kept."""
+"""A run that diverges: it restores its last good checkpoint once, then fails with diagnostics."""
 
 import json
 import os
@@ -21,7 +21,7 @@ import numpy as np
 
 
 class Exploding(gymnasium.Env):
-    """Observes 1e38 from its 60th step on: finite, within its bounds, and too much for any loss."""
+    """Observes 1e38 from its 60th step on: finite, within its bounds, but too large for any loss."""
 
     observation_space = gymnasium.spaces.Box(-3e38, 3e38, (3,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)

@@ -1,4 +1,4 @@
-"""An update done again: nothing is found in a healthy one, and an overflow where it happens."""
+"""The replay of an update: it finds an overflow where it happens, and nothing in a healthy update."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ both_algorithms = pytest.mark.parametrize("algo", ["dreamerv3_rllib", "dreamerv3
 
 
 def batch(algo: str, size: int) -> dict[str, NDArray[np.generic]]:
-    """Made up, by the learner's names."""
+    """Return a random batch, by the learner's names."""
     draw = np.random.default_rng(0)
     shared = {"is_first": np.zeros((B, T), np.float32), "is_last": np.zeros((B, T), np.float32)}
     observation, action = draw.random((B, T, size), np.float32), draw.random((B, T, 2), np.float32)
@@ -28,16 +28,16 @@ def batch(algo: str, size: int) -> dict[str, NDArray[np.generic]]:
 
 
 def replayed(algo: str, weight: str | None = None) -> UpdateReplay:
-    """With the first weight that has this word in its name at the end of what a float holds."""
-    asked = nano(f"algo={algo}")
-    contract = contract_of(asked.env, asked.obs_contract)
+    """Replay an update; the first weight with this word in its name is set close to the largest float."""
+    experiment = nano(f"algo={algo}")
+    contract = contract_of(experiment.env, experiment.obs_contract)
     weights = None
     if weight:
         network = build(description(algo, contract.size))
         weights = network.state_dict()
         name = next(name for name in weights if weight in name and weights[name].ndim == 2)
         weights[name].fill_(1e38)
-    return replay(asked, contract, batch(algo, contract.size), weights, {})
+    return replay(experiment, contract, batch(algo, contract.size), weights, {})
 
 
 def description(algo: str, size: int) -> dict[str, object]:
@@ -56,7 +56,7 @@ def description(algo: str, size: int) -> dict[str, object]:
 
 
 @both_algorithms
-def test_nothing_is_found_in_a_healthy_update(algo: str) -> None:
+def test_a_healthy_update_has_no_nonfinite_number(algo: str) -> None:
     again = replayed(algo)
     assert again.first is None
     assert np.isfinite(list(again.figures.values())).all()
@@ -64,7 +64,7 @@ def test_nothing_is_found_in_a_healthy_update(algo: str) -> None:
 
 
 @pytest.mark.parametrize(("algo", "file"), [("dreamerv3_rllib", "mlp.py"), ("dreamerv3", "layers.py")])
-def test_an_overflow_is_found_in_the_line_where_it_happens(algo: str, file: str) -> None:
+def test_an_overflow_is_found_in_its_line(algo: str, file: str) -> None:
     again = replayed(algo, "encoder")
     assert again.first is not None
     assert f"{file}:" in again.first

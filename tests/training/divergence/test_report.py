@@ -1,4 +1,4 @@
-"""What is kept of an update that diverged, and that its command shows it again."""
+"""Diagnostics of an update that diverged, and the command that repeats it."""
 
 import json
 import os
@@ -28,7 +28,7 @@ import numpy as np
 
 
 class Huge(gymnasium.Env):
-    """Observes numbers that are finite, inside its bounds, and too large to be squared."""
+    """Observes numbers that are finite, within its bounds, but too large to be squared."""
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
@@ -64,7 +64,7 @@ def train_and_break(algorithm: BaseDreamerV3) -> None:
 
 @dataclass(frozen=True)
 class Diverged:
-    """A run's directory with one row, the update that its observations broke, and what was written of it."""
+    """A run's directory with one row, the update that diverged on its observations, and its diagnostics."""
 
     root: Path
     algorithm: BaseDreamerV3
@@ -82,38 +82,38 @@ def run(algo: str, tmp_path_factory: pytest.TempPathFactory, ray_local: None) ->
     (root / "result.jsonl").write_text('{"iteration": 1}\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root))
-        asked = experiment(*words)
-        (root / "experiment.yaml").write_text(asked.to_yaml())
-        algorithm = build_algorithm(asked)
+        settings = experiment(*words)
+        (root / "experiment.yaml").write_text(settings.to_yaml())
+        algorithm = build_algorithm(settings)
         with pytest.raises(NonFiniteUpdate) as raised:
             train_and_break(algorithm)
-        contract = contract_of(asked.env, asked.obs_contract)
+        contract = contract_of(settings.env, settings.obs_contract)
         folder = write_diagnostics(root, raised.value, algorithm, contract, None)
     algorithm.stop()
     return Diverged(root, algorithm, contract, raised.value, folder)
 
 
-def test_the_folder_is_named_by_the_update_and_holds_everything(run: Diverged) -> None:
+def test_the_folder_is_named_by_the_update_and_is_complete(run: Diverged) -> None:
     assert run.folder == run.root / "diagnostics" / f"nonfinite_{run.found.number:09d}"
     names = {"batch.npz", "ranges.json", "losses.json", "rows.json", "command.txt"}
     assert names <= {path.name for path in run.folder.iterdir()}
-    assert [path.name for path in run.folder.parent.iterdir()] == [run.folder.name]  # nothing half-written beside it
+    assert [path.name for path in run.folder.parent.iterdir()] == [run.folder.name]  # no temporary folder
     assert json.loads((run.folder / "rows.json").read_text()) == [{"iteration": 1}]
 
 
-def test_the_batch_reads_without_pickle_as_it_was(run: Diverged) -> None:
+def test_the_batch_can_be_read_without_pickle(run: Diverged) -> None:
     batch = read_diagnostics(run.folder).batch
     assert batch.keys() == run.found.batch.keys()
     assert all(np.array_equal(batch[name], run.found.batch[name]) for name in batch)
 
 
-def test_the_losses_tell_what_is_not_finite(run: Diverged) -> None:
+def test_the_losses_list_what_is_not_finite(run: Diverged) -> None:
     losses = json.loads((run.folder / "losses.json").read_text())
     assert losses["not_finite"] == sorted(run.found.broken)
     assert {losses["figures"][name] for name in losses["not_finite"]} <= {"nan", "inf", "-inf"}
 
 
-def test_its_command_shows_it_again_in_a_directory_that_moved(run: Diverged, algo: str, tmp_path: Path) -> None:
+def test_the_command_repeats_the_update_in_a_moved_directory(run: Diverged, algo: str, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(run.root, moved)
     python, *command, named = shlex.split((run.folder / "command.txt").read_text())
@@ -126,15 +126,15 @@ def test_its_command_shows_it_again_in_a_directory_that_moved(run: Diverged, alg
     assert (done.returncode, done.stderr) == (0, "")
     assert "First not finite: " in done.stdout
     assert "every number is finite" not in done.stdout
-    if algo == "dreamerv3":  # whose noise is known, so that all its figures come again
-        told = [[cell.strip() for cell in line.split("│")[1:4]] for line in done.stdout.splitlines() if "│" in line]
-        assert {name for name, _, _ in told} == run.found.figures.keys()
-        assert all(then == now for _, then, now in told)
+    if algo == "dreamerv3":  # its noise is recorded, so that all figures are equal
+        rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in done.stdout.splitlines() if "│" in line]
+        assert {name for name, _, _ in rows} == run.found.figures.keys()
+        assert all(original == replayed for _, original, replayed in rows)
         assert "inf, layers.py:" in done.stdout  # the norm that squares it
 
 
-def test_diverging_there_again_keeps_both(run: Diverged) -> None:
-    """And where the weights are gone, the checkpoint is named that comes nearest to them."""
+def test_a_second_divergence_at_the_same_update_keeps_both(run: Diverged) -> None:
+    """If the weights before the update are unknown, the diagnostics name the nearest checkpoint."""
     spoiled = NonFiniteUpdate(run.found.number, run.found.figures, run.found.batch, {}, untouched=False)
     kept = run.root / "checkpoints" / "000000064"
     second = write_diagnostics(run.root, spoiled, run.algorithm, run.contract, kept)
@@ -146,13 +146,13 @@ def test_diverging_there_again_keeps_both(run: Diverged) -> None:
     assert read_diagnostics(second).weights == kept
 
 
-def test_ranges_are_told_by_observation_key() -> None:
-    asked = nano()
-    contract = contract_of(asked.env, asked.obs_contract)
+def test_ranges_are_listed_by_observation_key() -> None:
+    settings = nano()
+    contract = contract_of(settings.env, settings.obs_contract)
     observation = np.full((2, 3, contract.size), 0.5, np.float32)
     observation[0, 1, 20], observation[1, 2, 3] = np.nan, 40.0
     batch = {"observation": observation, "action": np.zeros((2, 3, 2)), "reward": np.full((2, 3), -np.inf)}
-    told = ranges(batch, contract)
-    assert told["observation"]["drive_state"] == {"min": 0.5, "max": 40.0, "not_finite": 0, "low": -1.0, "high": 1.0}
-    assert told["observation"]["rays"] == {"min": 0.5, "max": 0.5, "not_finite": 1, "low": 0.0, "high": 1.0}
-    assert told["reward"] == {"min": None, "max": None, "not_finite": 6}
+    found = ranges(batch, contract)
+    assert found["observation"]["drive_state"] == {"min": 0.5, "max": 40.0, "not_finite": 0, "low": -1.0, "high": 1.0}
+    assert found["observation"]["rays"] == {"min": 0.5, "max": 0.5, "not_finite": 1, "low": 0.0, "high": 1.0}
+    assert found["reward"] == {"min": None, "max": None, "not_finite": 6}

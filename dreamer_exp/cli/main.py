@@ -40,9 +40,8 @@ def dispatch(words: list[str]) -> int | None:
     if words and is_command(words[0]):
         name = words[0]
         if name not in COMMANDS:
-            raise UserError(
-                f"{name}: there is no such command.{nearest(name, tuple(COMMANDS))} See dreamer-exp --help."
-            )
+            hint = nearest(name, tuple(COMMANDS))
+            raise UserError(f"{name!r} is neither a command nor KEY=VALUE.{hint} See dreamer-exp --help.")
         del sys.argv[1]  # what follows is the command line of the command
     if name == TRAIN and {"--help", "-h"} & set(words):
         from dreamer_exp.config.help_text import help_text  # imports Hydra

@@ -62,13 +62,13 @@ def test_a_misspelt_command_is_one_line_with_the_nearest_one(tmp_path: Path) -> 
     done = start("-m", "dreamer_exp", "evalute", "outputs/run", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "dreamer_exp: evalute: there is no such command. Did you mean 'evaluate'? See dreamer-exp --help.\n"
+        "dreamer_exp: 'evalute' is neither a command nor KEY=VALUE. Did you mean 'evaluate'? See dreamer-exp --help.\n"
     )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_word_unlike_any_command_is_refused() -> None:
-    with pytest.raises(UserError, match="there is no such command"):
+    with pytest.raises(UserError, match="neither a command nor KEY=VALUE"):
         dispatch(["0123456789"])
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3AlgoConfig
-from dreamer_exp.cli import train as program
+from dreamer_exp.cli import errors
+from dreamer_exp.cli.main import main
 from dreamer_exp.config.compose import variants
 from dreamer_exp.config.composition_errors import TAKES, all_keys, retell, unknown_key
 from dreamer_exp.config.schema import ExperimentConfig
@@ -26,13 +27,13 @@ def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
     """`refused(*words)` runs the program with these words and returns its complaint, having checked its form."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(program, "TRACEBACKS", False)
-    monkeypatch.setenv(program.FULL_ERROR, "1")  # so that main()'s own setting of it is undone too
+    monkeypatch.setattr(errors, "SHOW_TRACEBACK", False)
+    monkeypatch.setenv(errors.FULL_ERROR, "1")  # undoes also what the program sets
 
     def run(*words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["dreamer_exp", *words, "dry_run=true"])  # nothing trains if it isn't refused
         with pytest.raises(SystemExit) as ended:
-            program.main()
+            main()
         out, complaint = capfd.readouterr()
         assert (ended.value.code, out) == (2, "")
         assert complaint.count("\n") == 1
@@ -225,7 +226,7 @@ def test_several_values_are_answered_with_the_flag_of_a_sweep(refused: Refused, 
 
 @pytest.mark.parametrize("word", ["algo.batch_size_B=[1", "algo", "run.id=two words)"])
 def test_an_override_that_cannot_be_read_is_quoted(refused: Refused, word: str) -> None:
-    assert refused(word).startswith(f"{word!r} cannot be read as KEY=VALUE")
+    assert refused("run.seed=1", word).startswith(f"{word!r} cannot be read as KEY=VALUE")
 
 
 def test_a_folder_of_configs_that_is_not_there_is_named(refused: Refused) -> None:

@@ -1,4 +1,4 @@
-"""The sides that update_time.py times: the fast learner on one of its rungs, and RLlib's learner."""
+"""The sides that update_time.py times: `dreamerv3` on one of its backends, and RLlib's learner."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
 ACTIONS = 2
-RUNGS = ("eager", "graph", "fused")
+BACKENDS = ("eager", "cuda_graph", "fused")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Work:
     observation: int
     device: str
     dtype: str
-    kernels: tuple[str, ...]
+    backends: tuple[str, ...]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,21 +51,21 @@ class Work:
         )
 
 
-class FastSide:
-    """Calling it makes one update of the fast learner and returns its seconds."""
+class DreamerV3Side:
+    """Calling it makes one update of `dreamerv3` and returns its seconds."""
 
-    def __init__(self, work: Work, rung: str) -> None:
+    def __init__(self, work: Work, backend: str) -> None:
         self.work, self.device, self.size = work, torch.device(work.device), SIZES[work.size]
-        self.update, name, why = select_backend(plain_update(work), rung, work.dtype, work.shape)
-        if name != rung:
-            raise SystemExit(f"{rung}: {why}")
+        self.update, name, why = select_backend(plain_update(work), backend, work.dtype, work.shape)
+        if name != backend:
+            raise SystemExit(f"{backend}: {why}")
 
     def __call__(self) -> float:
         batch = self._batch()
         return timed(lambda: self.update(to(batch, self.device)), self.work.device)
 
     def parts(self) -> dict[str, float]:
-        """Of the fused rung, milliseconds by part."""
+        """Of the fused backend, milliseconds by part."""
         from dreamer_exp.algorithms.dreamerv3.backends.fused.profiling import parts
         from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 
@@ -74,11 +74,11 @@ class FastSide:
         return parts(self.update.update, to(self._batch(), self.device))
 
     def _batch(self) -> Batch:
-        return staged(fast_batch(self.work, self.size), self.device)
+        return staged(dreamerv3_batch(self.work, self.size), self.device)
 
 
 def plain_update(work: Work) -> Update:
-    """The eager rung's update of a fresh network."""
+    """The eager backend's update of a fresh network."""
     torch.manual_seed(0)
     device = torch.device(work.device)
     agent = Agent(SIZES[work.size], work.observation, ActionKind(ACTIONS, discrete=False)).to(device)
@@ -92,7 +92,7 @@ def plain_update(work: Work) -> Update:
     )
 
 
-def fast_batch(work: Work, size: NetworkSize) -> Batch:
+def dreamerv3_batch(work: Work, size: NetworkSize) -> Batch:
     numbers = random_numbers(work)
     classes = torch.randint(size.classes, (work.batch, size.stoch))
     latent = torch.nn.functional.one_hot(classes, size.classes).flatten(1).float()

@@ -1,17 +1,17 @@
-"""Milliseconds of one training update, the fast learner's on each rung and RLlib's, alternating in one process.
+"""Milliseconds of one training update: `dreamerv3` on each backend, and RLlib's learner, alternating in one process.
 
     python benchmarks/update_time.py [--size XS] [--batch 16] [--length 32] [--horizon 10] [--observation 831]
-        [--device cpu|cuda] [--dtype float32|tf32|bfloat16] [--kernels eager|graph|fused ...] [--against rllib|none]
-        [--repeats N] [--json] [--table]
+        [--device cpu|cuda] [--dtype float32|tf32|bfloat16] [--backends eager|cuda_graph|fused ...]
+        [--against rllib|none] [--repeats N] [--json] [--table]
 
-Every update gets a fresh random batch, made beforehand in host memory and moved to the device inside the timing: ours
-from pinned memory, where our replay puts it (replay/staging.py), RLlib's by its learner from where its replay
-leaves it. Medians after warm-up, the device synchronised. RLlib's side is always its model size XS, which XS here has
-as many parameters as. `startup_s` is from the process's start to the fast learner's first finished update, imports
-included. Of several rungs `fast_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of the last one named.
-`parts` are of the fused rung (which wants --dtype tf32 or bfloat16): milliseconds of the main stream inside its one
-graph, where what runs beside it counts as far as it is waited for. --table varies one of B, T, H and size at a time,
-without RLlib; "-" is what the rung doesn't take.
+Every update gets a new random batch, made in host memory beforehand and moved to the device within the timing:
+dreamerv3's from pinned memory, where its replay puts it (replay/staging.py), RLlib's by its learner. Values are medians
+after warm-up, with the device synchronised. RLlib always has its model size XS, which has as many parameters as XS
+here. `startup_s` is the time from the start of the process to dreamerv3's first finished update, imports included. With
+several backends, `dreamerv3_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of the last one.
+`parts` are of the fused backend (which needs --dtype tf32 or bfloat16): milliseconds of the main stream in its CUDA
+graph; other streams count as far as it waits for them. --table varies one of B, T, H and size at a time, without RLlib;
+"-" stands for a combination that the backend cannot run.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 import torch
-from update_sides import RUNGS, FastSide, Work, rllib_side
+from update_sides import BACKENDS, DreamerV3Side, Work, rllib_side
 
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--observation", type=int, default=831)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["float32", "tf32", "bfloat16"], default="float32")
-    parser.add_argument("--kernels", choices=RUNGS, nargs="+", default=["eager"])
+    parser.add_argument("--backends", choices=BACKENDS, nargs="+", default=["eager"])
     parser.add_argument("--against", choices=["rllib", "none"], default="rllib")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", action="store_true", help="print a last line of JSON")
@@ -60,12 +60,12 @@ def main() -> None:
             parser.error(f"--{name} {getattr(asked, name)}: at least {least}")
     if asked.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no GPU here")
-    if asked.device == "cpu" and set(asked.kernels) != {"eager"}:
-        parser.error("--kernels graph and fused need --device cuda")
-    asked.kernels = tuple(dict.fromkeys(asked.kernels))
+    if asked.device == "cpu" and set(asked.backends) != {"eager"}:
+        parser.error("--backends cuda_graph and fused need --device cuda")
+    asked.backends = tuple(dict.fromkeys(asked.backends))
     work = Work(**{field.name: getattr(asked, field.name) for field in fields(Work)})
-    if "fused" in work.kernels and work.why_not_fused and not asked.table:
-        parser.error(f"--kernels fused: {work.why_not_fused} (--dtype, --batch, --length, --horizon, --size)")
+    if "fused" in work.backends and work.why_not_fused and not asked.table:
+        parser.error(f"--backends fused: {work.why_not_fused} (--dtype, --batch, --length, --horizon, --size)")
     torch.backends.cuda.matmul.allow_tf32 = work.dtype == "tf32"  # for RLlib's side too
     if asked.table:
         print_growth(work, asked.repeats)
@@ -79,28 +79,28 @@ def main() -> None:
 
 def measure(work: Work, repeats: int, *, against_rllib: bool) -> dict[str, Any]:
     """The figures of one work; the sides take turns, so that a busy machine slows them alike."""
-    *others, last = work.kernels
-    fast = FastSide(work, last)
-    fast()
+    *others, last = work.backends
+    ours = DreamerV3Side(work, last)
+    ours()
     startup = time.time() - psutil.Process(os.getpid()).create_time()
     gpu_bytes = launches = None
     if work.device == "cuda":
         for _ in range(WARM_UP):
-            fast()
-        gpu_bytes, launches = torch.cuda.max_memory_reserved(), count_launches(fast)
-    rungs = {rung: FastSide(work, rung) for rung in others} | {last: fast}
-    best, medians = in_turn({**rungs, "rllib": rllib_side(work)} if against_rllib else rungs, repeats)
+            ours()
+        gpu_bytes, launches = torch.cuda.max_memory_reserved(), count_launches(ours)
+    backends = {backend: DreamerV3Side(work, backend) for backend in others} | {last: ours}
+    best, medians = in_turn({**backends, "rllib": rllib_side(work)} if against_rllib else backends, repeats)
     return {
         "rllib_ms": None,
-        "fast_ms": medians[last],
-        "fast_best_ms": best[last],
+        "dreamerv3_ms": medians[last],
+        "dreamerv3_best_ms": best[last],
         **{f"{name}_ms": ms for name, ms in medians.items()},
         **{f"{name}_best_ms": ms for name, ms in best.items()},
         "ratio": round(medians["rllib"] / medians[last], 2) if against_rllib else None,
         "startup_s": round(startup, 2),
         "launches": launches,
         "gpu_bytes": gpu_bytes,
-        "parts": rungs["fused"].parts() if "fused" in rungs else {},
+        "parts": backends["fused"].parts() if "fused" in backends else {},
         **vars(work),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -138,15 +138,17 @@ def print_growth(work: Work, repeats: int) -> None:
         more = GPU_SIZES if name == "size" and work.device == "cuda" else ()
         for value in (*values, *more):
             row = growth(replace(work, **{name: value}), repeats)
-            cells.append(f"{value}: " + " / ".join(f"{row[rung]:.1f}" if rung in row else "-" for rung in work.kernels))
+            cells.append(
+                f"{value}: " + " / ".join(f"{row[backend]:.1f}" if backend in row else "-" for backend in work.backends)
+            )
         print(f"{name:>8}  " + "   ".join(cells))
 
 
 def growth(work: Work, repeats: int) -> dict[str, float]:
-    """Milliseconds by rung, of those that fit."""
-    rungs = tuple(rung for rung in work.kernels if rung != "fused" or not work.why_not_fused)
-    row = measure(replace(work, kernels=rungs), repeats, against_rllib=False) if rungs else {}
-    return {rung: row[f"{rung}_ms"] for rung in rungs}
+    """Milliseconds by backend, of those that fit."""
+    backends = tuple(backend for backend in work.backends if backend != "fused" or not work.why_not_fused)
+    row = measure(replace(work, backends=backends), repeats, against_rllib=False) if backends else {}
+    return {backend: row[f"{backend}_ms"] for backend in backends}
 
 
 if __name__ == "__main__":

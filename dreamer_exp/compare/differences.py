@@ -42,7 +42,7 @@ def hardware_of(run: Run) -> dict[str, Any]:
         "CPU cores": machine.get("cpus"),
         "GPUs": run.provenance.get("gpu_names"),
         "learner on": run.provenance.get("learner_devices"),
-        "kernels": run.provenance.get("kernels"),  # as used; algo.kernels is the requested value
+        "backend": run.provenance.get("backend"),  # as used; algo.backend is the requested value
         "platform": machine.get("platform"),
     }
 

@@ -14,7 +14,7 @@ from dreamer_exp.compare.statistics import MOST_SEEDS, Cells, probability_of_imp
 
 TASK_KEYS = ("env.name", "env.id", "env.scenario")  # groups that differ in one of them are not compared
 MACHINE_KEYS = (
-    "hardware.num_env_runners", "hardware.num_envs_per_env_runner", "hardware.num_gpus_per_learner", "algo.kernels",
+    "hardware.num_env_runners", "hardware.num_envs_per_env_runner", "hardware.num_gpus_per_learner", "algo.backend",
 )  # fmt: skip  # "auto" resolves them by machine, and they affect results
 SHOWN = 4  # names per line
 FEW = range(2, 5)  # runs whose bootstrap intervals hold the true mean 50 % to 85 % of the time, not 95 %

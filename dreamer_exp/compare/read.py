@@ -180,7 +180,7 @@ def _text(value: Any) -> str | None:
 
 
 def _without_fingerprint(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != "fingerprint"}
+    return {key: value for key, value in config.items() if key not in ("fingerprint", "format")}
 
 
 def _is_odd(values: Iterable[Any]) -> bool:

@@ -17,6 +17,7 @@ from dreamer_exp.config.schema import ExperimentConfig
 
 MISTAKES = (HydraException, OmegaConfBaseException)
 RENAMED = {
+    "algo.kernels": "this key is algo.backend now: auto, eager, cuda_graph (was graph) or fused.",
     "algo.learner": "the algorithm is an option now: algo=dreamerv3 (was fast) or algo=dreamerv3_rllib (was rllib).",
 }  # keys of the last release: what to write instead
 PRESET = "experiment"  # the one group that is no key of the schema

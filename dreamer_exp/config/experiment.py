@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from dreamer_exp.config.schema import (
     RunConfig,
     TrackingConfig,
 )
+from dreamer_exp.rundir.formats import current_format
 
 UNSHAPING = {
     "run": ("id", "log_level", "objective", "checkpoint_every", "keep_checkpoints"),
@@ -74,23 +76,30 @@ class Experiment:
         return asdict(self)
 
     def to_yaml(self) -> str:
-        """experiment.yaml: the tree, and the fingerprint on top."""
-        tree = {"fingerprint": self.fingerprint(), **self.to_dict()}
+        """Return the text of experiment.yaml: its format, the fingerprint, and the tree."""
+        tree = {"format": current_format("experiment.yaml"), "fingerprint": self.fingerprint(), **self.to_dict()}
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
     def fingerprint(self) -> str:
-        """16 hex digits that two experiments share exactly when all values that shape the result are equal.
-
-        Names of options, what is kept and shown, and where Ray runs do not shape it, and are left out.
-        """
-        tree = self.to_dict()
-        del tree["tracking"]
-        for group, names in UNSHAPING.items():
-            for name in names:
-                del tree[group][name]
-        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+        """Return the fingerprint of the tree."""
+        return fingerprint(self.to_dict())
 
     def planned_updates(self) -> int:
         """Updates that the training ratio will have asked for after `run.train_iterations`."""
         sampled = self.run.train_iterations * self.hardware.env_steps_per_iteration
         return int(sampled * self.algo.training_ratio / (self.algo.batch_size_B * self.algo.batch_length_T))
+
+
+def fingerprint(tree: Mapping[str, Any]) -> str:
+    """Return 16 hex digits that two experiments share exactly if all values that shape the result are equal.
+
+    Names of options, what is kept and shown, and where Ray runs are left out.
+
+    Args:
+        tree: `Experiment.to_dict()`.
+    """
+    shaping = {group: dict(values) for group, values in tree.items() if group != "tracking"}
+    for group, names in UNSHAPING.items():
+        for name in names:
+            del shaping[group][name]
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]

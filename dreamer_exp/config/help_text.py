@@ -34,7 +34,7 @@ Usual overrides:
     run.seed=N                     every random stream
     run.log_level=WARNING          DEBUG, INFO, WARNING or ERROR
     algo.training_ratio=N          replayed steps per env step
-    algo=dreamerv3_rllib           RLlib's stock learner, in place of dreamerv3: DreamerV3 as published
+    algo=dreamerv3_rllib           RLlib's stock learner instead of DreamerV3 as published
     algo.model_size=S              {sizes}
     algo.horizon_H=N               imagined steps
     algo.batch_size_B=N algo.batch_length_T=N

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from dreamer_exp.config import compose, schema
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.experiment import Experiment, Hardware
+from dreamer_exp.config.experiment import Experiment, Hardware, fingerprint
 from dreamer_exp.config.plugins import SPECS, find_spec
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import RunReader
 
 GROUPS = ("run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation")
 OF_THIS_COMMAND = ("resume", "trust", "dry_run", "sweep", "hydra")  # that no run keeps
@@ -51,10 +52,14 @@ def changes(file: Path, after: Experiment) -> dict[str, tuple[Any, Any]]:
     return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
 
 
-def resolved_in(file: Path) -> tuple[Hardware, dict[str, Any]]:
-    """The hardware and the algo of a run, as "auto" became on its machine; raises UserError for another file."""
+def resolved_in(file: Path) -> tuple[Hardware, dict[str, Any], str]:
+    """Return a run's hardware and algo, with "auto" as resolved on its machine, and its fingerprint.
+
+    Raises:
+        UserError: it is not the experiment.yaml of a run.
+    """
     tree = _read(file)
-    return Hardware(**tree["hardware"]), tree["algo"]
+    return Hardware(**tree["hardware"]), tree["algo"], fingerprint({group: tree[group] for group in GROUPS})
 
 
 def refuse_other_network(changed: Mapping[str, tuple[Any, Any]], after: Experiment) -> None:
@@ -68,14 +73,28 @@ def refuse_other_network(changed: Mapping[str, tuple[Any, Any]], after: Experime
             )
 
 
+def refuse_older_resume(root: Path) -> None:
+    """Raise UserError for a run of a release whose training state cannot be loaded any more."""
+    if _read(RunDirectory(root).experiment).get("format", 1) == 1:
+        raise UserError(
+            f"resume={root}: a run of release 0.1, whose checkpoints name classes that no longer exist; evaluate and "
+            "compare still read it. Begin a new run to train further."
+        )
+
+
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{file} cannot be read ({error}); name a run's directory, outputs/<run>.") from error
-    if not isinstance(tree, dict) or any(group not in tree for group in GROUPS):
-        raise UserError(f"{file} is no experiment.yaml of this version; name a run's directory, outputs/<run>.")
+    reader = RunReader()
+    tree = reader.tree(file)
+    faults = reader.faults or [f"{file.name}: {group} is missing" for group in GROUPS if not _is_option(tree, group)]
+    if faults:
+        raise UserError(f"{file.parent / faults[0]}. Name a run's directory, outputs/<run>.")
     return tree
+
+
+def _is_option(tree: Mapping[str, Any], group: str) -> bool:
+    """Whether the tree has the mapping of this group, and in it the name of an option where options vary."""
+    node = tree.get(group)
+    return isinstance(node, dict) and (group not in compose.VARYING or isinstance(node.get("name"), str))
 
 
 def _composed(tree: dict[str, Any]) -> dict[str, Any]:

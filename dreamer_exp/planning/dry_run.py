@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from dreamer_exp.algorithms.dreamerv3.backends.requirements import foreseen
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import expected_backend
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import unchecked
@@ -77,15 +77,14 @@ def learner_text(experiment: Experiment, contract: ObservationContract) -> str:
     count = parameters(experiment, contract)
     counted = "" if count is None else f" ({parameter_count(count)} parameters)"
     device = f"{gpus} GPU(s)" if gpus else "CPU"
-    kernels, why = foreseen(algo) if algo.name == "dreamerv3" else ("", "")
+    backend, why = expected_backend(algo) if algo.name == "dreamerv3" else ("", "")
     reason = f"; not fused: {why}" if why else ""
-    return f"{device}, {algo.name}{computing(algo, kernels)}, size {algo.model_size}{counted}{reason}"
+    return f"{device}, {algo.name}{computing(algo, backend)}, size {algo.model_size}{counted}{reason}"
 
 
-def computing(algo: Any, kernels: str) -> str:
-    """The fast learner's kernels, which need not be those it was asked for, and its precision, in brackets; RLlib's
-    has no choice of them."""
-    return f" (kernels {kernels}, precision {algo.precision})" if algo.name == "dreamerv3" else ""
+def computing(algo: Any, backend: str) -> str:
+    """Return the backend and precision of the updates in brackets, or "" for an algorithm without a choice of them."""
+    return f" (backend {backend}, precision {algo.precision})" if algo.name == "dreamerv3" else ""
 
 
 def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:

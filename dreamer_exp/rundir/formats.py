@@ -5,8 +5,10 @@ from typing import Any
 
 # by file name: the versions that can be read, the current one last; release 0.1 wrote version 1 without a number
 READABLE = {
+    "experiment.yaml": (1, 2),
     "manifest.json": (2, 3),  # 2: release 0.1
-    "provenance.json": (1,),
+    "provenance.json": (1, 2),
+    "requested.yaml": (1, 2),
     "run_summary.json": (1,),
     "status.json": (1,),
 }

@@ -13,6 +13,7 @@ import orjson
 
 from dreamer_exp.formatting import file_size
 from dreamer_exp.rundir.formats import format_fault
+from dreamer_exp.rundir.migration import migrate
 
 BLOCK_BYTES = 2**16  # read at a time from the end of a file
 MAX_LINE_BYTES = 2**24  # a longer line is not a row
@@ -31,7 +32,7 @@ class RunReader:
     def tree(self, path: Path) -> dict[str, Any]:
         """Return the mapping in a JSON or YAML file, or an empty one with a fault.
 
-        A file of unknown format is a fault too (rundir/formats.py).
+        A file of unknown format is a fault too (rundir/formats.py). An older one is migrated (rundir/migration.py).
         """
         try:
             if (size := path.stat().st_size) > MAX_TREE_BYTES[path.suffix]:
@@ -46,7 +47,7 @@ class RunReader:
             if fault := format_fault(path.name, tree):
                 self.faults.append(f"{path.name}: {fault}")
                 return {}
-            return tree
+            return migrate(path.name, tree)
         self.faults.append(f"{path.name}: cannot be read as {path.suffix[1:].upper()}")
         return {}
 

@@ -116,10 +116,10 @@ def is_finished(root: Path, experiment: Experiment, config: DictConfig) -> bool:
     summary = read_tree(RunDirectory(root).summary)
     if summary.get("state") != FINISHED:
         return False
-    hardware, algo = saved_experiment.resolved_in(RunDirectory(root).experiment)
-    kept = {name: algo[name] for name in config.algo if config.algo[name] == AUTO}
+    hardware, algo, saved = saved_experiment.resolved_in(RunDirectory(root).experiment)
+    kept = {name: algo[name] for name in config.algo if config.algo[name] == AUTO and name in algo}
     as_resolved_there = replace(experiment, hardware=hardware, algo=replace(experiment.algo, **kept))
-    return summary.get("fingerprint") in (experiment.fingerprint(), as_resolved_there.fingerprint())
+    return saved in (experiment.fingerprint(), as_resolved_there.fingerprint())
 
 
 def machine_share(machine: Machine, record: SweepRecord) -> Machine:

@@ -43,6 +43,7 @@ def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str |
         from dreamer_exp.training.run import train
     changed = None
     if (root / "experiment.yaml").exists() and CheckpointStore(root / "checkpoints", 1).newest_valid() is not None:
+        saved_experiment.refuse_older_resume(root)
         changed = saved_experiment.changes(root / "experiment.yaml", experiment)
         saved_experiment.refuse_other_network(changed, experiment)
     else:

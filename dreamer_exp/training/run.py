@@ -186,17 +186,17 @@ def _imagine(run: RunContext, stop: StopRequest) -> None:
 
 def _describe(run: RunContext, algorithm: BaseDreamerV3) -> None:
     """Record and print on which devices and with which backend the learner really computes."""
-    devices, (kernels, why) = learner_devices(algorithm), ("", "")
+    devices, (backend, why) = learner_devices(algorithm), ("", "")
     hardware, algo = run.experiment.hardware, run.experiment.algo
     about = run.provenance["resumes"][-1] if run.resume_point else run.provenance
     about["learner_devices"] = devices
     if isinstance(algorithm, PublishedDreamerV3):
-        kernels, why = algorithm.backend
-        about |= {"kernels": kernels, "why_not_fused": why}
+        backend, why = algorithm.backend
+        about |= {"backend": backend, "why_not_fused": why}
     write_json(run.directory.provenance, run.provenance)
     run.print_line(
         f"{run.directory.root.name}: {run.experiment.env.name}, {algo.name} on {', '.join(devices)}"
-        f"{computing(algo, kernels)}, size {algo.model_size}, {hardware.num_env_runners} env runners, "
+        f"{computing(algo, backend)}, size {algo.model_size}, {hardware.num_env_runners} env runners, "
         f"{run.contract.size} floats observed"
     )
     if why:

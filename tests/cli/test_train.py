@@ -122,7 +122,7 @@ def test_a_dry_run_on_a_gpu_resolves_auto_without_importing_torch(tmp_path: Path
     experiment = yaml.safe_load(done.out[: done.out.index("\n\n")])
 
     assert (done.code, done.complaints) == (0, [])
-    assert [experiment["algo"][name] for name in ON_GPU] == [ON_GPU["kernels"], ON_GPU["precision"], "cpu"]
+    assert [experiment["algo"][name] for name in ON_GPU] == [ON_GPU["backend"], ON_GPU["precision"], "cpu"]
     assert not {"torch", "ray"} & set(done.imported)
 
 

@@ -104,11 +104,11 @@ def test_a_whole_number_where_a_number_goes_is_the_same_value() -> None:
     assert loaded("algo.training_ratio=32").fingerprint() == loaded("algo.training_ratio=32.0").fingerprint()
 
 
-def test_experiment_yaml_holds_the_whole_tree_and_the_fingerprint_on_top() -> None:
+def test_experiment_yaml_holds_the_format_the_fingerprint_and_the_complete_tree() -> None:
     tree = yaml.safe_load(EXPERIMENT.to_yaml())
 
-    assert next(iter(tree)) == "fingerprint"
-    assert tree.pop("fingerprint") == EXPERIMENT.fingerprint()
+    assert list(tree)[:2] == ["format", "fingerprint"]
+    assert (tree.pop("format"), tree.pop("fingerprint")) == (2, EXPERIMENT.fingerprint())
     assert tree == EXPERIMENT.to_dict()
 
 

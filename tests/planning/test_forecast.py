@@ -310,15 +310,15 @@ def plan(asked: Experiment, on: Machine) -> dict[str, str]:
 def test_the_plan_says_how_the_fast_learner_computes_and_how_large_it_is() -> None:
     rows = plan(place_replay(ON_GPU, CONTRACT, GPU), GPU)
 
-    assert rows["learner"] == "1 GPU(s), dreamerv3 (kernels fused, precision tf32), size XS (4.3M parameters)"
+    assert rows["learner"] == "1 GPU(s), dreamerv3 (backend fused, precision tf32), size XS (4.3M parameters)"
 
 
-def test_the_plan_says_why_the_kernels_are_not_fused() -> None:
+def test_the_plan_gives_the_reason_for_another_backend() -> None:
     asked = place_replay(experiment("algo.batch_size_B=8", on=GPU), CONTRACT, GPU)
 
     why = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
     assert plan(asked, GPU)["learner"].endswith(
-        f"(kernels graph, precision tf32), size XS (4.3M parameters); not fused: {why}"
+        f"(backend cuda_graph, precision tf32), size XS (4.3M parameters); not fused: {why}"
     )
 
 
@@ -354,6 +354,6 @@ def test_the_plan_says_the_gpus_memory_where_it_is_known(gpu: Machine, told: str
     assert told in plan(experiment(), gpu)["machine"]
 
 
-def test_the_introducing_line_has_kernels_and_precision_of_the_fast_learner_alone() -> None:
-    assert computing(experiment().algo, "eager") == " (kernels eager, precision float32)"
+def test_only_the_published_algorithm_has_a_backend_and_a_precision() -> None:
+    assert computing(experiment().algo, "eager") == " (backend eager, precision float32)"
     assert computing(rllib().algo, "") == ""

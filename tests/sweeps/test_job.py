@@ -49,7 +49,7 @@ def test_a_run_whose_auto_hardware_differs_here_is_finished(tmp_path: Path) -> N
 
 def test_a_run_whose_auto_kernels_differ_here_is_finished(tmp_path: Path) -> None:
     here = nano()
-    there = replace(here, algo=replace(here.algo, kernels="graph", precision="tf32", replay_device="cuda"))
+    there = replace(here, algo=replace(here.algo, backend="cuda_graph", precision="tf32", replay_device="cuda"))
     assert is_finished(done(tmp_path, there), here, CONFIG)
 
 

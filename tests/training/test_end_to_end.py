@@ -153,7 +153,7 @@ def test_provenance_holds_versions_devices_and_contract(three_iterations: Any) -
     tree = read_json(three_iterations[1].provenance)
     assert tree["packages"]["ray"].startswith("2.60")
     assert tree["learner_devices"] == ["cpu"]
-    assert (tree["kernels"], tree["why_not_fused"]) == ("eager", "")
+    assert (tree["backend"], tree["why_not_fused"]) == ("eager", "")
     assert len(tree["contract"]["hash"]) == 16
 
 
@@ -200,7 +200,7 @@ def test_a_run_prints_no_warnings(three_iterations: Any) -> None:
     assert done.stderr == ""
     assert "WARN" not in done.stdout
     assert len(done.stdout.splitlines()) < 30
-    assert "dreamerv3 on cpu (kernels eager, precision float32), size nano" in done.stdout
+    assert "dreamerv3 on cpu (backend eager, precision float32), size nano" in done.stdout
 
 
 def test_the_end_prints_results_paths_and_the_next_command(three_iterations: Any) -> None:

@@ -11,9 +11,9 @@ from dreamer_exp.config.schema import AUTO, key
 
 # arXiv 2301.04104v2, table of hyperparameters
 RATES = {"world_model_lr": 4e-5, "actor_lr": 4e-5, "critic_lr": 4e-5}
-# how an update is computed under auto; a GPU that cannot run fused takes graph (backends/requirements.py)
-ON_CPU = {"kernels": "eager", "precision": "float32", "replay_device": "cpu"}
-ON_GPU = {"kernels": "fused", "precision": "tf32", "replay_device": AUTO}  # auto: until planning/forecast.py places it
+# how an update is computed under auto; a GPU that cannot run fused takes cuda_graph (backends/requirements.py)
+ON_CPU = {"backend": "eager", "precision": "float32", "replay_device": "cpu"}
+ON_GPU = {"backend": "fused", "precision": "tf32", "replay_device": AUTO}  # auto: until planning/forecast.py places it
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class DreamerV3AlgoConfig(BaseDreamerV3Config):
     actor_lr: int | float | str = key(AUTO, "learning rate of the actor; auto: 4e-5", above=0)
     critic_lr: int | float | str = key(AUTO, "learning rate of the critic; auto: 4e-5", above=0)
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    kernels: str = key(
+    backend: str = key(
         AUTO,
-        "how an update is computed; graph: as one CUDA graph; fused: as a CUDA graph of our own kernels, or as "
-        "graph where they don't fit; auto: fused on a GPU, else eager",
-        choices=(AUTO, "eager", "graph", "fused"),
+        "how an update is computed; cuda_graph: as one CUDA graph; fused: as a CUDA graph of our own kernels, or "
+        "cuda_graph if they don't fit; auto: fused on a GPU, else eager",
+        choices=(AUTO, "eager", "cuda_graph", "fused"),
     )
     precision: str = key(
         AUTO,
@@ -141,8 +141,9 @@ def check_capacity(algo: DreamerV3Algo, num_envs: int) -> None:
 
 
 def _check_without_gpu(algo: DreamerV3Algo) -> None:
-    for name, value in (("kernels", "graph"), ("kernels", "fused"), ("precision", "tf32"), ("replay_device", "cuda")):
-        if getattr(algo, name) == value:
+    need_gpu = {"backend": ("cuda_graph", "fused"), "precision": ("tf32",), "replay_device": ("cuda",)}
+    for name, values in need_gpu.items():
+        if (value := getattr(algo, name)) in values:
             raise UserError(f"algo.{name}={value} needs a learner on a GPU: use hardware=cuda, or algo.{name}=auto.")
 
 

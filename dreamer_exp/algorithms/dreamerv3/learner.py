@@ -216,7 +216,7 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             bfloat16=config.precision == "bfloat16",
         )
         shape = config.batch_size_B, config.batch_length_T
-        selected = select_backend(update, config.kernels, config.precision, shape, config.why_not_fused)
+        selected = select_backend(update, config.backend, config.precision, shape, config.why_not_fused)
         self.update_once, self.backend = selected.update, (selected.name, selected.why)
 
 

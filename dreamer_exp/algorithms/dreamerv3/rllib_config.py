@@ -18,7 +18,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
     def __init__(self, algo_class: Any = None) -> None:
         super().__init__(algo_class=algo_class)
         self.network = SIZES["XS"]
-        self.kernels = "eager"
+        self.backend = "eager"
         self.why_not_fused = ""
         self.precision = "float32"
         self.lr_warmup = 1000
@@ -34,7 +34,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self,
         *,
         network: NetworkSize,
-        kernels: str,
+        backend: str,
         why_not_fused: str,
         precision: str,
         lr_warmup: int,
@@ -52,7 +52,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         the observation (loss_scales.decoder_weights); `learner_threads` are torch's in the learner's process.
         """
         self.network = network
-        self.kernels = kernels
+        self.backend = backend
         self.why_not_fused = why_not_fused
         self.precision = precision
         self.lr_warmup = lr_warmup

@@ -75,7 +75,7 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
     if fast:
         config.published(
             network=algo.network,
-            kernels=algo.kernels,
+            backend=algo.backend,
             why_not_fused=why_not_fused(algo),
             precision=algo.precision,
             lr_warmup=algo.lr_warmup,

@@ -44,6 +44,7 @@ def prepare(words: list[str]) -> tuple[ResumeRequest, bool]:
     root = Path(next(word for word in words if word.startswith(KEY)).removeprefix(KEY)).resolve()
     if not (root / "experiment.yaml").exists():
         raise UserError(f"resume={root}: no experiment.yaml there; name a run's directory, outputs/<run>.")
+    saved_experiment.refuse_older_resume(root)
     config, composed = saved_experiment.reload(root / "experiment.yaml", words)
     refuse_foreign(root, composed.trust)
     refuse_running(root)

@@ -106,7 +106,7 @@ def _learner(experiment: Experiment, contract: ObservationContract, batch: Mappi
     algo = replace(experiment.algo, replay_capacity=steps)
     if algo.name == "dreamerv3":
         precision = "float32" if algo.precision == "tf32" else algo.precision
-        algo = replace(algo, kernels="eager", replay_device="cpu", precision=precision)
+        algo = replace(algo, backend="eager", replay_device="cpu", precision=precision)
     hardware = replace(
         experiment.hardware,
         num_cpus=1,

@@ -176,7 +176,7 @@ def test_remote_learner_gives_the_same_weights() -> None:
 
 @pytest.mark.parametrize("where", [(), REMOTE], ids=["local", "remote"])
 def test_algorithm_reports_the_backend_of_its_learner(where: tuple[str, ...]) -> None:
-    algorithm = build("algo.kernels=eager", *where)
+    algorithm = build("algo.backend=eager", *where)
     assert algorithm.backend == ("eager", "")
     algorithm.stop()
 

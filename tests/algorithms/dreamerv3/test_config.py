@@ -145,7 +145,7 @@ def test_a_learning_rate_that_is_none_is_refused_in_one_line(name: str, value: s
 def computing(*words: str, on: Machine) -> tuple[str, str, str, bool]:
     experiment = loaded(*words, on=on)
     algo = experiment.algo
-    return algo.kernels, algo.precision, algo.replay_device, experiment.hardware.overlap_sampling
+    return algo.backend, algo.precision, algo.replay_device, experiment.hardware.overlap_sampling
 
 
 @pytest.mark.parametrize(
@@ -167,9 +167,9 @@ def test_auto_becomes_what_learner_and_machine_allow(
 @pytest.mark.parametrize(
     ("word", "becomes"),
     [
-        ("algo.kernels=eager", ("eager", "tf32", "auto", True)),
-        ("algo.kernels=graph", ("graph", "tf32", "auto", True)),
-        ("algo.kernels=fused", ("fused", "tf32", "auto", True)),
+        ("algo.backend=eager", ("eager", "tf32", "auto", True)),
+        ("algo.backend=cuda_graph", ("cuda_graph", "tf32", "auto", True)),
+        ("algo.backend=fused", ("fused", "tf32", "auto", True)),
         ("algo.precision=float32", ("fused", "float32", "auto", True)),
         ("algo.precision=tf32", ("fused", "tf32", "auto", True)),
         ("algo.precision=bfloat16", ("fused", "bfloat16", "auto", True)),
@@ -188,7 +188,7 @@ def test_bfloat16_and_overlapped_sampling_work_on_a_cpu_too_where_they_are_asked
     assert computing(*words, on=CPUS) == ("eager", "bfloat16", "cpu", True)
 
 
-@pytest.mark.parametrize("name", ["kernels", "precision"])
+@pytest.mark.parametrize("name", ["backend", "precision"])
 def test_help_and_comment_tell_what_auto_is_on_a_gpu(name: str) -> None:
     comment = re.search(
         rf"^{name}: auto .*(?:\n +#.*)*", (CONF / "algo" / "dreamerv3.yaml").read_text(encoding="utf-8"), re.M
@@ -201,7 +201,7 @@ def test_help_and_comment_tell_what_auto_is_on_a_gpu(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "word"),
-    [("kernels", "graph"), ("kernels", "fused"), ("precision", "tf32"), ("replay_device", "cuda")],
+    [("backend", "cuda_graph"), ("backend", "fused"), ("precision", "tf32"), ("replay_device", "cuda")],
 )
 @pytest.mark.parametrize("on", [CPUS, GPU], ids=["without a GPU", "beside one"])
 def test_what_needs_a_gpu_is_refused_without_one(name: str, word: str, on: Machine) -> None:

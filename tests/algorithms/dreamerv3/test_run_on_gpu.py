@@ -21,20 +21,20 @@ WORDS = (
     "algo.training_ratio=64", "algo.precision=tf32", "algo.replay_device=cuda",
 )  # fmt: skip
 ITERATIONS = 6  # of about 8 updates each, whose windows overlap
-each_backend = pytest.mark.parametrize("kernels", ["graph", "fused"])
+each_backend = pytest.mark.parametrize("backend", ["cuda_graph", "fused"])
 
 
-def build(kernels: str) -> PublishedDreamerV3:
-    algorithm = build_algorithm(nano(*WORDS, f"algo.kernels={kernels}", on=machine(gpus=1)))
+def build(backend: str) -> PublishedDreamerV3:
+    algorithm = build_algorithm(nano(*WORDS, f"algo.backend={backend}", on=machine(gpus=1)))
     assert isinstance(algorithm, PublishedDreamerV3)
     return algorithm
 
 
-def trained(kernels: str) -> dict[str, np.ndarray]:
-    algorithm = build(kernels)
+def trained(backend: str) -> dict[str, np.ndarray]:
+    algorithm = build(backend)
     for _ in range(ITERATIONS):
         algorithm.train()
-    assert algorithm.backend == (kernels, "")
+    assert algorithm.backend == (backend, "")
     found = weights(algorithm)
     algorithm.stop()
     return found
@@ -45,13 +45,13 @@ def test_same_seed_gives_the_same_weights_with_the_fused_backend() -> None:
 
 
 @each_backend
-def test_checkpoint_restores_the_weights(kernels: str, tmp_path: Path) -> None:
-    algorithm = build(kernels)
+def test_checkpoint_restores_the_weights(backend: str, tmp_path: Path) -> None:
+    algorithm = build(backend)
     algorithm.train()
     algorithm.save_to_path(str(tmp_path))
     learned = weights(algorithm)
     algorithm.stop()
-    other = build(kernels)
+    other = build(backend)
     other.restore_from_path(str(tmp_path))
     assert equal(weights(other), learned)
     other.train()

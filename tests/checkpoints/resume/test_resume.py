@@ -118,7 +118,7 @@ def test_what_changed_is_listed_and_kept(of_fast: Halves) -> None:
 def test_how_it_computes_is_told_of_the_beginning_and_of_each_time_it_went_on(of_fast: Halves) -> None:
     tree = json.loads(RunDirectory(of_fast[1] / "parts").provenance.read_text())
     for told in (tree, tree["resumes"][0]):
-        assert (told["learner_devices"], told["kernels"], told["why_not_fused"]) == (["cpu"], "eager", "")
+        assert (told["learner_devices"], told["backend"], told["why_not_fused"]) == (["cpu"], "eager", "")
 
 
 def test_time_goes_on_from_where_it_was(of_fast: Halves) -> None:

@@ -1,4 +1,4 @@
-"""A whole update captured once in a CUDA graph, then replayed with one launch: the graph rung's, or the fused one's."""
+"""A whole update captured once in a CUDA graph, then replayed with one launch: backends `cuda_graph` and `fused`."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""The rungs of `algo.kernels`: which one the keys lead to, told before anything is built."""
+"""The backend that the keys lead to, known before anything is built."""
 
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
@@ -12,24 +12,24 @@ BINS = 256  # of a two-hot value, padded
 INDICES = 2**31  # elements of a buffer that a kernel counts
 
 
-def foreseen(algo: DreamerV3Algo) -> tuple[str, str]:
-    """The rung that the keys lead to, and why it is not the one asked for, or "".
+def expected_backend(algo: DreamerV3Algo) -> tuple[str, str]:
+    """Return the backend that the keys lead to, and why it is not the one asked for, or "".
 
-    The learner knows more (the action space, Triton, the GPU itself), and may take `graph` for that: fast/rung.py.
+    The learner knows more (the action space, Triton, the GPU itself) and may still use `cuda_graph` (select.py).
     """
-    why = why_not_fused(algo) if algo.kernels == "fused" else ""
-    return ("graph", why) if why else (algo.kernels, "")
+    why = why_not_fused(algo) if algo.backend == "fused" else ""
+    return ("cuda_graph", why) if why else (algo.backend, "")
 
 
 def why_not_fused(algo: DreamerV3Algo) -> str:
-    """The first value that `kernels=fused` doesn't take, and what it takes; "" where all of them fit."""
+    """The first value that `backend=fused` doesn't take, and what it takes; "" where all of them fit."""
     network = algo.network
     block, layer = network.deter // network.blocks, f"a multiple of {2 * TILE} up to {WIDTH}"
     of_blocks = f"algo.network.deter / algo.network.blocks = {network.deter} / {network.blocks} = {block}"
     latent = f"algo.network.stoch={network.stoch} x algo.network.classes={network.classes}"
     batch = algo.batch_size_B
     conditions = (
-        # without tensor cores the scan forward alone takes 18 ms on an H200, instead of 0.8: `graph` is as fast
+        # without tensor cores the scan forward alone takes 18 ms on an H200, instead of 0.8: `cuda_graph` is as fast
         (algo.precision != "float32", f"algo.precision={algo.precision}", "tf32 or bfloat16"),
         (_fits(batch, TILE, SEQUENCES), f"algo.batch_size_B={batch}", f"a multiple of {TILE} up to {SEQUENCES}"),
         (network.deter <= DETER, f"algo.network.deter={network.deter}", f"up to {DETER}"),

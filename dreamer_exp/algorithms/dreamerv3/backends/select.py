@@ -1,4 +1,4 @@
-"""`algo.kernels` on this device: the update as it will be called, which rung that is, and why it is no higher one."""
+"""Select the backend on this device: the update as it will be called, its name, and why it is not the one asked for."""
 
 import importlib.util
 from collections.abc import Callable
@@ -22,7 +22,7 @@ OUTPUTS = 32  # of the actor, that imagination has room for
 
 
 class Backend(NamedTuple):
-    """`name` is a word of algo.kernels, `why` the reason where it isn't the one asked for, or ""."""
+    """`name` is a value of algo.backend, `why` the reason if it isn't the one asked for, or ""."""
 
     update: Callable[[Batch], tuple[dict[str, Tensor], State]]
     name: str
@@ -30,27 +30,27 @@ class Backend(NamedTuple):
 
 
 def select_backend(
-    update: Update, kernels: str, precision: str, shape: tuple[int, int], why_not_fused: str = ""
+    update: Update, backend: str, precision: str, shape: tuple[int, int], why_not_fused: str = ""
 ) -> Backend:
-    """The update on the rung asked for, for batches of B sequences of T steps; where `fused` can't, on `graph`.
+    """Return the update on a backend, for batches of B sequences of T steps; if `fused` can't run, on `cuda_graph`.
 
     Args:
-        update: the eager rung's.
-        kernels: eager, graph or fused.
+        update: the eager one.
+        backend: eager, cuda_graph or fused.
         precision: of matrix products.
         shape: B and T.
         why_not_fused: what is known to keep the fused kernels from it, or "".
     """
-    if kernels == "eager":
+    if backend == "eager":
         return Backend(update, "eager")
-    if kernels == "graph":
-        return Backend(GraphedUpdate(update), "graph")
+    if backend == "cuda_graph":
+        return Backend(GraphedUpdate(update), "cuda_graph")
     gpu, rows = torch.cuda.get_device_properties(update.device), shape[0]
     why, fused = why_not_fused or why_not_on(gpu, update.agent.action, rows), None
     if not why:
         programs = programs_on(gpu.multi_processor_count, rows, update.agent.size.deter)
         fused, why = rehearsed(update, precision, shape, programs)
-    return Backend(GraphedUpdate(fused or update), "fused" if fused else "graph", why)
+    return Backend(GraphedUpdate(fused or update), "fused" if fused else "cuda_graph", why)
 
 
 def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:
@@ -84,8 +84,8 @@ def programs_on(multiprocessors: int, rows: int, deter: int) -> int:
 
 def rehearsed(update: Update, precision: str, shape: tuple[int, int], programs: int) -> tuple[Capturable | None, str]:
     """The fused update, once it has run here without a step, and ""; or None and what it failed with."""
-    # Triton, its C compiler, its cache's folder and the driver all raise errors of their own, and `graph` needs none of
-    # them: whatever it is becomes the reason that the run tells
+    # Triton, its C compiler, its cache's folder and the driver all raise errors of their own, and `cuda_graph` needs
+    # none of them: any error becomes the reason that the run prints
     try:
         from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 

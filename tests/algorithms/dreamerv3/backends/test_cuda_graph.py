@@ -1,4 +1,4 @@
-"""The graph rung against the eager one: the same numbers, in one launch. Skipped without a GPU."""
+"""The backend cuda_graph against eager: the same numbers, in one launch. Skipped without a GPU."""
 
 import pytest
 import torch

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dreamer_exp.algorithms.dreamerv3.backends.requirements import foreseen, why_not_fused
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import expected_backend, why_not_fused
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo
 from tests.config.composing import loaded
 from tests.experiments import machine
@@ -79,15 +79,15 @@ B_8 = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
 
 
 @pytest.mark.parametrize(
-    ("words", "rung"),
+    ("words", "backend"),
     [
         ((), ("fused", "")),
-        (("algo.batch_size_B=8",), ("graph", B_8)),
-        (("algo.kernels=fused", "algo.batch_size_B=8"), ("graph", B_8)),
-        (("algo.kernels=graph", "algo.batch_size_B=8"), ("graph", "")),
-        (("algo.kernels=eager", "algo.batch_size_B=8"), ("eager", "")),
+        (("algo.batch_size_B=8",), ("cuda_graph", B_8)),
+        (("algo.backend=fused", "algo.batch_size_B=8"), ("cuda_graph", B_8)),
+        (("algo.backend=cuda_graph", "algo.batch_size_B=8"), ("cuda_graph", "")),
+        (("algo.backend=eager", "algo.batch_size_B=8"), ("eager", "")),
     ],
     ids=["fits", "auto", "asked for", "graph was chosen", "eager was chosen"],
 )
-def test_the_rung_and_the_reason_are_foreseen(words: tuple[str, ...], rung: tuple[str, str]) -> None:
-    assert foreseen(algo(*words)) == rung
+def test_the_backend_and_the_reason_are_known_in_advance(words: tuple[str, ...], backend: tuple[str, str]) -> None:
+    assert expected_backend(algo(*words)) == backend

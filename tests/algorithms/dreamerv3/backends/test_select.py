@@ -1,4 +1,4 @@
-"""Which rung an update is put on, and the reason that is told where it isn't the one asked for."""
+"""Which backend an update gets, and the reason if it isn't the one asked for."""
 
 import importlib.util
 from subprocess import CalledProcessError
@@ -116,16 +116,19 @@ def test_whatever_a_rehearsal_fails_with_becomes_the_reason(
 
 @on_gpu
 def test_what_is_known_beforehand_is_the_reason() -> None:
-    assert select_backend(make_update("cuda"), "fused", "bfloat16", (16, 4), "not today")[1:] == ("graph", "not today")
+    assert select_backend(make_update("cuda"), "fused", "bfloat16", (16, 4), "not today")[1:] == (
+        "cuda_graph",
+        "not today",
+    )
 
 
 @on_gpu
 def test_fused_is_taken_where_it_fits() -> None:
-    rung = select_backend(make_update("cuda"), "fused", "bfloat16", (16, 4))
-    assert (rung.name, rung.why) == ("fused", "")
+    backend = select_backend(make_update("cuda"), "fused", "bfloat16", (16, 4))
+    assert (backend.name, backend.why) == ("fused", "")
 
 
 @on_gpu
 def test_graph_is_taken_where_fused_does_not_fit() -> None:
-    rung = select_backend(make_update("cuda", ActionKind(17, discrete=False)), "fused", "bfloat16", (16, 4))
-    assert (rung.name, rung.why) == ("graph", "the actor has 34 outputs, the fused kernels take up to 32")
+    backend = select_backend(make_update("cuda", ActionKind(17, discrete=False)), "fused", "bfloat16", (16, 4))
+    assert (backend.name, backend.why) == ("cuda_graph", "the actor has 34 outputs, the fused kernels take up to 32")

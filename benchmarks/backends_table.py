@@ -1,12 +1,13 @@
-"""What `algo.kernels` is worth on a machine, in one run: updates on every rung, starts, and a whole run.
+"""Table of the backends of `algo.backend` on a machine: updates on every backend, start-up, and a complete run.
 
-    python benchmarks/rungs_table.py [--device cuda|cpu] [--sizes XS 12M] [--batches 16 32] [--length 64] [--horizon 15]
-        [--dtype bfloat16] [--against rllib|none] [--repeats 15] [--seconds 120] [--runners 10] [--environments 8]
+    python benchmarks/backends_table.py [--device cuda|cpu] [--sizes XS 12M] [--batches 16 32] [--length 64]
+        [--horizon 15] [--dtype bfloat16] [--against rllib|none] [--repeats 15] [--seconds 120] [--runners 10]
+        [--environments 8]
 
-Each size and batch is one `update_time.py`, in which the rungs and RLlib's learner take turns; its parts are the fused
-rung's. The starts are from a process's start to its first finished update, before with no kernel compiled (an empty
-Triton cache), then with all of them. The whole run is the command printed, stopped by Ctrl-C after that many seconds of
-learning; its rates leave out the first fifth of its iterations.
+Each size and batch is one call of update_time.py, in which the backends and RLlib's learner alternate; its sections are
+those of the fused backend. Start-up is the time from the start of a process to its first finished update, first with an
+empty Triton cache, then with everything compiled. The complete run is the printed command, stopped by Ctrl-C after that
+many seconds of learning; its rates leave out the first fifth of its iterations.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from update_sides import RUNGS
+from update_sides import BACKENDS
 
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
@@ -52,24 +53,24 @@ def main() -> None:
     console = Console()
     name = torch.cuda.get_device_name() if asked.device == "cuda" else "CPU"
     console.print(f"{name}, {len(os.sched_getaffinity(0))} CPU cores, torch {torch.__version__}")
-    rungs = RUNGS if asked.device == "cuda" else RUNGS[:1]
+    backends = BACKENDS if asked.device == "cuda" else BACKENDS[:1]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRITON_CACHE_DIR"] = folder
         start = argparse.Namespace(**vars(asked) | {"against": "none", "repeats": 1})
-        first, again = (update(start, asked.sizes[0], asked.batches[0], rungs[-1:])["startup_s"] for _ in range(2))
+        first, again = (update(start, asked.sizes[0], asked.batches[0], backends[-1:])["startup_s"] for _ in range(2))
         console.print(f"start to first update: {first} s with nothing compiled, {again} s after that")
-        rows = [update(asked, size, batch, rungs) for size in asked.sizes for batch in asked.batches]
+        rows = [update(asked, size, batch, backends) for size in asked.sizes for batch in asked.batches]
     show(console, asked, rows)
     if asked.seconds:
         with tempfile.TemporaryDirectory() as folder:
             console.print(whole_run(asked, Path(folder) / "run", console))
 
 
-def update(asked: argparse.Namespace, size: str, batch: int, rungs: tuple[str, ...]) -> dict[str, Any]:
+def update(asked: argparse.Namespace, size: str, batch: int, backends: tuple[str, ...]) -> dict[str, Any]:
     """update_time.py's row of one work."""
     words = ["--size", size, "--batch", str(batch), "--length", str(asked.length), "--horizon", str(asked.horizon),
              "--device", asked.device, "--dtype", asked.dtype, "--against", asked.against,
-             "--repeats", str(asked.repeats), "--json", "--kernels", *rungs]  # fmt: skip
+             "--repeats", str(asked.repeats), "--json", "--backends", *backends]  # fmt: skip
     told = subprocess.run([sys.executable, str(BESIDE), *words], check=False, stdout=subprocess.PIPE, text=True)
     if told.returncode < 0:
         raise SystemExit(f"update_time.py {shlex.join(words)}: killed by {signal.Signals(-told.returncode).name}")
@@ -80,15 +81,15 @@ def update(asked: argparse.Namespace, size: str, batch: int, rungs: tuple[str, .
 
 
 def show(console: Console, asked: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    """The medians side by side, and the fused rung's parts."""
+    """The medians side by side, and the fused backend's parts."""
     of = f"T{asked.length} H{asked.horizon} {asked.dtype}"
     table = Table(title=f"ms an update, {of}, the batch's way to the device included; medians of {asked.repeats}")
     parts = Table(title=f"parts of the fused update, {of}, ms of its main stream")
     parts.add_column("part")
-    for heading in ("size", "B", "RLlib XS", *RUNGS, "RLlib / last", "GPU GiB"):
+    for heading in ("size", "B", "RLlib XS", *BACKENDS, "RLlib / last", "GPU GiB"):
         table.add_column(heading, justify="right")
     for row in rows:
-        ms = [row.get(f"{side}_ms") for side in ("rllib", *RUNGS)]
+        ms = [row.get(f"{side}_ms") for side in ("rllib", *BACKENDS)]
         held = row["gpu_bytes"] and row["gpu_bytes"] / 2**30
         cells = (*ms, row["ratio"], held and round(held, 2))
         table.add_row(row["size"], str(row["batch"]), *("-" if cell is None else str(cell) for cell in cells))

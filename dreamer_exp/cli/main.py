@@ -8,8 +8,7 @@ from typing import NoReturn
 
 from dreamer_exp import __version__
 from dreamer_exp.cli.errors import run_command
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 
 TRAIN = "train"
 COMMANDS = {  # name: module

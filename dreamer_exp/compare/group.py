@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 
 from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_of, resumes_of, sort_key
 from dreamer_exp.compare.model import Group, Run
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.experiment import UNSHAPING
 
 SEED, NAME = "run.seed", "run.id"

@@ -13,8 +13,7 @@ from dreamer_exp.compare.group import signature, strata
 from dreamer_exp.compare.model import Curve, Run
 from dreamer_exp.compare.read import EPISODES, SECONDS, STEPS
 from dreamer_exp.compare.statistics import iqm_band, resampled_iqm
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.rundir.metric_names import LEARNER, WINDOW
 
 EVALUATION = "evaluation/"

@@ -1,26 +1,18 @@
 """Refuses values that cannot work: each fault is one line naming the key, the value and what is allowed."""
 
-import difflib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
 from dreamer_exp.config.byte_sizes import parse_bytes
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.plugins import find_specs
 from dreamer_exp.config.schema import AUTO, ExperimentConfig
 from dreamer_exp.hardware import Machine
 
 NUMBERS: dict[Any, str] = {int | str: "whole number", int | float | str: "number"}  # types that take "auto" too
-
-
-def nearest(word: str, candidates: Sequence[str]) -> str:
-    """` Did you mean 'x'?` for the candidate most like the word, or nothing when none is."""
-    folded = {candidate.casefold(): candidate for candidate in candidates}
-    close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.5)
-    return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 
 def check_values(config: ExperimentConfig) -> None:

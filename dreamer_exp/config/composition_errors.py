@@ -9,9 +9,8 @@ from typing import Any, get_args
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from dreamer_exp.config.checks import nearest
 from dreamer_exp.config.compose import VARYING, variants
-from dreamer_exp.config.errors import UserError, first_line
+from dreamer_exp.config.errors import UserError, first_line, nearest
 from dreamer_exp.config.plugins import SPECS, find_plugins
 from dreamer_exp.config.schema import ExperimentConfig
 

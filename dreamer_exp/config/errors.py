@@ -1,4 +1,7 @@
-"""The exception for a user's mistake, and the one-line form of any exception."""
+"""The exception for a user's mistake, its hint, and the one-line form of any exception."""
+
+import difflib
+from collections.abc import Sequence
 
 
 class UserError(Exception):
@@ -6,6 +9,13 @@ class UserError(Exception):
 
     The message names the key, the value, what is allowed and what to do.
     """
+
+
+def nearest(word: str, candidates: Sequence[str]) -> str:
+    """Return ` Did you mean 'x'?` for the most similar candidate, or an empty text if none is similar."""
+    folded = {candidate.casefold(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.5)
+    return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 
 def first_line(error: BaseException | str, empty: str | None = None) -> str:

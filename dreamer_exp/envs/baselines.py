@@ -6,8 +6,7 @@ from typing import Any
 
 from gymnasium.spaces import Dict
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.schema import EnvConfig
 from dreamer_exp.envs.make import spaces_of
 from dreamer_exp.envs.spec import Baseline, BaselineSpec, RawEnv, spec_of

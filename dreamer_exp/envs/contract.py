@@ -17,8 +17,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Space
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.schema import ObsContractConfig
 from dreamer_exp.envs.scaling import NONE, check_scaling, scaling_of
 

@@ -1,7 +1,6 @@
 """The metric names of a run: an interface to compare, W&B dashboards and users' scripts."""
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 
 LEARNER = "dreamerv3"  # name of the trained policy in evaluation.jsonl, next to the baselines
 WINDOW = 100  # last finished episodes in the *_window metrics

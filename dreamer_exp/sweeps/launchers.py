@@ -5,8 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.multirun import Multirun, quoted
 from dreamer_exp.hardware import Machine
 

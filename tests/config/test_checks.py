@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamer_exp.config.checks import baseline_names, check_values, nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.checks import baseline_names, check_values
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.envs.crowd_nav.baselines import BASELINES
 from dreamer_exp.envs.make import contract_of
 from tests.config.composing import Key, loaded, schema_keys, tree_of, with_value

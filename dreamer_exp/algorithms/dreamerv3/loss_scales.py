@@ -6,8 +6,7 @@ Source of the values: Hafner et al., arXiv 2301.04104v2, eq. 4 and table of hype
 import math
 from collections.abc import Mapping
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.envs.contract import ObservationContract
 
 LOSS_SCALES = {

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.envs.crowd_nav.scenarios.families import FAMILIES
 
 MIXED = "mixed"

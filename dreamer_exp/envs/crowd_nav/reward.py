@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import NamedTuple
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
 from dreamer_exp.envs.crowd_nav.constants import DT, MAX_SPEED, NEAR_MISS_CLEARANCE, PERSONAL_SPACE
 from dreamer_exp.envs.crowd_nav.kinematics import clip

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError, first_line
+from dreamer_exp.config.errors import UserError, first_line, nearest
 
 ROOT = "env.config"
 ELSEWHERE = {

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, nearest
 
 ROUTE_TERMS = (
     "progress", "living", "collision", "near_miss", "ttc_risk", "comfort", "smoothness", "timeout", "stagnation",

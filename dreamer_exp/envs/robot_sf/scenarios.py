@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamer_exp.config.checks import nearest
-from dreamer_exp.config.errors import UserError, first_line
+from dreamer_exp.config.errors import UserError, first_line, nearest
 from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf.overrides import apply_overrides

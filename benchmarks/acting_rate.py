@@ -1,10 +1,10 @@
-"""Env steps per second of one env runner on one core: the fast learner's against RLlib's.
+"""Measure env steps per second of one env runner on one core, for each algorithm.
 
     python benchmarks/acting_rate.py [--steps N] [--repeats N] [--envs N ...] [--json]
 
-crowd_nav through its contract, networks of 4 million parameters (XS), resets included. Every figure is the median of
-the repeats, which alternate between the variants, so that a busy machine slows them alike; the reference in the same
-run is the environments alone, stepped with actions drawn ahead.
+crowd_nav with its observation contract and networks of 4 million parameters (XS); resets are included. Every figure is
+the median of the repeats. Repeats alternate between the variants, so that load on the machine affects all of them. The
+reference is the environments alone, stepped with actions drawn in advance.
 """
 
 import argparse
@@ -27,8 +27,7 @@ from dreamer_exp.envs.make import make_env
 from dreamer_exp.hardware import probe
 from dreamer_exp.monitoring.logs import quiet
 
-LEARNERS = ("rllib", "fast")
-ALONE = "envs alone"
+STOCK, PUBLISHED, ENVS_ALONE = "dreamerv3_rllib", "dreamerv3", "envs alone"
 
 
 def main() -> None:
@@ -44,9 +43,9 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=640, help="env steps in a repeat of a variant")
-    parser.add_argument("--repeats", type=int, default=7, help="repeats of which the median is taken")
-    parser.add_argument("--envs", type=int, nargs="+", default=[1, 4, 16], help="environments a runner, one row each")
-    parser.add_argument("--json", action="store_true", help="print JSON too, as the last line")
+    parser.add_argument("--repeats", type=int, default=7, help="repeats of each variant")
+    parser.add_argument("--envs", type=int, nargs="+", default=[1, 4, 16], help="environments of a runner, a row each")
+    parser.add_argument("--json", action="store_true", help="also print JSON, as the last line")
     return parser.parse_args()
 
 
@@ -57,11 +56,11 @@ def use_one_core() -> None:
 
 
 def measure_case(num_envs: int, steps: int, repeats: int) -> dict[str, Any]:
-    runs = {learner: make_run(make_runner(learner, num_envs), steps) for learner in LEARNERS}
-    runs[ALONE] = make_envs_run(num_envs, steps)
+    runs = {algorithm: make_run(make_runner(algorithm, num_envs), steps) for algorithm in (STOCK, PUBLISHED)}
+    runs[ENVS_ALONE] = make_envs_run(num_envs, steps)
     rates: dict[str, list[float]] = {variant: [] for variant in runs}
     for run in runs.values():
-        run()  # warms up
+        run()  # warm-up
     for _ in range(repeats):
         for variant, run in runs.items():
             rates[variant].append(timed_rate(run))
@@ -69,31 +68,32 @@ def measure_case(num_envs: int, steps: int, repeats: int) -> dict[str, Any]:
     return {
         "envs": num_envs,
         "steps_per_s": {variant: round(value) for variant, value in medians.items()},
-        "fast_over_rllib": round(medians["fast"] / medians["rllib"], 2),
-        "fast_over_envs_alone": round(medians["fast"] / medians[ALONE], 2),
+        "over_stock": round(medians[PUBLISHED] / medians[STOCK], 2),
+        "over_envs_alone": round(medians[PUBLISHED] / medians[ENVS_ALONE], 2),
     }
 
 
-def make_experiment(learner: str, num_envs: int) -> Experiment:
-    overrides = [f"algo={learner}", "algo.model_size=XS", "hardware=cpu", "env=crowd_nav"]
+def make_experiment(algorithm: str, num_envs: int) -> Experiment:
+    overrides = [f"algo={algorithm}", "algo.model_size=XS", "hardware=cpu", "env=crowd_nav"]
     overrides += [f"hardware.num_envs_per_env_runner={num_envs}", "obs_contract=drive_state_rays"]
     compose.prepare()
     with hydra.initialize_config_dir(str(compose.config_dir()), version_base="1.3"):
         return load.load_experiment(hydra.compose("config", overrides=overrides), probe())
 
 
-def make_runner(learner: str, num_envs: int) -> SingleAgentEnvRunner:
-    config = build_config(make_experiment(learner, num_envs))
+def make_runner(algorithm: str, num_envs: int) -> SingleAgentEnvRunner:
+    config = build_config(make_experiment(algorithm, num_envs))
     return config.env_runner_cls(config=config, worker_index=0, num_workers=0)
 
 
 def make_run(runner: SingleAgentEnvRunner, steps: int) -> Callable[[], int]:
-    """Return a function that samples about as many steps, and returns how many there were."""
+    """Return a function that samples about this many steps and returns their exact number."""
     return lambda: sum(map(len, runner.sample(num_timesteps=steps)))
 
 
 def make_envs_run(num_envs: int, steps: int) -> Callable[[], int]:
-    experiment = make_experiment("fast", num_envs)
+    """Return a function that steps the environments alone and returns the number of steps."""
+    experiment = make_experiment(PUBLISHED, num_envs)
     envs = [make_env(experiment.env, experiment.obs_contract) for _ in range(num_envs)]
     actions = np.random.default_rng(0).uniform(-1, 1, (-(-steps // num_envs), num_envs, 2)).astype(np.float32)
     for seed, env in enumerate(envs):
@@ -117,9 +117,9 @@ def timed_rate(run: Callable[[], int]) -> float:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    head = ["envs", *rows[0]["steps_per_s"], "fast / rllib", "fast / envs alone"]
+    head = ["envs", *rows[0]["steps_per_s"], f"{PUBLISHED} / {STOCK}", f"{PUBLISHED} / {ENVS_ALONE}"]
     body = [
-        [str(row["envs"]), *map(str, row["steps_per_s"].values()), row["fast_over_rllib"], row["fast_over_envs_alone"]]
+        [str(row["envs"]), *map(str, row["steps_per_s"].values()), row["over_stock"], row["over_envs_alone"]]
         for row in rows
     ]
     widths = [max(len(str(line[column])) for line in [head, *body]) for column in range(len(head))]

@@ -15,6 +15,7 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
+from dreamer_exp.algorithms.dreamerv3.acting.chunks import STREAM
 from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.dreamerv3.replay import file
 from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
@@ -128,7 +129,7 @@ class PublishedDreamerV3(BaseDreamerV3):
         return super()._can_learn() and self.on_learner(AgentLearner.ready)
 
     def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
-        in_order = sorted(chunks, key=lambda chunk: chunk.custom_data["stream"])  # independent of timing
+        in_order = sorted(chunks, key=lambda chunk: chunk.custom_data[STREAM])  # independent of timing
         self._steps_held = self.on_learner(partial(AgentLearner.add, chunks=in_order))
 
     def _update(self, env_steps: int) -> None:

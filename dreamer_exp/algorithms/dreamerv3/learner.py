@@ -11,7 +11,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from torch import Tensor
 
-from dreamer_exp.algorithms.dreamerv3.acting.chunks import steps_of
+from dreamer_exp.algorithms.dreamerv3.acting.chunks import STREAM, steps_of
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
 from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import FirstBroken, arrays
@@ -98,7 +98,7 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         """Add episode chunks to the replay in this order; return the number of steps now held."""
         envs = self.config.num_envs_per_env_runner
         for chunk in chunks:
-            worker, env = chunk.custom_data["stream"]
+            worker, env = chunk.custom_data[STREAM]
             stream = max(0, worker - 1) * envs + env
             self.replay.add(stream, steps_of(chunk, self.agent.action, self._reward_before.get(stream, 0.0)))
             self._reward_before[stream] = float(chunk.get_rewards(-1))
@@ -130,9 +130,8 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
                 break
             self.replay.write_back(places, states)
             sums = sums + figures.double()
-        *totals, first = torch.cat(
-            [sums.expand(len(named)), watch.first[None]]
-        ).tolist()  # the only synchronisation with a GPU
+        # the only synchronisation with a GPU
+        *totals, first = torch.cat([sums.expand(len(named)), watch.first[None]]).tolist()
         if first >= 0:
             return self._diverged(list(named), watch, 0 if on_cpu else updates - int(first), before)
         return dict(zip(named, totals, strict=True)), time.perf_counter() - started

@@ -35,7 +35,7 @@ def run(words: list[str]) -> int | None:
     compose.prepare()
     HydraConfig.instance().cfg = None  # of an earlier call in this process
     os.environ[FULL_ERROR] = "1"  # Hydra then raises its errors instead of printing them and exiting
-    if prepare.asked_for(words):
+    if prepare.is_requested(words):
         return resume(words)
     sweep_words = resumed_sweep.command_line(words)
     if multirun.asked_for(sweep_words):
@@ -113,7 +113,7 @@ def run_once(config: DictConfig, output: Path) -> float | None:
 def resume(words: list[str]) -> int:
     """Resume the run that `resume=RUN` names, in its directory."""
     with composing():
-        request, is_dry_run = prepare.prepare(words)
+        request, is_dry_run = prepare.prepare_resume(words)
     if is_dry_run:
         dry_run.show(request.experiment, request.contract, request.machine)
     else:

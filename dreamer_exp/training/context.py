@@ -64,7 +64,7 @@ class RunContext:
         """Reset the counters and the evaluation schedule to a checkpoint."""
         self.counters.load_state(kept.progress)
         self.last_checkpoint = kept.checkpoint
-        self.evaluations.load_state(point.evaluated(self.directory, kept))
+        self.evaluations.load_state(point.policy_evaluations(self.directory, kept))
 
     def print_line(self, text: str) -> None:
         """Print a line that stays on the terminal; nothing below `run.log_level=INFO`."""

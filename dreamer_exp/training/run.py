@@ -89,8 +89,8 @@ def _prepare(
     checkpoints = CheckpointStore(directory.checkpoints, experiment.run.keep_checkpoints)
     kept = None
     if resumed is not None:
-        kept = point.newest(checkpoints, contract.hash, experiment.run.train_iterations)
-        point.beginning(directory)
+        kept = point.require_resume_point(checkpoints, contract.hash, experiment.run.train_iterations)
+        point.read_provenance(directory)
     return RunContext(experiment, contract, machine, directory, checkpoints=checkpoints, resume_point=kept)
 
 
@@ -132,9 +132,9 @@ def _begin(run: RunContext, changed: Changes) -> None:
 def _begin_resumed(run: RunContext, kept: ResumePoint, changed: Changes) -> None:
     """Put counters and rows back to the checkpoint, and record the resume in provenance.json."""
     directory = run.directory
-    dropped = point.cut_back(directory, kept)
+    dropped = point.drop_later_rows(directory, kept)
     run.restore(kept)
-    run.provenance = point.note(directory, kept, dropped, changed, run.provenance)
+    run.provenance = point.record_resume(directory, kept, dropped, changed, run.provenance)
     run.record.started_utc = run.provenance["started_utc"]
     directory.error.unlink(missing_ok=True)  # the traceback of an earlier end
     note = f"; {dropped} later rows dropped, their steps are repeated" if dropped else ""
@@ -149,7 +149,7 @@ def _train(run: RunContext, stop: StopRequest) -> None:
     algorithm = build_algorithm(run.experiment)
     algorithm.should_stop = stop
     if run.resume_point:
-        point.take_up(algorithm, run.resume_point)
+        point.restore(algorithm, run.resume_point)
     _describe(run, algorithm)
     _loop_until_done(run, algorithm, stop)
     if run.counters.iterations:

@@ -1,1 +1,1 @@
-"""Resuming a run: the request on the command line, and the point it resumes from."""
+"""Resuming a run: the request on the command line, and the checkpoint it resumes from."""

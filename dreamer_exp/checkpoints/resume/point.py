@@ -1,4 +1,4 @@
-"""Going on with a run: the newest whole checkpoint, the rows up to it, and the algorithm as it was."""
+"""The checkpoint from which a run resumes: choosing it, restoring it, and recording the resume."""
 
 import json
 import sys
@@ -8,99 +8,125 @@ from typing import Any
 
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.state import load_state
-from dreamer_exp.checkpoints.store import PROGRESS, CheckpointStore, read_manifest
+from dreamer_exp.checkpoints.store import MANIFEST, PROGRESS, CheckpointStore, read_manifest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir import metric_names, provenance
 from dreamer_exp.rundir.atomic import truncate_rows, write_json
+from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.reader import read_rows, read_tree
+from dreamer_exp.rundir.reader import RunReader, read_rows
 from dreamer_exp.rundir.status import read_status
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where a run goes on from."""
+    """A checkpoint and the run's counters at it."""
 
     checkpoint: Path
-    progress: dict[str, Any]  # counters at its step
+    progress: dict[str, Any]
 
     @property
     def env_steps(self) -> int:
-        """At the checkpoint."""
+        """Env steps at the checkpoint."""
         return int(self.progress["env_steps"])
 
 
-def newest_or_none(store: CheckpointStore) -> ResumePoint | None:
-    """The newest whole checkpoint."""
-    found = store.newest_valid()
-    return ResumePoint(found, json.loads((found / PROGRESS).read_text(encoding="utf-8"))) if found else None
+def find_resume_point(store: CheckpointStore) -> ResumePoint | None:
+    """Return the newest valid checkpoint, or None."""
+    checkpoint = store.newest_valid()
+    if checkpoint is None:
+        return None
+    return ResumePoint(checkpoint, json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8")))
 
 
-def newest(store: CheckpointStore, contract_hash: str, iterations: int) -> ResumePoint:
-    """The newest whole checkpoint.
+def require_resume_point(store: CheckpointStore, contract_hash: str, iterations: int) -> ResumePoint:
+    """Return the newest valid checkpoint of a run to be resumed.
 
-    Raises:
-        UserError: there is none, or it is of other observations or actions, or nothing is left to do.
-    """
-    kept = newest_or_none(store)
-    if kept is None:
-        raise UserError(f"resume: {store.root} holds no whole checkpoint to go on from; begin a new run.")
-    trained = read_manifest(kept.checkpoint)["contract_hash"]
-    if trained != contract_hash:
-        raise UserError(
-            f"resume: the environment now has contract {contract_hash}, and the policy was trained on {trained}: "
-            "leave env and obs_contract as they were."
-        )
-    done = kept.progress["iteration"]
-    ended = read_status(store.root.parent).get("state") == "finished"
-    if done > iterations or (done == iterations and ended):  # else its last evaluation is still to do
-        raise UserError(
-            f"resume: the run has done {done:,} of run.train_iterations={iterations:,}; give it more of them to go on."
-        )
-    return kept
-
-
-def beginning(directory: RunDirectory) -> dict[str, Any]:
-    """What provenance.json tells of how the run began, and of each time it went on.
+    Args:
+        store: The run's checkpoints.
+        contract_hash: Of the environment's observations and actions now.
+        iterations: `run.train_iterations`, including those already done.
 
     Raises:
-        UserError: it is missing or broken, and going on would lose what it told.
+        UserError: There is no checkpoint, it is of another release or another contract, or no iteration is left.
     """
-    tree = read_tree(directory.provenance)
-    if not tree:
-        raise UserError(f"resume: {directory.provenance} is missing or broken: put it back, or begin a new run.")
+    point = find_resume_point(store)
+    if point is None:
+        raise UserError(f"resume: {store.root} holds no valid checkpoint; start a new run.")
+    manifest = read_manifest(point.checkpoint)
+    if manifest["format"] != current_format(MANIFEST):
+        raise UserError(
+            f"resume: {point.checkpoint} has format {manifest['format']}, and its training state can only be loaded by "
+            "the release that wrote it; evaluate and compare read it."
+        )
+    if manifest["contract_hash"] != contract_hash:
+        raise UserError(
+            f"resume: the environment now has contract {contract_hash}, but the policy was trained on "
+            f"{manifest['contract_hash']}: keep env and obs_contract unchanged."
+        )
+    done = point.progress["iteration"]
+    is_finished = read_status(store.root.parent).get("state") == "finished"
+    if done > iterations or (done == iterations and is_finished):  # else its last evaluation is missing
+        raise UserError(
+            f"resume: the run has done {done:,} of run.train_iterations={iterations:,}; increase it to continue."
+        )
+    return point
+
+
+def read_provenance(directory: RunDirectory) -> dict[str, Any]:
+    """Return the tree of provenance.json, to which a resume adds an entry.
+
+    Raises:
+        UserError: The file is missing, broken or of an unknown format; resuming would lose its content.
+    """
+    reader = RunReader()
+    tree = reader.tree(directory.provenance)
+    if reader.faults:
+        raise UserError(f"resume: {directory.root}/{reader.faults[0]}: restore the file, or start a new run.")
     return tree
 
 
-def cut_back(directory: RunDirectory, kept: ResumePoint) -> int:
-    """Drops the rows of what was done after the checkpoint, which will be done again; how many."""
-    return truncate_rows(directory.result, lambda row: row["iteration"] <= kept.progress["iteration"]) + truncate_rows(
-        directory.evaluation, lambda row: row["env_steps"] <= kept.env_steps
+def drop_later_rows(directory: RunDirectory, point: ResumePoint) -> int:
+    """Remove the rows after the checkpoint, whose steps will be repeated; return their number."""
+    iteration = point.progress["iteration"]
+    return truncate_rows(directory.result, lambda row: row["iteration"] <= iteration) + truncate_rows(
+        directory.evaluation, lambda row: row["env_steps"] <= point.env_steps
     )
 
 
-def take_up(algorithm: BaseDreamerV3, kept: ResumePoint) -> None:
-    """Puts a freshly built algorithm into the checkpoint's state, its environments at the beginning of episodes."""
-    algorithm.reset_episodes(kept.env_steps)
-    load_state(algorithm, kept.checkpoint)
-    algorithm.updates_owed = kept.progress["updates_owed"]
+def restore(algorithm: BaseDreamerV3, point: ResumePoint) -> None:
+    """Load the checkpoint into an algorithm that was just built; its environments start new episodes."""
+    algorithm.reset_episodes(point.env_steps)
+    load_state(algorithm, point.checkpoint)
+    algorithm.updates_owed = point.progress["updates_owed"]
 
 
-def evaluated(directory: RunDirectory, kept: ResumePoint) -> list[dict[str, Any]]:
-    """The learner's evaluations up to the checkpoint."""
+def policy_evaluations(directory: RunDirectory, point: ResumePoint) -> list[dict[str, Any]]:
+    """Return the rows of the trained policy's evaluations up to the checkpoint."""
     rows = read_rows(directory.evaluation)
-    return [row for row in rows if row["policy"] == metric_names.LEARNER and row["env_steps"] <= kept.env_steps]
+    return [row for row in rows if row["policy"] == metric_names.LEARNER and row["env_steps"] <= point.env_steps]
 
 
-def note(
-    directory: RunDirectory, kept: ResumePoint, dropped: int, changed: dict[str, Any], now: dict[str, Any]
+def record_resume(
+    directory: RunDirectory, point: ResumePoint, dropped: int, changed: dict[str, Any], now: dict[str, Any]
 ) -> dict[str, Any]:
-    """provenance.json with one more entry under `resumes`; returns the tree written, raises as `beginning` does."""
-    tree = beginning(directory)
+    """Add an entry to `resumes` in provenance.json; return the new tree.
+
+    Args:
+        directory: The run's directory.
+        point: The checkpoint it resumes from.
+        dropped: Number of rows that were removed.
+        changed: By key, its value before and after.
+        now: The tree of `provenance.collect` for this process.
+
+    Raises:
+        UserError: As `read_provenance`.
+    """
+    tree = read_provenance(directory)
     entry = {
         "resumed_utc": provenance.now_utc(),
         "command_line": sys.argv,
-        "checkpoint": kept.checkpoint.name,
+        "checkpoint": point.checkpoint.name,
         "rows_dropped": dropped,
         "changed": {key: {"before": before, "after": after} for key, (before, after) in changed.items()},
         **{key: now[key] for key in ("git", "python", "packages", "machine", "gpu_names")},

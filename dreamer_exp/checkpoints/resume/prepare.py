@@ -1,4 +1,4 @@
-"""`resume=<run's directory>`: the run goes on there, from its newest whole checkpoint, under further overrides."""
+"""`resume=<run's directory>`: the request to resume a run there, with further overrides."""
 
 import os
 from dataclasses import dataclass
@@ -19,28 +19,30 @@ KEY = "resume="
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """A run as it will go on."""
+    """A run to be resumed."""
 
     root: Path
     experiment: Experiment
     contract: ObservationContract
     machine: Machine
-    changed: dict[str, tuple[object, object]]  # key: before, after
+    changed: dict[str, tuple[object, object]]  # by key: its value before and after
 
 
-def asked_for(words: list[str]) -> bool:
-    """Whether a command line resumes a run."""
+def is_requested(words: list[str]) -> bool:
+    """Return whether a command line resumes a run."""
     return any(word.startswith(KEY) and word != f"{KEY}null" for word in words)
 
 
-def prepare(words: list[str]) -> tuple[ResumeRequest, bool]:
-    """The run that these words name, checked as far as that goes without ray and torch; and whether it is a dry run.
+def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
+    """Return the run that a command line resumes, and whether it is a dry run.
+
+    Everything is checked that needs neither ray nor torch.
 
     Raises:
-        UserError: no run there, one of another user or that is running, or overrides that it cannot take.
+        UserError: There is no run, it is running, it belongs to another user, or an override cannot be applied.
     """
     if {"-m", "--multirun"} & set(words):
-        raise UserError("resume: goes on with one run; a sweep's jobs are resumed one by one.")
+        raise UserError("resume: takes one run, without -m; sweep.resume=<sweep's directory> resumes a sweep.")
     root = Path(next(word for word in words if word.startswith(KEY)).removeprefix(KEY)).resolve()
     if not (root / "experiment.yaml").exists():
         raise UserError(f"resume={root}: no experiment.yaml there; name a run's directory, outputs/<run>.")
@@ -61,16 +63,16 @@ def prepare(words: list[str]) -> tuple[ResumeRequest, bool]:
 
 
 def refuse_foreign(root: Path, trust: bool) -> None:
-    """A checkpoint's RLlib part is pickled, and whoever wrote it can have it run anything.
+    """Refuse files of another user: a checkpoint contains pickles, which can run any code.
 
     Raises:
-        UserError: the directory, or something in its checkpoints, belongs to another user.
+        UserError: The directory, or a file in its checkpoints, belongs to another user.
     """
     if trust or not hasattr(os, "getuid"):
         return
     for path in (root, *(root / "checkpoints").rglob("*")):
         if path.lstat().st_uid != os.getuid():
             raise UserError(
-                f"resume={root}: {path} belongs to another user, and its checkpoint's pickles could run anything; "
-                "trust=true resumes it all the same."
+                f"resume={root}: {path} belongs to another user, and the pickles of a checkpoint can run any "
+                "code; trust=true resumes it anyway."
             )

@@ -31,15 +31,15 @@ class Recovery:
             Diverged: the run recovered once already, or there is no checkpoint.
         """
         run, algorithm = self._run, self._algorithm
-        kept = point.newest_or_none(run.checkpoints)
+        kept = point.find_resume_point(run.checkpoints)
         self._diagnose(loss, kept)
         if self._used or kept is None:
             raise Diverged(f"{loss}{'' if kept else '; there was no checkpoint to restore'}") from loss
         self._used = True
         log.warning("%s; restoring checkpoint %s, once, with other batches", loss, kept.checkpoint.name)
-        point.cut_back(run.directory, kept)
+        point.drop_later_rows(run.directory, kept)
         run.restore(kept)
-        point.take_up(algorithm, kept)
+        point.restore(algorithm, kept)
         algorithm.reseed_replay(1)
 
     def _diagnose(self, loss: NonFiniteLoss, kept: ResumePoint | None) -> None:

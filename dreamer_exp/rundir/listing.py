@@ -98,7 +98,7 @@ def _read_guarded(root: Path) -> RunEntry:
     """Read one run; if that raises, return an entry with the exception as its fault."""
     try:
         return read_run_entry(root)
-    except Exception as error:  # noqa: BLE001  # listed as the run's fault: one odd folder must not hide the others
+    except Exception as error:  # noqa: BLE001  # listed as the run's fault: one broken folder must not hide the others
         fault = f"cannot be read ({type(error).__name__}: {error})"
         offline = OfflineFolders(0, (), {}, is_online=False)
         return RunEntry(root, printable(root), "unknown", None, datetime.now(UTC), None, None, 0, offline, (fault,))

@@ -198,13 +198,13 @@ def test_values_of_a_wrong_type_are_none(tmp_path: Path) -> None:
 
 def test_a_run_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     make_run(tmp_path / "good")
-    make_run(tmp_path / "odd", started_utc="9999-12-31T23:59:59-23:59")  # not a time in UTC
-    (tmp_path / "odd" / "wandb" / "offline-run-1").mkdir(parents=True)
-    (tmp_path / "odd" / "wandb" / "offline-run-1" / "run-1.wandb").write_bytes(b":W&B and more")
-    (tmp_path / "odd" / "wandb" / "offline-run-1" / "run-1.wandb.synced").symlink_to("x" * 300)  # name too long
-    odd, good = list_runs([tmp_path])
-    assert (good.state, odd.state) == ("finished", "unknown")
-    assert odd.faults[0].startswith("cannot be read (OSError: ")
+    make_run(tmp_path / "broken", started_utc="9999-12-31T23:59:59-23:59")  # not a time in UTC
+    (tmp_path / "broken" / "wandb" / "offline-run-1").mkdir(parents=True)
+    (tmp_path / "broken" / "wandb" / "offline-run-1" / "run-1.wandb").write_bytes(b":W&B and more")
+    (tmp_path / "broken" / "wandb" / "offline-run-1" / "run-1.wandb.synced").symlink_to("x" * 300)  # name too long
+    broken, good = list_runs([tmp_path])
+    assert (good.state, broken.state) == ("finished", "unknown")
+    assert broken.faults[0].startswith("cannot be read (OSError: ")
 
 
 def test_a_name_that_is_not_text_can_be_printed(tmp_path: Path) -> None:

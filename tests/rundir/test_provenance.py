@@ -1,4 +1,4 @@
-"""Where a run came from: the commit, and what was changed since."""
+"""The commit of a run, and its uncommitted changes."""
 
 import subprocess
 from pathlib import Path
@@ -15,7 +15,7 @@ def git(folder: Path, *words: str) -> str:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A package in a checkout with one commit."""
+    """Return a package in a checkout with one commit."""
     folder = tmp_path / "package"
     folder.mkdir()
     (folder / "__init__.py").write_text("a = 1\n")
@@ -25,12 +25,12 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_clean_checkout_is_its_commit(package: Path, tmp_path: Path) -> None:
+def test_a_clean_checkout_has_a_commit_and_no_changes(package: Path, tmp_path: Path) -> None:
     state = git_state(package)
     assert state == {"commit": git(tmp_path, "rev-parse", "HEAD").strip(), "dirty": False, "diff_sha256": None}
 
 
-def test_what_is_uncommitted_is_kept_as_a_patch_that_applies(package: Path, tmp_path: Path) -> None:
+def test_uncommitted_changes_are_saved_as_a_patch_that_applies(package: Path, tmp_path: Path) -> None:
     (package / "__init__.py").write_text("a = 2\n")
     patch = tmp_path / "uncommitted.patch"
     save_uncommitted_changes(patch, package)
@@ -40,13 +40,13 @@ def test_what_is_uncommitted_is_kept_as_a_patch_that_applies(package: Path, tmp_
 
 
 @pytest.mark.parametrize("text", ["a = 1\n", "a" * (MAX_PATCH_BYTES + 1)], ids=["nothing", "too much"])
-def test_no_patch_of_nothing_nor_of_too_much(package: Path, tmp_path: Path, text: str) -> None:
+def test_no_patch_is_saved_without_changes_or_with_too_many(package: Path, tmp_path: Path, text: str) -> None:
     (package / "__init__.py").write_text(text)
     save_uncommitted_changes(tmp_path / "uncommitted.patch", package)
     assert not (tmp_path / "uncommitted.patch").exists()
 
 
-def test_a_folder_that_merely_lies_in_a_checkout_has_no_commit(package: Path, tmp_path: Path) -> None:
+def test_an_untracked_package_in_a_checkout_has_no_commit(package: Path, tmp_path: Path) -> None:
     installed = tmp_path / "site" / "other"
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")

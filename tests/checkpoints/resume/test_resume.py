@@ -1,4 +1,4 @@
-"""Going on with a run: equal to one that was never stopped, under further overrides, from whatever is whole."""
+"""Resumed runs: equal to uninterrupted ones, with further overrides, from the newest valid checkpoint."""
 
 import json
 import os
@@ -70,88 +70,88 @@ Halves = tuple[RunDirectory, Path, str]
 
 
 @pytest.fixture(scope="module")
-def of_fast(tmp_path_factory: pytest.TempPathFactory) -> Halves:
+def published_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
     return make_halves(tmp_path_factory.mktemp("dreamerv3"), "algo=dreamerv3")
 
 
 @pytest.fixture(scope="module")
-def of_rllib(tmp_path_factory: pytest.TempPathFactory) -> Halves:
+def stock_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
     return make_halves(tmp_path_factory.mktemp("dreamerv3_rllib"), "algo=dreamerv3_rllib")
 
 
-@pytest.fixture(params=["of_fast", "of_rllib"])
+@pytest.fixture(params=["published_halves", "stock_halves"])
 def halves(request: pytest.FixtureRequest) -> Halves:
     found: Halves = request.getfixturevalue(request.param)
     return found
 
 
 def make_halves(folder: Path, algo: str) -> Halves:
-    """A run of four iterations, one of two that was resumed for two more, and what the resumption printed."""
-    whole = train(folder / "whole", 4, algo)
+    """Return an uninterrupted run, the folder of one resumed after half its iterations, and the resume's output."""
+    uninterrupted = train(folder / "uninterrupted", 4, algo)
     train(folder / "parts", 2, algo)
     shutil.copytree(folder / "parts", folder / "first_half")
     code, out, err = run(f"resume={folder / 'parts'}", "run.train_iterations=4")
     assert code == 0, out + err
-    return whole, folder, out
+    return uninterrupted, folder, out
 
 
-def test_a_resumed_run_has_the_rows_of_one_that_was_never_stopped(halves: Halves) -> None:
-    whole, folder, _ = halves
+def test_a_resumed_run_has_the_rows_of_an_uninterrupted_one(halves: Halves) -> None:
+    uninterrupted, folder, _ = halves
     resumed = RunDirectory(folder / "parts")
-    assert without_times(read_rows(resumed.result)) == without_times(read_rows(whole.result))
+    assert without_times(read_rows(resumed.result)) == without_times(read_rows(uninterrupted.result))
 
 
-def test_a_resumed_run_ends_with_the_same_weights_and_replay_bit_for_bit(halves: Halves) -> None:
-    whole, folder, _ = halves
+def test_resume_restores_weights_and_replay_bit_for_bit(halves: Halves) -> None:
+    uninterrupted, folder, _ = halves
     resumed = RunDirectory(folder / "parts")
-    assert weights(resumed) == weights(whole)
-    assert replay(resumed) == replay(whole)
+    assert weights(resumed) == weights(uninterrupted)
+    assert replay(resumed) == replay(uninterrupted)
 
 
-def test_what_changed_is_listed_and_kept(of_fast: Halves) -> None:
-    _, folder, out = of_fast
+def test_changed_keys_are_printed_and_recorded(published_halves: Halves) -> None:
+    _, folder, out = published_halves
     assert "run.train_iterations: 2 -> 4" in out
     (entry,) = json.loads(RunDirectory(folder / "parts").provenance.read_text())["resumes"]
     assert entry["changed"] == {"run.train_iterations": {"before": 2, "after": 4}}
 
 
-def test_how_it_computes_is_told_of_the_beginning_and_of_each_time_it_went_on(of_fast: Halves) -> None:
-    tree = json.loads(RunDirectory(of_fast[1] / "parts").provenance.read_text())
-    for told in (tree, tree["resumes"][0]):
-        assert (told["learner_devices"], told["backend"], told["why_not_fused"]) == (["cpu"], "eager", "")
+def test_devices_and_backend_are_recorded_at_the_start_and_at_each_resume(published_halves: Halves) -> None:
+    tree = json.loads(RunDirectory(published_halves[1] / "parts").provenance.read_text())
+    for entry in (tree, tree["resumes"][0]):
+        assert (entry["learner_devices"], entry["backend"], entry["why_not_fused"]) == (["cpu"], "eager", "")
 
 
-def test_time_goes_on_from_where_it_was(of_fast: Halves) -> None:
-    rows = read_rows(RunDirectory(of_fast[1] / "parts").result)
+def test_the_total_time_continues_after_a_resume(published_halves: Halves) -> None:
+    rows = read_rows(RunDirectory(published_halves[1] / "parts").result)
     seconds = [row["time/total_s"] for row in rows]
     assert seconds == sorted(seconds)
 
 
 @pytest.fixture
-def two_done(of_fast: Halves, tmp_path: Path) -> RunDirectory:
-    """A run of two iterations, to be ill-treated."""
+def half_run(published_halves: Halves, tmp_path: Path) -> RunDirectory:
+    """Return a copy of a run of two iterations."""
     root = tmp_path / "run"
-    shutil.copytree(of_fast[1] / "first_half", root)
+    shutil.copytree(published_halves[1] / "first_half", root)
     return RunDirectory(root)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["algo.model_size=XS"], "algo.model_size='XS' makes another network than the run's, which has 'nano'"),
         (["obs_contract=drive_state_rays_latest"], "the policy was trained on"),
         (["run.train_iterations=2"], "the run has done 2 of run.train_iterations=2"),
         (["experiment=quickstart"], "experiment=quickstart composes a new run"),
         (["algo.gama=0.9"], "algo.gama"),
-        (["-m"], "resume: goes on with one run"),
+        (["-m"], "resume: takes one run, without -m"),
     ],
 )
-def test_what_a_run_cannot_go_on_with_is_refused_in_one_line(
-    two_done: RunDirectory, words: list[str], told: str
+def test_overrides_that_a_resume_cannot_apply_are_refused_in_one_line(
+    half_run: RunDirectory, words: list[str], message: str
 ) -> None:
-    code, out, err = run(f"resume={two_done.root}", *words)
+    code, out, err = run(f"resume={half_run.root}", *words)
     assert (code, out) == (2, "")
-    assert told in err
+    assert message in err
     assert len(err.splitlines()) == 1
 
 
@@ -161,48 +161,67 @@ def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
     assert "no experiment.yaml there" in err
 
 
-@pytest.mark.parametrize("left", [None, b'{"git": {"comm'], ids=["missing", "cut off"])
-def test_a_run_whose_provenance_is_gone_is_refused_and_left_alone(two_done: RunDirectory, left: bytes | None) -> None:
-    two_done.provenance.unlink() if left is None else two_done.provenance.write_bytes(left)
-    before = two_done.result.read_bytes()
-    code, out, err = run(f"resume={two_done.root}", "run.train_iterations=3")
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "missing"),
+        (b'{"git": {"comm', "cannot be read as JSON"),
+        (b'{"format": 9}', "format=9 is unknown, allowed: 1; update"),
+    ],
+    ids=["missing", "cut off", "newer"],
+)
+def test_a_run_without_its_provenance_is_refused_and_left_unchanged(
+    half_run: RunDirectory, content: bytes | None, fault: str
+) -> None:
+    half_run.provenance.unlink() if content is None else half_run.provenance.write_bytes(content)
+    before = half_run.result.read_bytes()
+    code, out, err = run(f"resume={half_run.root}", "run.train_iterations=3")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert f"{two_done.provenance} is missing or broken" in err
-    assert two_done.result.read_bytes() == before
+    assert f"resume: {half_run.provenance}: {fault}" in err
+    assert half_run.result.read_bytes() == before
 
 
-def test_a_run_cut_off_in_its_last_evaluation_is_finished(two_done: RunDirectory) -> None:
-    status = json.loads(two_done.status.read_text())
-    two_done.status.write_text(json.dumps({**status, "state": "interrupted"}))
-    code, out, err = run(f"resume={two_done.root}")
+def test_resume_finishes_a_run_that_was_stopped_in_its_last_evaluation(half_run: RunDirectory) -> None:
+    status = json.loads(half_run.status.read_text())
+    half_run.status.write_text(json.dumps({**status, "state": "interrupted"}))
+    code, out, err = run(f"resume={half_run.root}")
     assert code == 0, out + err
-    assert json.loads(two_done.summary.read_text())["state"] == "finished"
-    assert len(read_rows(two_done.result)) == 2
+    assert json.loads(half_run.summary.read_text())["state"] == "finished"
+    assert len(read_rows(half_run.result)) == 2
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
-def test_another_users_directory_is_refused_unless_trusted(two_done: RunDirectory) -> None:
-    latest = CheckpointStore(two_done.checkpoints, 1).named("latest")
+def test_another_users_directory_is_refused_unless_trusted(half_run: RunDirectory) -> None:
+    latest = CheckpointStore(half_run.checkpoints, 1).named("latest")
     assert latest is not None
     os.chown(latest / "policy.json", 1, 1)
-    words = (f"resume={two_done.root}", "run.train_iterations=3")
+    words = (f"resume={half_run.root}", "run.train_iterations=3")
     code, _, err = run(*words)
     assert code == 2
     assert "belongs to another user" in err
     assert run(*words, "trust=true")[0] == 0
 
 
-def test_a_run_at_work_is_refused(two_done: RunDirectory) -> None:
-    status = json.loads(two_done.status.read_text())
-    two_done.status.write_text(json.dumps({**status, "state": "running", "pid": os.getpid()}))
-    code, _, err = run(f"resume={two_done.root}", "run.train_iterations=3")
+def test_a_running_run_is_refused(half_run: RunDirectory) -> None:
+    status = json.loads(half_run.status.read_text())
+    half_run.status.write_text(json.dumps({**status, "state": "running", "pid": os.getpid()}))
+    code, _, err = run(f"resume={half_run.root}", "run.train_iterations=3")
     assert code == 2
     assert f"is still running, as process {os.getpid()}" in err
 
 
-def test_a_broken_checkpoint_is_passed_over_for_the_one_before(of_fast: Halves, tmp_path: Path) -> None:
+def test_a_run_of_release_0_1_is_refused_in_one_line(half_run: RunDirectory) -> None:
+    for checkpoint in CheckpointStore(half_run.checkpoints, 1).all():
+        tree = json.loads((checkpoint / "manifest.json").read_text())
+        (checkpoint / "manifest.json").write_text(json.dumps({**tree, "format": 2}))
+    code, out, err = run(f"resume={half_run.root}", "run.train_iterations=3")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"resume: {checkpoint} has format 2, and its training state can only be loaded by the release that" in err
+
+
+def test_a_broken_checkpoint_is_skipped_for_the_one_before(published_halves: Halves, tmp_path: Path) -> None:
     root = tmp_path / "run"
-    shutil.copytree(of_fast[1] / "parts", root)  # with checkpoints after two and four iterations
+    shutil.copytree(published_halves[1] / "parts", root)  # with checkpoints after two and four iterations
     newest = CheckpointStore(root / "checkpoints", 1).all()[-1]
     (newest / "policy.safetensors").write_bytes(b"half")
     code, out, err = run(f"resume={root}", "run.train_iterations=5")
@@ -212,7 +231,7 @@ def test_a_broken_checkpoint_is_passed_over_for_the_one_before(of_fast: Halves, 
     assert [row["iteration"] for row in read_rows(root / "result.jsonl")] == [1, 2, 3, 4, 5]
 
 
-def test_killed_at_random_moments_it_resumes_without_a_lost_or_a_doubled_row(tmp_path: Path) -> None:
+def test_a_run_killed_at_random_moments_resumes_without_lost_or_repeated_rows(tmp_path: Path) -> None:
     root = tmp_path / "run"
     words = [*WORDS, "run.train_iterations=1000000", "run.checkpoint_every=1", f"hydra.run.dir={root}",
              "evaluation.every_env_steps=64", "evaluation.baselines=[]"]  # fmt: skip
@@ -226,7 +245,7 @@ def test_killed_at_random_moments_it_resumes_without_a_lost_or_a_doubled_row(tmp
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert CheckpointStore(root / "checkpoints", 1).newest_valid() is not None
-    done = len(read_whole(root / "result.jsonl"))
+    done = len(complete_lines(root / "result.jsonl"))
     code, out, err = run(f"resume={root}", f"run.train_iterations={done + 2}")
     assert code == 0, out + err
     rows = read_rows(root / "result.jsonl")
@@ -239,7 +258,7 @@ def test_killed_at_random_moments_it_resumes_without_a_lost_or_a_doubled_row(tmp
     assert not list((root / "checkpoints").glob(".*"))
 
 
-def read_whole(path: Path) -> list[str]:
+def complete_lines(path: Path) -> list[str]:
     return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 

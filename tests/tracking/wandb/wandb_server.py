@@ -99,17 +99,17 @@ class _Handler(BaseHTTPRequestHandler):
             return {}
         return {"errors": [{"message": f"unknown call {call}"}]}
 
-    def _upsert(self, asked: dict[str, Any]) -> dict[str, Any]:
-        is_new = asked["name"] not in self.server.configs
-        self.server.configs[asked["name"]] = json.loads(asked["config"] or "{}")
-        project = {"id": "p", "name": asked["project"], "entity": {"id": "e", "name": "me"}}
-        bucket = {name: asked[name] for name in ("name", "displayName", "description", "config")}
+    def _upsert(self, variables: dict[str, Any]) -> dict[str, Any]:
+        is_new = variables["name"] not in self.server.configs
+        self.server.configs[variables["name"]] = json.loads(variables["config"] or "{}")
+        project = {"id": "p", "name": variables["project"], "entity": {"id": "e", "name": "me"}}
+        bucket = {name: variables[name] for name in ("name", "displayName", "description", "config")}
         bucket |= {"id": "b", "sweepName": None, "project": project, "historyLineCount": None}
         return {"bucket": bucket, "inserted": is_new}
 
-    def _create(self, asked: dict[str, Any]) -> dict[str, Any]:
-        address = f"{self.server.url}/upload/{asked['run']}"
-        files = [{"name": name, "uploadUrl": f"{address}/{name}"} for name in asked["files"]]
+    def _create(self, variables: dict[str, Any]) -> dict[str, Any]:
+        address = f"{self.server.url}/upload/{variables['run']}"
+        files = [{"name": name, "uploadUrl": f"{address}/{name}"} for name in variables["files"]]
         return {"runID": "b", "uploadHeaders": [], "files": files}
 
     def _stream(self, run: str, sent: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dreamer_exp import __version__
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import find_plugins
+from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import probe
 from dreamer_exp.rundir.provenance import PACKAGES, package_version
 
@@ -82,7 +83,7 @@ def _machine(advice: list[str]) -> dict[str, str]:
         advice.append(str(error))
         return {"machine": "not readable, see below"}
     gpu_memory = machine.gpu_memory_bytes
-    size = f"{gpu_memory / 2**30:.1f} GiB on the first" if gpu_memory else "memory unknown"
+    size = f"{gibibytes(gpu_memory)} on the first" if gpu_memory else "memory unknown"
     return {
         "CPUs": f"{machine.cpus} usable ({machine.sources['cpus']}), {machine.cpu_name}",
         "GPUs": f"{machine.gpus} visible ({machine.sources['gpus']})" + (f", {size}" if machine.gpus else ""),

@@ -1,6 +1,5 @@
 """The command `dreamer-exp evaluate RUN`: a trained policy on fixed seeds, in any env with its observation contract."""
 
-import json
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -95,7 +94,7 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     experiment = recompose(root, request.overrides)
     refuse_no_episodes(experiment)
     require(experiment.env)
-    trained = json.loads((checkpoint / store.MANIFEST).read_text(encoding="utf-8"))
+    trained = store.read_manifest(checkpoint)
     check_contract(experiment, trained["contract_hash"])
     folder = writable(request.out or root / "report")
     module = load_policy(checkpoint)

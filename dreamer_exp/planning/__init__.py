@@ -1,1 +1,1 @@
-"""What is known before a run: memory forecast and dry run. Neither ray nor torch is imported."""
+"""Planning of a run before it starts: memory forecast and dry run. Neither ray nor torch is imported."""

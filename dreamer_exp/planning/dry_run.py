@@ -1,4 +1,4 @@
-"""`dry_run=true`: the resolved experiment, what the policy sees, resources, memory and the work to come."""
+"""`dry_run=true`: print the resolved experiment, the observation, resources, memory and the planned work."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ from dreamer_exp.planning.forecast import Forecast, forecast, host_bytes, parame
 
 
 def show(experiment: Experiment, contract: ObservationContract, machine: Machine) -> None:
-    """Prints everything that is known before the run; imports neither ray nor torch."""
+    """Print everything that is known before the run, without importing ray or torch."""
     console = Console(highlight=False)
     console.print(yaml.safe_dump(experiment.to_dict(), sort_keys=False).rstrip(), markup=False)
     console.print()
@@ -26,13 +26,13 @@ def show(experiment: Experiment, contract: ObservationContract, machine: Machine
     console.print(plan_table(experiment, contract, machine))
     for line in warnings(experiment, forecast(experiment, contract), machine):
         console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
-    if left := unchecked(experiment.env):
-        console.print(f"not checked: {left}", style="yellow", markup=False, soft_wrap=True)
+    if skipped := unchecked(experiment.env):
+        console.print(f"not checked: {skipped}", style="yellow", markup=False, soft_wrap=True)
     console.print("Dry run: nothing was started.")
 
 
 def observation_table(contract: ObservationContract) -> Table:
-    """One line an entry of the observation: key, shape, bounds, slice of the vector."""
+    """Return a table of the observation: key, shape, bounds and slice of the vector, one entry a line."""
     table = Table(title="Observation", caption=f"{contract.name}: {contract.size} floats; contract {contract.hash}",
                   min_width=60)  # fmt: skip
     for heading in ("key", "shape", "bounds", "slice"):
@@ -44,7 +44,7 @@ def observation_table(contract: ObservationContract) -> Table:
 
 
 def plan_table(experiment: Experiment, contract: ObservationContract, machine: Machine) -> Table:
-    """Resources, memory and the work to come, one line each."""
+    """Return a table of resources, memory and the planned work, one line each."""
     hardware, algo = experiment.hardware, experiment.algo
     runners = f"{hardware.num_env_runners} env runners" if hardware.num_env_runners else "the main process"
     gpu_memory = f", {gibibytes(machine.gpu_memory_bytes)} on the first" if machine.gpu_memory_bytes else ""
@@ -56,11 +56,11 @@ def plan_table(experiment: Experiment, contract: ObservationContract, machine: M
         "learner": learner_text(experiment, contract),
         "sampling": f"{runners} x {hardware.num_envs_per_env_runner} environments x "
         f"{hardware.rollout_fragment_length} steps = {hardware.env_steps_per_iteration:,} env steps an iteration, "
-        + ("while the learner learns" if hardware.overlap_sampling else "in turn with the learner"),
+        + ("in parallel with the learner" if hardware.overlap_sampling else "alternating with the learner"),
         "replay": replay_text(experiment, forecast(experiment, contract), machine),
         "memory": memory_text(experiment, forecast(experiment, contract), machine),
         "disk": disk_text(forecast(experiment, contract)),
-        "to come": f"{iterations:,} iterations, {iterations * hardware.env_steps_per_iteration:,} env steps, "
+        "work": f"{iterations:,} iterations, {iterations * hardware.env_steps_per_iteration:,} env steps, "
         f"about {experiment.planned_updates():,} updates of {algo.batch_size_B} x {algo.batch_length_T} steps",
     }
     table = Table(title="Plan", show_header=False)
@@ -72,7 +72,7 @@ def plan_table(experiment: Experiment, contract: ObservationContract, machine: M
 
 
 def learner_text(experiment: Experiment, contract: ObservationContract) -> str:
-    """Where and how the updates are computed, and how large the network is."""
+    """Return device, algorithm and size of the network as text."""
     gpus, algo = experiment.hardware.num_gpus_per_learner, experiment.algo
     count = parameters(experiment, contract)
     counted = "" if count is None else f" ({parameter_count(count)} parameters)"
@@ -88,29 +88,29 @@ def computing(algo: Any, backend: str) -> str:
 
 
 def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:
-    """What the replay takes, where, and of how much."""
+    """Return device and size of the replay, and the memory there, as text."""
     capacity, room = experiment.algo.replay_capacity, replay_room(experiment, machine)
     step, full = f"{expected.bytes_per_step:,} bytes a step", gibibytes(capacity * expected.bytes_per_step)
     if getattr(experiment.algo, "replay_device", "cpu") == "cuda":
-        of = "" if room is None else f", of its {gibibytes(room)}"
-        return f"on the GPU; {step}; {full} from the beginning, for its capacity of {capacity:,}{of}"
-    of = "" if room is None else f", of {gibibytes(room)} free"
+        available = "" if room is None else f", of its {gibibytes(room)}"
+        return f"on the GPU; {step}; {full} from the start, for its capacity of {capacity:,} steps{available}"
+    available = "" if room is None else f", of {gibibytes(room)} free"
     return (
-        f"on the host; {step}; {gibibytes(expected.replay_bytes)} at {expected.replay_steps:,} steps, the most of this "
-        f"run; {full} at its capacity of {capacity:,}{of}"
+        f"on the host; {step}; {gibibytes(expected.replay_bytes)} at {expected.replay_steps:,} steps, the maximum of "
+        f"this run; {full} at its capacity of {capacity:,} steps{available}"
     )
 
 
 def memory_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:
-    """What the run takes of the host at its fullest, and of how much."""
+    """Return the largest host memory of the run as text."""
     total = host_bytes(experiment, expected)
-    parts = f"{gibibytes(expected.beside_bytes)} for processes and network"
-    parts += "" if total == expected.beside_bytes else f", {gibibytes(expected.replay_bytes)} for the replay"
+    parts = f"{gibibytes(expected.process_bytes)} for processes and network"
+    parts += "" if total == expected.process_bytes else f", {gibibytes(expected.replay_bytes)} for the replay"
     return f"about {gibibytes(total)} of this machine's {gibibytes(machine.memory_available_bytes)} free: {parts}"
 
 
 def disk_text(expected: Forecast) -> str:
-    """What the checkpoints take here, where outputs/ will lie."""
+    """Return the size of the checkpoints as text; outputs/ is in the working directory."""
     total = gibibytes(expected.checkpoints * expected.checkpoint_bytes)
     return (
         f"up to {total} of {gibibytes(disk_free())} free here: {expected.checkpoints} checkpoints of up to "
@@ -119,33 +119,33 @@ def disk_text(expected: Forecast) -> str:
 
 
 def disk_free() -> int:
-    """Bytes that are free where this process works."""
+    """Return the free bytes on the disk of the working directory."""
     return shutil.disk_usage(Path.cwd()).free
 
 
 def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> list[str]:
-    """What will work but not well, one line each, with the key to turn."""
+    """Return what will work badly, one line each, with the key to change."""
     found = []
     hardware = experiment.hardware
     if hardware.ray_address is None and hardware.num_cpus > machine.cpus:
         found.append(
             f"hardware.num_cpus={hardware.num_cpus}, but this machine has {machine.cpus} usable CPUs: "
-            f"{hardware.num_env_runners} env runners will share them."
+            f"{hardware.num_env_runners} env runners share them."
         )
     room, on_gpu = replay_room(experiment, machine), getattr(experiment.algo, "replay_device", "cpu") == "cuda"
     if room is not None and not on_gpu:
-        room -= expected.beside_bytes
+        room -= expected.process_bytes
     if room is not None and expected.replay_bytes > 0.8 * room:
-        there = "all that the GPU has" if on_gpu else "left for it"
+        available = f"the GPU has {gibibytes(room)}" if on_gpu else f"{gibibytes(room)} are left"
         found.append(
-            f"algo.replay_capacity={experiment.algo.replay_capacity}: the replay will hold "
-            f"{gibibytes(expected.replay_bytes)}, and {gibibytes(room)} are {there}; "
-            f"{int(0.5 * room / expected.bytes_per_step):,} steps take half of that."
+            f"algo.replay_capacity={experiment.algo.replay_capacity}: the replay will need "
+            f"{gibibytes(expected.replay_bytes)}, and {available}; "
+            f"{int(0.5 * room / expected.bytes_per_step):,} steps need half of that."
         )
     if expected.checkpoints * expected.checkpoint_bytes > disk_free():
         found.append(
             f"run.keep_checkpoints={experiment.run.keep_checkpoints}: {expected.checkpoints} checkpoints of up to "
-            f"{gibibytes(expected.checkpoint_bytes)} lie on the disk at one time, and here {gibibytes(disk_free())} "
-            "are free; keep fewer, or take a smaller algo.replay_capacity."
+            f"{gibibytes(expected.checkpoint_bytes)} are on the disk at the same time, and {gibibytes(disk_free())} are "
+            "free here; keep fewer, or use a smaller algo.replay_capacity."
         )
     return found

@@ -5,7 +5,7 @@ from dreamer_exp.config.errors import UserError, nearest
 LEARNER = "dreamerv3"  # name of the trained policy in evaluation.jsonl, next to the baselines
 WINDOW = 100  # last finished episodes in the *_window metrics
 
-# our name: the fast learner's, and RLlib 2.60's; null in the row of the learner that has none
+# our name: the names in dreamerv3 and in RLlib 2.60; None: null in the rows of that algorithm
 LEARNER_METRICS: dict[str, tuple[str | None, str | None]] = {
     "loss/total": ("total", "total_loss"),
     "loss/world_model": ("world_model", "WORLD_MODEL_L_total"),

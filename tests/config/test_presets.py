@@ -214,7 +214,7 @@ def test_the_original_replay_is_refused_with_its_size_and_the_number_of_steps_th
 
     assert line is not None
     assert line.startswith(
-        "algo.replay_capacity=1000000: 77,088 floats a step make 312 GB (291.0 GiB) at the 1,000,000"
+        "algo.replay_capacity=1000000: with 77,088 floats a step, the replay needs 312 GB (291.0 GiB) for the 1,000,000"
     )
     fits = int(line.split("at most ")[1].split(" steps")[0].replace(",", ""))
     assert memory_line(64, f"algo.replay_capacity={fits}") is None

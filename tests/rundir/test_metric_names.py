@@ -1,4 +1,4 @@
-"""The names of figures."""
+"""The metric names."""
 
 import pytest
 
@@ -8,26 +8,26 @@ from dreamer_exp.rundir.metric_names import LEARNER_METRICS, check_objective
 
 @pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
 @pytest.mark.parametrize("name", ["success_rate", "return_mean", "loss/world_model", "episode_return_window"])
-def test_any_figure_of_a_run_can_be_its_objective(name: str, algo: str) -> None:
+def test_any_metric_of_a_run_can_be_its_objective(name: str, algo: str) -> None:
     check_objective(name, algo)
 
 
 @pytest.mark.parametrize(
     ("name", "algo"), [("loss/prediction", "dreamerv3"), ("loss/critic_replay", "dreamerv3_rllib")]
 )
-def test_an_objective_that_is_null_under_this_algorithm_is_refused(name: str, algo: str) -> None:
+def test_an_objective_that_the_algorithm_does_not_report_is_refused(name: str, algo: str) -> None:
     with pytest.raises(UserError, match=rf"^run\.objective='{name}' is null in all rows of algo={algo}\. "):
         check_objective(name, algo)
 
 
-@pytest.mark.parametrize("learner", [0, 1])
-def test_no_two_names_are_one_figure_of_a_learner(learner: int) -> None:
-    keys = [names[learner] for names in LEARNER_METRICS.values() if names[learner] is not None]
+@pytest.mark.parametrize("column", [0, 1], ids=["dreamerv3", "dreamerv3_rllib"])
+def test_the_names_of_an_algorithm_are_unique(column: int) -> None:
+    keys = [names[column] for names in LEARNER_METRICS.values() if names[column] is not None]
 
     assert len(set(keys)) == len(keys)
 
 
-def test_every_name_is_a_figure_of_some_learner() -> None:
+def test_every_name_belongs_to_an_algorithm() -> None:
     assert [name for name, keys in LEARNER_METRICS.items() if not any(keys)] == []
 
 

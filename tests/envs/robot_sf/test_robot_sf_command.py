@@ -45,5 +45,5 @@ def test_replay_that_cannot_fit_is_refused_without_the_package(tmp_path: Path) -
     done = command(tmp_path, "experiment=benchmark_socnav_grid_br08_full", *words)
 
     assert done.returncode == 2
-    assert "algo.replay_capacity=1000000000: 77,088 floats a step make" in done.stderr
+    assert "algo.replay_capacity=1000000000: with 77,088 floats a step, the replay needs" in done.stderr
     assert "steps fit" in done.stderr

@@ -145,7 +145,7 @@ def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> li
     if expected.checkpoints * expected.checkpoint_bytes > disk_free():
         found.append(
             f"run.keep_checkpoints={experiment.run.keep_checkpoints}: {expected.checkpoints} checkpoints of up to "
-            f"{gibibytes(expected.checkpoint_bytes)} are on the disk at the same time, and here {gibibytes(disk_free())} "
-            "are free; keep fewer, or use a smaller algo.replay_capacity."
+            f"{gibibytes(expected.checkpoint_bytes)} are on the disk at the same time, and here "
+            f"{gibibytes(disk_free())} are free; keep fewer, or use a smaller algo.replay_capacity."
         )
     return found

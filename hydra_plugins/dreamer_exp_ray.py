@@ -1,7 +1,7 @@
-"""hydra/launcher=ray: the jobs of a sweep as tasks of a Ray cluster, on as many machines as it has.
+"""The launcher hydra/launcher=ray: runs the jobs of a sweep as tasks of a Ray cluster.
 
-Own lines: hydra-ray-launcher (1.2.2) asks for an older cloudpickle than Ray 2.60's users have, for boto3 and for
-Ray's dashboard. Hydra imports this module at every start, so it imports Ray where it is needed.
+hydra-ray-launcher 1.2.2 is not used: it needs boto3, Ray's dashboard, and an older cloudpickle than Ray 2.60. Hydra
+imports this module at every start, so Ray is imported only in functions.
 """
 
 import os
@@ -23,7 +23,7 @@ POLL_S = 1.0
 
 @dataclass
 class RayLauncherConf:
-    """`hardware.ray_address` says which cluster."""
+    """Settings of the launcher: none, because `hardware.ray_address` names the cluster."""
 
     _target_: str = "hydra_plugins.dreamer_exp_ray.RayLauncher"
 
@@ -33,35 +33,44 @@ ConfigStore.instance().store(group="hydra/launcher", name="ray", node=RayLaunche
 
 @dataclass(frozen=True)
 class Task:
-    """A job with what it takes of the cluster: CPUs and GPUs for its main process, and what that then asks for."""
+    """One job, and the resources of the cluster that it needs.
+
+    Attributes:
+        num: its number in the sweep.
+        config: its composed config.
+        main_cpus: CPUs of its main process.
+        main_gpus: GPUs of its main process.
+        cpus: CPUs of the main process, its env runners and learners.
+        gpus: GPUs of the main process and its learners.
+    """
 
     num: int
     config: DictConfig
     main_cpus: int
     main_gpus: int
-    cpus: int  # with its env runners and learners
+    cpus: int
     gpus: int
 
 
 class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untyped
-    """Runs jobs as Ray tasks; their directories have to lie where all nodes see them."""
+    """Launcher of jobs as Ray tasks; their directories must be on a file system that all nodes share."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """As Hydra asks for it."""
+        """Store what Hydra passes to a launcher."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Runs these jobs to their ends, as many at a time as the cluster can hold with all their env runners.
+        """Run these jobs, as many at a time as fit into the cluster with all of their env runners.
 
         Raises:
-            UserError: no cluster answers, or one job alone is too large for it.
+            UserError: no cluster answers, or one job alone does not fit.
         """
-        from dreamer_exp.algorithms.rllib.ray_session import join  # its package sets what Ray reads as it is imported
+        from dreamer_exp.algorithms.rllib.ray_session import join  # sets variables before it imports Ray
 
         setup_globals()
         before = signal.getsignal(signal.SIGTERM)
         join(self.config.hardware.ray_address)
-        signal.signal(signal.SIGTERM, before)  # Ray takes it for itself
+        signal.signal(signal.SIGTERM, before)  # Ray installs its own handler
         import ray
 
         try:
@@ -78,10 +87,10 @@ class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untype
             ray.shutdown()
 
     def _task(self, num: int, overrides: Sequence[str], address: str) -> Task:
-        """A job's config, in which every "auto" that shapes it has become a number: here, not on the job's node.
+        """Return a job whose `auto` values are resolved here, not on the node that runs it.
 
-        Of CPUs a job on `auto` takes one for its main process, which then learns with one thread: jobs that spin for
-        the same CPUs take ten times as long.
+        With `num_cpus: auto` the main process gets one CPU, and so one thread: jobs whose threads compete for the same
+        CPUs take ten times as long.
         """
         from dreamer_exp.config import multirun
         from dreamer_exp.config.schema import AUTO
@@ -113,7 +122,7 @@ class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untype
 
 
 def _run_task(task: Task, common: tuple[HydraContext, TaskFunction, Any, str]) -> JobReturn:
-    """On a node of the cluster: the job, as Hydra's other launchers run it in their workers."""
+    """Run a job on a node of the cluster, like the workers of Hydra's other launchers."""
     hydra_context, task_function, singletons, directory = common
     os.chdir(directory)
     setup_globals()
@@ -128,8 +137,10 @@ def _run_task(task: Task, common: tuple[HydraContext, TaskFunction, Any, str]) -
 
 
 def _run_all(tasks: list[Task], start: Callable[[Task], Any]) -> list[JobReturn]:
-    """Every task's result, in their order. Each that is started can be placed whole, with all that it will ask for:
-    tasks that hold the CPUs which their env runners wait for would wait for ever."""
+    """Return the results of all tasks, in their order.
+
+    A task starts only when its env runners fit too: tasks that hold the CPUs their env runners need would block.
+    """
     import ray
 
     waiting, ended = list(tasks), {}
@@ -158,22 +169,22 @@ def _fits(together: list[Task]) -> bool:
 
 
 def _refuse(task: Task) -> None:
-    """Raises UserError for a task that doesn't fit into the whole cluster."""
+    """Raise UserError for a task that does not fit into the empty cluster."""
     import ray
 
     from dreamer_exp.config.errors import UserError
 
     room = ray.cluster_resources()
     raise UserError(
-        f"job {task.num} takes {task.cpus} CPUs, {task.main_cpus} of them on one node, and {task.gpus} GPUs with its "
-        "env runners, and the cluster at "
+        f"job {task.num} needs {task.cpus} CPUs, {task.main_cpus} of them on one node, and {task.gpus} GPUs with its "
+        "env runners, but the cluster at "
         f"{task.config.hardware.ray_address} has {room.get('CPU', 0):.0f} and {room.get('GPU', 0):.0f}: lower "
         "hardware.num_cpus, hardware.num_env_runners or hardware.num_gpus_per_learner, or add nodes."
     )
 
 
 def _result(reference: Any, task: Task) -> JobReturn:
-    """What the task returned. One that Ray lost with its node failed: job.json says so, as the job no longer can."""
+    """Return the result of a task. If Ray lost the task with its node, write its failure to job.json."""
     import ray
 
     from dreamer_exp.config.errors import typed_line

@@ -37,7 +37,8 @@ def loop(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) ->
         evaluate(run, algorithm, stop)
 
     while counters.iterations < run.experiment.run.train_iterations and not stop():
-        # Sample a fragment from every environment, then make the updates that the training ratio owes for it.
+        # Sample a fragment from every environment, then make the updates that the training ratio owes for it
+        # (BaseDreamerV3.training_step).
         metrics = algorithm.train()
         counters.add(algorithm.last_iteration)
 

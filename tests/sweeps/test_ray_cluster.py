@@ -117,7 +117,7 @@ def test_a_job_too_large_for_the_cluster_is_refused_in_one_line(cluster: str, tm
     words = (f"hardware.ray_address={cluster}", "hardware.num_env_runners=2", "run.seed=1,2")
     code, _, err = run(tmp_path, *LAUNCHER, *words)
     assert code == 2
-    assert err.startswith("dreamer_exp: job 0 takes 3 CPUs, 1 of them on one node, and 0 GPUs with its env runners, ")
+    assert err.startswith("dreamer_exp: job 0 needs 3 CPUs, 1 of them on one node, and 0 GPUs with its env runners, ")
     assert len(err.splitlines()) == 1
 
 
@@ -126,7 +126,7 @@ def test_a_job_too_large_for_a_node_is_refused_in_one_line(cluster: str, tmp_pat
     words = (f"hardware.ray_address={cluster}", "hardware.num_cpus=2", "hardware.num_env_runners=0", "run.seed=1,2")
     code, _, err = run(tmp_path, *LAUNCHER, *words)
     assert code == 2
-    assert err.startswith("dreamer_exp: job 0 takes 2 CPUs, 2 of them on one node, and 0 GPUs with its env runners, ")
+    assert err.startswith("dreamer_exp: job 0 needs 2 CPUs, 2 of them on one node, and 0 GPUs with its env runners, ")
 
 
 def test_the_address_of_the_cluster_is_required() -> None:

@@ -65,13 +65,13 @@ class DreamerV3Side:
         return timed(lambda: self.update(to(batch, self.device)), self.work.device)
 
     def parts(self) -> dict[str, float]:
-        """Of the fused backend, milliseconds by part."""
-        from dreamer_exp.algorithms.dreamerv3.backends.fused.profiling import parts
+        """Return milliseconds by section of the fused backend."""
+        from dreamer_exp.algorithms.dreamerv3.backends.fused.profiling import sections
         from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 
         assert isinstance(self.update, GraphedUpdate)
         assert isinstance(self.update.update, FusedUpdate)
-        return parts(self.update.update, to(self._batch(), self.device))
+        return sections(self.update.update, to(self._batch(), self.device))
 
     def _batch(self) -> Batch:
         return staged(dreamerv3_batch(self.work, self.size), self.device)

@@ -1,4 +1,4 @@
-"""Every loss of DreamerV3 for one batch: world model, imagined actor and critic, replayed critic.
+"""All losses of DreamerV3 for one batch: world model, imagined actor and critic, replayed critic.
 
 Equation numbers are those of Hafner et al., arXiv 2301.04104v2; scales and stop-gradients as in danijar/dreamerv3.
 """
@@ -34,18 +34,25 @@ class LossConfig:
     free_nats: float = 1.0
     slow_regulariser: float = 1.0
     return_rate: float = 0.01
-    train_actor: bool = True  # False: its loss is reported, and its gradient reaches nothing
-    train_critic: bool = True  # the same for imagined and replayed critic losses
+    train_actor: bool = True  # otherwise the actor's loss is reported, but has no gradient
+    train_critic: bool = True  # the same for both critic losses
     loss_scales: Mapping[str, float] = field(default_factory=LOSS_SCALES.copy)
     decoder_weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B sequences of T steps; step t's reward, last and terminal came with observation t, its action came after it.
+    """B sequences of T steps, float32.
 
-    observation (B, T, O), action (B, T, A), previous_action (B, A) before step 0, reward, is_first, is_last,
-    is_terminal (B, T) float32, and the replayed state before step 0.
+    Attributes:
+        observation: (B, T, O).
+        action: (B, T, A), taken after the observation.
+        previous_action: (B, A), taken before step 0.
+        reward: (B, T), received with the observation.
+        is_first: (B, T), 1 at an episode's first step.
+        is_last: (B, T), 1 at an episode's last step.
+        is_terminal: (B, T), 1 at a last step that ends the task, instead of a time limit.
+        carry: replayed state before step 0 (B, ...).
     """
 
     observation: Tensor
@@ -60,7 +67,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Noise:
-    """All random numbers of one update: posterior (B, T, S), prior (H, B*T, S), action (H+1, B*T, noise)."""
+    """Random numbers of one update: posterior (B, T, S), prior (H, B*T, S), action (H+1, B*T, noise)."""
 
     posterior: Tensor
     prior: Tensor
@@ -69,9 +76,10 @@ class Noise:
 
 @dataclass
 class ReturnRange:
-    """Moving 5th and 95th percentile of the imagined returns; max(1, their distance) divides advantages (eq. 11, 12).
+    """Moving 5th and 95th percentile of the imagined returns (eq. 12), () each.
 
-    Both start at 0 and are not debiased, as published: early on, the divisor is 1.
+    Advantages are divided by max(1, their difference) (eq. 11). Both start at 0 and are not debiased, as published, so
+    the divisor is 1 at first.
     """
 
     low: Tensor = field(default_factory=lambda: torch.zeros(()))
@@ -79,15 +87,15 @@ class ReturnRange:
 
     @torch.no_grad()
     def update(self, returns: Tensor, rate: float) -> Tensor:
-        """Takes the returns in and gives the divisor ()."""
-        ordered = returns.flatten().sort().values  # not torch.quantile, which a CUDA graph cannot hold
+        """Update both percentiles by the returns, and return the divisor of advantages ()."""
+        ordered = returns.flatten().sort().values  # a CUDA graph cannot capture torch.quantile
         self.low.lerp_(_percentile(ordered, 0.05), rate)
         self.high.lerp_(_percentile(ordered, 0.95), rate)
         return (self.high - self.low).clamp(min=1.0)
 
 
 def _percentile(ordered: Tensor, share: float) -> Tensor:
-    """Linear interpolation between the two neighbours, as numpy.percentile does."""
+    """Interpolate linearly between the two neighbours, as numpy.percentile does."""
     position = share * (len(ordered) - 1)
     below = int(position)
     above = min(below + 1, len(ordered) - 1)
@@ -106,12 +114,12 @@ def world_model_losses(
     states, posterior = agent.rssm.observe(tokens, before, batch.is_first, batch.carry, noise)
     feature = agent.rssm.feature(states)
     prior = agent.rssm.prior(states.deter)
-    proceeds = (1.0 - batch.is_terminal).flatten() * config.gamma  # contdisc: the discount is part of the prediction
+    continues = (1.0 - batch.is_terminal).flatten() * config.gamma  # contdisc: the discount is part of the prediction
     decoder, unweighted = agent.decoder.losses(feature, batch.observation, config.decoder_weights)
     losses = {
         "decoder": decoder,
         "reward": two_hot_loss(agent.reward(feature), batch.reward.flatten(), agent.bins).mean(),
-        "continue": functional.binary_cross_entropy_with_logits(agent.cont(feature)[..., 0], proceeds),
+        "continue": functional.binary_cross_entropy_with_logits(agent.cont(feature)[..., 0], continues),
         "dynamics": categorical_kl(posterior.detach(), prior).clamp(min=config.free_nats).mean(),
         "representation": categorical_kl(posterior, prior.detach()).clamp(min=config.free_nats).mean(),
     }
@@ -119,19 +127,26 @@ def world_model_losses(
 
 
 @dataclass(frozen=True)
-class Imagined:
-    """H+1 imagined states of N rows, one after the other: features of (H+1)*N rows, and of the first H*N and the last
-    N; actions and the actor's outputs for the first H (H, N, ...), the latter with their history."""
+class ImaginedStates:
+    """H+1 imagined states of N rows, step after step.
+
+    Attributes:
+        features: (H+1)*N rows.
+        acted: the first H*N rows of them, on which actor and critic are trained.
+        last: the last N rows.
+        actions: (H, N, A).
+        outputs: (H, N, outputs), the actor's outputs, with gradient.
+    """
 
     features: Tensor | Feature
-    taught: Tensor | Feature
+    acted: Tensor | Feature
     last: Tensor | Feature
     actions: Tensor
     outputs: Tensor
 
 
-def imagine(agent: Agent, start: State, noise: Noise, config: LossConfig) -> Imagined:
-    """From the start states (N, ...) on; then the actor's outputs once more for all steps, with gradient."""
+def imagine(agent: Agent, start: State, noise: Noise, config: LossConfig) -> ImaginedStates:
+    """Imagine H steps from the start states (N, ...), then compute the actor's outputs again with gradient."""
     features, actions, products = [], [], []
     with torch.no_grad():
         imagination = Imagination(agent.rssm, start, config.horizon_H)
@@ -141,14 +156,14 @@ def imagine(agent: Agent, start: State, noise: Noise, config: LossConfig) -> Ima
             products.append(actor.first(features[-1]))
             actions.append(agent.action.sample(agent.actor.rest(products[-1]), noise.action[step]))
             imagination.step(actions[-1], noise.prior[step])
-        every, taught = join([*features, imagination.feature]), join(features)
+        every, acted = join([*features, imagination.feature]), join(features)
     with torch.set_grad_enabled(config.train_actor):
-        outputs = agent.actor(taught, torch.cat(products)).unflatten(0, (config.horizon_H, -1))
-    return Imagined(every, taught, imagination.feature, torch.stack(actions), outputs)
+        outputs = agent.actor(acted, torch.cat(products)).unflatten(0, (config.horizon_H, -1))
+    return ImaginedStates(every, acted, imagination.feature, torch.stack(actions), outputs)
 
 
 class _ActorInLoop:
-    """The actor's first layer with its weight laid out once for all steps."""
+    """The actor's first layer, with its weight transposed once for all steps."""
 
     def __init__(self, actor: Head) -> None:
         self.layer = actor.first
@@ -161,33 +176,33 @@ class _ActorInLoop:
         return product
 
 
-def behaviour_losses(
-    agent: Agent, imagined: Imagined, returns_seen: ReturnRange, config: LossConfig
+def actor_critic_losses(
+    agent: Agent, imagined: ImaginedStates, return_range: ReturnRange, config: LossConfig
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], tuple[Tensor, Tensor]]:
-    """Actor (eq. 11, REINFORCE) and critic (eq. 7, 10) losses of imagined states, means over N and H.
+    """Return actor (eq. 11, REINFORCE) and critic (eq. 7, 10) losses of imagined states, means over N and H.
 
-    Returns the losses, figures for the log, and of the start states the lambda returns and the slow critic's values
-    (N,).
+    Returns:
+        The losses, further figures, and for the start states the lambda returns and the slow critic's values (N,).
     """
     horizon, rows = imagined.outputs.shape[:2]
     with torch.set_grad_enabled(config.train_critic):
-        logits = agent.critic(imagined.taught)  # (H*N, bins)
+        logits = agent.critic(imagined.acted)  # (H*N, bins)
     with torch.no_grad():
         reward = two_hot_mean(agent.reward(imagined.features), agent.bins).unflatten(0, (-1, rows))
-        proceeds = torch.sigmoid(agent.cont(imagined.features)[..., 0]).unflatten(0, (-1, rows))
-        slow_value = two_hot_mean(agent.slow_critic(imagined.taught), agent.bins)
+        continues = torch.sigmoid(agent.cont(imagined.features)[..., 0]).unflatten(0, (-1, rows))  # (H+1, N)
+        slow_value = two_hot_mean(agent.slow_critic(imagined.acted), agent.bins)
         last_value = two_hot_mean(agent.critic(imagined.last), agent.bins)
         value = torch.cat([two_hot_mean(logits, agent.bins), last_value]).unflatten(0, (-1, rows))
         returns = lambda_return(
-            torch.zeros_like(proceeds).t(),
-            1.0 - proceeds.t(),
+            torch.zeros_like(continues).t(),
+            1.0 - continues.t(),
             reward.t(),
             value.t(),
             discount=1.0,
             gae_lambda=config.gae_lambda,
         ).t()
-        weight = torch.cumprod(proceeds, 0)[:-1]  # the first step counts with its own chance of going on
-        scale = returns_seen.update(returns, config.return_rate)
+        weight = torch.cumprod(continues, 0)[:-1]  # the first step is weighted by its own continue probability
+        scale = return_range.update(returns, config.return_rate)
         advantage = (returns - value[:-1]) / scale
     log_probability, entropy = agent.action.log_probability_and_entropy(imagined.outputs, imagined.actions)
     value_loss = _value_loss(logits, returns.flatten(), slow_value, agent, config).unflatten(0, (horizon, rows))
@@ -198,19 +213,28 @@ def behaviour_losses(
     figures = {
         "entropy": entropy.detach().mean(),
         "return_scale": scale,
-        "return_low": returns_seen.low.clone(),
-        "return_high": returns_seen.high.clone(),
+        "return_low": return_range.low.clone(),
+        "return_high": return_range.high.clone(),
         "advantage": advantage.abs().mean(),
     }
     return losses, figures, (returns[0], slow_value[:rows])
 
 
-def replay_value_loss(  # noqa: PLR0917
+def replayed_critic_loss(  # noqa: PLR0917
     agent: Agent, feature: Tensor | Feature, batch: Batch, bootstrap: Tensor, slow_value: Tensor, config: LossConfig
 ) -> Tensor:
-    """The critic's loss on replayed states (B*T, ...), lambda returns of real rewards with the imagined returns
-    (B, T) as bootstrap, the slow critic's values (B, T) as regulariser; its gradient reaches the world model.
-    Mean over B and T-1."""
+    """Return the critic's loss on replayed states, mean over B and T-1; its gradient reaches the world model.
+
+    The targets are lambda returns of the replayed rewards.
+
+    Args:
+        agent: the network.
+        feature: B*T rows.
+        batch: the batch.
+        bootstrap: (B, T), imagined lambda returns.
+        slow_value: (B, T), the slow critic's values, a second target.
+        config: weights and constants.
+    """
     shape = batch.reward.shape
     with torch.set_grad_enabled(config.train_critic):
         logits = agent.critic(feature).unflatten(0, shape)[:, :-1]
@@ -227,7 +251,7 @@ def _value_loss(logits: Tensor, target: Tensor, slow_value: Tensor, agent: Agent
 
 
 def total_loss(
-    agent: Agent, batch: Batch, noise: Noise, returns_seen: ReturnRange, config: LossConfig
+    agent: Agent, batch: Batch, noise: Noise, return_range: ReturnRange, config: LossConfig
 ) -> tuple[Tensor, dict[str, Tensor], State]:
     """Return the weighted sum of the losses, each loss unweighted by its name, and the new states (B, T, ...)."""
     losses, decoder, states, feature = world_model_losses(agent, batch, noise.posterior, config)
@@ -235,9 +259,10 @@ def total_loss(
     rows, steps = batch.reward.shape
     start = State(states.deter.detach().flatten(0, 1), states.stoch.detach().flatten(0, 1))
     imagined = imagine(agent, start, noise, config)
-    behaviour, figures, (first_returns, slow_value) = behaviour_losses(agent, imagined, returns_seen, config)
+    actor_critic, figures, (first_returns, slow_value) = actor_critic_losses(agent, imagined, return_range, config)
     bootstrap, slow_value = first_returns.view(rows, steps), slow_value.view(rows, steps)
-    losses |= behaviour | {"critic_replay": replay_value_loss(agent, feature, batch, bootstrap, slow_value, config)}
+    replayed = replayed_critic_loss(agent, feature, batch, bootstrap, slow_value, config)
+    losses |= actor_critic | {"critic_replay": replayed}
     weighted = torch.stack([config.loss_scales[name] * loss for name, loss in losses.items()])
     figures |= {name: loss.detach() for name, loss in losses.items()} | {"decoder": decoder.detach()}
     figures["world_model"] = weighted[:world_model_terms].detach().sum()

@@ -1,1 +1,1 @@
-"""How an update is computed: eager, as one CUDA graph, or as one CUDA graph of our own kernels (fused)."""
+"""How an update is computed: eager, cuda_graph (the same, captured), or fused (hand-written kernels, captured)."""

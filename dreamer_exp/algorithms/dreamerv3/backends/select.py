@@ -90,7 +90,7 @@ def rehearsed(update: Update, precision: str, shape: tuple[int, int], programs: 
         from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 
         fused = FusedUpdate(update, Precision.of(precision), shape, programs, persistent=True)
-        fused.rehearse()
+        fused.trial_update()
     except Exception as problem:  # noqa: BLE001
         return None, f"the fused kernels don't run here: {_root_cause(problem)}"
     return fused, ""

@@ -1,1 +1,1 @@
-"""The fused rung: persistent Triton kernels for the loops over time, no autograd, and one CUDA graph an update."""
+"""The fused backend: Triton kernels without autograd, persistent ones for the loops over time. See README.md."""

@@ -1,4 +1,4 @@
-"""Kernels compiled side by side: one after another they take a third of the time that a first update may take."""
+"""Compile kernels in parallel: one after another, they take a third of the time that a first update may take."""
 
 import sys
 from collections.abc import Callable
@@ -8,36 +8,37 @@ import torch
 import triton
 
 
-def at_once(device: torch.device, *parts: Callable[[], object]) -> None:
-    """Runs parts that launch kernels, each in a thread: Triton and its C compiler work outside of Python's lock for the
-    most part, its interpreter in one thread alone.
+def run_in_threads(device: torch.device, *launches: Callable[[], object]) -> None:
+    """Call functions that launch kernels, each in a thread of its own; without a GPU one after another.
+
+    Triton and its C compiler mostly run outside of Python's global lock. Triton's interpreter needs a single thread.
 
     Raises:
-        Exception: what a part raised, once all have ended.
+        Exception: what a function raised, after all have ended.
     """
     on_gpu = device.type == "cuda"
 
-    def launch(part: Callable[[], object]) -> None:
-        if on_gpu:  # device, context and gradient mode are a thread's own
+    def launch(function: Callable[[], object]) -> None:
+        if on_gpu:  # device, context and gradient mode belong to a thread
             torch.cuda.set_device(device)
             torch.zeros(1, device=device)  # a launch makes the context current, without which cuBLAS warns
         with torch.no_grad():
-            part()
+            function()
 
-    _take_keys()
-    with ThreadPoolExecutor(len(parts) if on_gpu else 1) as threads:
-        for done in [threads.submit(launch, part) for part in parts]:
+    _compute_cache_keys()
+    with ThreadPoolExecutor(len(launches) if on_gpu else 1) as threads:
+        for done in [threads.submit(launch, function) for function in launches]:
             try:
                 done.result()
             finally:
-                del done  # else an error, which holds this frame, holds itself, and with it all that failed to fit
+                del done  # otherwise the error refers to this frame and itself, and keeps every buffer alive
 
 
-def _take_keys() -> None:
-    """Gives each kernel its key in Triton's cache, always in one order.
+def _compute_cache_keys() -> None:
+    """Compute the key of every kernel in Triton's cache, always in the same order.
 
-    The key of a function differs by which of the functions that it calls had theirs before (Triton 3.6,
-    `DependenciesFinder._update_hash`), so that threads would now and then compile what is in the cache.
+    A function's key depends on which of the functions that it calls already have theirs (Triton 3.6,
+    `DependenciesFinder._update_hash`), so threads would sometimes compile a kernel that is in the cache.
     """
     for name in sorted(sys.modules):
         if name.startswith(__package__):

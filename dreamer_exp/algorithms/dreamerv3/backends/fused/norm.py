@@ -1,5 +1,5 @@
-"""SiLU(RMSNorm(raw product + bias) * scale) of whole rows, and its gradient: layers.NormSiLU behind a product."""
-# ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
+"""SiLU(RMSNorm(product + bias) * scale) of complete rows, and its gradient: layers.NormSiLU after a linear layer."""
+# ruff: noqa: PLR0917  # a kernel takes each pointer and size that it uses
 
 import torch
 import triton
@@ -9,9 +9,9 @@ from torch import Tensor
 from dreamer_exp.algorithms.dreamerv3.backends.fused.pointwise import sigmoid
 from dreamer_exp.algorithms.dreamerv3.networks.layers import RMS_EPSILON
 
-NUMBERS = 2048  # that a program works on at a time, if one row isn't more
+ELEMENTS = 2048  # that a program processes at a time, unless one row has more
 MOST_ROWS = 16
-MOST_PROGRAMS = 528  # of the gradient: four for each multiprocessor of a large GPU; each leaves a partial sum
+MOST_PROGRAMS = 528  # of the gradient: four per multiprocessor of a large GPU; each leaves a partial sum
 SUMMED_COLUMNS, SUMMED_ROWS = 32, 128
 
 
@@ -24,11 +24,18 @@ def norm_silu(
     slope: Tensor | None = None,
     inverse: Tensor | None = None,
 ) -> None:
-    """Writes `out` (N, O) of pre (N, O) float32, bias and scale (O,) float32; one launch.
+    """Write SiLU(RMSNorm(pre + bias) * scale) to `out`, and optionally what a backward scan needs; one launch.
 
-    With x = pre + bias and r = 1 / RMS(x), optionally also what a backward scan needs: normed (N, O) = x r,
-    slope (N, O) = silu'(x r scale) scale, inverse (N,) float32 = r. out, normed and slope are of any dtype; they and
-    pre may be columns of wider tensors.
+    Let x = pre + bias and r = 1 / RMS(x). All tensors but the vectors may be columns of wider tensors.
+
+    Args:
+        pre: (N, O) float32, product of the linear layer.
+        bias: (O,) float32.
+        scale: (O,) float32.
+        out: (N, O) of any dtype, written.
+        normed: (N, O) of any dtype, written: x r.
+        slope: (N, O) of any dtype, written: silu'(x r scale) scale.
+        inverse: (N,) float32, written: r.
     """
     rows, width = pre.shape
     tiles, row_tile, columns, warps = _tiles(rows, width)
@@ -52,9 +59,18 @@ def norm_silu_backward(
     d_scale: Tensor | None,
     d_bias: Tensor | None,
 ) -> None:
-    """Writes d_pre (N, O), any dtype, of d_out (N, O), and d_scale, d_bias (O,) float32, each always the same bits.
+    """Write the gradients of `norm_silu`; the result is deterministic. Two launches, one without d_scale and d_bias.
 
-    Two launches; one if d_scale and d_bias are None. d_out, pre and d_pre may be columns of wider tensors.
+    d_out, pre and d_pre may be columns of wider tensors.
+
+    Args:
+        d_out: (N, O), gradient of `out`.
+        pre: as for `norm_silu`.
+        bias: as for `norm_silu`.
+        scale: as for `norm_silu`.
+        d_pre: (N, O) of any dtype, written.
+        d_scale: (O,) float32, written.
+        d_bias: (O,) float32, written.
     """
     rows, width = pre.shape
     tiles, row_tile, columns, warps = _tiles(rows, width)
@@ -76,9 +92,9 @@ def norm_silu_backward(
 
 
 def _tiles(rows: int, width: int) -> tuple[int, int, int, int]:
-    """Number of row tiles, rows of each, columns (a power of two), and warps."""
+    """Return the number of row tiles, the rows of each, the columns (a power of two) and the warps."""
     columns = triton.next_power_of_2(width)
-    row_tile = min(max(NUMBERS // columns, 1), MOST_ROWS)
+    row_tile = min(max(ELEMENTS // columns, 1), MOST_ROWS)
     return triton.cdiv(rows, row_tile), row_tile, columns, min(max(row_tile * columns // 512, 1), 16)
 
 
@@ -119,7 +135,7 @@ def _backward(
     PROGRAMS: tl.constexpr, TURNS: tl.constexpr, D_OUT_STRIDE: tl.constexpr, PRE_STRIDE: tl.constexpr,
     D_PRE_STRIDE: tl.constexpr, SUMMED: tl.constexpr,
 ):  # fmt: skip
-    """Each program takes every PROGRAMS-th row tile; partial (2, PROGRAMS, O): its sums for d_scale and d_bias."""
+    """Process every PROGRAMS-th row tile; partial (2, PROGRAMS, O) takes each program's sums for d_scale and d_bias."""
     program = tl.program_id(0)
     column = tl.arange(0, COLUMNS)
     inside = column < WIDTH
@@ -155,7 +171,7 @@ def _sum_partials(
     partial, d_scale, d_bias,
     WIDTH: tl.constexpr, PROGRAMS: tl.constexpr, COLUMNS: tl.constexpr, ROW_TILE: tl.constexpr,
 ):  # fmt: skip
-    """Grid (column tiles, 2): the first makes d_scale, the second d_bias."""
+    """Sum d_scale (program_id(1) is 0) or d_bias (1); grid (column tiles, 2)."""
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < WIDTH
     which = tl.program_id(1)

@@ -1,17 +1,17 @@
-"""Sigmoid and what is made of it, in few instructions: a scan's every step waits for them."""
+"""Sigmoid, SiLU and tanh in few instructions, because every step of a scan waits for them."""
 
 import triton
 import triton.language as tl
 
-INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)  # where there is no PTX
+INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)  # then there is no PTX
 
 
 @triton.jit
 def sigmoid(x):
-    """1 / (1 + exp(-x)) of float32, to 2^-21 relative where x > -5 and to 2^-17 where it is nearly nothing: ex2 and rcp
-    as the hardware has them, denormals as zeros.
+    """Return 1 / (1 + exp(-x)) of float32.
 
-    tl.sigmoid guards both against denormals, which makes it three times as long.
+    The relative error is 2^-21 for x > -5, and 2^-17 where the result is close to zero. It uses the hardware's ex2 and
+    rcp, which flush denormals to zero. tl.sigmoid handles denormals, which makes it three times as long.
     """
     if INTERPRETED:
         return tl.sigmoid(x)
@@ -29,11 +29,11 @@ def sigmoid(x):
 
 @triton.jit
 def silu(x):
-    """x sigmoid(x)."""
+    """Return x sigmoid(x)."""
     return x * sigmoid(x)
 
 
 @triton.jit
 def tanh(x):
-    """2 sigmoid(2 x) - 1."""
+    """Return 2 sigmoid(2 x) - 1."""
     return 2.0 * sigmoid(2.0 * x) - 1.0

@@ -1,4 +1,4 @@
-"""Work beside the main stream: what fills the multiprocessors that the scans over time leave idle."""
+"""CUDA streams next to the main one, for work on the multiprocessors that the scans over time leave idle."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ import torch
 
 
 class Streams:
-    """Two streams beside the current one; without a GPU everything runs in the order in which it is written.
+    """Two streams next to the current one. Without a GPU everything runs in program order.
 
-    torch gives a tensor's memory to the next one of the same stream as soon as nobody holds it. So whoever hands a
-    tensor from one stream to another holds it until they have joined.
+    When nobody refers to a tensor any more, torch gives its memory to the next tensor of the same stream. So whoever
+    passes a tensor from one stream to another has to keep a reference until the streams are joined.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -19,30 +19,30 @@ class Streams:
         self._marks: list[tuple[str, torch.cuda.Event]] | None = None
 
     @contextmanager
-    def beside(self, lane: int) -> Iterator[None]:
-        """What is launched here waits for what the current stream holds by now, which doesn't wait for it."""
+    def fork(self, index: int) -> Iterator[None]:
+        """Launch on stream `index`, after what is on the current stream now; the current stream doesn't wait."""
         if not self._streams:
             yield
             return
-        self._streams[lane].wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._streams[lane]):
+        self._streams[index].wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._streams[index]):
             yield
 
-    def join(self, lane: int) -> None:
-        """The current stream waits for what was launched beside it."""
+    def join(self, index: int) -> None:
+        """Make the current stream wait for stream `index`."""
         if self._streams:
-            torch.cuda.current_stream().wait_stream(self._streams[lane])
+            torch.cuda.current_stream().wait_stream(self._streams[index])
 
-    def mark(self, part: str) -> None:
-        """The current stream has come to the end of a part; only `marking` takes notice."""
+    def mark(self, section: str) -> None:
+        """Record the end of a section on the current stream, if within `marking`."""
         if self._marks is not None:
             event = torch.cuda.Event(enable_timing=True, external=True)
             event.record()
-            self._marks.append((part, event))
+            self._marks.append((section, event))
 
     @contextmanager
     def marking(self) -> Iterator[list[tuple[str, torch.cuda.Event]]]:
-        """Gives the list of the marks of what is captured here, whose events each replay records anew."""
+        """Collect the marks of the code in this context; a captured graph records their events at each replay."""
         self._marks = []
         try:
             yield self._marks
@@ -50,6 +50,6 @@ class Streams:
             self._marks = None
 
 
-def between(marks: list[tuple[str, torch.cuda.Event]]) -> dict[str, float]:
-    """Milliseconds from each mark to the next, by the name of the latter; the device has to be done with them."""
-    return {part: start.elapsed_time(end) for (_, start), (part, end) in pairwise(marks)}
+def durations(marks: list[tuple[str, torch.cuda.Event]]) -> dict[str, float]:
+    """Return milliseconds from each mark to the next, by the name of the latter; the device has to be done."""
+    return {section: start.elapsed_time(end) for (_, start), (section, end) in pairwise(marks)}

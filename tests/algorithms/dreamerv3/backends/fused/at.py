@@ -1,4 +1,4 @@
-"""Where the fused rung's tests run: on the GPU if there is one, else on the CPU in Triton's interpreter."""
+"""Device of the fused backend's tests: the GPU if there is one, otherwise the CPU in Triton's interpreter."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""A whole update's losses and gradients against the eager rung's autograd in float64, same weights and noise."""
+"""Losses and gradients of an update against autograd on the eager backend in float64, with the same noise."""
 
 from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.backends.fused.gradients import Gradients, stored
-from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.actor_critic import Behaviour
+from dreamer_exp.algorithms.dreamerv3.backends.fused.gradients import Gradients, flat_storage
+from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.actor_critic import ActorCritic
 from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.world_model import WorldModelHeads
 from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
@@ -31,17 +31,17 @@ BOX, DISCRETE = ActionKind(2, discrete=False), ActionKind(3, discrete=True)
 CASES = {"box": (SHALLOW, BOX), "discrete": (SHALLOW, DISCRETE), "deep": (DEEP, BOX)}
 
 
-def made(size: NetworkSize, kind: ActionKind) -> tuple[Agent, Batch, Noise]:
+def make_case(size: NetworkSize, kind: ActionKind) -> tuple[Agent, Batch, Noise]:
     torch.manual_seed(0)
     agent = Agent(size, O, kind)
     for parameter in agent.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     for head in (agent.reward, agent.critic, agent.slow_critic):
-        # believe in moderate values, as trained heads do: a mean of bins up to e^20 loses its digits where it cancels
+        # prefer moderate values, as trained heads do: a mean of bins up to e^20 loses its digits to cancellation
         bias = next(bias for bias in head.parameters() if bias.shape == agent.bins.shape)
         bias.data -= torch.linspace(-20.0, 20.0, len(bias)).abs()
 
-    def sometimes(chance: float) -> Tensor:
+    def random_flags(chance: float) -> Tensor:
         return (torch.rand(B, T) < chance).float().to(DEVICE)
 
     latent = torch.nn.functional.one_hot(torch.randint(size.classes, (B, size.stoch)), size.classes).flatten(1)
@@ -51,9 +51,9 @@ def made(size: NetworkSize, kind: ActionKind) -> tuple[Agent, Batch, Noise]:
         action=(actions if kind.discrete else 2 * torch.randn(B, T, kind.size)).to(DEVICE),
         previous_action=actions[:, 0].to(DEVICE),
         reward=torch.randn(B, T).to(DEVICE),
-        is_first=sometimes(0.2),
-        is_last=sometimes(0.2),
-        is_terminal=sometimes(0.1),
+        is_first=random_flags(0.2),
+        is_last=random_flags(0.2),
+        is_terminal=random_flags(0.1),
         carry=State(torch.randn(B, size.deter).tanh().to(DEVICE), latent.float().to(DEVICE)),
     )
     noise = Noise(torch.rand(B, T, size.stoch), torch.rand(H, N, size.stoch), torch.rand(H + 1, N, kind.noise))
@@ -61,39 +61,41 @@ def made(size: NetworkSize, kind: ActionKind) -> tuple[Agent, Batch, Noise]:
 
 
 def time_major(noise: Noise) -> Noise:
-    """The eager rung's noise, whose rows are b * T + t, for rows t * B + b."""
+    """Reorder the eager backend's noise from rows b * T + t to rows t * B + b."""
 
-    def turned(x: Tensor) -> Tensor:
+    def reordered(x: Tensor) -> Tensor:
         return x.unflatten(1, (B, T)).transpose(1, 2).flatten(1, 2).contiguous()
 
     return Noise(
-        noise.posterior.transpose(0, 1).contiguous(), turned(noise.prior), turned(noise.action)[:H].contiguous()
+        noise.posterior.transpose(0, 1).contiguous(), reordered(noise.prior), reordered(noise.action)[:H].contiguous()
     )
 
 
-def double(held: Any) -> Any:
-    """The same in float64."""
-    if isinstance(held, Tensor):
-        return held.double()
-    parts = [getattr(held, field.name) for field in fields(held)] if is_dataclass(held) else held
-    return type(held)(*map(double, parts))
+def double(value: Any) -> Any:
+    """Return a tensor, or all tensors of a dataclass or tuple, in float64."""
+    if isinstance(value, Tensor):
+        return value.double()
+    members = [getattr(value, field.name) for field in fields(value)] if is_dataclass(value) else value
+    return type(value)(*map(double, members))
 
 
-def seen(dtype: torch.dtype) -> ReturnRange:
+def return_range(dtype: torch.dtype) -> ReturnRange:
     return ReturnRange(torch.tensor(-1.0, dtype=dtype, device=DEVICE), torch.tensor(2.0, dtype=dtype, device=DEVICE))
 
 
 def assert_equals_eager(size: NetworkSize, kind: ActionKind, config: LossConfig) -> None:
     """Compare figures, states and gradients with autograd's on the eager backend in float64."""
-    agent, batch, noise = made(size, kind)
+    agent, batch, noise = make_case(size, kind)
     exact = deepcopy(agent).double()
-    total, figures, states = total_loss(exact, double(batch), double(noise), seen(torch.float64), config)
+    total, figures, states = total_loss(exact, double(batch), double(noise), return_range(torch.float64), config)
     total.backward()
 
     with torch.no_grad():
-        flat = stored(agent, Precision.of("float32"))
-        flat.gradients.fill_(float("nan"))  # every one has to be written
-        compute = Gradients(agent, flat, seen(torch.float32), config, Precision.of("float32"), (B, T), persistent=False)
+        flat = flat_storage(agent, Precision.of("float32"))
+        flat.gradients.fill_(float("nan"))  # each has to be written
+        compute = Gradients(
+            agent, flat, return_range(torch.float32), config, Precision.of("float32"), (B, T), persistent=False
+        )
         found, new = compute(batch, time_major(noise))
 
     torch.testing.assert_close(new.deter, states.deter.float(), rtol=1e-5, atol=1e-5)
@@ -107,7 +109,7 @@ def assert_equals_eager(size: NetworkSize, kind: ActionKind, config: LossConfig)
         if parameter.requires_grad:
             gradient = exact_of[name].grad
             assert gradient is not None
-            error = (flat.leaf(parameter).grad - gradient).norm() / gradient.norm().clamp(min=1e-6)
+            error = (flat.view(parameter).grad - gradient).norm() / gradient.norm().clamp(min=1e-6)
             assert error < 1e-5, name  # float32 autograd's own is up to 4e-6
 
 
@@ -139,4 +141,4 @@ def weights() -> Tensor:
 
 
 def test_the_losses_have_the_names_of_the_loss_scales() -> None:
-    assert (*WorldModelHeads.LOSSES, *Behaviour.LOSSES) == tuple(LOSS_SCALES)
+    assert (*WorldModelHeads.LOSSES, *ActorCritic.LOSSES) == tuple(LOSS_SCALES)

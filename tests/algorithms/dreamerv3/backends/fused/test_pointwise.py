@@ -1,4 +1,4 @@
-"""Sigmoid and what is made of it against torch's, with the values that a short cut would miss."""
+"""Sigmoid, SiLU and tanh against torch's, including extreme values."""
 
 import math
 
@@ -16,7 +16,7 @@ SIZE = 256
 
 @triton.jit
 def all_three(x, out, SIZE: tl.constexpr):
-    """out (3, SIZE) of x (SIZE,)."""
+    """Write sigmoid, SiLU and tanh of x (SIZE,) to out (3, SIZE)."""
     at = tl.arange(0, SIZE)
     value = tl.load(x + at)
     tl.store(out + at, sigmoid(value))
@@ -30,16 +30,18 @@ def found(x: Tensor) -> Tensor:
     return out.cpu()
 
 
-def test_they_are_torchs_to_float32s_last_digits() -> None:
+def test_functions_equal_torchs_to_the_last_digits_of_float32() -> None:
     x = torch.linspace(-20, 20, SIZE)
     exact = x.double()
-    wanted = torch.stack([exact.sigmoid(), torch.nn.functional.silu(exact), exact.tanh()]).float()
-    torch.testing.assert_close(found(x), wanted, rtol=5e-6, atol=2e-7)
+    expected = torch.stack([exact.sigmoid(), torch.nn.functional.silu(exact), exact.tanh()]).float()
+    torch.testing.assert_close(found(x), expected, rtol=5e-6, atol=2e-7)
 
 
-@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")  # of the interpreter's NumPy
+@pytest.mark.filterwarnings(
+    "ignore:(overflow|invalid value) encountered:RuntimeWarning"
+)  # from NumPy in the interpreter
 @pytest.mark.parametrize("far", [100.0, 1e30, math.inf])
-def test_far_from_zero_they_are_their_limits(far: float) -> None:
+def test_functions_reach_their_limits_far_from_zero(far: float) -> None:
     high, low = found(torch.full((SIZE,), far)), found(torch.full((SIZE,), -far))
     assert (high[0] == 1.0).all()
     assert (high[2] == 1.0).all()
@@ -47,5 +49,5 @@ def test_far_from_zero_they_are_their_limits(far: float) -> None:
     assert (low[2] == -1.0).all()
 
 
-def test_what_is_no_number_stays_none() -> None:
+def test_nan_stays_nan() -> None:
     assert found(torch.full((SIZE,), math.nan)).isnan().all()

@@ -1,1 +1,1 @@
-"""Kernels of the heads: perceptrons, their losses behind the last product, and the gradients of both."""
+"""Heads: multilayer perceptrons and the losses behind their last product, with gradients."""

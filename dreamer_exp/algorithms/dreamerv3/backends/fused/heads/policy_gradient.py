@@ -1,5 +1,5 @@
-"""The actor's REINFORCE loss behind its raw product, with its gradient (losses.behaviour_losses, actor.py)."""
-# ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
+"""The actor's REINFORCE loss after its last product, with its gradient (losses.actor_critic_losses, actor.py)."""
+# ruff: noqa: PLR0917  # a kernel takes each pointer and size that it uses
 
 import math
 
@@ -12,7 +12,7 @@ from dreamer_exp.algorithms.dreamerv3.actor import MAX_STD, MIN_STD, ActionKind
 from dreamer_exp.algorithms.dreamerv3.backends.fused.pointwise import sigmoid, tanh
 from dreamer_exp.algorithms.dreamerv3.maths import UNIMIX
 
-NUMBERS = 512  # that a program works on, if one row isn't more
+ELEMENTS = 512  # that a program processes, unless one row has more
 
 
 def actor_gradient(
@@ -26,22 +26,22 @@ def actor_gradient(
     scale: float,
     d_raw: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Losses -weight (ln pi(action) advantage + entropy_scale entropy) and entropies (R,); one launch.
+    """Return losses -weight (ln pi(action) advantage + entropy_scale entropy) and entropies (R,); one launch.
 
     Args:
-        kind: of the actions.
-        raw: (R, outputs) float32, the actor's raw product, may be columns of a wider tensor.
+        kind: of action space.
+        raw: (R, outputs) float32, product of the output layer, may be columns of a wider tensor.
         bias: (outputs,).
         action: (R, A), may be columns of a wider tensor.
         advantage: (R,) float32, contiguous.
         weight: (R,) float32, contiguous.
-        entropy_scale: as published.
+        entropy_scale: weight of the entropy.
         scale: of the loss.
         d_raw: (R, outputs), written, any dtype and row stride: gradient of scale times the mean of all R losses.
     """
     rows = len(raw)
     columns = triton.next_power_of_2(kind.size)
-    row_tile = max(NUMBERS // columns, 1)
+    row_tile = max(ELEMENTS // columns, 1)
     loss, entropy = torch.empty(2, rows, device=raw.device)
     kernel = _discrete if kind.discrete else _box
     constants = {"UNIMIX": UNIMIX} if kind.discrete else {
@@ -72,15 +72,15 @@ def _discrete(
     softmax /= tl.sum(softmax, 1)[:, None]
     probability = tl.where(exists, (1.0 - UNIMIX) * softmax + UNIMIX / A, 1.0)
     log_probability = tl.log(probability)  # 0 beyond the last
-    chosen = tl.load(action + row[:, None] * ACTION_STRIDE + column[None, :], mask=mask, other=0.0).to(tl.float32)
-    good = tl.load(advantage + row, mask=row < N, other=0.0)
-    share = tl.load(weight + row, mask=row < N, other=0.0)
-    uncertainty = -tl.sum(probability * log_probability, 1)
-    tl.store(entropy + row, uncertainty, mask=row < N)
-    value = tl.sum(chosen * log_probability, 1) * good + entropy_scale * uncertainty
-    tl.store(loss + row, -share * value, mask=row < N)
-    to_softmax = good[:, None] * chosen / probability - entropy_scale * (log_probability + 1.0)
-    to_softmax *= (UNIMIX - 1.0) / N * (scale * share)[:, None]
+    actions = tl.load(action + row[:, None] * ACTION_STRIDE + column[None, :], mask=mask, other=0.0).to(tl.float32)
+    advantages = tl.load(advantage + row, mask=row < N, other=0.0)
+    weights = tl.load(weight + row, mask=row < N, other=0.0)
+    entropies = -tl.sum(probability * log_probability, 1)
+    tl.store(entropy + row, entropies, mask=row < N)
+    value = tl.sum(actions * log_probability, 1) * advantages + entropy_scale * entropies
+    tl.store(loss + row, -weights * value, mask=row < N)
+    to_softmax = advantages[:, None] * actions / probability - entropy_scale * (log_probability + 1.0)
+    to_softmax *= (UNIMIX - 1.0) / N * (scale * weights)[:, None]
     to_logits = softmax * (to_softmax - tl.sum(softmax * to_softmax, 1)[:, None])
     tl.store(d_raw + row[:, None] * D_STRIDE + column[None, :], to_logits.to(d_raw.dtype.element_ty), mask=mask)
 
@@ -92,7 +92,7 @@ def _box(
     STRIDE: tl.constexpr, ACTION_STRIDE: tl.constexpr, D_STRIDE: tl.constexpr,
     MIN_STD: tl.constexpr, MAX_STD: tl.constexpr, CONSTANT: tl.constexpr,
 ):  # fmt: skip
-    """Means are the first A outputs, spreads the others."""
+    """Treat the first A outputs as means and the others as spreads."""
     row = tl.program_id(0) * ROW_TILE + tl.arange(0, ROW_TILE)
     column = tl.arange(0, COLUMNS)
     exists = column < A
@@ -103,18 +103,18 @@ def _box(
     mean = tanh(centre)
     gate = sigmoid(spread + 2.0)
     std = (MAX_STD - MIN_STD) * gate + MIN_STD
-    chosen = tl.load(action + row[:, None] * ACTION_STRIDE + column[None, :], mask=mask, other=0.0).to(tl.float32)
-    distance = tl.where(mask, (chosen - mean) / std, 0.0)
+    actions = tl.load(action + row[:, None] * ACTION_STRIDE + column[None, :], mask=mask, other=0.0).to(tl.float32)
+    distance = tl.where(mask, (actions - mean) / std, 0.0)
     log_std = tl.sum(tl.where(mask, tl.log(std), 0.0), 1)
-    good = tl.load(advantage + row, mask=row < N, other=0.0)
-    share = tl.load(weight + row, mask=row < N, other=0.0)
+    advantages = tl.load(advantage + row, mask=row < N, other=0.0)
+    weights = tl.load(weight + row, mask=row < N, other=0.0)
     log_probability = -0.5 * tl.sum(distance * distance, 1) - log_std - CONSTANT
-    uncertainty = log_std + CONSTANT + 0.5 * A
-    tl.store(entropy + row, uncertainty, mask=row < N)
-    tl.store(loss + row, -share * (log_probability * good + entropy_scale * uncertainty), mask=row < N)
-    factor = (-scale * share / N)[:, None]
-    to_mean = factor * good[:, None] * distance / std
-    to_std = factor * (good[:, None] * (distance * distance - 1.0) + entropy_scale) / std
+    entropies = log_std + CONSTANT + 0.5 * A
+    tl.store(entropy + row, entropies, mask=row < N)
+    tl.store(loss + row, -weights * (log_probability * advantages + entropy_scale * entropies), mask=row < N)
+    factor = (-scale * weights / N)[:, None]
+    to_mean = factor * advantages[:, None] * distance / std
+    to_std = factor * (advantages[:, None] * (distance * distance - 1.0) + entropy_scale) / std
     to_centre = to_mean * (1.0 - mean * mean)
     to_spread = to_std * (MAX_STD - MIN_STD) * gate * (1.0 - gate)
     to = d_raw + row[:, None] * D_STRIDE + column[None, :]

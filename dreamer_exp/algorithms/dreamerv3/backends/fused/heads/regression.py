@@ -1,5 +1,5 @@
-"""The decoder's and the continue head's losses behind their raw products, with gradients (losses.py)."""
-# ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
+"""Losses of decoder and continue head after their last product, with gradients (losses.world_model_losses)."""
+# ruff: noqa: PLR0917  # a kernel takes each pointer and size that it uses
 
 import torch
 import triton
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.backends.fused.pointwise import sigmoid
 
-NUMBERS = 1024  # that a program works on, if one row isn't more
+ELEMENTS = 1024  # that a program processes, unless one row has more
 CONTINUE_ROWS = 128
 
 
@@ -18,7 +18,7 @@ def squared_error(
     """Return the squared errors of raw + bias, summed over O: (1, N), or (2, N) unweighted and weighted; one launch.
 
     Args:
-        raw: (N, O) float32, the decoder's raw product, may be columns of a wider tensor.
+        raw: (N, O) float32, product of the output layer, may be columns of a wider tensor.
         bias: (O,).
         target: (N, O) float32, may be columns of a wider tensor.
         weights: (O,) float32, of the elements' squared errors; None stands for ones, and there is one row of errors.
@@ -28,7 +28,7 @@ def squared_error(
     """
     rows, width = raw.shape
     columns = triton.next_power_of_2(width)
-    row_tile = max(NUMBERS // columns, 1)
+    row_tile = max(ELEMENTS // columns, 1)
     loss = torch.empty(1 if weights is None else 2, rows, device=raw.device)
     _squared_error[(triton.cdiv(rows, row_tile),)](
         raw, bias, target, bias if weights is None else weights, loss, d_raw, 2.0 * scale / rows,
@@ -43,7 +43,7 @@ def continue_loss(raw: Tensor, bias: Tensor, target: Tensor, scale: float, d_raw
     """Return the binary cross entropy (N,) of the logit raw + bias; one launch.
 
     Args:
-        raw: (N, 1) float32, the continue head's raw product, of any strides.
+        raw: (N, 1) float32, product of the output layer, of any strides.
         bias: (1,).
         target: (N,) float32 probability that the episode continues, of any stride.
         scale: of the loss.

@@ -1,5 +1,5 @@
-"""The two-hot heads behind their raw product: expected value, and cross entropy with its gradient (maths.py's)."""
-# ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
+"""Two-hot heads after their last product: expected value, and cross entropy with its gradient (as in maths.py)."""
+# ruff: noqa: PLR0917  # a kernel takes each pointer and size that it uses
 
 from collections.abc import Sequence
 
@@ -16,9 +16,13 @@ MIDDLE = (BINS - 1) // 2
 
 
 def two_hot_mean(raw: Tensor, bias: Tensor, bins: Tensor, out: Tensor | None = None) -> Tensor:
-    """Expected value (N,) under softmax(raw + bias); raw (N, 255) float32, bias and bins (255,); one launch.
+    """Return the expected values (N,) under softmax(raw + bias), exactly 0 for uniform logits; one launch.
 
-    Exactly 0 for uniform logits, as maths.two_hot_mean; `out` takes what is returned.
+    Args:
+        raw: (N, 255) float32, product of the output layer, may be columns of a wider tensor.
+        bias: (255,).
+        bins: (255,), ascending and antisymmetric about the middle.
+        out: (N,) float32, the tensor to write to and return.
     """
     rows = len(raw)
     mean = torch.empty(rows, device=raw.device) if out is None else out
@@ -38,21 +42,20 @@ def two_hot_loss(
     weight: Tensor | None,
     d_raw: Tensor,
 ) -> Tensor:
-    """Cross entropies (N, K) of softmax(raw + bias) and each two-hot target; d_raw is their weighted sum's gradient.
-
-    One launch.
+    """Return the cross entropies (N, K) of softmax(raw + bias) and K two-hot targets; one launch.
 
     Args:
-        raw: (N, 255) float32, may be columns of a wider tensor.
+        raw: (N, 255) float32, product of the output layer, may be columns of a wider tensor.
         bias: (255,).
         bins: (255,), ascending.
         targets: one or two (N,) float32, of any stride.
-        scales: each target's share of d_raw, with 1 / N if a mean is meant.
-        weight: (N,) float32 of any stride, what each row's shares are multiplied by; None is 1.
-        d_raw: (N, 255), written, of any dtype, may be columns of a wider tensor.
+        scales: factor of each target's cross entropies in d_raw; include 1 / N for a mean.
+        weight: (N,) float32 of any stride, factor of each row in d_raw; None stands for ones.
+        d_raw: (N, 255), written, of any dtype, may be columns of a wider tensor: gradient of the sum of all scaled and
+            weighted cross entropies.
 
     Returns:
-        Neither scaled nor weighted losses, contiguous by target: `.t()` has rows (N,) without a copy.
+        The cross entropies, not scaled or weighted, contiguous by target: `.t()` has rows (N,) without a copy.
     """
     rows, first, last = len(raw), targets[0], targets[-1]
     losses = torch.empty(len(targets), rows, device=raw.device)
@@ -71,7 +74,7 @@ def _mean(
     raw, bias, bins, mean,
     N: tl.constexpr, STRIDE: tl.constexpr, MIDDLE: tl.constexpr, COLUMNS: tl.constexpr, ROW_TILE: tl.constexpr,
 ):  # fmt: skip
-    """Bins are antisymmetric about the middle: probabilities are subtracted in pairs."""
+    """Subtract probabilities in pairs: the bins are antisymmetric about the middle one."""
     row = tl.program_id(0) * ROW_TILE + tl.arange(0, ROW_TILE)
     pair = tl.arange(0, COLUMNS)
     exists = pair < MIDDLE
@@ -95,7 +98,7 @@ def _mean(
 def _encode(
     target, bins, row, column, values, N: tl.constexpr, TARGET_STRIDE: tl.constexpr, BINS: tl.constexpr
 ):  # fmt: skip
-    """The two-hot encoding (R, COLUMNS) of some rows' targets; values are the bins, infinite beyond the last."""
+    """Return the two-hot encoding (R, COLUMNS) of some rows' targets; values are the bins, then infinity."""
     x = tl.load(target + row * TARGET_STRIDE, mask=row < N, other=0.0)
     above = tl.sum((values[None, :] <= x[:, None]).to(tl.int32), 1)
     above = tl.minimum(tl.maximum(above, 1), BINS - 1)

@@ -1,1 +1,1 @@
-"""Kernels of the imagined rollout and of the lambda returns over it."""
+"""The imagined rollout, and lambda returns."""

@@ -1,5 +1,5 @@
-"""Lambda returns of imagined and of replayed sequences, a launch each (maths.lambda_return)."""
-# ruff: noqa: PLR0917  # a kernel takes every pointer and size it uses
+"""Lambda returns of imagined and of replayed sequences, one launch each (maths.lambda_return)."""
+# ruff: noqa: PLR0917  # a kernel takes each pointer and size that it uses
 
 import torch
 import triton
@@ -8,19 +8,19 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.backends.fused.pointwise import sigmoid
 
-ROW_TILE = 32  # of imagined sequences a program; few, so that there are many programs
-ELEMENTS = 2048  # steps times sequences, which a program's one warp holds in registers
+ROW_TILE = 32  # imagined sequences per program; few, so that there are many programs
+ELEMENTS = 2048  # steps times sequences that a program's one warp holds in registers
 
 
 def imagined_returns(
-    reward: Tensor, proceeds_raw: Tensor, proceeds_bias: Tensor, value: Tensor, gae_lambda: float
+    reward: Tensor, continue_raw: Tensor, continue_bias: Tensor, value: Tensor, gae_lambda: float
 ) -> tuple[Tensor, Tensor]:
-    """Returns and weights (H, N) of H+1 imagined states (losses.behaviour_losses); one launch.
+    """Return lambda returns and weights (H, N) of H+1 imagined states (losses.actor_critic_losses); one launch.
 
     Args:
         reward: (H+1, N) float32, contiguous, received on arriving at a state.
-        proceeds_raw: ((H+1)*N, 1) float32, the continue head's raw product; with its bias, the logit of going on.
-        proceeds_bias: (1,).
+        continue_raw: ((H+1)*N, 1) float32, product of the continue head's output layer.
+        continue_bias: (1,), its bias.
         value: (H+1, N) float32, contiguous.
         gae_lambda: lambda.
     """
@@ -29,9 +29,9 @@ def imagined_returns(
     padded = triton.next_power_of_2(states - 1)
     row_tile = min(ROW_TILE, max(1, ELEMENTS // padded))
     _imagined[(triton.cdiv(rows, row_tile),)](
-        reward, proceeds_raw, proceeds_bias, value, returns, weight, gae_lambda,
+        reward, continue_raw, continue_bias, value, returns, weight, gae_lambda,
         H=states - 1, STEPS=padded, N=rows, ROW_TILE=row_tile,
-        STRIDE=proceeds_raw.stride(0), num_warps=1,
+        STRIDE=continue_raw.stride(0), num_warps=1,
     )  # fmt: skip
     return returns, weight
 
@@ -45,9 +45,18 @@ def replayed_returns(
     gae_lambda: float,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Returns (B, T-1) of sequences (B, T), all float32 with any strides, as maths.lambda_return; one launch.
+    """Return the lambda returns (B, T-1) of replayed sequences; one launch.
 
-    `out` (B, T-1), of any strides, takes what is returned: `time_major.t()` for rows of T-1 times B.
+    All tensors are float32 and may have any strides.
+
+    Args:
+        last: (B, T), 1 at an episode's last step.
+        terminal: (B, T), 1 where the episode ends in a terminal state.
+        reward: (B, T).
+        bootstrap: (B, T), values.
+        discount: gamma.
+        gae_lambda: lambda.
+        out: (B, T-1), the tensor to write to and return; `time_major.t()` writes rows of T-1 times B.
     """
     rows, steps = reward.shape
     returns = torch.empty(rows, steps - 1, device=reward.device) if out is None else out
@@ -62,7 +71,7 @@ def replayed_returns(
 
 @triton.jit
 def _follow(later_slope, later_offset, slope, offset):
-    """x -> offset + slope x after what comes later in time."""
+    """Compose x -> offset + slope x with the map of the later steps."""
     return later_slope * slope, offset + slope * later_offset
 
 
@@ -71,24 +80,24 @@ def _times(left, right):
     return left * right
 
 
-# Return t is offset + slope * return t+1. All steps are loaded at once, the last first, and such maps composed, because
-# a loop would wait for memory at every step.
+# Return t is offset + slope * return t+1. The kernels load all steps at once, the last first, and compose these maps in
+# a scan; a loop over the steps would wait for memory at each of them.
 
 
 @triton.jit
 def _imagined(
-    reward, proceeds_raw, proceeds_bias, value, returns, weight, gae_lambda,
+    reward, continue_raw, continue_bias, value, returns, weight, gae_lambda,
     H: tl.constexpr, STEPS: tl.constexpr, N: tl.constexpr, ROW_TILE: tl.constexpr, STRIDE: tl.constexpr,
 ):  # fmt: skip
     step = tl.arange(0, STEPS)[:, None]
     row = (tl.program_id(0) * ROW_TILE + tl.arange(0, ROW_TILE))[None, :]
     mask = (step < H) & (row < N)
-    bias = tl.load(proceeds_bias)
+    bias = tl.load(continue_bias)
     at = step * N + row
-    chance = sigmoid(tl.load(proceeds_raw + at * STRIDE, mask=mask, other=0.0) + bias)
+    chance = sigmoid(tl.load(continue_raw + at * STRIDE, mask=mask, other=0.0) + bias)
     tl.store(weight + at, tl.associative_scan(chance, 0, _times), mask=mask)
     at = (H - 1 - step) * N + row
-    live = sigmoid(tl.load(proceeds_raw + (at + N) * STRIDE, mask=mask, other=0.0) + bias)
+    live = sigmoid(tl.load(continue_raw + (at + N) * STRIDE, mask=mask, other=0.0) + bias)
     offset = tl.load(reward + N + at, mask=mask, other=0.0)
     offset += (1.0 - gae_lambda) * live * tl.load(value + N + at, mask=mask, other=0.0)
     slope, offset = tl.associative_scan((live * gae_lambda, offset), 0, _follow)
@@ -103,7 +112,7 @@ def _replayed(
     returns_row, returns_step,
     T: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    """A program a sequence."""
+    """Process one sequence per program."""
     row = tl.program_id(0)
     step = T - 2 - tl.arange(0, STEPS)
     mask = step >= 0

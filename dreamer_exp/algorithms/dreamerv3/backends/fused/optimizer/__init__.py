@@ -1,1 +1,1 @@
-"""Flat parameter storage and LaProp over it."""
+"""Flat parameter storage, and LaProp over it."""

@@ -1,11 +1,8 @@
-"""Parameters in flat storage by the layer that reads them, and those of sequence model and posterior."""
+"""Parameter views grouped by layer, and those of the sequence model and the posterior."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-
-from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Leaf
+from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import ParameterView, ViewOf
 from dreamer_exp.algorithms.dreamerv3.networks.layers import Linear, Mlp, NormSiLU
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Rssm
 
@@ -14,21 +11,24 @@ from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Rssm
 class Affine:
     """A linear layer, block-diagonal or not."""
 
-    weight: Leaf
-    bias: Leaf
+    weight: ParameterView
+    bias: ParameterView
 
 
 @dataclass(frozen=True)
 class Normed(Affine):
-    """A linear layer with RMSNorm and SiLU behind it."""
+    """A linear layer followed by RMSNorm and SiLU."""
 
-    scale: Leaf
+    scale: ParameterView
 
 
 @dataclass(frozen=True)
 class ScanParameters:
-    """Shapes as published: from_deter (H, D), from_stoch (H, S*C), core (G, K + 3 H, K), gates (G, K, 3 K), posterior
-    (H, D + E), out (S*C, H)."""
+    """The layers that the posterior scan reads.
+
+    Shapes of the weights, as published, with K = D / G: from_deter (U, D), from_stoch (U, S*C), core (G, K + 3 U, K),
+    gates (G, K, 3 K), posterior (U, D + E), out (S*C, U).
+    """
 
     from_deter: Normed
     from_stoch: Normed
@@ -38,14 +38,14 @@ class ScanParameters:
     out: Affine
 
     @staticmethod
-    def of(rssm: Rssm, leaf: Callable[[nn.Parameter], Leaf]) -> "ScanParameters":
-        """Those of an RSSM whose posterior has one hidden layer."""
+    def of(rssm: Rssm, view_of: ViewOf) -> "ScanParameters":
+        """Return the layers of an RSSM whose posterior has one hidden layer."""
 
         def first(mlp: Mlp) -> Normed:
             linear, norm = mlp[0], mlp[1]
             assert isinstance(linear, Linear)
             assert isinstance(norm, NormSiLU)
-            return Normed(leaf(linear.weight), leaf(linear.bias), leaf(norm.scale))
+            return Normed(view_of(linear.weight), view_of(linear.bias), view_of(norm.scale))
 
         out = rssm.posterior_out[0]
         assert isinstance(out, Linear)
@@ -53,13 +53,8 @@ class ScanParameters:
         return ScanParameters(
             from_deter=first(rssm.from_deter),
             from_stoch=first(rssm.from_stoch),
-            core=Normed(leaf(core.weight), leaf(core.bias), leaf(rssm.core_norm.scale)),
-            gates=Affine(leaf(gates.weight), leaf(gates.bias)),
-            posterior=Normed(leaf(posterior.weight), leaf(posterior.bias), leaf(rssm.posterior_norm.scale)),
-            out=Affine(leaf(out.weight), leaf(out.bias)),
+            core=Normed(view_of(core.weight), view_of(core.bias), view_of(rssm.core_norm.scale)),
+            gates=Affine(view_of(gates.weight), view_of(gates.bias)),
+            posterior=Normed(view_of(posterior.weight), view_of(posterior.bias), view_of(rssm.posterior_norm.scale)),
+            out=Affine(view_of(out.weight), view_of(out.bias)),
         )
-
-
-def full(layer: Normed) -> tuple[Tensor, Tensor]:
-    """Bias and scale of a norm's layer, flat (N,) each, float32."""
-    return layer.bias.value.flatten(), layer.scale.value

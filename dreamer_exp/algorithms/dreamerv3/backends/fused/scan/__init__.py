@@ -1,1 +1,1 @@
-"""The posterior scan over time as persistent kernels, forward and backward."""
+"""The posterior scan over time, forward and backward, as persistent kernels."""

@@ -1,81 +1,110 @@
-"""The filter over T steps as one persistent kernel, or stage by stage: `forward_stages` with a barrier in between."""
+"""The posterior scan over T steps: `forward_stages` as one persistent kernel, or one launch per stage."""
+
+from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
 
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.forward_stages import core, draw, first_layers, gru, of_deter
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.grid import arrive
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.forward_stages import (
+    core,
+    deter_products,
+    gru,
+    input_units,
+    sample_latent,
+)
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.grid import Place, arrive
 
-STAGES = 5  # first_layers, core, gru, of_deter, draw
+STAGES = 5  # input_units, core, gru, deter_products, sample_latent
+
+
+class Buffers(NamedTuple):
+    """What the scan reads and writes, all steps, time-major; float32 except feature and units (operand dtype)."""
+
+    feature: Any  # (T+1, B, F), the carried state at 0, the state of step t at t + 1
+    deter: Any  # (T+1, B, D), the same
+    classes: Any  # (T, B, S) int32, the sampled latents
+    pre_deter: Any  # (T, B, U), products of the first layers; those of step 0 are given
+    pre_stoch: Any  # (T, B, U)
+    action_part: Any  # (T, B, D), of the core's input, given
+    token_part: Any  # (T, B, U), of the posterior's input, given
+    keep: Any  # (T, B), 0 where an episode begins, given
+    uniform: Any  # (T, B, S), noise, given
+    units: Any  # (B, 2 U), of the current step
+    v: Any  # (T, B, D), the core's inner layer
+    squares: Any  # (T, B, D / TN), its tiles' sums of squares
+    gates: Any  # (T, B, G, 3, K)
+    pre_posterior: Any  # (T, B, U)
+    probabilities: Any  # (T, B, S*C)
+
+
+class Weights(NamedTuple):
+    """Parameters of the scan; weights in the operand dtype, biases and scales in float32."""
+
+    table: Any  # (S*C, U), from_stoch's weight, transposed
+    core: Any  # (G, K + 3 U, K)
+    shared: Any  # (3 U, D), the core's rows that all blocks share
+    core_norm: Any
+    gates: Any
+    from_deter: Any
+    from_stoch_norm: Any
+    posterior: Any
+    out: Any
 
 
 @triton.jit(do_not_specialize=["first_step"])
-def scan_forward(  # noqa: PLR0917
-    first_step, counters,
-    feature, deter, classes, pre_deter, pre_stoch, action_part, token_part, keep, uniform,
-    units, v, squares, gates, pre_posterior, probabilities,
-    table, core_weight, shared, core_bias, core_scale, gates_weight, gates_bias,
-    from_deter, from_deter_bias, from_deter_scale, from_stoch_bias, from_stoch_scale,
-    posterior, posterior_bias, posterior_scale, out_weight, out_bias,
-    STEPS: tl.constexpr, B: tl.constexpr, D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, H: tl.constexpr,
-    HP: tl.constexpr, E: tl.constexpr, S: tl.constexpr, SP: tl.constexpr, C: tl.constexpr, CP: tl.constexpr,
-    CT: tl.constexpr, TN: tl.constexpr, NP: tl.constexpr, BK: tl.constexpr, CTAS: tl.constexpr,
-    EPSILON: tl.constexpr, UNIMIX: tl.constexpr, DOT: tl.constexpr, PERSISTENT: tl.constexpr, STAGE: tl.constexpr,
-):  # fmt: skip
-    """Steps from first_step on, of a grid (CTAS, B / 16): each group of CTAS programs has 16 rows of its own.
+def scan_forward(first_step, counters, buffers, weights, s, STAGE: tl.constexpr):  # noqa: PLR0917
+    """Compute the steps from first_step on; grid (CTAS, B / 16), each group of CTAS programs has its own 16 rows.
 
-    feature (T+1, B, F) operand and deter (T+1, B, D) float32 hold the carried state at 0 and step t's at t + 1;
-    pre_deter, pre_stoch (T, B, H), whose step 0 is given; units (B, 2 H) operand, of one step; action_part, v
-    (T, B, D); token_part, pre_posterior (T, B, H); keep (T, B); uniform, classes (T, B, S); squares (T, B, D / TN);
-    gates (T, B, G, 3, K); probabilities (T, B, S*C). counters (B / 16,) int32 zeros. PERSISTENT: all steps and stages
-    with barriers, which needs the whole grid resident; else the one STAGE (0 to 4) of the one step `first_step`.
+    counters (B / 16,) int32 are zeros. `s` is a grid.ScanSizes. If persistent, one launch computes all steps and
+    stages with barriers in between, and the complete grid has to be resident; otherwise it computes the one STAGE
+    (0 to 4) of the step `first_step`.
     """
-    F: tl.constexpr = D + S * C
+    b = buffers
     group = tl.program_id(1)
     program = tl.program_id(0)
     row0 = group * 16
     counter = counters + group
     arrivals = 0
-    for later in range(STEPS if PERSISTENT else 1):
+    for later in range(s.STEPS if s.PERSISTENT else 1):
         t = first_step + later
-        new_feature = feature + (t + 1) * B * F
+        new_feature = b.feature + (t + 1) * s.B * s.F
         for stage in tl.static_range(5):
-            if PERSISTENT or stage == STAGE:
+            if s.PERSISTENT or stage == STAGE:
                 if stage == 0:
-                    first_layers(
-                        counter, arrivals, program, row0,
-                        t > 0, classes + (t - 1) * B * S, table, keep + t * B, pre_deter + t * B * H,
-                        pre_stoch + t * B * H, units, from_deter_bias, from_deter_scale, from_stoch_bias,
-                        from_stoch_scale, S, SP, C, H, HP, CTAS, EPSILON, DOT, PERSISTENT,
+                    input_units(
+                        Place(counter, arrivals, program, row0),
+                        t > 0, b.classes + (t - 1) * s.B * s.S, weights.table, b.keep + t * s.B,
+                        b.pre_deter + t * s.B * s.U, b.pre_stoch + t * s.B * s.U, b.units,
+                        weights.from_deter, weights.from_stoch_norm, s,
                     )  # fmt: skip
                 if stage == 1:
                     core(
-                        counter, arrivals, program, row0,
-                        feature + t * B * F, units, action_part + t * B * D, keep + t * B,
-                        v + t * B * D, squares + t * B * (D // TN), core_weight, shared, core_bias,
-                        D, K, KP, H, F, BK, TN, CTAS, DOT, PERSISTENT,
+                        Place(counter, arrivals, program, row0),
+                        b.feature + t * s.B * s.F, b.units, b.action_part + t * s.B * s.D, b.keep + t * s.B,
+                        b.v + t * s.B * s.D, b.squares + t * s.B * (s.D // s.TN), weights.core, weights.shared,
+                        weights.core_norm.bias, s,
                     )  # fmt: skip
                 if stage == 2:
                     gru(
-                        counter, arrivals, program, row0,
-                        v + t * B * D, squares + t * B * (D // TN), deter + t * B * D, keep + t * B,
-                        deter + (t + 1) * B * D, new_feature, gates + t * B * 3 * D, core_bias, core_scale,
-                        gates_weight, gates_bias, D, K, KP, F, TN, NP, CTAS, EPSILON, DOT, PERSISTENT,
+                        Place(counter, arrivals, program, row0),
+                        b.v + t * s.B * s.D, b.squares + t * s.B * (s.D // s.TN), b.deter + t * s.B * s.D,
+                        b.keep + t * s.B, b.deter + (t + 1) * s.B * s.D, new_feature, b.gates + t * s.B * 3 * s.D,
+                        weights.core_norm, weights.gates, s,
                     )  # fmt: skip
                 if stage == 3:
-                    of_deter(
-                        counter, arrivals, program, row0,
-                        new_feature, token_part + t * B * H, keep + (t + 1) * B,
-                        pre_posterior + t * B * H, pre_deter + (t + 1) * B * H, posterior, from_deter, t + 1 < STEPS,
-                        D, E, H, F, BK, TN, CTAS, DOT, PERSISTENT,
+                    deter_products(
+                        Place(counter, arrivals, program, row0),
+                        new_feature, b.token_part + t * s.B * s.U, b.keep + (t + 1) * s.B,
+                        b.pre_posterior + t * s.B * s.U, b.pre_deter + (t + 1) * s.B * s.U, weights.posterior.weight,
+                        weights.from_deter.weight, t + 1 < s.STEPS, s,
                     )  # fmt: skip
                 if stage == 4:
-                    draw(
-                        counter, arrivals, program, row0,
-                        pre_posterior + t * B * H, uniform + t * B * S, probabilities + t * B * S * C,
-                        classes + t * B * S, new_feature, posterior_bias, posterior_scale, out_weight, out_bias,
-                        D, H, HP, F, S, C, CP, CT, UNIMIX, CTAS, EPSILON, DOT, PERSISTENT,
+                    sample_latent(
+                        Place(counter, arrivals, program, row0),
+                        b.pre_posterior + t * s.B * s.U, b.uniform + t * s.B * s.S,
+                        b.probabilities + t * s.B * s.S * s.C, b.classes + t * s.B * s.S, new_feature,
+                        weights.posterior, weights.out, s,
                     )  # fmt: skip
-                if PERSISTENT:
-                    arrivals += CTAS
+                if s.PERSISTENT:
+                    arrivals += s.CTAS
                     arrive(counter)

@@ -1,183 +1,176 @@
-"""The five stages of one step of the filter (Rssm.observe): each program takes every CTAS-th tile of a stage.
+"""The five stages of one step of the posterior scan (Rssm.observe); each program takes every CTAS-th tile of a stage.
 
-A tile is 16 rows of the batch by TN columns of the stage's output. A program's turns are a loop, of which two are
-written out, and which isn't pipelined: that would load ahead of the wait in its first turn. Buffers hold all steps,
-time-major; a pointer that a stage is given points at its step. Letters are the glossary's; HP, KP, SP, CP are H, K, S,
-C as powers of two, a tile of `draw` holds CT categoricals. Products without bias; whoever reads them adds it. Before it
-waits for the stage before, a stage loads what nothing in the scan writes.
+A tile is 16 rows of the batch by TN columns of the stage's output. A program's tiles are a loop, unrolled by two and
+not pipelined: a pipeline would load ahead of the wait in the first iteration. Buffers hold all steps, time-major; the
+pointers that a stage gets point at its step. `place` is a grid.Place and `s` a grid.ScanSizes. Products are stored
+without bias; whoever reads them adds it. Before a stage waits for the previous one, it loads what the scan doesn't
+write.
 """
 
 import triton
 import triton.language as tl
 
 from dreamer_exp.algorithms.dreamerv3.backends.fused.pointwise import sigmoid, silu, tanh
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.grid import factor, fresh, row_product, under_way, wait
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.grid import (
+    after_loads,
+    load_l2,
+    row_product,
+    wait,
+    weight_tile,
+)
 
-ROWS = tl.constexpr(16)  # of a tile: what a tensor core multiplies at once
+ROWS = tl.constexpr(16)  # of a tile: the rows that a tensor core multiplies at once
 
 
 @triton.jit
 def units(x, bias, scale, WIDTH: tl.constexpr, EPSILON: tl.constexpr):
-    """SiLU(RMSNorm(x + bias) scale) of whole rows: x (16, N), of which WIDTH columns count, the others zeros."""
+    """Return SiLU(RMSNorm(x + bias) scale) of complete rows: x (16, N) with WIDTH columns, zeros in the others."""
     x += bias[None, :]
     inverse = tl.rsqrt(tl.sum(x * x, 1) / WIDTH + EPSILON)
     return silu(x * inverse[:, None] * scale[None, :])
 
 
 @triton.jit
-def first_layers(  # noqa: PLR0917
-    counter, arrivals, program, row0, gathers, classes, table, keep, pre_deter, pre_stoch, out,
-    bias_deter, scale_deter, bias_stoch, scale_stoch,
-    S: tl.constexpr, SP: tl.constexpr, C: tl.constexpr, H: tl.constexpr, HP: tl.constexpr, CTAS: tl.constexpr,
-    EPSILON: tl.constexpr, DOT: tl.constexpr, PERSISTENT: tl.constexpr,
-):  # fmt: skip
-    """(f1) The units of deter's and of the latent's first layer, side by side: out (B, 2 H), a row a program.
+def input_units(  # noqa: PLR0917
+    place, gathers, classes, table, keep, pre_deter, pre_stoch, out, deter_norm, stoch_norm, s
+):
+    """(f1) Write the units of the first layers of deter and latent, next to each other: out (B, 2 U), a row a program.
 
-    pre_deter (B, H). If `gathers`, pre_stoch (B, H) is keep (B,) x the sum of S rows of the table (S*C, H), which
-    classes (B, S) int32 choose; else it is given.
+    pre_deter (B, U). If `gathers`, pre_stoch (B, U) becomes keep (B,) times the sum of S rows of the table (S*C, U),
+    chosen by classes (B, S) int32; otherwise it is an input.
     """
-    n = tl.arange(0, HP)
-    inside = n < H
-    for first_job in tl.range(0, 2 * ROWS, CTAS, num_stages=1, loop_unroll_factor=2):
-        job = first_job + program
-        row = row0 + job % ROWS
+    n = tl.arange(0, s.UP)
+    inside = n < s.U
+    for first_job in tl.range(0, 2 * ROWS, s.CTAS, num_stages=1, loop_unroll_factor=2):
+        job = first_job + place.program
+        row = place.row0 + job % ROWS
         of_stoch, of_deter = inside & (job < ROWS), inside & (job >= ROWS)
-        bias = tl.load(bias_stoch + n, mask=of_stoch, other=0.0) + tl.load(bias_deter + n, mask=of_deter, other=0.0)
-        scale = tl.load(scale_stoch + n, mask=of_stoch, other=0.0) + tl.load(scale_deter + n, mask=of_deter, other=0.0)
+        bias = tl.load(stoch_norm.bias + n, mask=of_stoch, other=0.0)
+        bias = bias + tl.load(deter_norm.bias + n, mask=of_deter, other=0.0)
+        scale = tl.load(stoch_norm.scale + n, mask=of_stoch, other=0.0)
+        scale = scale + tl.load(deter_norm.scale + n, mask=of_deter, other=0.0)
         kept = tl.load(keep + row)
         if first_job == 0:
-            wait(counter, arrivals, PERSISTENT)
+            wait(place, s.PERSISTENT)
         if job < 2 * ROWS:
             if (job < ROWS) & gathers:
-                x = kept * gathered(classes + row * S, table, S, SP, C, H, HP, DOT)
-                tl.store(pre_stoch + row * H + n, x, mask=inside)
+                x = kept * gathered(classes + row * s.S, table, s)
+                tl.store(pre_stoch + row * s.U + n, x, mask=inside)
             else:
-                pre = tl.load(pre_stoch + row * H + n, mask=of_stoch, other=0.0)
-                x = pre + fresh(pre_deter + row * H + n, of_deter, 0.0)
+                pre = tl.load(pre_stoch + row * s.U + n, mask=of_stoch, other=0.0)
+                x = pre + load_l2(pre_deter + row * s.U + n, of_deter, 0.0)
             x += bias
-            x = silu(x * tl.rsqrt(tl.sum(x * x, 0) / H + EPSILON) * scale)
-            to = out + row * 2 * H + tl.where(job < ROWS, H, 0)
+            x = silu(x * tl.rsqrt(tl.sum(x * x, 0) / s.U + s.EPSILON) * scale)
+            to = out + row * 2 * s.U + tl.where(job < ROWS, s.U, 0)
             tl.store(to + n, x.to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
-def gathered(  # noqa: PLR0917
-    chosen,
-    table,
-    S: tl.constexpr,
-    SP: tl.constexpr,
-    C: tl.constexpr,
-    H: tl.constexpr,
-    HP: tl.constexpr,
-    DOT: tl.constexpr,
-):
-    """The sum (HP,) of the rows of the table (S*C, H) that chosen (S,) names, a class of each categorical."""
-    at_once: tl.constexpr = min(SP, max(16, 8192 // HP))
-    n, copies = tl.arange(0, HP), tl.zeros((4,), tl.int32)
+def gathered(chosen, table, s):
+    """Return the sum (UP,) of the rows of the table (S*C, U) named by chosen (S,), one class per categorical."""
+    at_once: tl.constexpr = min(s.SP, max(16, 8192 // s.UP))
+    n, copies = tl.arange(0, s.UP), tl.zeros((4,), tl.int32)
     ones = tl.full((ROWS, at_once), 1.0, table.dtype.element_ty)
-    total = tl.zeros((ROWS, HP), tl.float32)
-    for s0 in tl.static_range(0, SP, at_once):
-        s = s0 + tl.arange(0, at_once)
-        # one load a thread, which then pass the classes round: else each waits for one class after the other
-        classes = tl.max(fresh(chosen + s[:, None] + copies[None, :], (s < S)[:, None], 0), 1)
-        read = (s < S)[:, None] & (n < H)[None, :]
-        picked = tl.load(table + (s * C + classes)[:, None] * H + n[None, :], mask=read, other=0.0)
-        total = tl.dot(ones, under_way(picked), total, input_precision=DOT)
-    return tl.max(total, 0)  # its rows are the same
+    total = tl.zeros((ROWS, s.UP), tl.float32)
+    for s0 in tl.static_range(0, s.SP, at_once):
+        stoch = s0 + tl.arange(0, at_once)
+        # one load per thread, exchanged afterwards; otherwise each thread waits for one class after the other
+        classes = tl.max(load_l2(chosen + stoch[:, None] + copies[None, :], (stoch < s.S)[:, None], 0), 1)
+        read = (stoch < s.S)[:, None] & (n < s.U)[None, :]
+        picked = tl.load(table + (stoch * s.C + classes)[:, None] * s.U + n[None, :], mask=read, other=0.0)
+        total = tl.dot(ones, after_loads(picked), total, input_precision=s.DOT)
+    return tl.max(total, 0)  # all rows are equal
 
 
 @triton.jit
 def core(  # noqa: PLR0917
-    counter, arrivals, program, row0, feature, units_before, action_part, keep, v, squares, weight, shared, bias,
-    D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, H: tl.constexpr, F: tl.constexpr,
-    BK: tl.constexpr, TN: tl.constexpr, CTAS: tl.constexpr, DOT: tl.constexpr, PERSISTENT: tl.constexpr,
-):  # fmt: skip
-    """(f2) The core's inner layer: v (B, D) = keep (h @ own) + units of deter and latent @ shared + the action's part.
+    place, feature, units_before, action_part, keep, v, squares, weight, shared, bias, s
+):
+    """(f2) Write the core's inner layer: v (B, D) = keep (h @ own) + units of deter and latent @ shared + action part.
 
-    feature (B, F) of the step before, units_before (B, 2 H), action_part (B, D). weight (G, K + 3 H, K) as published,
-    of which the first K rows of each block are its own; shared (3 H, D). Leaves in squares (B, D / TN) each tile's sum
-    of (v + bias)^2.
+    feature (B, F) of the previous step, units_before (B, 2 U), action_part (B, D). weight (G, K + 3 U, K) as published;
+    the first K rows of each block are `own`. shared (3 U, D). squares (B, D / TN) takes each tile's sum of
+    (v + bias)^2.
     """
-    rows = row0 + tl.arange(0, ROWS)
-    k = tl.arange(0, KP)
-    tiles: tl.constexpr = D // TN
+    rows = place.row0 + tl.arange(0, ROWS)
+    k = tl.arange(0, s.KP)
+    tiles: tl.constexpr = s.D // s.TN
     kept = tl.load(keep + rows)
-    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
-        tile = first_tile + program
+    for first_tile in tl.range(0, tiles, s.CTAS, num_stages=1, loop_unroll_factor=2):
+        tile = first_tile + place.program
         mine = tl.minimum(tile, tiles - 1)
-        cols = mine * TN + tl.arange(0, TN)
-        block = (mine * TN) // K
-        places = rows[:, None] * D + cols[None, :]
-        own = weight + block * (K + 3 * H) * K + k[:, None] * K + (cols - block * K)[None, :]
-        w = tl.load(own, mask=k[:, None] < K, other=0.0)
-        first = factor(shared, cols, 0, D, 1, 2 * H, BK)
+        cols = mine * s.TN + tl.arange(0, s.TN)
+        block = (mine * s.TN) // s.K
+        at = rows[:, None] * s.D + cols[None, :]
+        own = weight + block * (s.K + 3 * s.U) * s.K + k[:, None] * s.K + (cols - block * s.K)[None, :]
+        w = tl.load(own, mask=k[:, None] < s.K, other=0.0)
+        first = weight_tile(shared, cols, 0, s.D, 1, 2 * s.U, s.BK)
         b = tl.load(bias + cols)
-        rest = tl.load(action_part + places)
+        rest = tl.load(action_part + at)
         if first_tile == 0:
-            wait(counter, arrivals, PERSISTENT)
+            wait(place, s.PERSISTENT)
         if tile < tiles:
-            h = fresh(feature + rows[:, None] * F + block * K + k[None, :], k[None, :] < K, 0.0)
-            acc = row_product(units_before, rows, shared, cols, first, 2 * H, D, 1, 2 * H, BK, ROWS, TN, DOT)
-            acc += tl.dot(under_way(h), w, input_precision=DOT) * kept[:, None] + rest
-            tl.store(v + places, acc)
+            h = load_l2(feature + rows[:, None] * s.F + block * s.K + k[None, :], k[None, :] < s.K, 0.0)
+            acc = row_product(
+                units_before, rows, shared, cols, first, 2 * s.U, s.D, 1, 2 * s.U, s.BK, ROWS, s.TN, s.DOT
+            )
+            acc += tl.dot(after_loads(h), w, input_precision=s.DOT) * kept[:, None] + rest
+            tl.store(v + at, acc)
             acc += b[None, :]
             tl.store(squares + rows * tiles + tile, tl.sum(acc * acc, 1))
 
 
 @triton.jit
 def gru(  # noqa: PLR0917
-    counter, arrivals, program, row0, v, squares, deter, keep, new_deter, new_feature, gates, core_bias, core_scale,
-    weight, bias,
-    D: tl.constexpr, K: tl.constexpr, KP: tl.constexpr, F: tl.constexpr, TN: tl.constexpr, NP: tl.constexpr,
-    CTAS: tl.constexpr, EPSILON: tl.constexpr, DOT: tl.constexpr, PERSISTENT: tl.constexpr,
-):  # fmt: skip
-    """(f3) The block-diagonal GRU: new_deter (B, D) float32, its copy in new_feature (B, F), gates (B, G, 3, K).
+    place, v, squares, deter, keep, new_deter, new_feature, gates, core_norm, layer, s
+):
+    """(f3) Write the block-diagonal GRU: new_deter (B, D) float32, its copy in new_feature (B, F), gates (B, G, 3, K).
 
-    v (B, D) with its tiles' squares (B, D / TN; NP of them as a power of two); deter (B, D) before; weight
-    (G, K, 3 K), bias (G, 3 K), in the order reset, candidate, update. The gates are kept as they enter their
-    nonlinearities, the update's published offset of -1 included.
+    v (B, D) with the squares (B, D / TN) of its tiles; deter (B, D) before. The layer has weight (G, K, 3 K) and bias
+    (G, 3 K), in the order reset, candidate, update. The stored gates are the inputs of their nonlinearities, with the
+    published offset of -1 for the update.
     """
     low = new_feature.dtype.element_ty
-    rows = row0 + tl.arange(0, ROWS)
-    k, p = tl.arange(0, KP), tl.arange(0, NP)
-    gate, column = tl.arange(0, 4 * TN) // TN, tl.arange(0, 4 * TN) % TN  # reset, candidate, update, nothing
-    tiles: tl.constexpr = D // TN
+    rows = place.row0 + tl.arange(0, ROWS)
+    k, p = tl.arange(0, s.KP), tl.arange(0, s.DTP)
+    gate, column = tl.arange(0, 4 * s.TN) // s.TN, tl.arange(0, 4 * s.TN) % s.TN  # reset, candidate, update, padding
+    tiles: tl.constexpr = s.D // s.TN
     kept = tl.load(keep + rows)
-    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
-        tile = first_tile + program
+    for first_tile in tl.range(0, tiles, s.CTAS, num_stages=1, loop_unroll_factor=2):
+        tile = first_tile + place.program
         mine = tl.minimum(tile, tiles - 1)
-        block = (mine * TN) // K
-        offset = mine * TN - block * K
-        w = weight + block * K * 3 * K + k[:, None] * 3 * K + (gate * K + offset + column)[None, :]
-        w = tl.load(w, mask=(k[:, None] < K) & (gate < 3)[None, :], other=0.0)
-        b = tl.load(bias + block * 3 * K + gate * K + offset + column, mask=gate < 3, other=0.0)
-        inner_bias = tl.load(core_bias + block * K + k, mask=k < K, other=0.0)
-        scale = tl.load(core_scale + block * K + k, mask=k < K, other=0.0)
+        block = (mine * s.TN) // s.K
+        offset = mine * s.TN - block * s.K
+        w = layer.weight + block * s.K * 3 * s.K + k[:, None] * 3 * s.K + (gate * s.K + offset + column)[None, :]
+        w = tl.load(w, mask=(k[:, None] < s.K) & (gate < 3)[None, :], other=0.0)
+        b = tl.load(layer.bias + block * 3 * s.K + gate * s.K + offset + column, mask=gate < 3, other=0.0)
+        inner_bias = tl.load(core_norm.bias + block * s.K + k, mask=k < s.K, other=0.0)
+        scale = tl.load(core_norm.scale + block * s.K + k, mask=k < s.K, other=0.0)
         if first_tile == 0:
-            wait(counter, arrivals, PERSISTENT)
+            wait(place, s.PERSISTENT)
         if tile < tiles:
-            x = fresh(v + rows[:, None] * D + (block * K + k)[None, :], k[None, :] < K, 0.0)
-            sums = fresh(squares + rows[:, None] * tiles + p[None, :], p[None, :] < tiles, 0.0)
-            within = block * K + offset + tl.arange(0, TN)
-            places = rows[:, None] * D + within[None, :]
-            before = tl.load(deter + places, cache_modifier=".cg")
+            x = load_l2(v + rows[:, None] * s.D + (block * s.K + k)[None, :], k[None, :] < s.K, 0.0)
+            sums = load_l2(squares + rows[:, None] * tiles + p[None, :], p[None, :] < tiles, 0.0)
+            within = block * s.K + offset + tl.arange(0, s.TN)
+            at = rows[:, None] * s.D + within[None, :]
+            before = tl.load(deter + at, cache_modifier=".cg")
 
-            inverse = tl.rsqrt(tl.sum(sums, 1) / D + EPSILON)
-            inner = silu((under_way(x) + inner_bias[None, :]) * inverse[:, None] * scale[None, :]).to(low)
-            entering = tl.dot(inner, w, input_precision=DOT) + tl.where(gate == 2, b - 1.0, b)[None, :]
-            reset, candidate, update = three(entering, TN)
+            inverse = tl.rsqrt(tl.sum(sums, 1) / s.D + s.EPSILON)
+            inner = silu((after_loads(x) + inner_bias[None, :]) * inverse[:, None] * scale[None, :]).to(low)
+            gates_in = tl.dot(inner, w, input_precision=s.DOT) + tl.where(gate == 2, b - 1.0, b)[None, :]
+            reset, candidate, update = first_three(gates_in, s.TN)
             proposed = tanh(sigmoid(reset) * candidate)
             before *= kept[:, None]
             new = before + sigmoid(update) * (proposed - before)
-            tl.store(new_deter + places, new)
-            tl.store(new_feature + rows[:, None] * F + within[None, :], new.to(low))
-            to = gates + rows[:, None] * 3 * D + (block * 3 * K + gate * K + offset + column)[None, :]
-            tl.store(to, entering, mask=(gate < 3)[None, :])
+            tl.store(new_deter + at, new)
+            tl.store(new_feature + rows[:, None] * s.F + within[None, :], new.to(low))
+            to = gates + rows[:, None] * 3 * s.D + (block * 3 * s.K + gate * s.K + offset + column)[None, :]
+            tl.store(to, gates_in, mask=(gate < 3)[None, :])
 
 
 @triton.jit
-def three(x, TN: tl.constexpr):
-    """The first three of the four (16, TN) that x (16, 4 TN) has side by side."""
+def first_three(x, TN: tl.constexpr):
+    """Return the first three of the four (16, TN) that x (16, 4 TN) consists of."""
     apart = tl.permute(tl.reshape(x, (ROWS, 2, 2, TN)), (0, 3, 1, 2))
     even, odd = tl.split(apart)
     first, third = tl.split(even)
@@ -186,83 +179,77 @@ def three(x, TN: tl.constexpr):
 
 
 @triton.jit
-def of_deter(  # noqa: PLR0917
-    counter, arrivals, program, row0, new_feature, token_part, next_keep, pre_posterior, next_pre_deter, posterior,
-    from_deter, more,
-    D: tl.constexpr, E: tl.constexpr, H: tl.constexpr, F: tl.constexpr, BK: tl.constexpr, TN: tl.constexpr,
-    CTAS: tl.constexpr, DOT: tl.constexpr, PERSISTENT: tl.constexpr,
-):  # fmt: skip
-    """(f4) What follows from the new deter: pre_posterior (B, H) and, if `more`, the next step's pre_deter (B, H).
+def deter_products(  # noqa: PLR0917
+    place, new_feature, token_part, next_keep, pre_posterior, next_pre_deter, posterior, from_deter, more, s
+):
+    """(f4) Write the products of the new deter: pre_posterior (B, U) and, if `more`, the next step's pre_deter (B, U).
 
-    posterior (H, D + E) and from_deter (H, D) as published; token_part (B, H) is the encoder's part of the former.
+    posterior (U, D + E) and from_deter (U, D) as published; token_part (B, U) is the encoder's part of pre_posterior.
     """
-    rows = row0 + tl.arange(0, ROWS)
-    wide: tl.constexpr = H // TN
-    for first_tile in tl.range(0, 2 * wide, CTAS, num_stages=1, loop_unroll_factor=2):
-        tile = first_tile + program
-        cols = (tile % wide) * TN + tl.arange(0, TN)
-        places = rows[:, None] * H + cols[None, :]
-        here = tile < wide
-        weight = tl.where(here, posterior, from_deter)
-        stride = tl.where(here, D + E, D)
-        first = factor(weight, cols, 0, 1, stride, D, BK)
-        of_tokens = tl.load(token_part + places, mask=here, other=0.0)
-        kept = tl.load(next_keep + rows, mask=(not here) and more, other=1.0)
+    rows = place.row0 + tl.arange(0, ROWS)
+    wide: tl.constexpr = s.U // s.TN
+    for first_tile in tl.range(0, 2 * wide, s.CTAS, num_stages=1, loop_unroll_factor=2):
+        tile = first_tile + place.program
+        cols = (tile % wide) * s.TN + tl.arange(0, s.TN)
+        at = rows[:, None] * s.U + cols[None, :]
+        is_posterior = tile < wide
+        weight = tl.where(is_posterior, posterior, from_deter)
+        stride = tl.where(is_posterior, s.D + s.E, s.D)
+        first = weight_tile(weight, cols, 0, 1, stride, s.D, s.BK)
+        of_tokens = tl.load(token_part + at, mask=is_posterior, other=0.0)
+        kept = tl.load(next_keep + rows, mask=(not is_posterior) and more, other=1.0)
         if first_tile == 0:
-            wait(counter, arrivals, PERSISTENT)
-        if here or (tile < 2 * wide and more):
-            acc = row_product(new_feature, rows, weight, cols, first, F, 1, stride, D, BK, ROWS, TN, DOT)
-            to = tl.where(here, pre_posterior, next_pre_deter)
-            tl.store(to + places, acc * kept[:, None] + of_tokens)
+            wait(place, s.PERSISTENT)
+        if is_posterior or (tile < 2 * wide and more):
+            acc = row_product(new_feature, rows, weight, cols, first, s.F, 1, stride, s.D, s.BK, ROWS, s.TN, s.DOT)
+            to = tl.where(is_posterior, pre_posterior, next_pre_deter)
+            tl.store(to + at, acc * kept[:, None] + of_tokens)
 
 
 @triton.jit
-def draw(  # noqa: PLR0917
-    counter, arrivals, program, row0, pre_posterior, uniform, probabilities, classes, new_feature, in_bias, in_scale,
-    weight, bias,
-    D: tl.constexpr, H: tl.constexpr, HP: tl.constexpr, F: tl.constexpr, S: tl.constexpr, C: tl.constexpr,
-    CP: tl.constexpr, CT: tl.constexpr, UNIMIX: tl.constexpr, CTAS: tl.constexpr, EPSILON: tl.constexpr,
-    DOT: tl.constexpr, PERSISTENT: tl.constexpr,
-):  # fmt: skip
-    """(f5) The posterior: probabilities (B, S*C) float32, a sample as classes (B, S) int32 and one-hot in new_feature.
+def sample_latent(  # noqa: PLR0917
+    place, pre_posterior, uniform, probabilities, classes, new_feature, norm, layer, s
+):
+    """(f5) Write the posterior's probabilities (B, S*C) float32 and a sample: classes (B, S) int32 and new_feature.
 
-    pre_posterior (B, H), uniform (B, S), weight (S*C, H), bias (S*C,).
+    pre_posterior (B, U), uniform (B, S). The layer has weight (S*C, U) and bias (S*C,).
     """
     low = new_feature.dtype.element_ty
-    rows = row0 + tl.arange(0, ROWS)
-    n, c, i = tl.arange(0, HP), tl.arange(0, CT * CP), tl.arange(0, CT)
-    tiles: tl.constexpr = (S + CT - 1) // CT
-    hidden_bias = tl.load(in_bias + n, mask=n < H, other=0.0)
-    hidden_scale = tl.load(in_scale + n, mask=n < H, other=0.0)
-    for first_tile in tl.range(0, tiles, CTAS, num_stages=1, loop_unroll_factor=2):
-        tile = first_tile + program
-        category = tile * CT + c // CP
-        inside = (category < S) & (c % CP < C)
-        column = category * C + c % CP
-        w = weight + column[None, :] * H + n[:, None]
-        w = tl.load(w, mask=inside[None, :] & (n[:, None] < H), other=0.0)
-        b = tl.load(bias + column, mask=inside, other=0.0)
-        mine = tile * CT + i
-        u = tl.load(uniform + rows[:, None] * S + mine[None, :], mask=mine[None, :] < S, other=0.0)
+    rows = place.row0 + tl.arange(0, ROWS)
+    n, c, i = tl.arange(0, s.UP), tl.arange(0, s.CT * s.CP), tl.arange(0, s.CT)
+    tiles: tl.constexpr = (s.S + s.CT - 1) // s.CT
+    hidden_bias = tl.load(norm.bias + n, mask=n < s.U, other=0.0)
+    hidden_scale = tl.load(norm.scale + n, mask=n < s.U, other=0.0)
+    for first_tile in tl.range(0, tiles, s.CTAS, num_stages=1, loop_unroll_factor=2):
+        tile = first_tile + place.program
+        stoch = tile * s.CT + c // s.CP
+        inside = (stoch < s.S) & (c % s.CP < s.C)
+        column = stoch * s.C + c % s.CP
+        w = layer.weight + column[None, :] * s.U + n[:, None]
+        w = tl.load(w, mask=inside[None, :] & (n[:, None] < s.U), other=0.0)
+        b = tl.load(layer.bias + column, mask=inside, other=0.0)
+        mine = tile * s.CT + i
+        u = tl.load(uniform + rows[:, None] * s.S + mine[None, :], mask=mine[None, :] < s.S, other=0.0)
         if first_tile == 0:
-            wait(counter, arrivals, PERSISTENT)
+            wait(place, s.PERSISTENT)
         if tile < tiles:
-            pre = fresh(pre_posterior + rows[:, None] * H + n[None, :], n[None, :] < H, 0.0)
-            hidden = units(under_way(pre), hidden_bias, hidden_scale, H, EPSILON).to(low)
-            logits = tl.dot(hidden, w, input_precision=DOT) + b[None, :]
-            logits = tl.reshape(tl.where(inside[None, :], logits, float("-inf")), (ROWS, CT, CP))
-            ours = tl.reshape(tl.broadcast_to(inside[None, :], (ROWS, CT * CP)), (ROWS, CT, CP))
+            pre = load_l2(pre_posterior + rows[:, None] * s.U + n[None, :], n[None, :] < s.U, 0.0)
+            hidden = units(after_loads(pre), hidden_bias, hidden_scale, s.U, s.EPSILON).to(low)
+            logits = tl.dot(hidden, w, input_precision=s.DOT) + b[None, :]
+            logits = tl.reshape(tl.where(inside[None, :], logits, float("-inf")), (ROWS, s.CT, s.CP))
+            exists = tl.reshape(tl.broadcast_to(inside[None, :], (ROWS, s.CT * s.CP)), (ROWS, s.CT, s.CP))
             top = tl.max(logits, 2)
-            top = tl.where(top > float("-inf"), top, 0.0)  # a tile's padding categoricals have no class at all
-            e = tl.where(ours, tl.exp(logits - top[:, :, None]), 0.0)
+            top = tl.where(top > float("-inf"), top, 0.0)  # padding categoricals of a tile have no class
+            e = tl.where(exists, tl.exp(logits - top[:, :, None]), 0.0)
             total = tl.sum(e, 2)
-            p = (1.0 - UNIMIX) * e / tl.where(total > 0.0, total, 1.0)[:, :, None] + UNIMIX / C
-            p = tl.where(ours, p, 0.0)
-            passed = ours & (tl.cumsum(p, 2) <= u[:, :, None])
-            chosen = tl.minimum(tl.sum(passed.to(tl.int32), 2), C - 1)  # the sum of all may round to less than u
-            tl.store(classes + rows[:, None] * S + mine[None, :], chosen, mask=mine[None, :] < S)
-            number = tl.reshape(tl.broadcast_to((c % CP)[None, :], (ROWS, CT * CP)), (ROWS, CT, CP))
-            one_hot = tl.reshape((number == chosen[:, :, None]).to(tl.float32), (ROWS, CT * CP))
-            at = inside[None, :]
-            tl.store(probabilities + rows[:, None] * S * C + column[None, :], tl.reshape(p, (ROWS, CT * CP)), mask=at)
-            tl.store(new_feature + rows[:, None] * F + D + column[None, :], one_hot.to(low), mask=at)
+            p = (1.0 - s.UNIMIX) * e / tl.where(total > 0.0, total, 1.0)[:, :, None] + s.UNIMIX / s.C
+            p = tl.where(exists, p, 0.0)
+            passed = exists & (tl.cumsum(p, 2) <= u[:, :, None])
+            chosen = tl.minimum(tl.sum(passed.to(tl.int32), 2), s.C - 1)  # the total may round to less than u
+            tl.store(classes + rows[:, None] * s.S + mine[None, :], chosen, mask=mine[None, :] < s.S)
+            number = tl.reshape(tl.broadcast_to((c % s.CP)[None, :], (ROWS, s.CT * s.CP)), (ROWS, s.CT, s.CP))
+            one_hot = tl.reshape((number == chosen[:, :, None]).to(tl.float32), (ROWS, s.CT * s.CP))
+            to = probabilities + rows[:, None] * s.S * s.C + column[None, :]
+            tl.store(to, tl.reshape(p, (ROWS, s.CT * s.CP)), mask=inside[None, :])
+            to = new_feature + rows[:, None] * s.F + s.D + column[None, :]
+            tl.store(to, one_hot.to(low), mask=inside[None, :])

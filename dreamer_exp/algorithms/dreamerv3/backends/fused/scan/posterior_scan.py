@@ -1,15 +1,14 @@
-"""The filter's host side, forward: buffers of all T steps, and the launches of `scan_forward`."""
-
-from collections.abc import Callable
+"""Host side of the posterior scan: buffers of all T steps, and the launches of `scan_forward`."""
 
 import torch
 import triton
-from torch import Tensor, nn
+from torch import Tensor
 
-from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Leaf
-from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.parameter_views import ScanParameters, full
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.forward import STAGES, scan_forward
-from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.grid import PARTS
+from dreamer_exp.algorithms.dreamerv3.backends.fused.arguments import Linear, Norm, NormedLinear, constants
+from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import ViewOf
+from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.parameter_views import ScanParameters
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.forward import STAGES, Buffers, Weights, scan_forward
+from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.grid import SPLITS, ScanSizes
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import TILE
 from dreamer_exp.algorithms.dreamerv3.maths import UNIMIX
 from dreamer_exp.algorithms.dreamerv3.networks.layers import RMS_EPSILON
@@ -17,40 +16,44 @@ from dreamer_exp.algorithms.dreamerv3.networks.products import Precision, mm
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Rssm, State
 
 WARPS = 4
-CLASSES_A_TILE = 32  # columns of a tile of `draw`, padding included
+CLASSES_A_TILE = 32  # columns of a tile of `sample_latent`, padding included
 
 
 class PosteriorScan:
-    """Rssm.observe for B rows and T steps, of which everything is kept for the way back.
-
-    feature (T+1, B, F) operand dtype and deter (T+1, B, D) float32 begin with the carried state; probabilities
-    (T, B, S*C) float32 are the posterior's, classes (T, B, S) int32 its sample.
+    """Rssm.observe for B rows and T steps, which keeps everything that the backward pass needs.
 
     Args:
-        rssm: whose posterior has one hidden layer.
-        leaf: of each of its parameters.
-        precision: of products.
+        rssm: its posterior has one hidden layer.
+        view_of: returns the views of each of its parameters.
+        precision: of matrix products.
         rows: B, a multiple of 16.
         steps: T.
-        programs: of each 16 rows; all of them must be resident at once where the scan is persistent.
-        beyond: how many rows to hold behind those of feature and deter, for whoever goes on from step 0 to T-1.
-        persistent: one launch for all steps, or one for every stage of every step.
+        programs: for each 16 rows; if the scan is persistent, all of them must be resident at the same time.
+        extra_rows: rows to allocate behind those of feature and deter, for a rollout that continues from them.
+        persistent: one launch for all steps, instead of one for every stage of every step.
+
+    Attributes:
+        feature: (T+1, B, F), operand dtype; the carried state, then the states of the steps.
+        deter: (T+1, B, D), float32, the same.
+        probabilities: (T, B, S*C), float32, of the posterior.
+        classes: (T, B, S), int32, its samples.
+        rollout_states: feature and deter of step 1 on with the extra rows, (T*B + extra_rows, ...).
     """
 
     def __init__(  # noqa: PLR0917
         self,
         rssm: Rssm,
-        leaf: Callable[[nn.Parameter], Leaf],
+        view_of: ViewOf,
         precision: Precision,
         rows: int,
         steps: int,
         programs: int = 32,
-        beyond: int = 0,
+        extra_rows: int = 0,
         *,
         persistent: bool,
     ) -> None:
         self.rssm, self.precision, self.persistent = rssm, precision, persistent
-        self.leaves = ScanParameters.of(rssm, leaf)
+        self.parameters = ScanParameters.of(rssm, view_of)
         self.rows, self.steps, self.programs = rows, steps, programs
         size, device = rssm.size, rssm.core.weight.device
 
@@ -61,11 +64,11 @@ class PosteriorScan:
             return torch.zeros(shape, device=device)
 
         deter, hidden, latent = size.deter, size.hidden, size.latent
-        first, held = (steps + 1) * rows, (steps + 1) * rows + beyond
-        all_features, all_deter = low(held, size.feature), single(held, deter)
-        self.feature = all_features[:first].view(steps + 1, rows, size.feature)
-        self.deter = all_deter[:first].view(steps + 1, rows, deter)
-        self.onward = all_features[rows:], all_deter[rows:]  # from the first filtered step on
+        scanned, allocated = (steps + 1) * rows, (steps + 1) * rows + extra_rows
+        all_features, all_deter = low(allocated, size.feature), single(allocated, deter)
+        self.feature = all_features[:scanned].view(steps + 1, rows, size.feature)
+        self.deter = all_deter[:scanned].view(steps + 1, rows, deter)
+        self.rollout_states = all_features[rows:], all_deter[rows:]
         self.classes = torch.zeros(steps, rows, size.stoch, dtype=torch.int32, device=device)
         self.pre_deter, self.pre_stoch, self.pre_posterior = single(3, steps, rows, hidden)
         self.v = single(steps, rows, deter)
@@ -73,78 +76,103 @@ class PosteriorScan:
         self.gates = single(steps, rows, 3 * deter)  # (G, 3, K) of each row
         self.probabilities = single(steps, rows, latent)
         self.table = low(latent, hidden)  # from_stoch's weight, transposed: its rows are gathered
-        self.shared = low(3, hidden, deter)  # the core's inputs that all blocks share
+        self.shared = low(3, hidden, deter)  # the core's rows that all blocks share
         self._units = low(rows, 2 * hidden)
         self._counters = torch.zeros(rows // TILE, dtype=torch.int32, device=device)
+        self.sizes = self._constants()
 
-    def _lay_out(self) -> None:
-        """Lays out the weights that the scan reads otherwise than they are stored; once an update."""
-        core = self.leaves.core.weight.low  # (G, K + 3 H, K)
-        self.table.copy_(self.leaves.from_stoch.weight.low.t())
+    def _constants(self) -> ScanSizes:
+        size, block, element = self.rssm.size, self.rssm.block, self.feature.element_size()
+        classes = triton.next_power_of_2(size.classes)
+        return constants(
+            ScanSizes,
+            STEPS=self.steps, B=self.rows, D=size.deter, K=block, KP=power_of_two(block),
+            U=size.hidden, UP=power_of_two(size.hidden),
+            E=self.parameters.posterior.weight.low.shape[1] - size.deter,
+            S=size.stoch, SP=power_of_two(size.stoch), C=size.classes, CP=classes, F=size.feature, L=size.latent,
+            TN=TILE, CT=max(1, CLASSES_A_TILE // classes),
+            DTP=triton.next_power_of_2(size.deter // TILE), UTP=triton.next_power_of_2(size.hidden // TILE),
+            BK=inner_tile(size.deter, 512), BKL=inner_tile(size.latent, 2048 // element),
+            BKG=inner_tile(3 * block, 256),
+            CTAS=self.programs, EPSILON=RMS_EPSILON, UNIMIX=UNIMIX, DOT=self.precision.dot, PERSISTENT=self.persistent,
+        )  # fmt: skip
+
+    def _copy_weights(self) -> None:
+        """Copy the weights that the scan reads in another layout than they are stored in; once per update."""
+        core = self.parameters.core.weight.low  # (G, K + 3 U, K)
+        self.table.copy_(self.parameters.from_stoch.weight.low.t())
         blocks, hidden = self.rssm.size.blocks, self.rssm.size.hidden
-        shared = core[:, self.rssm.block :].transpose(0, 1)  # (3 H, G, K)
+        shared = core[:, self.rssm.block :].transpose(0, 1)  # (3 U, G, K)
         self.shared.view(3 * hidden, blocks, self.rssm.block).copy_(shared)
 
     def begin(self, carry: State, keep: Tensor) -> None:
-        """What the first step reads of the state before it (B, ...); keep (T, B) is 0 where an episode begins, or 1."""
+        """Prepare the first step.
+
+        Args:
+            carry: state before it (B, ...).
+            keep: (T, B), 0 where an episode begins, otherwise 1.
+        """
         size = self.rssm.size
-        self._lay_out()
+        self._copy_weights()
         self.keep = keep
         self.deter[0].copy_(carry.deter)
         self.feature[0, :, : size.deter].copy_(carry.deter)
         self.feature[0, :, size.deter :].copy_(carry.stoch)
         kept = self.feature[0] * keep[0, :, None].to(self.feature.dtype)
-        mm(kept[:, : size.deter], self.leaves.from_deter.weight.low.t(), out=self.pre_deter[0])
+        mm(kept[:, : size.deter], self.parameters.from_deter.weight.low.t(), out=self.pre_deter[0])
         mm(kept[:, size.deter :], self.table, out=self.pre_stoch[0])
         self._counters.zero_()
 
-    def read(self, tokens: Tensor, action_units: Tensor) -> None:
-        """The part of all steps that waits for none, after `begin`.
+    def set_inputs(self, tokens: Tensor, action_units: Tensor) -> None:
+        """Compute what doesn't depend on the steps' states, after `begin`.
 
         Args:
-            tokens: (T*B, E) operand dtype.
-            action_units: of the action that led to each step, forgotten where an episode begins (T*B, H) operand dtype.
+            tokens: (T*B, E), operand dtype.
+            action_units: (T*B, U), operand dtype, of the action that led to each step, zero where an episode begins.
         """
-        self.token_part = mm(tokens, self.leaves.posterior.weight.low[:, self.rssm.size.deter :].t())
+        self.token_part = mm(tokens, self.parameters.posterior.weight.low[:, self.rssm.size.deter :].t())
         self.action_part = mm(action_units, self.shared[2])
 
     def run(self, uniform: Tensor) -> None:
-        """Fills the buffers, with noise (T, B, S); after `read`."""
+        """Fill the buffers with the steps, after `set_inputs`; uniform (T, B, S) is noise in [0, 1)."""
         if self.persistent:
-            self._stage(uniform, 0, -1)
+            self.run_stage(uniform, 0, -1)
             return
         for t in range(self.steps):
             for stage in range(STAGES):
-                self._stage(uniform, t, stage)
+                self.run_stage(uniform, t, stage)
 
-    def _stage(self, uniform: Tensor, first_step: int, stage: int) -> None:
-        rssm, size, leaves = self.rssm, self.rssm.size, self.leaves
-        scan_forward[(self.programs, self.rows // TILE)](
-            first_step, self._counters,
+    def run_stage(self, uniform: Tensor, step: int, stage: int) -> None:
+        """Launch one stage of one step, or all stages of all steps if the scan is persistent."""
+        parameters = self.parameters
+        buffers = Buffers(
             self.feature, self.deter, self.classes, self.pre_deter, self.pre_stoch, self.action_part, self.token_part,
             self.keep, uniform, self._units, self.v, self.squares, self.gates, self.pre_posterior, self.probabilities,
-            self.table, leaves.core.weight.low, self.shared, *full(leaves.core),
-            leaves.gates.weight.low, leaves.gates.bias.value, leaves.from_deter.weight.low,
-            *full(leaves.from_deter), *full(leaves.from_stoch),
-            leaves.posterior.weight.low, *full(leaves.posterior), leaves.out.weight.low, leaves.out.bias.value,
-            STEPS=self.steps, B=self.rows, D=size.deter, K=rssm.block, KP=power_of_two(rssm.block), H=size.hidden,
-            HP=power_of_two(size.hidden), E=leaves.posterior.weight.low.shape[1] - size.deter, S=size.stoch,
-            SP=power_of_two(size.stoch), C=size.classes, CP=triton.next_power_of_2(size.classes),
-            CT=max(1, CLASSES_A_TILE // triton.next_power_of_2(size.classes)), TN=TILE,
-            NP=triton.next_power_of_2(size.deter // TILE), BK=inner_tile(size.deter, 512), CTAS=self.programs,
-            EPSILON=RMS_EPSILON, UNIMIX=UNIMIX, DOT=self.precision.dot, PERSISTENT=self.persistent, STAGE=stage,
-            num_warps=WARPS,
-            launch_cooperative_grid=self.persistent,  # an error, not a hang, where the grid isn't resident
+        )  # fmt: skip
+        weights = Weights(
+            table=self.table,
+            core=parameters.core.weight.low,
+            shared=self.shared,
+            core_norm=Norm.of(parameters.core),
+            gates=Linear.of(parameters.gates),
+            from_deter=NormedLinear.of(parameters.from_deter),
+            from_stoch_norm=Norm.of(parameters.from_stoch),
+            posterior=NormedLinear.of(parameters.posterior),
+            out=Linear.of(parameters.out),
+        )
+        scan_forward[(self.programs, self.rows // TILE)](
+            step, self._counters, buffers, weights, self.sizes, STAGE=stage, num_warps=WARPS,
+            launch_cooperative_grid=self.persistent,  # raises an error instead of hanging if the grid isn't resident
         )  # fmt: skip
 
 
 def inner_tile(width: int, most: int) -> int:
-    """How much of a product's inner dimension a program takes at once: each of its warps a tile of tensor cores."""
-    least: int = PARTS.value * TILE
+    """Return how much of a product's inner dimension a program takes at once: at least one tile for each warp."""
+    least: int = SPLITS.value * TILE
     return min(most, max(least, power_of_two(width)))
 
 
 def power_of_two(width: int) -> int:
-    """The power of two that holds it, at least the 16 that a product needs."""
+    """Return the least power of two that is at least the width, and at least the 16 that a product needs."""
     padded: int = triton.next_power_of_2(width)
     return max(TILE, padded)

@@ -1,4 +1,4 @@
-"""The divergence and its two gradients equal those of the dynamics and representation losses."""
+"""The divergence and its two gradients against the dynamics and representation losses."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ N, FREE_NATS = 5, 1.0
 
 
 @pytest.mark.parametrize(("stoch", "classes"), [(3, 4), (8, 24), (2, 32)])
-def test_losses_and_gradients_are_the_eager_ones(stoch: int, classes: int) -> None:
+def test_losses_and_gradients_equal_the_eager_ones(stoch: int, classes: int) -> None:
     torch.manual_seed(1)
     latent = stoch * classes
     logits = 2.0 * torch.randn(N, stoch, classes)
@@ -34,7 +34,7 @@ def test_losses_and_gradients_are_the_eager_ones(stoch: int, classes: int) -> No
     close(d_posterior, torch.autograd.grad(0.1 * representation.mean(), exact_p)[0].flatten(1))
 
 
-def test_the_priors_gradient_may_be_columns_of_another_dtype() -> None:
+def test_the_gradient_of_the_prior_can_be_written_to_columns_of_another_dtype() -> None:
     torch.manual_seed(1)
     p = unimix_probabilities(torch.randn(N, 3, 4)).to(DEVICE)
     raw, bias = 3.0 * torch.randn(N, 12).to(DEVICE), torch.zeros(12, device=DEVICE)

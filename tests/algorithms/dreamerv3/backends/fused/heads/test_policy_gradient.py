@@ -1,4 +1,4 @@
-"""The actor's loss, entropy and gradient equal actor.py's with autograd, as losses.behaviour_losses puts them."""
+"""Loss, entropy and gradient of the actor against autograd through losses.actor_critic_losses."""
 
 import pytest
 import torch
@@ -10,14 +10,14 @@ from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
 from tests.algorithms.dreamerv3.backends.fused.close import close
 
 SCALE = 0.7
-ENTROPY_SCALE = 0.3  # large, so that the entropy's part of the gradient counts
+ENTROPY_SCALE = 0.3  # large, so that the entropy matters in the gradient
 KINDS = [ActionKind(3, discrete=True), ActionKind(17, discrete=True), ActionKind(1, discrete=False),
          ActionKind(2, discrete=False), ActionKind(21, discrete=False)]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("rows", [4, 140])
-def test_losses_entropies_and_gradients_are_the_eager_ones(kind: ActionKind, rows: int) -> None:
+def test_losses_entropies_and_gradients_equal_the_eager_ones(kind: ActionKind, rows: int) -> None:
     torch.manual_seed(1)
     outputs = kind.outputs
     raw, bias = torch.randn(rows, outputs + 4).to(DEVICE)[:, 1 : outputs + 1], torch.randn(outputs).to(DEVICE)
@@ -32,14 +32,14 @@ def test_losses_entropies_and_gradients_are_the_eager_ones(kind: ActionKind, row
 
     exact = raw.double().requires_grad_()
     log_probability, wanted_entropy = kind.log_probability_and_entropy(exact + bias, action.double())
-    wanted = -weight * (log_probability * advantage + ENTROPY_SCALE * wanted_entropy)
+    expected = -weight * (log_probability * advantage + ENTROPY_SCALE * wanted_entropy)
     close(entropy, wanted_entropy)
-    close(loss, wanted)
-    close(wide[:, :outputs], torch.autograd.grad(SCALE * wanted.mean(), exact)[0])
+    close(loss, expected)
+    close(wide[:, :outputs], torch.autograd.grad(SCALE * expected.mean(), exact)[0])
     assert not wide[:, outputs:].any()
 
 
-def test_the_gradient_is_rounded_to_the_operand() -> None:
+def test_the_gradient_can_be_written_in_the_operand_dtype() -> None:
     torch.manual_seed(1)
     kind = ActionKind(2, discrete=False)
     raw, bias, action = torch.randn(4, 4).to(DEVICE), torch.zeros(4, device=DEVICE), torch.randn(4, 2).to(DEVICE)

@@ -1,4 +1,4 @@
-"""The decoder's and the continue head's losses and gradients equal torch's."""
+"""Losses and gradients of decoder and continue head against torch's."""
 
 import pytest
 import torch
@@ -13,7 +13,9 @@ SCALE = 0.7
 
 @pytest.mark.parametrize(("rows", "width"), [(5, 7), (40, 24), (3, 1500)])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_squared_error_is_summed_over_a_row_and_its_gradient_of_the_mean(rows: int, width: int, weighted: bool) -> None:
+def test_squared_error_is_summed_over_columns_and_has_the_gradient_of_its_mean(
+    rows: int, width: int, weighted: bool
+) -> None:
     torch.manual_seed(1)
     raw, target = torch.randn(2, rows, width + 3).to(DEVICE)[..., 1 : width + 1]
     bias = torch.randn(width).to(DEVICE)
@@ -30,7 +32,7 @@ def test_squared_error_is_summed_over_a_row_and_its_gradient_of_the_mean(rows: i
     assert not wide[:, width:].any()
 
 
-def test_the_continue_loss_and_its_gradient() -> None:
+def test_the_continue_loss_and_its_gradient_equal_torchs() -> None:
     torch.manual_seed(1)
     rows = 150
     raw, bias = 5.0 * torch.randn(rows, 4).to(DEVICE)[:, 2:3], torch.full((1,), 0.3, device=DEVICE)
@@ -43,9 +45,9 @@ def test_the_continue_loss_and_its_gradient() -> None:
     close(d_raw, torch.autograd.grad(SCALE * loss.mean(), exact)[0])
 
 
-@pytest.mark.filterwarnings("ignore:overflow")  # the interpreter's, inside a sigmoid
+@pytest.mark.filterwarnings("ignore:overflow")  # in the interpreter's sigmoid
 @pytest.mark.parametrize("logit", [-200.0, 200.0])
-def test_the_continue_loss_of_extreme_logits_stays_finite(logit: float) -> None:
+def test_the_continue_loss_of_extreme_logits_is_finite(logit: float) -> None:
     raw, bias = torch.full((1, 1), logit, device=DEVICE), torch.zeros(1, device=DEVICE)
     found = continue_loss(raw, bias, torch.full((1,), 0.5, device=DEVICE), 1.0, torch.empty_like(raw))
     assert found.item() == pytest.approx(100.0)

@@ -1,4 +1,4 @@
-"""The two-hot kernels equal maths.two_hot_mean and maths.two_hot_loss, and the loss's gradient autograd's."""
+"""Two-hot kernels against maths.two_hot_mean and maths.two_hot_loss, and the gradient against autograd."""
 
 import pytest
 import torch
@@ -16,32 +16,32 @@ EXACT_BINS = BINS.double()
 
 
 def make_raw() -> tuple[Tensor, Tensor]:
-    """Rows at a stride of 256, and a bias that believes in moderate values, as a trained head's."""
+    """Return rows at a stride of 256, and a bias that prefers moderate values, as in a trained head."""
     torch.manual_seed(1)
     bias = 0.1 * torch.randn(255) - torch.linspace(-20.0, 20.0, 255).abs()
     return torch.randn(N, 256).to(DEVICE)[:, :255], bias.to(DEVICE)
 
 
 def make_targets() -> Tensor:
-    """(N, 2): between bins, on a bin, zero, and beyond both ends."""
+    """Return targets (N, 2): between bins, on a bin, zero, and beyond both ends."""
     targets = torch.linspace(-30.0, 50.0, 2 * N).view(N, 2)
     targets[0, 0], targets[1, 0], targets[2, 1] = 0.0, 1e12, -1e12
     targets[3, 0] = BINS[140]
     return targets.to(DEVICE)
 
 
-def test_the_mean_is_maths() -> None:
+def test_the_mean_equals_maths_two_hot_mean() -> None:
     raw, bias = make_raw()
-    wanted = maths.two_hot_mean(raw.double() + bias, EXACT_BINS)
-    close(two_hot_mean(raw, bias, BINS), wanted, 1e-5)  # halves of the mean cancel
+    expected = maths.two_hot_mean(raw.double() + bias, EXACT_BINS)
+    close(two_hot_mean(raw, bias, BINS), expected, 1e-5)  # the halves of the mean nearly cancel
 
 
-def test_uniform_logits_mean_exactly_zero() -> None:
+def test_the_mean_of_uniform_logits_is_exactly_zero() -> None:
     raw = torch.full((3, 255), 0.3, device=DEVICE)
     assert two_hot_mean(raw, torch.full((255,), 0.1, device=DEVICE), BINS).tolist() == [0.0, 0.0, 0.0]
 
 
-def test_the_mean_goes_where_it_is_wanted() -> None:
+def test_the_mean_is_written_to_the_given_tensor() -> None:
     raw, bias = make_raw()
     out = torch.zeros(N + 2, device=DEVICE)
     two_hot_mean(raw, bias, BINS, out[1:-1])
@@ -50,19 +50,19 @@ def test_the_mean_goes_where_it_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_the_losses_are_maths_and_their_gradient_autograds(count: int) -> None:
+def test_losses_and_gradients_equal_maths_two_hot_loss(count: int) -> None:
     raw, bias = make_raw()
     targets, weight, scales = make_targets()[:, :count], torch.rand(N, device=DEVICE), [0.25, 0.5][:count]
     d_raw = torch.full_like(raw, torch.nan)
     found = two_hot_loss(raw, bias, BINS, targets.unbind(-1), scales, weight, d_raw)
     exact = raw.double().requires_grad_()
-    wanted = maths.two_hot_loss(exact + bias, targets.double(), EXACT_BINS)
-    total = (weight[:, None] * wanted * torch.tensor(scales, device=DEVICE)).sum()
-    close(found, wanted)
+    expected = maths.two_hot_loss(exact + bias, targets.double(), EXACT_BINS)
+    total = (weight[:, None] * expected * torch.tensor(scales, device=DEVICE)).sum()
+    close(found, expected)
     close(d_raw, torch.autograd.grad(total, exact)[0])
 
 
-def test_the_gradient_of_a_mean_without_weights_in_rows_of_256() -> None:
+def test_without_weights_the_gradient_is_that_of_the_mean() -> None:
     raw, bias = make_raw()
     target = make_targets()[:, 0]
     wide = torch.zeros(N, 256, dtype=torch.bfloat16, device=DEVICE)
@@ -73,7 +73,7 @@ def test_the_gradient_of_a_mean_without_weights_in_rows_of_256() -> None:
     assert not wide[:, 255].any()
 
 
-def test_a_target_that_is_no_number_isnt_hidden() -> None:
+def test_a_nan_target_gives_a_nan_loss_and_gradient() -> None:
     raw, bias = make_raw()
     target = torch.zeros(N, device=DEVICE)
     target[2] = torch.nan

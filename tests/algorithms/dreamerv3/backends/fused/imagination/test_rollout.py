@@ -1,4 +1,4 @@
-"""The imagined steps equal the eager rung's, with the same weights and noise."""
+"""The imagined rollout against the eager backend, with the same weights and noise."""
 
 from dataclasses import dataclass, replace
 
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.backends.fused.imagination.rollout import Dream
-from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Leaf
-from dreamer_exp.algorithms.dreamerv3.losses import Imagined, LossConfig, Noise, imagine
+from dreamer_exp.algorithms.dreamerv3.backends.fused.imagination.rollout import ImaginedRollout
+from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import ParameterView
+from dreamer_exp.algorithms.dreamerv3.losses import ImaginedStates, LossConfig, Noise, imagine
 from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
@@ -21,15 +21,15 @@ SHALLOW = NetworkSize(
     deter=64, hidden=32, classes=8, units=48, stoch=4, blocks=4, prior_layers=1, actor_layers=1
 )  # fmt: skip
 DEEP = replace(SHALLOW, prior_layers=2, actor_layers=3)
-UNEVEN = NetworkSize(  # no power of two among them, and more than a tile of each
+UNEVEN = NetworkSize(  # no powers of two, and each more than a tile
     deter=144, hidden=40, classes=12, units=36, stoch=6, blocks=2, prior_layers=1, actor_layers=1
 )
-WIDE = replace(SHALLOW, deter=192, blocks=2)  # blocks of more units than one program holds
+WIDE = replace(SHALLOW, deter=192, blocks=2)  # blocks of more units than one program computes
 BOX, DISCRETE = ActionKind(3, discrete=False), ActionKind(5, discrete=True)
 
 
 def make_agent(size: NetworkSize, kind: ActionKind) -> Agent:
-    """A small agent whose biases, scales and zero-initialised layers have been moved, so that each of them counts."""
+    """Return a small agent with random biases, scales and zero-initialised layers, so that each of them matters."""
     torch.manual_seed(1)
     agent = Agent(size, 6, kind)
     with torch.no_grad():
@@ -38,27 +38,27 @@ def make_agent(size: NetworkSize, kind: ActionKind) -> Agent:
     return agent.to(DEVICE)
 
 
-def leaf(parameter: nn.Parameter) -> Leaf:
-    return Leaf(parameter.data, parameter.data, torch.empty(0), parameter.data)
+def view_of(parameter: nn.Parameter) -> ParameterView:
+    return ParameterView(parameter.data, parameter.data, torch.empty(0), parameter.data)
 
 
 @dataclass
 class Case:
-    """One imagination by both rungs."""
+    """One rollout by both backends."""
 
     agent: Agent
-    dream: Dream
+    rollout: ImaginedRollout
     noise: Noise
-    eager: Imagined
+    eager: ImaginedStates
 
     def eager_features(self) -> Tensor:
         assert isinstance(self.eager.features, Tensor)
-        return self.eager.features.view(self.dream.features.shape)
+        return self.eager.features.view(self.rollout.features.shape)
 
 
 @pytest.fixture(autouse=True)
 def _dense(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The eager rung's features are one tensor, on a CPU too."""
+    """Make the eager backend's features one tensor, on a CPU too."""
     monkeypatch.setattr(hand_written, "is_faster", lambda _: False)
 
 
@@ -70,82 +70,82 @@ def imagined(size: NetworkSize, kind: ActionKind, rows: int = 16, horizon: int =
     noise = Noise(torch.empty(0), torch.rand(horizon, rows, size.stoch), draw(horizon + 1, rows, kind.noise))
     start = State(start.deter.to(DEVICE), start.stoch.to(DEVICE))
     noise = Noise(noise.posterior, noise.prior.to(DEVICE), noise.action.to(DEVICE))
-    dream = Dream(agent, leaf, Precision.of("float32"), rows, horizon)
-    dream.prepare()
-    dream.features[0], dream.deter[0] = start.feature, start.deter
-    dream.run(noise.prior, noise.action[:horizon])
+    rollout = ImaginedRollout(agent, view_of, Precision.of("float32"), rows, horizon)
+    rollout.prepare()
+    rollout.features[0], rollout.deter[0] = start.feature, start.deter
+    rollout.run(noise.prior, noise.action[:horizon])
     with torch.no_grad():
         eager = imagine(agent, start, noise, LossConfig(horizon_H=horizon))
-    return Case(agent, dream, noise, eager)
+    return Case(agent, rollout, noise, eager)
 
 
 @pytest.mark.parametrize("size", [SHALLOW, DEEP, UNEVEN, WIDE], ids=["shallow", "deep", "uneven", "wide"])
 @pytest.mark.parametrize("kind", [BOX, DISCRETE], ids=["box", "discrete"])
-def test_states_and_actions_are_those_of_the_eager_rung(size: NetworkSize, kind: ActionKind) -> None:
+def test_states_and_actions_equal_the_eager_backends(size: NetworkSize, kind: ActionKind) -> None:
     case = imagined(size, kind)
     features = case.eager_features()
-    torch.testing.assert_close(case.dream.actions, case.eager.actions, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(case.rollout.actions, case.eager.actions, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(
-        case.dream.features[..., : size.deter], features[..., : size.deter], rtol=1e-5, atol=1e-5
+        case.rollout.features[..., : size.deter], features[..., : size.deter], rtol=1e-5, atol=1e-5
     )
-    assert torch.equal(case.dream.features[..., size.deter :], features[..., size.deter :])
-    torch.testing.assert_close(case.dream.deter, case.dream.features[..., : size.deter].float(), rtol=0, atol=0)
+    assert torch.equal(case.rollout.features[..., size.deter :], features[..., size.deter :])
+    torch.testing.assert_close(case.rollout.deter, case.rollout.features[..., : size.deter].float(), rtol=0, atol=0)
 
 
-def test_the_actors_first_product_is_kept_without_bias() -> None:
+def test_the_actors_first_product_is_stored_without_bias() -> None:
     case = imagined(SHALLOW, BOX)
     product = case.eager_features()[:-1] @ case.agent.actor.first.weight.t()
-    torch.testing.assert_close(case.dream.actor_first, product, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(case.rollout.actor_first, product, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_that_fill_no_tile_are_imagined_too() -> None:
+def test_rows_that_do_not_fill_a_tile_are_computed() -> None:
     case = imagined(SHALLOW, BOX, rows=19)
-    torch.testing.assert_close(case.dream.features, case.eager_features(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(case.rollout.features, case.eager_features(), rtol=1e-5, atol=1e-5)
 
 
-def test_actions_beyond_their_range_are_scaled_for_the_core_and_kept_as_drawn() -> None:
+def test_actions_out_of_range_are_stored_as_sampled_and_scaled_for_the_core() -> None:
     case = imagined(SHALLOW, BOX)
-    assert case.dream.actions.abs().max() > 1.5
-    torch.testing.assert_close(case.dream.features, case.eager_features(), rtol=1e-5, atol=1e-5)
+    assert case.rollout.actions.abs().max() > 1.5
+    torch.testing.assert_close(case.rollout.features, case.eager_features(), rtol=1e-5, atol=1e-5)
 
 
-def test_noise_at_its_upper_end_draws_the_last_class() -> None:
+def test_noise_above_the_total_probability_gives_the_last_class() -> None:
     agent = make_agent(SHALLOW, DISCRETE)
-    dream = Dream(agent, leaf, Precision.of("float32"), 16, 1)
-    dream.prepare()
-    above_every_sum = torch.full((1, 16, SHALLOW.stoch), 1.1, device=DEVICE)  # what rounding may do to the last sum
-    dream.run(above_every_sum, above_every_sum[..., :1].contiguous())
-    assert (dream.actions.argmax(-1) == DISCRETE.size - 1).all()
-    latent = dream.features[1, :, SHALLOW.deter :].unflatten(1, (SHALLOW.stoch, SHALLOW.classes))
+    rollout = ImaginedRollout(agent, view_of, Precision.of("float32"), 16, 1)
+    rollout.prepare()
+    above_every_sum = torch.full((1, 16, SHALLOW.stoch), 1.1, device=DEVICE)  # as rounding of the sum can cause
+    rollout.run(above_every_sum, above_every_sum[..., :1].contiguous())
+    assert (rollout.actions.argmax(-1) == DISCRETE.size - 1).all()
+    latent = rollout.features[1, :, SHALLOW.deter :].unflatten(1, (SHALLOW.stoch, SHALLOW.classes))
     assert (latent.argmax(-1) == SHALLOW.classes - 1).all()
 
 
-def test_weights_count_as_they_were_when_prepared() -> None:
+def test_a_rollout_uses_the_weights_at_the_last_preparation() -> None:
     case = imagined(SHALLOW, BOX)
     with torch.no_grad():
         case.agent.rssm.core.weight.add_(0.1)
         case.agent.actor.first.weight.add_(0.1)
-    case.dream.prepare()
-    case.dream.run(case.noise.prior, case.noise.action[:2])
-    start = State(case.dream.deter[0], case.dream.features[0, :, SHALLOW.deter :].float())
+    case.rollout.prepare()
+    case.rollout.run(case.noise.prior, case.noise.action[:2])
+    start = State(case.rollout.deter[0], case.rollout.features[0, :, SHALLOW.deter :].float())
     with torch.no_grad():
         case.eager = imagine(case.agent, start, case.noise, LossConfig(horizon_H=2))
-    torch.testing.assert_close(case.dream.features, case.eager_features(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(case.rollout.features, case.eager_features(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="the interpreter has no bfloat16 products")
-def test_in_bfloat16_the_first_step_is_near_the_eager_rungs() -> None:
+def test_the_first_step_in_bfloat16_is_close() -> None:
     agent = make_agent(SHALLOW, BOX)
     exact = imagined(SHALLOW, BOX, horizon=1)
-    dream = Dream(
+    rollout = ImaginedRollout(
         agent,
-        lambda p: Leaf(p.data, p.data.bfloat16(), torch.empty(0), p.data.bfloat16()),
+        lambda p: ParameterView(p.data, p.data.bfloat16(), torch.empty(0), p.data.bfloat16()),
         Precision.of("bfloat16"),
         16,
         1,
     )
-    dream.prepare()
-    dream.features[0], dream.deter[0] = exact.dream.features[0], exact.dream.deter[0]
-    dream.run(exact.noise.prior, exact.noise.action[:1])
-    torch.testing.assert_close(dream.actions, exact.dream.actions, rtol=0.05, atol=0.05)
-    torch.testing.assert_close(dream.deter, exact.dream.deter, rtol=0.05, atol=0.05)
+    rollout.prepare()
+    rollout.features[0], rollout.deter[0] = exact.rollout.features[0], exact.rollout.deter[0]
+    rollout.run(exact.noise.prior, exact.noise.action[:1])
+    torch.testing.assert_close(rollout.actions, exact.rollout.actions, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(rollout.deter, exact.rollout.deter, rtol=0.05, atol=0.05)

@@ -1,4 +1,4 @@
-"""The filter's way back, stage by stage, against autograd through Rssm.observe."""
+"""The backward scan, one launch per stage, against autograd through Rssm.observe."""
 
 import pytest
 import torch
@@ -15,11 +15,11 @@ from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
 from tests.algorithms.dreamerv3.backends.fused.scan.test_posterior_scan import SIZES, A, B, O, T
 
-BY_AUTOGRAD = ("prior_net", "from_action")  # of the RSSM's parts, those that the filter doesn't teach
+OTHERS = ("prior_net", "from_action")  # modules of the RSSM whose gradients the scan doesn't write
 
 
 def gradients(size: NetworkSize) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """By parameter, and of "tokens" and "actions": as the scan has them, and as autograd."""
+    """Return the scan's and autograd's gradients, by parameter and of "tokens"."""
     torch.manual_seed(0)
     rssm = Agent(size, O, ActionKind(A, discrete=False)).to(DEVICE).rssm
     for parameter in rssm.parameters():
@@ -37,30 +37,30 @@ def gradients(size: NetworkSize) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     states, probabilities = rssm.observe(tokens, actions, is_first, carry, uniform)
     total = (states.feature.transpose(0, 1) * to_feature).sum()
     total = total + (probabilities.flatten(-2).transpose(0, 1) * to_probabilities).sum()
-    parts = {name: parameter for name, parameter in rssm.named_parameters() if not name.startswith(BY_AUTOGRAD)}
-    found = torch.autograd.grad(total, [*parts.values(), tokens])
-    expected = dict(zip([*parts, "tokens"], [gradient.clone() for gradient in found], strict=True))
+    parameters = {name: parameter for name, parameter in rssm.named_parameters() if not name.startswith(OTHERS)}
+    found = torch.autograd.grad(total, [*parameters.values(), tokens])
+    expected = dict(zip([*parameters, "tokens"], [gradient.clone() for gradient in found], strict=True))
 
     with torch.no_grad():
         units = rssm.action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(rssm.parameters()), torch.float32)
-        forward = PosteriorScan(rssm, flat.leaf, Precision.of("float32"), B, T, programs=2, persistent=False)
+        forward = PosteriorScan(rssm, flat.view, Precision.of("float32"), B, T, programs=2, persistent=False)
         by_step = tokens.detach().transpose(0, 1).flatten(0, 1)
         forward.begin(carry, keep)
-        forward.read(by_step, units)
+        forward.set_inputs(by_step, units)
         forward.run(uniform.transpose(0, 1).contiguous())
         backward = PosteriorScanGradient(forward)
-        backward.know(by_step, units)
+        backward.precompute(by_step, units)
         backward.run(to_feature, to_probabilities)
-        backward.learn_units()
-        backward.learn_core()
-        d_tokens = backward.learn_posterior()
-    mine = {name: flat.leaf(parameter).grad for name, parameter in parts.items()}
-    return mine | {"tokens": d_tokens.unflatten(0, (T, B)).transpose(0, 1)}, expected
+        backward.backward_units()
+        backward.backward_core()
+        d_tokens = backward.backward_posterior()
+    found_by_scan = {name: flat.view(parameter).grad for name, parameter in parameters.items()}
+    return found_by_scan | {"tokens": d_tokens.unflatten(0, (T, B)).transpose(0, 1)}, expected
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_the_gradient_of_every_parameter_and_of_the_tokens_is_autograds(size: NetworkSize) -> None:
+def test_gradients_of_parameters_and_tokens_equal_autograds(size: NetworkSize) -> None:
     found, expected = gradients(size)
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():

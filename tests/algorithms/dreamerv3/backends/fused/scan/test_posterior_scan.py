@@ -1,4 +1,4 @@
-"""The filter's stages against Rssm.observe, each launched by itself: the same states from the same noise."""
+"""The posterior scan, one launch per stage, against Rssm.observe with the same noise."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ SIZES = {
 
 
 def scanned(size: NetworkSize, rows: int = B) -> tuple[PosteriorScan, State, Tensor]:
-    """A filter that has run, and the states and probabilities that Rssm.observe gives for the same."""
+    """Return a scan that has run, and states and probabilities of Rssm.observe for the same inputs."""
     torch.manual_seed(0)
     agent = Agent(size, O, ActionKind(A, discrete=False)).to(DEVICE)
     for parameter in agent.rssm.parameters():
@@ -46,32 +46,32 @@ def scanned(size: NetworkSize, rows: int = B) -> tuple[PosteriorScan, State, Ten
         keep = (1.0 - is_first).t().contiguous()
         units = rssm.action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(agent.rssm.parameters()), torch.float32)
-        found = PosteriorScan(rssm, flat.leaf, Precision.of("float32"), rows, T, programs=2, persistent=False)
+        found = PosteriorScan(rssm, flat.view, Precision.of("float32"), rows, T, programs=2, persistent=False)
         found.begin(carry, keep)
-        found.read(tokens.transpose(0, 1).flatten(0, 1), units)
+        found.set_inputs(tokens.transpose(0, 1).flatten(0, 1), units)
         found.run(uniform.transpose(0, 1).contiguous())
     return found, states, probabilities.flatten(-2)
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_states_and_posterior_are_those_of_observe(size: NetworkSize) -> None:
+def test_states_and_posterior_equal_rssm_observe(size: NetworkSize) -> None:
     found, states, probabilities = scanned(size)
     torch.testing.assert_close(found.feature[1:].transpose(0, 1), states.feature, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.deter[1:].transpose(0, 1), states.deter, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.probabilities.transpose(0, 1), probabilities, rtol=1e-4, atol=1e-6)
 
 
-def test_classes_are_where_the_latent_is_one() -> None:
+def test_classes_are_the_indices_of_the_latents_ones() -> None:
     found, states, _ = scanned(SIZE)
     latent = states.stoch.unflatten(-1, (SIZE.stoch, SIZE.classes)).argmax(-1)
     assert torch.equal(found.classes.transpose(0, 1).long(), latent)
 
 
-def test_more_rows_than_a_tile_are_groups_of_their_own() -> None:
+def test_groups_of_sixteen_rows_are_independent() -> None:
     found, states, _ = scanned(SIZE, rows=32)
     torch.testing.assert_close(found.feature[1:].transpose(0, 1), states.feature, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("width", "taken"), [(16, 64), (64, 64), (65, 128), (512, 512), (3072, 512)])
-def test_a_program_takes_a_tile_a_warp_of_the_inner_dimension_at_least(width: int, taken: int) -> None:
+def test_a_program_takes_at_least_one_tile_per_warp_of_the_inner_dimension(width: int, taken: int) -> None:
     assert inner_tile(width, 512) == taken

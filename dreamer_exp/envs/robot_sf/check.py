@@ -26,7 +26,7 @@ def spaces_of(config: RobotSFConfig) -> Spaces:
     """
     if package.folder() is not None:
         return checked_spaces(config, load_scenarios(config))
-    check_reward(config.reward_name, config.reward_weights)
+    check_reward(config)
     check_factory_kwargs(config.factory_kwargs)
     check_weights(config.scenario_matrix)
     return known(config)

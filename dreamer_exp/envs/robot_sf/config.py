@@ -43,6 +43,12 @@ class RobotSFConfig(EnvConfig):
             "alyassi",
         ),
     )
+    progress: str = key(
+        "straight",
+        "what the reward takes for the distance to the goal: the straight line, as Robot SF, or the way along the "
+        "route's waypoints",
+        choices=("straight", "route"),
+    )
     reward_weights: dict[str, float] = key({}, "weights of the reward terms; others keep Robot SF's values")
     config: dict[str, Any] = key({}, "nested overrides of RobotSimulationConfig, checked with the real class")
     factory_kwargs: dict[str, Any] = key({}, "further arguments of Robot SF's make_robot_env")

@@ -14,6 +14,8 @@ from dreamer_exp.envs.episode import TIMEOUT, EpisodeInfo, Outcome
 from dreamer_exp.envs.robot_sf.check import checked_spaces
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.outcome import EpisodeRecord, Point, decide_outcome
+from dreamer_exp.envs.robot_sf.reward import ROUTE
+from dreamer_exp.envs.robot_sf.route_progress import RouteReward
 from dreamer_exp.envs.robot_sf.scenarios import choose, load_scenarios
 from dreamer_exp.envs.robot_sf.streams import EpisodeStreams
 from dreamer_exp.envs.scene import Scene
@@ -77,6 +79,8 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         with self._streams.installed():
             self._env = scenario.make(self._config, self._seed)
             observation, _ = self._env.reset(seed=self._seed)
+        if self._config.progress == ROUTE:
+            self._env.reward_func = RouteReward(self._env.reward_func, self._env.simulator.robot_navs[0])
         self._scenario_name = scenario.name or _map_name(self._env)
         self._record = EpisodeRecord(self.robot_position(), list(self._env.simulator.robot_navs[0].waypoints))
         self._rays: NDArray[np.float32] | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from dreamer_exp.config.errors import UserError, nearest
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 
 ROUTE_TERMS = (
     "progress", "living", "collision", "near_miss", "ttc_risk", "comfort", "smoothness", "timeout", "stagnation",
@@ -21,9 +22,19 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
 }
 """Reward -> names of its weights; Robot SF silently ignores any other name."""
 
+STRAIGHT, ROUTE = "straight", "route"
+WITH_DISTANCE = ("route_completion_v2", "route_completion_v3", "social_quality_v1", "alyassi")
+"""Rewards that read the distance to the goal, which env.progress measures."""
 
-def check_reward(name: str, weights: Mapping[str, float]) -> None:
-    """Raise UserError for a weight that this reward doesn't have; `name` was checked by the schema."""
+
+def check_reward(config: RobotSFConfig) -> None:
+    """Raise UserError for a weight, or a way to measure progress, that this reward doesn't have."""
+    name, weights = config.reward_name, config.reward_weights
+    if config.progress == ROUTE and name not in WITH_DISTANCE:
+        raise UserError(
+            f"env.progress=route: env.reward_name={name} doesn't read the distance to the goal. "
+            f"Rewards that do: {', '.join(WITH_DISTANCE)}."
+        )
     terms = WEIGHTS[name]
     for weight in weights:
         if weight not in terms:

@@ -59,7 +59,7 @@ def load_scenarios(config: RobotSFConfig) -> list[Scenario]:
     Raises:
         UserError: the file or a name in env.scenario_matrix doesn't exist, or no scenario is left.
     """
-    check_reward(config.reward_name, config.reward_weights)
+    check_reward(config)
     check_factory_kwargs(config.factory_kwargs)
     if config.scenario_matrix.path is None:
         return [Scenario(None, 1.0, package.load().RobotSimulationConfig)]

@@ -16,7 +16,8 @@ ANY_NUMBER = 1_000_000  # of CPUs and GPUs
 def recompose(run: Path, overrides: list[str]) -> Experiment:
     """Return the experiment of a run's directory under further overrides.
 
-    Another environment (`env=...`) replaces the run's: the run's `env.*` keys do not apply to it.
+    Another environment (`env=...`) replaces the run's: the run's `env.*` keys do not apply to it, except
+    `env.action_repeat`, which belongs to the policy and stays unless it is given.
 
     Raises:
         UserError: experiment.yaml is missing, or the overrides cannot work.
@@ -27,7 +28,11 @@ def recompose(run: Path, overrides: list[str]) -> Experiment:
             return _load(saved_experiment.reload(file, overrides)[0])
         env_words = [word for word in overrides if word.lstrip("+").startswith(("env=", "env."))]
         rest = [word for word in overrides if word not in env_words]
-        return replace(_load(saved_experiment.reload(file, rest)[0]), env=_load(compose.compose_words(env_words)).env)
+        experiment = _load(saved_experiment.reload(file, rest)[0])
+        env = _load(compose.compose_words(env_words)).env
+        if not any(word.lstrip("+").startswith("env.action_repeat=") for word in env_words):
+            env = replace(env, action_repeat=experiment.env.action_repeat)
+        return replace(experiment, env=env)
 
 
 def _load(config: DictConfig) -> Experiment:

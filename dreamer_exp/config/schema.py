@@ -54,6 +54,12 @@ class EnvConfig:
 
     name: str = key(MISSING, "which environment")
     max_steps: int = key(400, "steps after which an episode is truncated (a timeout)", low=1)
+    action_repeat: int = key(
+        1,
+        "steps of the simulation for which each action is applied; env_steps count actions, env.max_steps the "
+        "simulation's steps",
+        low=1,
+    )
     max_faults: int = key(
         10,
         "observations or rewards, not finite or out of bounds, that each training environment may give: they end their "

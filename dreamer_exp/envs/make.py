@@ -3,6 +3,7 @@
 from typing import Any
 
 from dreamer_exp.config.schema import EnvConfig, ObsContractConfig
+from dreamer_exp.envs.action_repeat import ActionRepeat
 from dreamer_exp.envs.contract import ContractEnv, ObservationContract, build_contract
 from dreamer_exp.envs.fault_guard import FaultGuard
 from dreamer_exp.envs.spec import RawEnv, Spaces, spec_of
@@ -11,10 +12,13 @@ from dreamer_exp.envs.spec import RawEnv, Spaces, spec_of
 def make_env(env: EnvConfig, contract: ObsContractConfig, render_mode: str | None = None) -> ContractEnv:
     """Return the environment that a policy sees: it observes one float32 vector, actions are in [-1, 1] or Discrete.
 
+    Each action is applied `env.action_repeat` times. Baselines act in the raw environment, at every step.
+
     Raises:
         UserError: the environment cannot be made, or does not fit the contract.
     """
-    return ContractEnv(make_raw_env(env, render_mode), contract)
+    raw = make_raw_env(env, render_mode)
+    return ContractEnv(ActionRepeat(raw, env.action_repeat) if env.action_repeat > 1 else raw, contract)
 
 
 def make_guarded_env(env: EnvConfig, contract: ObsContractConfig, render_mode: str | None = None) -> FaultGuard:

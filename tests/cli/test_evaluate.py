@@ -86,6 +86,15 @@ def test_another_environment_keeps_the_contract_but_no_key_of_the_runs_environme
     check_contract(found, contract_of(own.env, own.obs_contract).hash)
 
 
+def test_another_environment_keeps_the_runs_action_repeat_unless_it_is_given(tmp_path: Path) -> None:
+    composed = experiment("experiment=quickstart", "env.action_repeat=2")
+    (tmp_path / "experiment.yaml").write_text(composed.to_yaml())
+
+    assert recompose(tmp_path, []).env.action_repeat == 2
+    assert recompose(tmp_path, ["env=robot_sf"]).env.action_repeat == 2
+    assert recompose(tmp_path, ["env=robot_sf", "env.action_repeat=1"]).env.action_repeat == 1
+
+
 def test_a_directory_without_an_experiment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"experiment\.yaml: missing\. Name a run"):
         recompose(tmp_path, [])

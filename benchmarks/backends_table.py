@@ -29,7 +29,7 @@ from update_sides import BACKENDS
 
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
-BESIDE = Path(__file__).with_name("update_time.py")
+UPDATE_TIME = Path(__file__).with_name("update_time.py")
 FEWEST = 5  # iterations of a whole run
 LONGEST = 900.0  # seconds that a process may take before its first row
 
@@ -71,12 +71,12 @@ def update(asked: argparse.Namespace, size: str, batch: int, backends: tuple[str
     words = ["--size", size, "--batch", str(batch), "--length", str(asked.length), "--horizon", str(asked.horizon),
              "--device", asked.device, "--dtype", asked.dtype, "--against", asked.against,
              "--repeats", str(asked.repeats), "--json", "--backends", *backends]  # fmt: skip
-    told = subprocess.run([sys.executable, str(BESIDE), *words], check=False, stdout=subprocess.PIPE, text=True)
-    if told.returncode < 0:
-        raise SystemExit(f"update_time.py {shlex.join(words)}: killed by {signal.Signals(-told.returncode).name}")
-    if told.returncode:
-        raise SystemExit(told.returncode)  # it has said why
-    row: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
+    child = subprocess.run([sys.executable, str(UPDATE_TIME), *words], check=False, stdout=subprocess.PIPE, text=True)
+    if child.returncode < 0:
+        raise SystemExit(f"update_time.py {shlex.join(words)}: killed by {signal.Signals(-child.returncode).name}")
+    if child.returncode:
+        raise SystemExit(child.returncode)  # it has said why
+    row: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
     return row
 
 

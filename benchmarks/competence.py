@@ -27,7 +27,9 @@ COLOURS = {
     "crowd_nav_metric_repeat2": BLUE,
     "robot_sf_12m": ORANGE,
     "robot_sf_route": PURPLE,
+    "crowd_nav_metric_repeat2_bolder": VERMILION,
     "robot_sf_route_bolder": GREEN,
+    "robot_sf_route_bolder_seed2": BLACK,
 }
 BASELINE = "orca"
 

@@ -71,8 +71,8 @@ def main() -> None:
         print_growth(work, asked.repeats)
         return
     row = measure(work, asked.repeats, against_rllib=asked.against == "rllib")
-    told = row | {"parts": "".join(f"\n{ms:>16.3f}  ms {part}" for part, ms in row["parts"].items()) or None}
-    print("\n".join(f"{name:>16}  {'-' if value is None else value}" for name, value in told.items()))
+    shown = row | {"parts": "".join(f"\n{ms:>16.3f}  ms {part}" for part, ms in row["parts"].items()) or None}
+    print("\n".join(f"{name:>16}  {'-' if value is None else value}" for name, value in shown.items()))
     if asked.json:
         print(json.dumps(row))
 

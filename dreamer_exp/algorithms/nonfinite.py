@@ -39,8 +39,10 @@ class NonFiniteUpdate(NonFiniteLoss):
         return {name: value for name, value in self.figures.items() if not math.isfinite(value)}
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name} is {value}" for name, value in self.broken.items()) or "it ended before it had losses"
-        return f"update {self.number:,} is not finite: {told}"
+        parts = (
+            ", ".join(f"{name} is {value}" for name, value in self.broken.items()) or "it ended before it had losses"
+        )
+        return f"update {self.number:,} is not finite: {parts}"
 
 
 def is_nonfinite(error: BaseException) -> bool:
@@ -52,7 +54,7 @@ def is_nonfinite(error: BaseException) -> bool:
     cause = getattr(error, "cause", error)  # where Ray brought it from another process
     if isinstance(cause, AssertionError):
         return not str(cause)
-    return isinstance(cause, ValueError) and "found invalid values" in str(cause)
+    return isinstance(cause, ValueError) and "found invalid parts" in str(cause)
 
 
 def figures_of(results: Iterable[Mapping[str, Any]]) -> dict[str, float]:

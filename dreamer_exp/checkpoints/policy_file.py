@@ -71,8 +71,8 @@ def load_policy(folder: Path) -> RLModule:
         theirs, ours = found.get(name), wanted.get(name)
         if theirs is None or ours is None or (theirs.shape, theirs.dtype) != (ours.shape, ours.dtype):
             raise UserError(
-                f"{folder / TENSORS}: {name} is {_told(theirs)}, and {DESCRIPTION} beside it wants {_told(ours)}; the "
-                "two don't belong together: name another checkpoint."
+                f"{folder / TENSORS}: {name} is {_shape_text(theirs)}, and {DESCRIPTION} next to it wants "
+                f"{_shape_text(ours)}; the two don't belong together: name another checkpoint."
             )
         ours.copy_(theirs)
     return module
@@ -172,7 +172,7 @@ def _tensors(module: RLModule) -> dict[str, torch.Tensor]:
     return {name: parameter.detach() for name, parameter in module.named_parameters()}
 
 
-def _told(tensor: torch.Tensor | None) -> str:
+def _shape_text(tensor: torch.Tensor | None) -> str:
     return "nothing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
 
 

@@ -12,7 +12,7 @@ _KNOWN = {unit.casefold(): size for unit, size in UNITS.items()}
 
 
 def parse_bytes(text: str) -> int | None:
-    """The bytes that an amount means, or None where it is none; the units' case doesn't matter."""
+    """Return the bytes of an amount, or None if it is not one; the case of the units does not matter."""
     found = _AMOUNT.fullmatch(text.strip())
     size = _KNOWN.get(found[2].casefold()) if found else None
     return None if found is None or size is None else int(float(found[1].replace("_", "")) * size)

@@ -113,6 +113,6 @@ def _check_machine(experiment: Experiment, machine: Machine) -> None:
     if gpus_asked > machine.gpus:
         raise UserError(
             f"hardware.num_gpus_per_learner={hardware.num_gpus_per_learner} asks for {gpus_asked} GPU(s), and this "
-            f"machine shows {machine.gpus} ({machine.sources['gpus']}); use hardware=cpu, or mend the driver or "
+            f"machine shows {machine.gpus} ({machine.sources['gpus']}); use hardware=cpu, or repair the driver or "
             "CUDA_VISIBLE_DEVICES."
         )

@@ -61,7 +61,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run, completely told."""
+    """Complete description of one run."""
 
     run: RunConfig
     env: EnvConfig

@@ -1,4 +1,4 @@
-"""experiment.yaml -> the composed config that it came from: what a resumed run goes on with, under new overrides."""
+"""Recompose the config of an experiment.yaml under new overrides, for resume and evaluate."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

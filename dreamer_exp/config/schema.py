@@ -39,7 +39,7 @@ class RunConfig:
     seed: int = key(123, "seeds Python, numpy, torch, RLlib, the replay sampler and every env", low=0, high=2**31 - 1)
     train_iterations: int = key(2000, "calls of RLlib's algo.train(): sample, update, push weights", low=1)
     checkpoint_every: int = key(50, "iterations between checkpoints; the last iteration always writes one", low=1)
-    keep_checkpoints: int = key(3, "newest checkpoints kept beside the best one", low=1)
+    keep_checkpoints: int = key(3, "newest checkpoints kept in addition to the best one", low=1)
     log_level: str = key(
         "INFO",
         "least severe message shown; Ray and RLlib speak at DEBUG only",
@@ -142,7 +142,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """Many runs under -m: what ends one of them before its time, and going on with an earlier sweep."""
+    """Many runs under -m: the limits of a job, and the earlier sweep to resume."""
 
     name: str = key("none", "name of the option")
     resume: str | None = key(None, "a sweep's directory: finished jobs are kept, the others resumed or run again")

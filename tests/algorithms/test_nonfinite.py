@@ -55,7 +55,7 @@ def on_learner(algorithm: BaseDreamerV3, call: Any) -> Any:
     return next(iter(algorithm.learner_group.foreach_learner(call))).get()
 
 
-def test_the_update_is_told_by_its_number_and_keeps_its_batch(diverged: Any, algo: str) -> None:
+def test_the_update_is_named_by_its_number_and_keeps_its_batch(diverged: Any, algo: str) -> None:
     _, found = diverged
     observations = found.batch["observation" if algo == "dreamerv3" else "obs"]
     assert found.number == 3  # the first iteration made two
@@ -98,7 +98,7 @@ def test_a_broken_update_on_the_cpu_changes_nothing_of_the_fast_learner() -> Non
     algorithm.stop()
 
 
-def test_figures_of_rllib_that_are_not_finite_are_told() -> None:
+def test_figures_of_rllib_that_are_not_finite_are_reported() -> None:
     """Where its update comes to an end: here after one that has blown the decoder up."""
     algorithm = build_algorithm(nano("algo=dreamerv3_rllib"))
     algorithm.train()

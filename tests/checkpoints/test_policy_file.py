@@ -86,7 +86,7 @@ def test_every_weight_comes_back_world_model_included(algo: str, tmp_path: Path)
     assert all(torch.equal(back[name], tensor) for name, tensor in module.state_dict().items())
 
 
-def test_the_description_tells_what_was_given_with_it(saved: Path) -> None:
+def test_the_description_holds_what_was_given_with_it(saved: Path) -> None:
     tree = json.loads((saved / DESCRIPTION).read_text())
     assert (tree["format"], tree["algorithm"], tree["observation_size"], tree["action"]) == (
         2,

@@ -160,7 +160,7 @@ def test_apple_silicon_is_8_runners_of_16_steps_on_the_cpu() -> None:
     assert (hardware.num_envs_per_env_runner, hardware.num_gpus_per_learner) == (1, 0)
 
 
-def test_apple_silicon_stays_as_it_is_on_a_smaller_machine_and_beside_a_gpu() -> None:
+def test_apple_silicon_stays_as_it_is_on_a_smaller_machine_and_next_to_a_gpu() -> None:
     hardware = loaded("hardware=apple_silicon", on=machine(cpus=2, gpus=1)).hardware
 
     assert (hardware.num_env_runners, hardware.num_gpus_per_learner) == (8, 0)

@@ -209,7 +209,7 @@ def test_there_are_words_for_every_type_of_the_schema() -> None:
         (("algo.horizon_H=${algo.nonsuch}",), "algo.horizon_H: Interpolation key 'algo.nonsuch' not found."),
     ],
 )
-def test_a_value_that_cannot_work_is_told_in_one_line(refused: Refused, words: tuple[str, ...], line: str) -> None:
+def test_a_value_that_cannot_work_is_reported_in_one_line(refused: Refused, words: tuple[str, ...], line: str) -> None:
     assert refused(*words).startswith(line)
 
 

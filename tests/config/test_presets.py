@@ -221,12 +221,12 @@ def test_the_original_replay_is_refused_with_its_size_and_the_number_of_steps_th
     assert memory_line(64, f"algo.replay_capacity={fits + 1}") is not None
 
 
-def test_the_presets_own_replay_fits_a_machine_of_24_gibibytes_beside_its_env_runners() -> None:
+def test_the_presets_own_replay_fits_a_machine_of_24_gibibytes_next_to_its_env_runners() -> None:
     assert memory_line(24) is None
     assert memory_line(16) is not None
 
 
-def test_a_run_too_short_to_fill_the_replay_is_judged_by_its_own_steps() -> None:
+def test_a_run_too_short_to_fill_the_replay_is_evaluated_by_its_own_steps() -> None:
     assert memory_line(24, "algo.replay_capacity=1_000_000", "run.train_iterations=100") is None
 
 

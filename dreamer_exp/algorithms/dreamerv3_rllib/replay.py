@@ -1,4 +1,4 @@
-"""The stock learner's replay buffer, mended: seeded, without infos and model states."""
+"""The stock learner's replay buffer, corrected: seeded, without infos and model states."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ NO_INFO: dict[str, Any] = {}  # one object for all steps: a slot of 8 bytes each
 class SeededEpisodeReplay(EpisodeReplayBuffer):  # type: ignore[misc]  # RLlib is untyped
     """RLlib's EpisodeReplayBuffer with a generator of the run's seed.
 
-    Mends trap 4 of RLlib 2.60: the stock buffer draws from `np.random.default_rng(None)`, which no seed reaches.
+    Corrects trap 4 of RLlib 2.60: the stock buffer draws from `np.random.default_rng(None)`, which no seed reaches.
     """
 
     def __init__(self, capacity: int, *, batch_size_B: int, batch_length_T: int, seed: int) -> None:
@@ -29,7 +29,7 @@ class SeededEpisodeReplay(EpisodeReplayBuffer):  # type: ignore[misc]  # RLlib i
 def slim(episode: SingleAgentEpisode) -> None:
     """Takes infos and model outputs out of an episode chunk that is about to travel to the replay, in place.
 
-    Mends trap 5 of RLlib 2.60: the stock buffer keeps both (14.7 KB a step where the observation is 3.3 KB), and
+    Corrects trap 5 of RLlib 2.60: the stock buffer keeps both (14.7 KB a step where the observation is 3.3 KB), and
     DreamerV3 reads neither.
     """
     episode.infos = InfiniteLookbackBuffer(data=[NO_INFO] * (len(episode) + 1), lookback=0)

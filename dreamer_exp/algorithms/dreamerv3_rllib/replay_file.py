@@ -1,7 +1,7 @@
 """The stock learner's replay in a folder, without pickle: flat .npy arrays and replay.json.
 
 observations.npy (N + E, O), actions.npy (N, ...) and rewards.npy (N,) hold the E episodes' N steps one episode behind
-the other, oldest first, each with one observation more than steps; order.npy (N,) tells whose step each of RLlib's
+the other, oldest first, each with one observation more than steps; order.npy (N,) holds whose step each of RLlib's
 sampling indices is.
 """
 

@@ -1,4 +1,4 @@
-"""RLlib's DreamerV3 algorithm with its loop mended; the learner, the networks and the losses are RLlib's own."""
+"""RLlib's DreamerV3 algorithm with a corrected loop; learner, networks and losses are RLlib's."""
 
 import math
 import time
@@ -42,7 +42,7 @@ class Iteration:
 
 
 class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
-    """Stock DreamerV3 with a `training_step` of our own, which mends these traps of RLlib 2.60:
+    """Stock DreamerV3 with a `training_step` of our own, which corrects these traps of RLlib 2.60:
 
     - the replay is seeded and slim (traps 4 and 5);
     - the training ratio is kept over the whole run: what an iteration owes and cannot pay in whole updates is
@@ -55,7 +55,7 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
     last_iteration: Iteration
 
     def setup(self, config: AlgorithmConfig) -> None:
-        """Builds RLlib's algorithm, then puts the mended replay in the place of its own."""
+        """Build RLlib's algorithm, then replace its replay by the corrected one."""
         super().setup(config)
         self.updates_owed = 0.0
         self.last_iteration = Iteration()
@@ -97,7 +97,7 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         replay_file.save(self.replay_buffer, folder)
 
     def load_replay(self, folder: Path) -> None:
-        """Takes up a saved replay."""
+        """Load a saved replay."""
 
         replay_file.load(self.replay_buffer, folder)
 
@@ -154,7 +154,7 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         self.last_iteration.update_s = time.perf_counter() - started
 
     def _learn(self, at_most: int) -> int:
-        """Makes some of these updates, and tells how many: a stop is heard before the next ones."""
+        """Make some of these updates and return how many; a stop is checked before the next ones."""
         self.metrics.aggregate(self._update_once(), key=LEARNER_RESULTS)
         return 1
 

@@ -101,7 +101,7 @@ def build_config(experiment: Experiment) -> DreamerV3Config:
         rollout_fragment_length=hardware.rollout_fragment_length,
     )
     config.learners(num_learners=hardware.num_learners, num_gpus_per_learner=hardware.num_gpus_per_learner)
-    # an env runner that fails ends the run with its error; RLlib's default restarts it in silence, for ever
+    # an env runner that fails ends the run with its error; RLlib's default restarts it silently and indefinitely
     config.fault_tolerance(restart_failed_env_runners=False)
     if not fast:  # whose chunks are slim, and tell their results, as they are
         config.callbacks(EpisodeCallback)
@@ -169,5 +169,5 @@ def _check_torch_sees_gpu(asked: int) -> None:
 
 
 def rllib_log_level(experiment: Experiment) -> str:
-    """RLlib is silent but at DEBUG: what ends a run is told by us, once, and its traceback is kept."""
+    """Return RLlib's log level: silent unless at DEBUG, because this package reports what ends a run."""
     return "DEBUG" if experiment.run.log_level == "DEBUG" else "CRITICAL"

@@ -1,4 +1,4 @@
-"""RLlib's env runner, mended: errors reach the driver as they were, and every environment has a seed of its own."""
+"""RLlib's env runner, corrected: errors reach the driver unchanged, and every environment has its own seed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from dreamer_exp.envs.seeds import derive_seed
 
 def env_seed(run_seed: int, worker_index: int, env_index: int, number: int = 0) -> int:
     """The seed of an environment's first reset: another one for each run seed, env runner, place in it, and `number`
-    of env steps at the checkpoint after which it begins anew.
+    of env steps at the checkpoint after which it starts again.
 
     (numpy's SeedSequence, so that neighbouring numbers share nothing; the replay's stream has spawn key 1.)
     """
@@ -30,7 +30,7 @@ def _seed(run_seed: int, stream: tuple[int, ...], number: int) -> int:
 class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is untyped
     """SingleAgentEnvRunner whose failures can be read, and whose environments are seeded apart.
 
-    Mends three traps of RLlib 2.60: an environment's error becomes a RuntimeError without a message; a remote env
+    Corrects three traps of RLlib 2.60: an environment's error becomes a RuntimeError without a message; a remote env
     runner that meets any error exits, so that the driver hears of a dead actor and never of the reason; and env i of
     runner w is seeded with seed + w + i, so that neighbouring runners, and runs with neighbouring seeds, live the same
     episodes.

@@ -89,7 +89,7 @@ def _join(hardware: Hardware, debugging: bool) -> None:
         ray.shutdown()
         raise UserError(
             f"hardware.num_env_runners={hardware.num_env_runners}: the cluster at {hardware.ray_address} has "
-            f"{there:.0f} CPUs, and {asked} are asked for; a run that waits for CPUs would wait for ever."
+            f"{there:.0f} CPUs, and {asked} are asked for; a run that waits for CPUs would wait indefinitely."
         )
 
 
@@ -112,12 +112,12 @@ def _check_status(address: str) -> None:
     """
     status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
     try:
-        told = subprocess.run(status, capture_output=True, text=True, check=False, timeout=STATUS_TIMEOUT_S).stderr
+        stderr = subprocess.run(status, capture_output=True, text=True, check=False, timeout=STATUS_TIMEOUT_S).stderr
     except subprocess.TimeoutExpired as error:
         raise _no_answer(address, f"`ray status` had no answer after {STATUS_TIMEOUT_S:.0f} s") from error
-    if "RpcError" in told:
-        raise _no_answer(address, told.strip().splitlines()[-1])
-    if "AuthenticationError" in told:
+    if "RpcError" in stderr:
+        raise _no_answer(address, stderr.strip().splitlines()[-1])
+    if "AuthenticationError" in stderr:
         raise UserError(
             f"hardware.ray_address={address!r}: the Ray cluster there wants its token; `export RAY_AUTH_MODE=token` "
             "here and on its nodes, each with the ~/.ray/auth_token of the head."

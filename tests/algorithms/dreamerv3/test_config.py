@@ -203,20 +203,20 @@ def test_help_and_comment_tell_what_auto_is_on_a_gpu(name: str) -> None:
     ("name", "word"),
     [("backend", "cuda_graph"), ("backend", "fused"), ("precision", "tf32"), ("replay_device", "cuda")],
 )
-@pytest.mark.parametrize("on", [CPUS, GPU], ids=["without a GPU", "beside one"])
+@pytest.mark.parametrize("on", [CPUS, GPU], ids=["without a GPU", "with a GPU"])
 def test_what_needs_a_gpu_is_refused_without_one(name: str, word: str, on: Machine) -> None:
-    told = refusal("hardware=cpu", f"algo.{name}={word}", on=on)
+    message = refusal("hardware=cpu", f"algo.{name}={word}", on=on)
 
-    assert told == f"algo.{name}={word} needs a learner on a GPU: use hardware=cuda, or algo.{name}=auto."
+    assert message == f"algo.{name}={word} needs a learner on a GPU: use hardware=cuda, or algo.{name}=auto."
 
 
 # Values against each other
 
 
 def test_more_than_one_learner_is_refused() -> None:
-    told = refusal("hardware.num_learners=2")
+    message = refusal("hardware.num_learners=2")
 
-    assert told.startswith("hardware.num_learners=2: algo=dreamerv3 learns in one process; use 0")
+    assert message.startswith("hardware.num_learners=2: algo=dreamerv3 learns in one process; use 0")
 
 
 def test_one_learner_process_is_accepted() -> None:
@@ -225,19 +225,19 @@ def test_one_learner_process_is_accepted() -> None:
 
 @pytest.mark.parametrize(("blocks", "deter"), [(7, 512), (1024, 512), (8, 500)])
 def test_blocks_that_do_not_divide_the_recurrent_units_are_refused(blocks: int, deter: int) -> None:
-    told = refusal(f"algo.network.blocks={blocks}", f"algo.network.deter={deter}")
+    message = refusal(f"algo.network.blocks={blocks}", f"algo.network.deter={deter}")
 
-    assert told == f"algo.network.blocks={blocks} has to divide algo.network.deter={deter}."
+    assert message == f"algo.network.blocks={blocks} has to divide algo.network.deter={deter}."
 
 
 CAPACITY = ("hardware.num_env_runners=4", "hardware.num_envs_per_env_runner=8", "algo.batch_length_T=32")
 
 
 def test_a_replay_without_room_for_a_window_of_each_environment_is_refused_with_the_least_there_is() -> None:
-    told = refusal(*CAPACITY, "algo.replay_capacity=1055")
+    message = refusal(*CAPACITY, "algo.replay_capacity=1055")
 
-    assert told.startswith("algo.replay_capacity=1055 is too small: each of the 32 environments needs ")
-    assert told.endswith("at least 1,056.")
+    assert message.startswith("algo.replay_capacity=1055 is too small: each of the 32 environments needs ")
+    assert message.endswith("at least 1,056.")
 
 
 def test_a_replay_with_room_for_just_one_window_of_each_environment_is_taken() -> None:

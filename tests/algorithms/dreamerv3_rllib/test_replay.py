@@ -51,13 +51,13 @@ def filled(seed: int, episodes: int) -> SeededEpisodeReplay:
 
 def test_a_step_takes_the_bytes_that_the_dry_run_forecasts() -> None:
     asked = nano("algo=dreamerv3_rllib")
-    told = forecast(asked, contract_of(asked.env, asked.obs_contract)).bytes_per_step
+    forecast_bytes = forecast(asked, contract_of(asked.env, asked.obs_contract)).bytes_per_step
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     replay = filled(seed=1, episodes=20)
     measured = (tracemalloc.get_traced_memory()[0] - before) / len(replay)
     tracemalloc.stop()
-    assert measured == pytest.approx(told, rel=0.05)
+    assert measured == pytest.approx(forecast_bytes, rel=0.05)
 
 
 def test_slim_chunks_join_to_the_whole_episode() -> None:

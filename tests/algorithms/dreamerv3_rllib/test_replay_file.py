@@ -63,7 +63,7 @@ def make(capacity: int = CAPACITY, seed: int = 9) -> SeededEpisodeReplay:
 
 
 def filled(rounds: int, discrete: bool = False, capacity: int = CAPACITY) -> tuple[SeededEpisodeReplay, list[Env]]:
-    """Chunks of three environments in turn, some batches sampled, and the environments to go on with."""
+    """Chunks of three environments in turn, some batches sampled, and the environments to continue with."""
     replay, envs = make(capacity, seed=1), [Env(number, discrete) for number in range(3)]
     for _ in range(rounds):
         replay.add([env.chunk() for env in envs])
@@ -253,8 +253,8 @@ assert len(loaded) == steps
 @needs_proc
 def test_saving_and_loading_take_a_tenth_of_the_replay_s_memory_at_most(tmp_path: Path) -> None:
     words = [sys.executable, "-c", MEMORY, str(tmp_path)]
-    told = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout
-    assert [float(share) < 0.1 for share in told.split()] == [True, True], told
+    printed = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert [float(share) < 0.1 for share in printed.split()] == [True, True], printed
     for path in tmp_path.iterdir():
         path.unlink()  # pytest would keep 300 MB
 

@@ -1,4 +1,4 @@
-"""The mended loop under both learners: ratio, stops, episodes; with RLlib's also seeds and what its replay holds."""
+"""The corrected loop under both algorithms: ratio, stops, episodes, and the replay of RLlib's."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_a_stop_is_heard_between_two_updates(algo: str, monkeypatch: pytest.Monk
 
 
 @both_algorithms
-def test_finished_episodes_are_told_whole_with_their_outcome(trained: BaseDreamerV3) -> None:
+def test_finished_episodes_are_reported_complete_with_their_outcome(trained: BaseDreamerV3) -> None:
     assert len(trained.episodes_seen) == 4  # 96 steps: 4 whole episodes of 20
     assert {(episode.length, episode.outcome) for episode in trained.episodes_seen} == {(20, "timeout")}
     assert all(episode.scenario == "open" for episode in trained.episodes_seen)
@@ -68,8 +68,8 @@ def test_finished_episodes_are_told_whole_with_their_outcome(trained: BaseDreame
 
 def test_an_episodes_return_is_the_sum_of_its_rewards_in_the_replay(trained: BaseDreamerV3) -> None:
     whole = [float(np.sum(episode.rewards.data)) for episode in trained.replay_buffer.episodes if episode.is_done]
-    told = [episode.episode_return for episode in trained.episodes_seen]
-    assert sorted(whole) == pytest.approx(sorted(told), abs=1e-4)
+    reported = [episode.episode_return for episode in trained.episodes_seen]
+    assert sorted(whole) == pytest.approx(sorted(reported), abs=1e-4)
 
 
 def test_the_replay_holds_neither_infos_nor_model_states(trained: BaseDreamerV3) -> None:

@@ -53,11 +53,11 @@ def _countable(algo: DreamerV3Algo, network: NetworkSize) -> tuple[tuple[bool, s
     imagined = replayed * (algo.horizon_H + 1)
     most = (INDICES - 1) // max(3 * deter, deter + network.latent, deter + 3 * hidden)
     most_imagined = (INDICES - 1) // max(3 * units, units + 2 * hidden, BINS)
-    told = f"algo.batch_size_B={algo.batch_size_B} x (algo.batch_length_T={algo.batch_length_T} + 1)"
-    told_imagined = f"{told} x (algo.horizon_H={algo.horizon_H} + 1)"
+    replayed_keys = f"algo.batch_size_B={algo.batch_size_B} x (algo.batch_length_T={algo.batch_length_T} + 1)"
+    imagined_keys = f"{replayed_keys} x (algo.horizon_H={algo.horizon_H} + 1)"
     return (
-        (replayed <= most, f"{told} = {replayed}", f"up to {most}"),
-        (imagined <= most_imagined, f"{told_imagined} = {imagined}", f"up to {most_imagined}"),
+        (replayed <= most, f"{replayed_keys} = {replayed}", f"up to {most}"),
+        (imagined <= most_imagined, f"{imagined_keys} = {imagined}", f"up to {most_imagined}"),
     )
 
 

@@ -49,7 +49,7 @@ def select_backend(
     why, fused = why_not_fused or why_not_on(gpu, update.agent.action, rows), None
     if not why:
         programs = programs_on(gpu.multi_processor_count, rows, update.agent.size.deter)
-        fused, why = rehearsed(update, precision, shape, programs)
+        fused, why = try_fused(update, precision, shape, programs)
     return Backend(GraphedUpdate(fused or update), "fused" if fused else "cuda_graph", why)
 
 
@@ -74,15 +74,15 @@ def programs_on(multiprocessors: int, rows: int, deter: int) -> int:
     """How many programs share 16 rows of a scan: one for 16 recurrent units each, but all resident at once.
 
     A multiprocessor holds one of them for certain, so that no barrier waits for a program that can't begin. Twice as
-    many where they fit, since the way back begins with twice the tiles; where not even one for each fits, all get
-    equally many, and what runs beside the scan gets the other multiprocessors.
+    many where they fit, because the backward scan begins with twice the tiles; where not even one
+    for each fits, all get equally many, and what runs next to the scan gets the other multiprocessors.
     """
     tiles, resident = deter // TILE, multiprocessors // (rows // TILE)
     turns = -(-tiles // resident)
     return 2 * tiles if 2 * tiles <= resident else -(-tiles // turns)
 
 
-def rehearsed(update: Update, precision: str, shape: tuple[int, int], programs: int) -> tuple[Capturable | None, str]:
+def try_fused(update: Update, precision: str, shape: tuple[int, int], programs: int) -> tuple[Capturable | None, str]:
     """The fused update, once it has run here without a step, and ""; or None and what it failed with."""
     # Triton, its C compiler, its cache's folder and the driver all raise errors of their own, and `cuda_graph` needs
     # none of them: any error becomes the reason that the run prints

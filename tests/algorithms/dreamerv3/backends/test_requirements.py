@@ -67,7 +67,7 @@ def test_the_precisions_of_tensor_cores_fit(precision: str) -> None:
         (("algo.train_actor=false",), "algo.train_actor=False, where fused takes True"),
     ],
 )
-def test_what_does_not_fit_is_told_with_what_does(words: tuple[str, ...], why: str) -> None:
+def test_what_does_not_fit_is_named_with_what_does(words: tuple[str, ...], why: str) -> None:
     assert why_not_fused(algo(*words)) == why
 
 

@@ -10,7 +10,7 @@ import torch
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
-from dreamer_exp.algorithms.dreamerv3.backends.select import programs_on, rehearsed, select_backend, why_not_on
+from dreamer_exp.algorithms.dreamerv3.backends.select import programs_on, select_backend, try_fused, why_not_on
 from dreamer_exp.algorithms.dreamerv3.losses import LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
@@ -67,7 +67,7 @@ def test_a_large_gpu_takes_every_batch() -> None:
     ],
     ids=["small", "old", "many actions"],
 )
-def test_what_does_not_fit_is_told(of_gpu: SimpleNamespace, action: ActionKind, rows: int, why: str) -> None:
+def test_what_does_not_fit_is_the_reason(of_gpu: SimpleNamespace, action: ActionKind, rows: int, why: str) -> None:
     assert why_not_on(of_gpu, action, rows) == why
 
 
@@ -85,7 +85,7 @@ def test_a_scans_programs_are_all_resident_at_once(rows: int, deter: int, progra
 
 
 def wrapped(cause: Exception) -> Exception:
-    """As Triton tells an error of a function that a kernel calls."""
+    """Return an error as Triton wraps that of a function which a kernel calls."""
     outer = RuntimeError("at 29:16:\n    x = inner(x)\n        ^")
     outer.__cause__ = cause
     return outer
@@ -93,7 +93,7 @@ def wrapped(cause: Exception) -> Exception:
 
 @with_triton
 @pytest.mark.parametrize(
-    ("problem", "told"),
+    ("problem", "reason"),
     [
         (RuntimeError("Triton Error [CUDA]: too many blocks"), "RuntimeError: Triton Error [CUDA]: too many blocks"),
         (wrapped(ValueError("\nno such size\nof a tile")), "ValueError: no such size"),
@@ -101,17 +101,17 @@ def wrapped(cause: Exception) -> Exception:
         (RuntimeError(), "RuntimeError: no message"),
     ],
 )
-def test_whatever_a_rehearsal_fails_with_becomes_the_reason(
-    problem: Exception, told: str, monkeypatch: pytest.MonkeyPatch
+def test_any_error_of_the_trial_update_becomes_the_reason(
+    problem: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 
     def fail(self: FusedUpdate) -> None:
         raise problem
 
-    monkeypatch.setattr(FusedUpdate, "rehearse", fail)
-    found = rehearsed(make_update("cpu"), "float32", (16, 4), 32)
-    assert found == (None, f"the fused kernels don't run here: {told}")
+    monkeypatch.setattr(FusedUpdate, "trial_update", fail)
+    found = try_fused(make_update("cpu"), "float32", (16, 4), 32)
+    assert found == (None, f"the fused kernels don't run here: {reason}")
 
 
 @on_gpu

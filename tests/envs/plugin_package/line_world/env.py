@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeInfo
 from dreamer_exp.envs.scene import Scene
+from dreamer_exp.envs.seeds import draw_seed
 from line_world.config import LineWorldConfig
 
 DT = 0.1
@@ -35,7 +36,7 @@ class LineWorldEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start the episode of this seed; without a seed, the next one of the generator."""
         super().reset(seed=seed)
-        self._seed = int(self.np_random.integers(2**31)) if seed is None else seed
+        self._seed = draw_seed(self.np_random, 2**31) if seed is None else seed
         self._start = float(np.random.default_rng(self._seed).uniform(-0.5, 0.5))
         self._x, self._speed, self._path, self._steps = self._start, 0.0, 0.0, 0
         return self._observe(), {}

@@ -10,8 +10,7 @@ import torch
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import GraphedUpdate
-from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
+from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import CudaGraphUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import batch_of, tensors
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
 from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend
@@ -69,7 +68,7 @@ class DreamerV3Side:
         from dreamer_exp.algorithms.dreamerv3.backends.fused.profiling import sections
         from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 
-        assert isinstance(self.update, GraphedUpdate)
+        assert isinstance(self.update, CudaGraphUpdate)
         assert isinstance(self.update.update, FusedUpdate)
         return sections(self.update.update, to(self._batch(), self.device))
 
@@ -77,12 +76,12 @@ class DreamerV3Side:
         return staged(dreamerv3_batch(self.work, self.size), self.device)
 
 
-def plain_update(work: Work) -> Update:
+def plain_update(work: Work) -> EagerUpdate:
     """The eager backend's update of a fresh network."""
     torch.manual_seed(0)
     device = torch.device(work.device)
     agent = Agent(SIZES[work.size], work.observation, ActionKind(ACTIONS, discrete=False)).to(device)
-    return Update(
+    return EagerUpdate(
         agent=agent,
         optimizer=LaProp([parameter for parameter in agent.parameters() if parameter.requires_grad]),
         returns=ReturnRange(torch.zeros((), device=device), torch.zeros((), device=device)),

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.acting.chunks import STREAM, steps_of
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
-from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import FirstBroken, arrays
+from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
+from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import NonFiniteWatch, arrays
 from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
@@ -119,13 +119,13 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         """
         started = time.perf_counter()
         on_cpu, sums = self._device.type == "cpu", torch.zeros((), device=self._device)
-        watch = FirstBroken(self._device, latch=not on_cpu)
+        watch = NonFiniteWatch(self._device, latch=not on_cpu)
         for _ in range(updates):
             before = self.get_extra_state() if on_cpu else {}
             batch, places = self.replay.sample(self.config.batch_size_B, self.config.batch_length_T)
             named, states = self.update_once(batch)
             figures = torch.stack(list(named.values()))
-            watch.look(figures, batch)
+            watch.check(figures, batch)
             if on_cpu and watch.first >= 0:
                 break
             self.replay.write_back(places, states)
@@ -142,7 +142,7 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         state = self.get_optimizer().state.values()
         return int(next(iter(state))["step"]) if state else 0
 
-    def _diverged(self, names: list[str], watch: FirstBroken, since: int, before: dict[str, Any]) -> NonFiniteUpdate:
+    def _diverged(self, names: list[str], watch: NonFiniteWatch, since: int, before: dict[str, Any]) -> NonFiniteUpdate:
         """Return the update that was not finite.
 
         Args:
@@ -151,7 +151,7 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             since: steps of the optimiser since that update.
             before: extra state before the update, if known; it is restored.
         """
-        values, batch = watch.kept()
+        values, batch = watch.figures_and_batch()
         if before:
             self.set_extra_state(before)
         figures = dict(zip(names, values, strict=True))
@@ -206,7 +206,7 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             loss_scales=config.loss_scales,
             decoder_weights=None if weights is None else torch.tensor(weights, device=self._device),
         )
-        update = Update(
+        update = EagerUpdate(
             agent=self.agent,
             optimizer=self.get_optimizer(),
             returns=self.returns,

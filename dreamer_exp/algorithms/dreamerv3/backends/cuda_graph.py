@@ -9,40 +9,43 @@ from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import batch_of, 
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
-EAGER_CALLS = 3  # real updates before the capture: they make the optimiser's state and the libraries' handles
+EAGER_CALLS = 3  # updates before the capture, which create the optimiser's state and the libraries' handles
 
 
 class Capturable(Protocol):
-    """An Update, or what is called like one; all of its noise is the generator's."""
+    """An update that a CUDA graph can capture; all noise comes from its generator."""
 
     @property
     def device(self) -> torch.device:
-        """Where everything is."""
+        """Device of all tensors."""
 
     @property
     def generator(self) -> torch.Generator:
-        """Of the noise."""
+        """Generator of all noise."""
 
     def __call__(self, batch: Batch) -> tuple[dict[str, Tensor], State]:
-        """The figures, each (), and the new states (B, T, ...)."""
+        """Make an update; return the figures, () each, and the new states (B, T, ...)."""
 
 
-class GraphedUpdate:
-    """Called like the update it wraps, with batches of one shape; what it returns lasts until the next call.
+class CudaGraphUpdate:
+    """An update for batches of one shape, replayed as one CUDA graph; what a call returns is valid until the next.
 
-    The first calls run eagerly, so that nothing has to be undone after a warm-up. Capturing pins the memory of
+    The first calls are ordinary updates, so that there is no warm-up to undo. The graph refers to the memory of
     parameters and optimiser state: after loading a checkpoint, make a new one.
+
+    Args:
+        update: the update to capture.
     """
 
     def __init__(self, update: Capturable) -> None:
         self.update = update
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
-        # before the streams that the update itself forks off, which fill what this one leaves idle
+        # a higher priority than the streams that the update forks, which use what this one leaves idle
         self._stream = torch.cuda.Stream(update.device, priority=-1)
 
     def __call__(self, batch: Batch) -> tuple[dict[str, Tensor], State]:
-        """The figures, each (), and the new states (B, T, ...)."""
+        """Make an update; return the figures, () each, and the new states (B, T, ...)."""
         self._calls += 1
         if self._calls <= EAGER_CALLS:
             return self._eagerly(batch)
@@ -54,7 +57,7 @@ class GraphedUpdate:
         return self._outputs
 
     def _eagerly(self, batch: Batch) -> tuple[dict[str, Tensor], State]:
-        """On the stream of the capture to come, as torch's notes on CUDA graphs ask."""
+        """Run on the stream of the later capture, as torch's notes on CUDA graphs require."""
         now = torch.cuda.current_stream(self.update.device)
         self._stream.wait_stream(now)
         with torch.cuda.stream(self._stream):
@@ -63,11 +66,11 @@ class GraphedUpdate:
         return outputs
 
     def _capture(self, batch: Batch) -> None:
-        held = {name: tensor.clone() for name, tensor in tensors(batch).items()}
-        self._inputs = list(held.values())
+        inputs = {name: tensor.clone() for name, tensor in tensors(batch).items()}
+        self._inputs = list(inputs.values())
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.update.generator)
         torch.cuda.synchronize(self.update.device)
         with torch.cuda.graph(graph, stream=self._stream):
-            self._outputs = self.update(batch_of(held))
+            self._outputs = self.update(batch_of(inputs))
         self._graph = graph

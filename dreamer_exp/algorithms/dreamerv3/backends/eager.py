@@ -1,4 +1,4 @@
-"""One training update: noise, losses, gradients, optimiser step, slow critic. Nothing in it waits for the device."""
+"""The eager backend: noise, losses, gradients, optimiser step, slow critic. It never waits for a GPU."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, Re
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
-SLOW_RATE = 0.02  # of the slow critic towards the critic (arXiv 2301.04104v2, table of hyperparameters)
+SLOW_RATE = 0.02  # how far the slow critic moves towards the critic (arXiv 2301.04104v2, table of hyperparameters)
 
 
 @dataclass
-class Update:
-    """Calling it with a batch changes agent, optimiser and return range; it can be captured in a CUDA graph.
+class EagerUpdate:
+    """An update by autograd, on any device; a CUDA graph can capture a call.
 
     Args:
         agent: the network.
-        optimizer: over the agent's parameters.
+        optimizer: of the agent's parameters.
         returns: range of the imagined returns so far.
         config: weights and constants.
-        generator: all of the update's noise, on the agent's device.
-        bfloat16: matrix products in bfloat16 (parameters, losses and optimiser stay float32).
+        generator: of all noise, on the agent's device.
+        bfloat16: matrix products in bfloat16; parameters, losses and optimiser stay float32.
     """
 
     agent: Agent
@@ -34,10 +34,10 @@ class Update:
     bfloat16: bool = False
 
     def __call__(self, batch: Batch) -> tuple[dict[str, Tensor], State]:
-        """The figures, each (), and the new states (B, T, ...) for the replay.
+        """Make an update; return the figures, () each, and the new states (B, T, ...) for the replay.
 
-        On a CPU, where that costs no wait, an update with a figure that isn't finite leaves weights and optimiser as
-        they are.
+        On a CPU, where the check doesn't wait for a device, an update with a figure that isn't finite changes neither
+        weights nor optimiser.
         """
         self.optimizer.zero_grad(set_to_none=True)
         noise = self.draw(*batch.reward.shape)
@@ -48,16 +48,16 @@ class Update:
         norms = {f"grad_norm_{name}": norm for name, norm in self.optimizer.norms.items()}
         figures = {"total": total.detach(), **figures, **norms}
         if self.device.type != "cpu" or torch.stack(list(figures.values())).isfinite().all():
-            self._move()
+            self._step()
         return figures, states
 
-    def _move(self) -> None:
+    def _step(self) -> None:
         self.optimizer.step()
         if self.config.train_critic:
             self.agent.update_slow_critic(SLOW_RATE)
 
     def draw(self, rows: int, steps: int) -> Noise:
-        """Fresh noise for a batch of B rows and T steps."""
+        """Draw the noise of an update for B rows and T steps."""
         stoch, kind, horizon, device = self.agent.size.stoch, self.agent.action, self.config.horizon_H, self.device
         action = torch.empty(horizon + 1, rows * steps, kind.noise, device=device)
         return Noise(
@@ -68,5 +68,5 @@ class Update:
 
     @property
     def device(self) -> torch.device:
-        """Where everything is."""
+        """Device of all tensors."""
         return self.generator.device

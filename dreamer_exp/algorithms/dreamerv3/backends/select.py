@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
-from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import Capturable, GraphedUpdate
-from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
+from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import Capturable, CudaGraphUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import TILE
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
@@ -30,7 +29,7 @@ class Backend(NamedTuple):
 
 
 def select_backend(
-    update: Update, backend: str, precision: str, shape: tuple[int, int], why_not_fused: str = ""
+    update: EagerUpdate, backend: str, precision: str, shape: tuple[int, int], why_not_fused: str = ""
 ) -> Backend:
     """Return the update on a backend, for batches of B sequences of T steps; if `fused` can't run, on `cuda_graph`.
 
@@ -44,13 +43,13 @@ def select_backend(
     if backend == "eager":
         return Backend(update, "eager")
     if backend == "cuda_graph":
-        return Backend(GraphedUpdate(update), "cuda_graph")
+        return Backend(CudaGraphUpdate(update), "cuda_graph")
     gpu, rows = torch.cuda.get_device_properties(update.device), shape[0]
     why, fused = why_not_fused or why_not_on(gpu, update.agent.action, rows), None
     if not why:
         programs = programs_on(gpu.multi_processor_count, rows, update.agent.size.deter)
         fused, why = try_fused(update, precision, shape, programs)
-    return Backend(GraphedUpdate(fused or update), "fused" if fused else "cuda_graph", why)
+    return Backend(CudaGraphUpdate(fused or update), "fused" if fused else "cuda_graph", why)
 
 
 def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:
@@ -82,7 +81,9 @@ def programs_on(multiprocessors: int, rows: int, deter: int) -> int:
     return 2 * tiles if 2 * tiles <= resident else -(-tiles // turns)
 
 
-def try_fused(update: Update, precision: str, shape: tuple[int, int], programs: int) -> tuple[Capturable | None, str]:
+def try_fused(
+    update: EagerUpdate, precision: str, shape: tuple[int, int], programs: int
+) -> tuple[Capturable | None, str]:
     """The fused update, once it has run here without a step, and ""; or None and what it failed with."""
     # Triton, its C compiler, its cache's folder and the driver all raise errors of their own, and `cuda_graph` needs
     # none of them: any error becomes the reason that the run prints

@@ -5,8 +5,8 @@ import torch
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import EAGER_CALLS, GraphedUpdate
-from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
+from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import EAGER_CALLS, CudaGraphUpdate
+from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
@@ -18,11 +18,11 @@ KINDS = {"box": ActionKind(2, discrete=False), "discrete": ActionKind(3, discret
 both_kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
-def make_update(kind: ActionKind = KINDS["box"], *, bfloat16: bool = False, lr: float = 1e-4) -> Update:
+def make_update(kind: ActionKind = KINDS["box"], *, bfloat16: bool = False, lr: float = 1e-4) -> EagerUpdate:
     torch.manual_seed(0)
     agent = Agent(SIZES["1M"], O, kind).cuda()
     groups = [{"params": [parameter for parameter in agent.parameters() if parameter.requires_grad], "name": "all"}]
-    return Update(
+    return EagerUpdate(
         agent=agent,
         optimizer=LaProp(groups, lr=lr, warmup=5),
         returns=ReturnRange(torch.zeros((), device="cuda"), torch.zeros((), device="cuda")),
@@ -32,7 +32,7 @@ def make_update(kind: ActionKind = KINDS["box"], *, bfloat16: bool = False, lr: 
     )
 
 
-def batches(update: Update, count: int) -> list[Batch]:
+def batches(update: EagerUpdate, count: int) -> list[Batch]:
     generator = torch.Generator("cuda").manual_seed(2)
 
     def uniform(*shape: int) -> torch.Tensor:
@@ -54,8 +54,8 @@ def batches(update: Update, count: int) -> list[Batch]:
     ]
 
 
-def totals(update: Update, count: int, *, graph: bool) -> torch.Tensor:
-    call = GraphedUpdate(update) if graph else update
+def totals(update: EagerUpdate, count: int, *, graph: bool) -> torch.Tensor:
+    call = CudaGraphUpdate(update) if graph else update
     return torch.stack([call(batch)[0]["total"].clone() for batch in batches(update, count)])
 
 
@@ -68,16 +68,16 @@ def test_captured_updates_equal_eager_ones_bit_for_bit(kind: ActionKind, bfloat1
     assert all(torch.equal(left, right) for left, right in pairs)
 
 
-def test_each_replay_draws_fresh_noise() -> None:
+def test_each_replay_draws_new_noise() -> None:
     update = make_update(lr=1e-12)
-    call, (batch,) = GraphedUpdate(update), batches(update, 1)
+    call, (batch,) = CudaGraphUpdate(update), batches(update, 1)
     found = {float(call(batch)[0]["representation"] + call(batch)[0]["advantage"]) for _ in range(EAGER_CALLS + 5)}
     assert len(found) == EAGER_CALLS + 5
 
 
-def test_a_replay_reads_the_batch_it_is_given() -> None:
+def test_a_replay_reads_its_batch() -> None:
     update = make_update(lr=1e-12)
-    call = GraphedUpdate(update)
+    call = CudaGraphUpdate(update)
     decoders = [float(call(batch)[0]["decoder"]) for batch in batches(update, EAGER_CALLS + 5)]
     assert len(set(decoders[EAGER_CALLS:])) == 5
 
@@ -91,6 +91,6 @@ def test_tf32_and_bfloat16_stay_within_noise_of_float32_over_200_updates() -> No
         tensor_float = totals(make_update(), 200, graph=True)
     finally:
         torch.backends.cuda.matmul.allow_tf32 = False
-    assert exact[-50:].mean() < 0.5 * exact[0]  # it has learned something
+    assert exact[-50:].mean() < 0.5 * exact[0]  # it learns
     for other in (half, tensor_float):
         assert (other[-50:].mean() - exact[-50:].mean()).abs() < noise

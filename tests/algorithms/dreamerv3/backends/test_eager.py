@@ -1,4 +1,4 @@
-"""One update as a whole, on the CPU: what it leaves behind, and what a broken one leaves alone."""
+"""The eager update on the CPU: memory, and updates that are not finite."""
 
 import gc
 
@@ -7,7 +7,7 @@ import torch
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
+from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
@@ -16,15 +16,15 @@ B, T, O, H = 4, 8, 6, 3  # noqa: E741  # the glossary's letters
 KINDS = {"box": ActionKind(2, discrete=False), "discrete": ActionKind(3, discrete=True)}
 
 
-def make_update(kind: ActionKind = KINDS["box"]) -> Update:
+def make_update(kind: ActionKind = KINDS["box"]) -> EagerUpdate:
     torch.manual_seed(0)
     agent = Agent(SIZES["nano"], O, kind, symlog_obs=False)
     groups = [{"params": [parameter for parameter in agent.parameters() if parameter.requires_grad], "name": "all"}]
     generator = torch.Generator().manual_seed(1)
-    return Update(agent, LaProp(groups, warmup=0), ReturnRange(), LossConfig(horizon_H=H), generator)
+    return EagerUpdate(agent, LaProp(groups, warmup=0), ReturnRange(), LossConfig(horizon_H=H), generator)
 
 
-def batch(update: Update) -> Batch:
+def batch(update: EagerUpdate) -> Batch:
     generator, actions = torch.Generator().manual_seed(2), update.agent.action.size
     ends = torch.zeros(B, T)
     return Batch(
@@ -45,11 +45,11 @@ def tensors_alive() -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_an_update_leaves_no_tensor_behind(kind: ActionKind) -> None:
-    """A graph that holds itself through torch's C++ is never collected."""
+def test_an_update_frees_all_its_tensors(kind: ActionKind) -> None:
+    # Python never collects an autograd graph that refers to itself through C++
     update = make_update(kind)
     given = batch(update)
-    update(given)  # makes the optimiser's state
+    update(given)  # creates the optimiser's state
     before = tensors_alive()
     for _ in range(3):
         update(given)
@@ -57,8 +57,8 @@ def test_an_update_leaves_no_tensor_behind(kind: ActionKind) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-def test_an_update_that_is_not_finite_leaves_weights_and_optimiser_as_they_are(value: float) -> None:
-    """1e30 is finite, and its square in the decoder's loss isn't."""
+def test_a_non_finite_update_changes_neither_weights_nor_optimiser(value: float) -> None:
+    # 1e30 is finite, but its square in the decoder loss is not
     update = make_update()
     given = batch(update)
     update(given)
@@ -68,5 +68,5 @@ def test_an_update_that_is_not_finite_leaves_weights_and_optimiser_as_they_are(v
     figures, _ = update(given)
     assert not all(figure.isfinite() for figure in figures.values())
     assert all(torch.equal(now, then) for now, then in zip(update.agent.parameters(), weights, strict=True))
-    held_now = [tensor for held in update.optimizer.state.values() for tensor in held.values()]
-    assert all(torch.equal(now, then) for now, then in zip(held_now, state, strict=True))
+    state_now = [tensor for held in update.optimizer.state.values() for tensor in held.values()]
+    assert all(torch.equal(now, then) for now, then in zip(state_now, state, strict=True))

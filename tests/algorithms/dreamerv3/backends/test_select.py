@@ -9,7 +9,6 @@ import torch
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
 from dreamer_exp.algorithms.dreamerv3.backends.select import programs_on, select_backend, try_fused, why_not_on
 from dreamer_exp.algorithms.dreamerv3.losses import LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
@@ -25,10 +24,10 @@ def gpu(*, multiprocessors: int = 132, capability: tuple[int, int] = (9, 0)) -> 
     return SimpleNamespace(name="Some GPU", multi_processor_count=multiprocessors, major=major, minor=minor)
 
 
-def make_update(device: str, kind: ActionKind = BOX) -> Update:
+def make_update(device: str, kind: ActionKind = BOX) -> EagerUpdate:
     torch.manual_seed(0)
     agent = Agent(SIZES["1M"], 9, kind).to(device)
-    return Update(
+    return EagerUpdate(
         agent=agent,
         optimizer=LaProp([parameter for parameter in agent.parameters() if parameter.requires_grad]),
         returns=ReturnRange(torch.zeros((), device=device), torch.zeros((), device=device)),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dreamer_exp.algorithms.dreamerv3.backends.eager import SLOW_RATE, Update
+from dreamer_exp.algorithms.dreamerv3.backends.eager import SLOW_RATE, EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.fused.gradients import Gradients, flat_storage
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.laprop import FusedLaProp
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, Noise
@@ -26,7 +26,7 @@ class FusedUpdate:
     """
 
     def __init__(
-        self, update: Update, precision: Precision, shape: tuple[int, int], programs: int = 32, *, persistent: bool
+        self, update: EagerUpdate, precision: Precision, shape: tuple[int, int], programs: int = 32, *, persistent: bool
     ) -> None:
         self.update, self.shape = update, shape
         self.flat = flat_storage(update.agent, precision)

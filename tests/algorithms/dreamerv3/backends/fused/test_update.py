@@ -15,8 +15,8 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import GraphedUpdate
-from dreamer_exp.algorithms.dreamerv3.backends.eager import Update
+from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import CudaGraphUpdate
+from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import PosteriorScan
 from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 from dreamer_exp.algorithms.dreamerv3.learner import PARAMETER_GROUPS
@@ -49,12 +49,12 @@ class SameNoise(FusedUpdate):
         return time_major(self.update.draw(*self.shape))
 
 
-def make_update(agent: Agent, *, bfloat16: bool = False) -> Update:
+def make_update(agent: Agent, *, bfloat16: bool = False) -> EagerUpdate:
     groups = [
         {"name": part, "params": [parameter for name in names for parameter in getattr(agent, name).parameters()]}
         for part, names in PARAMETER_GROUPS.items()
     ]
-    return Update(
+    return EagerUpdate(
         agent=agent,
         optimizer=LaProp(groups, lr=1e-4, warmup=5),
         returns=ReturnRange(torch.zeros((), device=DEVICE), torch.zeros((), device=DEVICE)),
@@ -80,7 +80,7 @@ def direction(gradient: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module", params=CASES_HERE.values(), ids=CASES_HERE)
-def both(request: pytest.FixtureRequest) -> tuple[FusedUpdate, Update, list[dict[str, tuple[float, float]]]]:
+def both(request: pytest.FixtureRequest) -> tuple[FusedUpdate, EagerUpdate, list[dict[str, tuple[float, float]]]]:
     """Return both backends after ten updates, and the figures of each update, fused and eager."""
     agent, batch, _ = make_case(*request.param)
     eager = make_update(deepcopy(agent))
@@ -93,7 +93,7 @@ def both(request: pytest.FixtureRequest) -> tuple[FusedUpdate, Update, list[dict
     return fused, eager, figures
 
 
-Both = tuple[FusedUpdate, Update, list[dict[str, tuple[float, float]]]]
+Both = tuple[FusedUpdate, EagerUpdate, list[dict[str, tuple[float, float]]]]
 
 
 def named(both: Both) -> Iterator[tuple[str, torch.nn.Parameter, torch.nn.Parameter]]:
@@ -260,7 +260,7 @@ def test_a_graph_of_persistent_kernels_equals_one_launch_per_stage(precision: st
     agent, batch, _ = make_case(SHALLOW, BOX)
     staged = FusedUpdate(make_update(deepcopy(agent)), Precision.of(precision), (B, T), persistent=False)
     persistent = FusedUpdate(make_update(agent), Precision.of(precision), (B, T), programs, persistent=True)
-    graph = GraphedUpdate(persistent)
+    graph = CudaGraphUpdate(persistent)
     for _ in range(UPDATES):
         (found, _), (expected, _) = graph(batch), staged(batch)
         assert torch.equal(torch.stack(list(found.values())), torch.stack(list(expected.values())))

@@ -11,6 +11,7 @@ import torch
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import CudaGraphUpdate
+from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import batch_of, tensors
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
 from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import Capturable, CudaGraphUpdate
+from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import TILE
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision

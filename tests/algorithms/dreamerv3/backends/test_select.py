@@ -9,6 +9,7 @@ import torch
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.select import programs_on, select_backend, try_fused, why_not_on
 from dreamer_exp.algorithms.dreamerv3.losses import LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dreamer_exp.checkpoints.resume.prepare import prepare
+from dreamer_exp.checkpoints.resume.prepare import prepare_resume
 from dreamer_exp.cli.evaluate import evaluate, read_words
 from dreamer_exp.compare.read import read_run
 from dreamer_exp.config import saved_experiment
@@ -62,7 +62,7 @@ def test_both_runs_are_compared(tmp_path: Path) -> None:
 @each_algorithm
 def test_resume_is_refused_in_one_line(run: Path) -> None:
     with pytest.raises(UserError) as refused:
-        prepare([f"resume={run}", "run.train_iterations=9"])
+        prepare_resume([f"resume={run}", "run.train_iterations=9"])
 
     assert str(refused.value) == (
         f"resume={run}: a run of release 0.1, whose checkpoints name classes that no longer exist; evaluate and "

@@ -252,7 +252,7 @@ def test_a_changed_checkpoint_is_refused(three_iterations: Any, tmp_path: Path) 
         state.write_bytes(b"changed")
     done = evaluate(str(tmp_path / "run"))
     assert done.returncode == 2
-    assert "not what the manifest says" in done.stderr
+    assert "missing, or different from manifest.json" in done.stderr
 
 
 class Bomb:

@@ -74,7 +74,9 @@ def test_an_unknown_key_is_answered_with_the_nearest_there_is(refused: Refused, 
 def test_a_key_of_another_environment_is_answered_with_this_ones_keys(refused: Refused) -> None:
     line = refused("env=gym", "env.scenario=open")
 
-    assert line == "env.scenario: there is no such key. env has: name, max_steps, action_repeat, max_faults, id, kwargs."
+    assert (
+        line == "env.scenario: there is no such key. env has: name, max_steps, action_repeat, max_faults, id, kwargs."
+    )
 
 
 def test_a_new_keyword_of_a_mapping_is_answered_with_how_to_add_it(refused: Refused) -> None:

@@ -82,7 +82,9 @@ def test_faults_are_printed_below_the_table(tmp_path: Path) -> None:
     assert "outputs/run: status.json: cannot be read as JSON" in done.stdout
 
 
-@pytest.mark.parametrize(("word", "message"), [("nowhere", "nowhere is not a folder"), ("--jsn", "--jsn: the only flag")])
+@pytest.mark.parametrize(
+    ("word", "message"), [("nowhere", "nowhere is not a folder"), ("--jsn", "--jsn: the only flag")]
+)
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path, word: str, message: str) -> None:
     done = listing(tmp_path, word)
     assert (done.returncode, done.stdout) == (2, "")
@@ -92,7 +94,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path, word: str, messag
 
 def test_an_empty_list_is_reported(tmp_path: Path) -> None:
     done = listing(tmp_path)
-    assert (done.returncode, done.stdout) == (0, "No runs here: name a folder, or change to the folder that holds outputs/.\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "No runs here: name a folder, or change to the folder that holds outputs/.\n",
+    )
 
 
 def test_neither_ray_nor_torch_nor_wandb_is_imported() -> None:

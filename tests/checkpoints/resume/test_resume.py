@@ -166,7 +166,7 @@ def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
     [
         (None, "missing"),
         (b'{"git": {"comm', "cannot be read as JSON"),
-        (b'{"format": 9}', "format=9 is unknown, allowed: 1; update"),
+        (b'{"format": 9}', "format=9 is unknown, allowed: 1, 2; update"),
     ],
     ids=["missing", "cut off", "newer"],
 )

@@ -54,7 +54,7 @@ def is_nonfinite(error: BaseException) -> bool:
     cause = getattr(error, "cause", error)  # where Ray brought it from another process
     if isinstance(cause, AssertionError):
         return not str(cause)
-    return isinstance(cause, ValueError) and "found invalid parts" in str(cause)
+    return isinstance(cause, ValueError) and "found invalid values" in str(cause)
 
 
 def figures_of(results: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -296,7 +296,7 @@ def test_two_env_runners_train_a_policy_that_changes(tmp_path: Path) -> None:
 def test_rllibs_algorithm_writes_the_same_files_and_its_policy_can_be_evaluated(tmp_path: Path) -> None:
     done = run(tmp_path, "algo=dreamerv3_rllib", "run.train_iterations=3", "tracking=none")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "rllib learner on cpu, size nano" in done.stdout
+    assert "dreamerv3_rllib on cpu, size nano" in done.stdout
     directory = only_run(tmp_path)
     assert "auto" not in directory.experiment.read_text()
     rows = read_rows(directory.result)

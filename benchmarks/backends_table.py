@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def update(asked: argparse.Namespace, size: str, batch: int, backends: tuple[str, ...]) -> dict[str, Any]:
-    """update_time.py's row of one work."""
+    """Return the row of update_time.py for one size and batch."""
     words = ["--size", size, "--batch", str(batch), "--length", str(asked.length), "--horizon", str(asked.horizon),
              "--device", asked.device, "--dtype", asked.dtype, "--against", asked.against,
              "--repeats", str(asked.repeats), "--json", "--backends", *backends]  # fmt: skip
@@ -81,7 +81,7 @@ def update(asked: argparse.Namespace, size: str, batch: int, backends: tuple[str
 
 
 def show(console: Console, asked: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    """The medians side by side, and the fused backend's parts."""
+    """Print a table of the medians, and one of the fused backend's sections."""
     of = f"T{asked.length} H{asked.horizon} {asked.dtype}"
     table = Table(title=f"ms an update, {of}, the batch's way to the device included; medians of {asked.repeats}")
     parts = Table(title=f"parts of the fused update, {of}, ms of its main stream")
@@ -102,7 +102,7 @@ def show(console: Console, asked: argparse.Namespace, rows: list[dict[str, Any]]
 
 
 def whole_run(asked: argparse.Namespace, folder: Path, console: Console) -> str:
-    """What a run does in a second, from its own rows."""
+    """Return the rates of a complete run, from the rows of its result.jsonl."""
     command = [sys.executable, "-m", "dreamer_exp", f"hardware={asked.device}",
                f"hardware.num_env_runners={asked.runners}", f"hardware.num_envs_per_env_runner={asked.environments}",
                "algo.training_ratio=64", f"algo.batch_length_T={asked.length}", f"algo.horizon_H={asked.horizon}",

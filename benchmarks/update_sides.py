@@ -78,7 +78,7 @@ class DreamerV3Side:
 
 
 def plain_update(work: Work) -> EagerUpdate:
-    """The eager backend's update of a fresh network."""
+    """Return the eager backend's update of a new network."""
     torch.manual_seed(0)
     device = torch.device(work.device)
     agent = Agent(SIZES[work.size], work.observation, ActionKind(ACTIONS, discrete=False)).to(device)
@@ -109,7 +109,7 @@ def dreamerv3_batch(work: Work, size: NetworkSize) -> Batch:
 
 
 def staged(batch: Batch, device: torch.device) -> Batch:
-    """The batch where the replay would hold it for this device."""
+    """Return the batch in the kind of memory that the replay uses for this device."""
     pinned = device.type == "cuda"
     return batch_of({name: tensor.pin_memory() if pinned else tensor for name, tensor in tensors(batch).items()})
 
@@ -119,7 +119,7 @@ def to(batch: Batch, device: torch.device) -> Batch:
 
 
 def rllib_side(work: Work) -> Callable[[], float]:
-    """The same for RLlib's own DreamerV3 learner, as `algo.train()` calls it."""
+    """Return a function that makes one update of RLlib's DreamerV3 learner and returns its seconds."""
     import gymnasium
     from ray.rllib.algorithms.dreamerv3 import DreamerV3Config
     from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
@@ -145,7 +145,7 @@ def rllib_side(work: Work) -> Callable[[], float]:
 
 
 def random_numbers(work: Work) -> dict[str, np.ndarray]:
-    """A batch by RLlib's names, (B, T, ...) float32: every sequence begins an episode, none ends."""
+    """Return a batch with RLlib's names, (B, T, ...) float32; every sequence starts an episode, and none ends."""
     rng = np.random.default_rng()
     starts = np.zeros(work.shape, np.float32)
     starts[:, 0] = 1.0

@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def measure(work: Work, repeats: int, *, against_rllib: bool) -> dict[str, Any]:
-    """The figures of one work; the sides take turns, so that a busy machine slows them alike."""
+    """Return the row of one work; the sides alternate, so that load on the machine affects all of them."""
     *others, last = work.backends
     ours = DreamerV3Side(work, last)
     ours()
@@ -108,7 +108,7 @@ def measure(work: Work, repeats: int, *, against_rllib: bool) -> dict[str, Any]:
 
 
 def in_turn(sides: Mapping[str, Callable[[], float]], repeats: int) -> tuple[dict[str, float], dict[str, float]]:
-    """The least and the median milliseconds of each side."""
+    """Return the shortest and the median milliseconds of each side."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in range(WARM_UP + repeats):
         for name, side in sides.items():
@@ -122,7 +122,7 @@ def in_turn(sides: Mapping[str, Callable[[], float]], repeats: int) -> tuple[dic
 
 
 def count_launches(side: Callable[[], float]) -> int:
-    """What the host launches in one update: kernels, copies, fills and graphs, moving the batch included."""
+    """Return the launches of one update: kernels, copies, fills and graphs, including the copy of the batch."""
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as seen:
         side()

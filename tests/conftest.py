@@ -1,4 +1,4 @@
-"""One quiet local Ray for all tests that train in this process."""
+"""Settings of the test session, and one local Ray for all tests that train in this process."""
 
 import os
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # nano networks: two threads would only wait for each other
-os.environ["WANDB_MODE"] = "offline"  # whatever the machine's own settings are, no test reaches a network
+os.environ["WANDB_MODE"] = "offline"  # no test uses the network
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Baselines are kept for the session, and not among the user's; matplotlib's list of fonts is the user's."""
+def temporary_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Use a temporary cache for baselines; matplotlib keeps the user's list of fonts."""
     import matplotlib as mpl
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Experiments for tests: composed as a user would, resolved for a machine that the test names."""
+"""Experiments for tests, composed from overrides and resolved for a given machine."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from dreamer_exp.config import compose, load
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.hardware import Machine
 
-# small enough that an update takes some 20 ms on one core
+# an update takes about 20 ms on one core
 NANO = (
     "algo.model_size=nano",
     "algo.batch_size_B=4",
@@ -23,7 +23,7 @@ NANO = (
 
 
 def machine(cpus: int = 2, gpus: int = 0, memory_bytes: int = 16 * 2**30) -> Machine:
-    """A machine that need not be this one."""
+    """Return a machine, independent of the one that the test runs on."""
     return Machine(
         cpus=cpus,
         cpu_name="test",
@@ -37,7 +37,7 @@ def machine(cpus: int = 2, gpus: int = 0, memory_bytes: int = 16 * 2**30) -> Mac
 
 
 def experiment(*overrides: str, on: Machine | None = None, config_dir: Path | None = None) -> Experiment:
-    """The experiment of these overrides."""
+    """Return the experiment of these overrides."""
     compose.prepare()
     with hydra.initialize_config_dir(str(config_dir or compose.config_dir()), version_base="1.3"):
         config = hydra.compose("config", overrides=list(overrides))
@@ -45,11 +45,11 @@ def experiment(*overrides: str, on: Machine | None = None, config_dir: Path | No
 
 
 def nano(*overrides: str, on: Machine | None = None) -> Experiment:
-    """The smallest experiment that does everything; later overrides win."""
+    """Return a small experiment with every stage of a run; later overrides take precedence."""
     return experiment(*NANO, *overrides, on=on)
 
 
 def nano_gym(env_id: str, *overrides: str) -> Experiment:
-    """The smallest experiment on a Gymnasium task."""
+    """Return a small experiment on a Gymnasium task."""
     words = [word for word in NANO if not word.startswith("env.")]
     return experiment(*words, "env=gym", f"env.id={env_id}", "env.max_steps=20", "obs_contract=vector", *overrides)

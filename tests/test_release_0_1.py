@@ -30,7 +30,7 @@ def run(tmp_path: Path, algo: str) -> Path:
 
 @each_algorithm
 def test_the_experiment_is_read_with_the_algorithm_as_an_option(run: Path, algo: str) -> None:
-    config, _ = saved_experiment.reload(run / "experiment.yaml", [])
+    config, _ = saved_experiment.recompose(run / "experiment.yaml", [])
 
     assert (config.algo.name, config.algo.batch_size_B) == (algo, 4)
     assert "learner" not in config.algo
@@ -66,5 +66,5 @@ def test_resume_is_refused_in_one_line(run: Path) -> None:
 
     assert str(refused.value) == (
         f"resume={run}: a run of release 0.1, whose checkpoints name classes that no longer exist; evaluate and "
-        "compare still read it. Begin a new run to train further."
+        "compare still read it. Start a new run to train further."
     )

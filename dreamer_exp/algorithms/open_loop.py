@@ -1,6 +1,6 @@
 """Either learner's world model, open loop: real steps seen, then only the actions that were taken.
 
-Letters as in fast/__init__.py: N rows, T seen steps, H imagined ones, O observation, A actions.
+Letters as in dreamerv3/__init__.py: N rows, T seen steps, H imagined ones, O observation, A actions.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Imagined:
 def imagine_open_loop(  # noqa: PLR0917
     module: RLModule, seen: Array, is_first: Array, actions: NDArray[Any], gamma: float, seed: int
 ) -> Imagined:
-    """Filters the seen steps, then imagines what the other actions lead to.
+    """Observe the seen steps, then imagine the results of the remaining actions.
 
     Latents are drawn, as in training, from a generator of their own: the same seed gives the same numbers, and torch's
     global generator is left as it was.
@@ -88,7 +88,7 @@ def _stock_open_loop(
 
 
 def _as_vectors(actions: NDArray[Any], space: gymnasium.Space[Any]) -> Array:
-    """What the world model sees of actions: one-hot for Discrete."""
+    """Return actions as the world model takes them: one-hot for Discrete."""
     if isinstance(space, gymnasium.spaces.Discrete):
         one_hot: Array = np.eye(int(space.n), dtype=np.float32)[actions]
         return one_hot

@@ -50,7 +50,7 @@ class DreamerPolicy:
 
 
 def make_policy(module: RLModule, num_envs: int, seed: int) -> DreamerPolicy | AgentPolicy:
-    """The deterministic policy of either learner's network."""
+    """Return the deterministic policy of a network of either algorithm."""
     if isinstance(module, AgentModule):
         return AgentPolicy(module.agent, num_envs, seed)
     return DreamerPolicy(module, num_envs, seed)

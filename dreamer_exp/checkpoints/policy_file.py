@@ -36,7 +36,7 @@ TENSORS, DESCRIPTION = "policy.safetensors", "policy.json"
 
 
 def save_policy(module: RLModule, folder: Path, extra: Mapping[str, Any]) -> None:
-    """Writes both files into the folder, the description last; each replaces an older one whole or not at all.
+    """Write both files into the folder, the description last; each file is replaced atomically.
 
     Args:
         module: the whole network of either learner, world model included, on any device.
@@ -55,7 +55,7 @@ def save_policy(module: RLModule, folder: Path, extra: Mapping[str, Any]) -> Non
 
 
 def load_policy(folder: Path) -> RLModule:
-    """The network that `save_policy` wrote, on the CPU; torch's global generator is left as it was.
+    """Return the network that `save_policy` wrote, on the CPU; torch's global generator is left as it was.
 
     Raises:
         UserError: a file is missing or not whole, its format is unknown, or the weights don't fit the description.
@@ -103,7 +103,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def describe(module: RLModule) -> dict[str, Any]:
-    """What `build` needs to make a network of the same kind and size."""
+    """Return the description from which `build` makes a network of the same kind and size."""
     config = module.model_config
     kind = action_kind(module.action_space)
     fast = isinstance(module, AgentModule)
@@ -117,7 +117,7 @@ def describe(module: RLModule) -> dict[str, Any]:
 
 
 def build(description: Mapping[str, Any]) -> RLModule:
-    """A network of this description with weights of no meaning; torch's global generator is left as it was."""
+    """Return a network of this description with arbitrary weights; torch's global generator is left as it was."""
     action, network = description["action"], description["network"]
     spaces = {
         "observation_space": gymnasium.spaces.Box(-np.inf, np.inf, (description["observation_size"],), np.float32),

@@ -42,8 +42,8 @@ def explain(error: Exception) -> tuple[str, int]:
 
     if isinstance(error, UserError):
         return str(error), 2
-    if isinstance(error, composition_errors.MISTAKES):
-        return str(composition_errors.retell(error)), 2
+    if isinstance(error, composition_errors.COMPOSITION_ERRORS):
+        return str(composition_errors.user_error(error)), 2
     return str(error) or type(error).__name__, 1
 
 
@@ -59,9 +59,9 @@ def composing() -> Iterator[None]:
         yield
     except UserError:
         raise
-    except composition_errors.MISTAKES as error:  # before OSError, which one of them derives from
-        raise composition_errors.retell(error) from error
+    except composition_errors.COMPOSITION_ERRORS as error:  # before OSError, which one of them derives from
+        raise composition_errors.user_error(error) from error
     except OSError:
         raise
     except Exception as error:
-        raise composition_errors.retell(error) from error
+        raise composition_errors.user_error(error) from error

@@ -25,10 +25,10 @@ def recompose(run: Path, overrides: list[str]) -> Experiment:
     file = run / "experiment.yaml"
     with composing():
         if not any(word.startswith("env=") for word in overrides):
-            return _load(saved_experiment.reload(file, overrides)[0])
+            return _load(saved_experiment.recompose(file, overrides)[0])
         env_words = [word for word in overrides if word.lstrip("+").startswith(("env=", "env."))]
         rest = [word for word in overrides if word not in env_words]
-        experiment = _load(saved_experiment.reload(file, rest)[0])
+        experiment = _load(saved_experiment.recompose(file, rest)[0])
         env = _load(compose.compose_words(env_words)).env
         if not any(word.lstrip("+").startswith("env.action_repeat=") for word in env_words):
             env = replace(env, action_repeat=experiment.env.action_repeat)

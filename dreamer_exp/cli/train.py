@@ -38,7 +38,7 @@ def run(words: list[str]) -> int | None:
     if prepare.is_requested(words):
         return resume(words)
     sweep_words = resumed_sweep.command_line(words)
-    if multirun.asked_for(sweep_words):
+    if multirun.is_sweep(sweep_words):
         return sweep(sweep_words, sweep_words != words, start_hydra)
     train(words)
     return 0
@@ -104,7 +104,7 @@ def run_once(config: DictConfig, output: Path) -> float | None:
             return None
         require(experiment.env)
         new_run.refuse_second_run(output)
-    except (UserError, *composition_errors.MISTAKES):  # the latter from ${a.missing.key}
+    except (UserError, *composition_errors.COMPOSITION_ERRORS):  # the latter from ${a.missing.key}
         remove_traces(output)
         raise
     return import_train()(experiment, contract, machine, output)

@@ -1,4 +1,4 @@
-"""Refuses values that cannot work: each fault is one line naming the key, the value and what is allowed."""
+"""Checks of values: a fault is a UserError of one line that names the key, the value and what is allowed."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,10 @@ NUMBERS: dict[Any, str] = {int | str: "whole number", int | float | str: "number
 
 
 def check_values(config: ExperimentConfig) -> None:
-    """Checks each value by itself against the bounds and words its field declares.
+    """Check each value by itself against the bounds and words that its field declares.
 
     Raises:
-        UserError: naming the first key whose value is not allowed.
+        UserError: Names the first key whose value is not allowed.
     """
     for path, value, declared in _leaves("", config):
         _check_value(path, value, declared)
@@ -28,17 +28,17 @@ def check_values(config: ExperimentConfig) -> None:
 def check_baselines(names: Sequence[str]) -> None:
     """Check each name against the baselines of all environments.
 
-    An environment leaves out those of others, so that a preset may name baselines for several.
+    An evaluation skips baselines of other environments, so that a preset may name baselines for several environments.
 
     Raises:
-        UserError: naming the first that no environment has.
+        UserError: Names the first baseline that no environment has.
     """
     for name in names:
         _check_word("evaluation.baselines", name, baseline_names())
 
 
 def baseline_names() -> list[str]:
-    """Return the words of evaluation.baselines: `random`, and what each environment adds."""
+    """Return the names allowed in evaluation.baselines: `random`, and those of each environment."""
     added = dict.fromkeys(name for spec in find_specs("envs").values() for name in spec.baselines)
     return ["random", *added]
 
@@ -73,7 +73,7 @@ def _check_word(path: str, word: str, choices: Sequence[str]) -> None:
 
 
 def _check_bounds(path: str, value: float, low: float | None, high: float | None, above: float | None) -> None:
-    asked = [
+    rules = [
         *(["finite"] if not math.isfinite(value) else []),
         *([f"at least {low}"] if low is not None else []),
         *([f"more than {above}"] if above is not None else []),
@@ -86,14 +86,14 @@ def _check_bounds(path: str, value: float, low: float | None, high: float | None
         and (high is None or value <= high)
     )
     if not inside:
-        raise UserError(f"{path}={value} is out of range: it has to be {' and '.join(asked)}.")
+        raise UserError(f"{path}={value} is out of range: it has to be {' and '.join(rules)}.")
 
 
 def check_machine(experiment: Experiment, machine: Machine) -> None:
-    """Check the hardware that the run asks for against this machine; with hardware.ray_address it is another one.
+    """Check the requested hardware against this machine; with hardware.ray_address, nothing is checked.
 
     Raises:
-        UserError: naming the first key that asks for too much.
+        UserError: Names the first key that requests more than the machine has.
     """
     if experiment.hardware.ray_address is None:
         _check_machine(experiment, machine)
@@ -101,18 +101,18 @@ def check_machine(experiment: Experiment, machine: Machine) -> None:
 
 def _check_machine(experiment: Experiment, machine: Machine) -> None:
     hardware = experiment.hardware
-    room = hardware.num_cpus - hardware.num_learners
-    if hardware.num_env_runners > room:
+    free_cpus = hardware.num_cpus - hardware.num_learners
+    if hardware.num_env_runners > free_cpus:
         less = f" less hardware.num_learners={hardware.num_learners}" if hardware.num_learners else ""
         raise UserError(
             f"hardware.num_env_runners={hardware.num_env_runners} is more than hardware.num_cpus={hardware.num_cpus}"
             f"{less}: each takes one CPU, on which its environments take turns; "
-            f"at most {max(0, room)}, where 0 steps in the main process."
+            f"at most {max(0, free_cpus)}, where 0 steps in the main process."
         )
-    gpus_asked = hardware.num_gpus_per_learner * max(1, hardware.num_learners)
-    if gpus_asked > machine.gpus:
+    requested_gpus = hardware.num_gpus_per_learner * max(1, hardware.num_learners)
+    if requested_gpus > machine.gpus:
         raise UserError(
-            f"hardware.num_gpus_per_learner={hardware.num_gpus_per_learner} asks for {gpus_asked} GPU(s), and this "
+            f"hardware.num_gpus_per_learner={hardware.num_gpus_per_learner} asks for {requested_gpus} GPU(s), and this "
             f"machine shows {machine.gpus} ({machine.sources['gpus']}); use hardware=cpu, or repair the driver or "
             "CUDA_VISIBLE_DEVICES."
         )

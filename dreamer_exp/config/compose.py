@@ -1,4 +1,4 @@
-"""What Hydra needs to compose a run: where conf/ lies, the schema's nodes and two resolvers for directory names."""
+"""What Hydra needs to compose a run: the folders of options, the schema, and two resolvers for directory names."""
 
 import re
 import secrets
@@ -37,7 +37,7 @@ def config_dirs() -> tuple[Path, ...]:
 
 
 def config_dir() -> Path:
-    """The folder of the config groups: inside the package in an installed wheel, at the top of a checkout."""
+    """Return the folder of the config groups: inside the package if installed from a wheel, else in the checkout."""
     package = Path(__file__).resolve().parents[1]
     packed = package / "conf"
     return packed if packed.is_dir() else package.parent / "conf"
@@ -65,7 +65,7 @@ class OptionFolders(SearchPathPlugin):  # type: ignore[misc]  # Hydra is untyped
 
 
 def compose_words(overrides: Sequence[str]) -> DictConfig:
-    """The config of these overrides, outside of a job: no directory is made."""
+    """Compose the config of these overrides without starting a job; no directory is created."""
     prepare()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         config: DictConfig = hydra.compose("config", list(overrides))
@@ -73,7 +73,7 @@ def compose_words(overrides: Sequence[str]) -> DictConfig:
 
 
 def open_node(dataclass_type: type) -> DictConfig:
-    """A structured config that can still be overridden: OmegaConf locks those of frozen dataclasses."""
+    """Return a structured config that can be overridden; OmegaConf makes those of frozen dataclasses read-only."""
     node: DictConfig = OmegaConf.structured(dataclass_type)
     _unlock(node)
     return node
@@ -87,19 +87,21 @@ def _unlock(node: DictConfig) -> None:
             _unlock(child)
 
 
-_STAMPS: set[str] = set()  # names of directories that this process made up, and that are therefore its own
+_STAMPS: set[str] = set()  # names of directories that this process generated
 
 
 def is_ours(directory: Path) -> bool:
-    """Whether this process made up the directory's name, or that of the sweep it lies in."""
+    """Return whether this process generated the name of the directory, or of the sweep that contains it."""
     return directory.name in _STAMPS or directory.parent.name in _STAMPS
 
 
 def run_stamp(run_id: str) -> str:
-    """`<run.id>_<UTC yyyymmddThhmmssZ>_<4 hex>`: two runs that start in the same second do not share a directory.
+    """Return a new directory name, `<run.id>_<UTC yyyymmddThhmmssZ>_<4 hex>`.
+
+    The random digits separate runs that start in the same second.
 
     Raises:
-        UserError: a run.id that would name a directory elsewhere, or a hidden one.
+        UserError: run.id would name a hidden directory, or one elsewhere.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", run_id):
         raise UserError(
@@ -112,13 +114,13 @@ def run_stamp(run_id: str) -> str:
 
 
 def override_summary(override_dirname: str) -> str:
-    """A job's overrides as a short directory name: `training_ratio=32,batch_size_B=8`."""
+    """Return a short directory name for a job's overrides: `training_ratio=32,batch_size_B=8`."""
     words = [word.rpartition("=")[0].rpartition(".")[2] + "=" + word.rpartition("=")[2]
              for word in override_dirname.split(",") if "=" in word]  # fmt: skip
     return re.sub(r"[^A-Za-z0-9=,._+-]", "-", ",".join(words))[:80].rstrip(",") or "defaults"
 
 
-# When this is imported, not in prepare(): a launcher's worker imports it as it unpickles the task, and composes the
-# job's config before any of our code is called. Hydra hands on its ConfigStore by itself.
+# Registered on import and not in prepare(): a launcher's worker imports this module when it unpickles the task, and
+# composes the job's config before it calls other code of this package. Hydra sends its ConfigStore to the worker.
 OmegaConf.register_new_resolver("run_stamp", run_stamp, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("override_summary", override_summary, replace=True)

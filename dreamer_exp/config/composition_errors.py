@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's composition errors, retold as one line each that a user can act on."""
+"""Composition errors of Hydra and OmegaConf, converted to a UserError of one line."""
 
 import difflib
 import re
@@ -14,12 +14,12 @@ from dreamer_exp.config.errors import UserError, first_line, nearest
 from dreamer_exp.config.plugins import SPECS, find_plugins
 from dreamer_exp.config.schema import ExperimentConfig
 
-MISTAKES = (HydraException, OmegaConfBaseException)
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 RENAMED = {
     "algo.kernels": "this key is algo.backend now: auto, eager, cuda_graph (was graph) or fused.",
     "algo.learner": "the algorithm is an option now: algo=dreamerv3 (was fast) or algo=dreamerv3_rllib (was rllib).",
-}  # keys of the last release: what to write instead
-PRESET = "experiment"  # the one group that is no key of the schema
+}  # key of release 0.1: what to write instead
+PRESET = "experiment"  # the only group that is not a key of the schema
 TAKES: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -38,14 +38,14 @@ TAKES: dict[Any, str] = {
 
 
 def takes(declared: Field[Any]) -> str:
-    """What a key takes, in words; nothing for what has no words."""
+    """Return what a key takes, in words; empty for a type without words."""
     if declared.metadata.get("memory"):
         return f"a whole number or memory, as 8 GiB{', or null' if declared.default is None else ''}"
     return TAKES.get(declared.type, "")
 
 
-def retell(error: Exception) -> UserError:
-    """The user's mistake behind an exception of Hydra or OmegaConf."""
+def user_error(error: Exception) -> UserError:
+    """Convert an exception of Hydra or OmegaConf to a UserError."""
     for link in _chain(error):
         if line := _line_of_cause(link):
             return UserError(line)
@@ -53,7 +53,7 @@ def retell(error: Exception) -> UserError:
 
 
 def _line_of_cause(link: BaseException) -> str | None:
-    """The line for an exception that says itself which key or option it is about."""
+    """Return the line for an exception that names a key or option; None for others."""
     if isinstance(link, UserError):
         return str(link)
     if isinstance(link, MissingConfigException):
@@ -66,7 +66,7 @@ def _line_of_cause(link: BaseException) -> str | None:
 
 
 def _wrong_type(link: OmegaConfBaseException) -> str | None:
-    """The line for a value of another type than the schema declares."""
+    """Return the line for a value of another type than the schema declares, or None."""
     if not isinstance(link, ValidationError):
         return None
     wanted = _wanted(link)
@@ -75,7 +75,7 @@ def _wrong_type(link: OmegaConfBaseException) -> str | None:
 
 
 def _wanted(link: ValidationError) -> str:
-    """What the schema wants where the value is."""
+    """Return what the schema takes at the place of the value, in words."""
     if not is_dataclass(link.object_type):  # a value in a mapping, as env.scenario_weights.open
         return TAKES.get(next(iter(get_args(link.ref_type)[1:]), None), "")
     declared = next((each for each in fields(link.object_type) if each.name == link.key), None)
@@ -101,7 +101,7 @@ def _line_of_hydra(error: Exception) -> str:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The exception and its causes, innermost first."""
+    """Return the exception and its causes, innermost first."""
     links = [error]
     while (cause := links[0].__cause__ or links[0].__context__) is not None and cause not in links:
         links.insert(0, cause)
@@ -114,7 +114,12 @@ def _stem(error: BaseException) -> str:
 
 
 def unknown_key(full_key: str, object_type: Any) -> str:
-    """The line for a key that the schema lacks; `object_type` is the dataclass of the node it was looked for in."""
+    """Return the line for a key that the schema lacks.
+
+    Args:
+        full_key: The key in dotted form.
+        object_type: The dataclass of the node in which the key was looked up; another type for a free mapping.
+    """
     if full_key in RENAMED:
         return f"{full_key}: {RENAMED[full_key]}"
     head, _, leaf = full_key.rpartition(".")
@@ -128,14 +133,17 @@ def unknown_key(full_key: str, object_type: Any) -> str:
 
 
 def _nearest_key(head: str, leaf: str, siblings: list[str]) -> str:
-    """The same word elsewhere (`horizon_H=15`), else the nearest key in this place, else the nearest word anywhere."""
+    """Return a hint: the same name in another group (`horizon_H=15`), else the nearest here, else the nearest anywhere.
+
+    Empty if none is similar.
+    """
     elsewhere = {path.rpartition(".")[2]: path for path in all_keys()}
-    asked = f"{head}.{leaf}"  # a key of another option of this group (env.scenario under env=gym)
+    refused = f"{head}.{leaf}"  # can be a key of another option of this group (env.scenario with env=gym)
     hint = nearest(leaf, siblings)
     if hint and leaf not in elsewhere:
         return hint.replace("'", f"'{head}.", 1) if head else hint
     words = difflib.get_close_matches(leaf, list(elsewhere), n=1, cutoff=0.7)
-    return f" Did you mean {elsewhere[words[0]]!r}?" if words and elsewhere[words[0]] != asked else ""
+    return f" Did you mean {elsewhere[words[0]]!r}?" if words and elsewhere[words[0]] != refused else ""
 
 
 def all_keys() -> list[str]:

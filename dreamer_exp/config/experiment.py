@@ -1,4 +1,4 @@
-"""The resolved experiment: typed, frozen, nothing "auto" left in it; and its YAML and fingerprint."""
+"""The resolved experiment: typed, frozen, without "auto"; its YAML and its fingerprint."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from dreamer_exp.config.schema import (
 )
 from dreamer_exp.rundir.formats import current_format
 
-UNSHAPING = {
+WITHOUT_EFFECT_ON_RESULTS = {
     "run": ("id", "log_level", "objective", "checkpoint_every", "keep_checkpoints"),
     "hardware": ("name", "num_cpus", "ray_address"),
     "obs_contract": ("name",),
@@ -51,10 +51,10 @@ class Hardware:
 
     @property
     def learner_threads(self) -> int:
-        """Threads of a learner: on the CPU what the env runners leave, on a GPU one.
+        """Threads of a learner: on a CPU, one for each CPU without an env runner; on a GPU, one.
 
-        Next to a GPU, the threads of small CPU operations only wait for one another. With one thread instead of one per
-        CPU, an H200 was busy .92 of the time instead of .43 and did 159 updates/s instead of 75 (size 12M, 16 CPUs).
+        With a GPU, more threads only wait for each other. With one thread instead of one per CPU, an H200 was busy
+        92 % of the time instead of 43 %, and made 159 updates/s instead of 75 (size 12M, 16 CPUs).
         """
         return 1 if self.num_gpus_per_learner else max(1, self.num_cpus - self.num_env_runners)
 
@@ -72,7 +72,7 @@ class Experiment:
     evaluation: EvaluationConfig
 
     def to_dict(self) -> dict[str, Any]:
-        """The tree of keys and values, as experiment.yaml has it."""
+        """Return the tree of keys and values, as in experiment.yaml."""
         return asdict(self)
 
     def to_yaml(self) -> str:
@@ -85,21 +85,21 @@ class Experiment:
         return fingerprint(self.to_dict())
 
     def planned_updates(self) -> int:
-        """Updates that the training ratio will have asked for after `run.train_iterations`."""
+        """Return the number of updates that the training ratio gives for `run.train_iterations`."""
         sampled = self.run.train_iterations * self.hardware.env_steps_per_iteration
         return int(sampled * self.algo.training_ratio / (self.algo.batch_size_B * self.algo.batch_length_T))
 
 
 def fingerprint(tree: Mapping[str, Any]) -> str:
-    """Return 16 hex digits that two experiments share exactly if all values that shape the result are equal.
+    """Return 16 hex digits, equal for two experiments exactly if all values that affect their results are equal.
 
-    Names of options, what is kept and shown, and where Ray runs are left out.
+    The names of options, log level, checkpoints, tracking and the address of Ray are left out.
 
     Args:
-        tree: `Experiment.to_dict()`.
+        tree: As `Experiment.to_dict` returns it.
     """
-    shaping = {group: dict(values) for group, values in tree.items() if group != "tracking"}
-    for group, names in UNSHAPING.items():
+    affecting = {group: dict(values) for group, values in tree.items() if group != "tracking"}
+    for group, names in WITHOUT_EFFECT_ON_RESULTS.items():
         for name in names:
-            del shaping[group][name]
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
+            del affecting[group][name]
+    return hashlib.sha256(json.dumps(affecting, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""README's table of keys, from the schema and conf/: `python -m dreamer_exp.config.key_reference README.md`."""
+"""The README's table of keys, from the schema and conf/: `python -m dreamer_exp.config.key_reference README.md`."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ HEAD = ("| key | default | allowed | meaning |", "| --- | --- | --- | --- |")
 
 
 def groups_and_keys() -> str:
-    """The whole table in markdown: each group with its options, and each of its keys."""
+    """Return the complete table in Markdown: each group with its options, and each of its keys."""
     defaults = _composed()
     sections = [f"**`{PRESET}`**: {_options(PRESET)}. Presets: each a small diff over the groups below."]
     for declared in fields(ExperimentConfig):
@@ -50,23 +50,23 @@ def _options(group: str) -> str:
 def _table(group: str, prefix: str, node: Any, config: DictConfig) -> str:
     rows = [
         f"| `{path}` | {_shown(OmegaConf.select(config, path))} | {_allowed(declared)} | {declared.metadata['help']} |"
-        for path, declared in _leaves(prefix, node, whole=not prefix)
+        for path, declared in _leaves(prefix, node, top_level_only=not prefix)
     ]
     found = _options(group)
     return "\n".join([f"**`{group}`**: {found}" if found else f"**`{group}`**", "", *HEAD, *rows])
 
 
-def _leaves(prefix: str, node: Any, whole: bool = False) -> Iterator[tuple[str, Field[Any]]]:
-    """Every key below a dataclass; of the whole tree only those that stand at its top."""
+def _leaves(prefix: str, node: Any, top_level_only: bool = False) -> Iterator[tuple[str, Field[Any]]]:
+    """Yield every key below a dataclass; with `top_level_only`, only its direct keys."""
     for declared in fields(node):
         if not is_dataclass(declared.type):
             yield f"{prefix}{declared.name}", declared
-        elif not whole:
+        elif not top_level_only:
             yield from _leaves(f"{prefix}{declared.name}.", declared.type)
 
 
 def _shown(value: Any) -> str:
-    """A default as YAML has it."""
+    """Return a default in YAML notation."""
     if isinstance(value, DictConfig):
         value = OmegaConf.to_container(value)
     if isinstance(value, Mapping):
@@ -106,11 +106,11 @@ def _bound(value: float | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def rewritten(readme: str) -> str:
-    """The README with a fresh table between its two markers.
+def update_readme(readme: str) -> str:
+    """Return the text of the README with the current table between its two markers.
 
     Raises:
-        ValueError: a marker is missing, stands twice, or they stand in the wrong order.
+        ValueError: A marker is missing, occurs twice, or the two are in the wrong order.
     """
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
         raise ValueError(f"the table goes between one {BEGIN} and one {END}, each once and in this order")
@@ -119,14 +119,14 @@ def rewritten(readme: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the table in the file named on the command line; without a file, print it."""
+    """Update the table in the file named on the command line; without a file, print the table."""
     if len(sys.argv) == 1:
         print(groups_and_keys(), end="")
         return
     if len(sys.argv) != 2:
         sys.exit("usage: python -m dreamer_exp.config.key_reference [README.md]")
     path = Path(sys.argv[1])
-    path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+    path.write_text(update_readme(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

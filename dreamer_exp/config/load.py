@@ -1,4 +1,4 @@
-"""Hydra's DictConfig -> Experiment: OmegaConf stops here, and every "auto" becomes a number."""
+"""Conversion of Hydra's DictConfig to an Experiment, in which every "auto" is a number."""
 
 from dataclasses import fields, is_dataclass
 
@@ -14,10 +14,10 @@ from dreamer_exp.hardware import Machine, auto_env_runners
 
 
 def load_experiment(config: DictConfig, machine: Machine) -> Experiment:
-    """The composed config as a checked Experiment, resolved for this machine.
+    """Return the composed config as a checked Experiment, resolved for this machine.
 
     Raises:
-        UserError: a value missing, out of range, or in conflict with another or with the machine.
+        UserError: A value is missing, out of range, or in conflict with another value or with the machine.
     """
     _refuse_additions("", config)
     try:
@@ -44,7 +44,7 @@ def load_experiment(config: DictConfig, machine: Machine) -> Experiment:
 
 
 def _refuse_additions(prefix: str, node: DictConfig) -> None:
-    """Hydra's `+key=value` passes the schema by: what it added where nothing may be added is refused here."""
+    """Raise UserError for a key that the schema lacks; Hydra adds any key given as `+key=value`."""
     declared = OmegaConf.get_type(node)
     if not is_dataclass(declared):
         return
@@ -58,7 +58,7 @@ def _refuse_additions(prefix: str, node: DictConfig) -> None:
 
 
 def resolve_hardware(config: HardwareConfig, can_overlap: bool, machine: Machine) -> Hardware:
-    """Numbers for every "auto": CPUs and GPUs from the machine, env runners from the CPUs."""
+    """Replace every "auto" by a number: CPUs and GPUs from the machine, env runners from the CPUs."""
     num_cpus = machine.cpus if config.num_cpus == AUTO else int(config.num_cpus)
     num_gpus = min(1, machine.gpus) if config.num_gpus_per_learner == AUTO else int(config.num_gpus_per_learner)
     num_env_runners = (

@@ -1,4 +1,4 @@
-"""`-m ...` as Hydra will read it: the directory, the launcher, and every job's words and config, before any begins."""
+"""A sweep as Hydra will run it: directory, launcher, and the overrides and config of every job, before any starts."""
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # the one place that says what its jobs will be
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # only here can its jobs be listed in advance
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -22,40 +22,40 @@ DIRS = ("--config-dir", "-cd")
 
 @dataclass(frozen=True)
 class Multirun:
-    """A sweep as composed; `jobs` holds each one's name and config, and is empty where a sweeper chooses on the way."""
+    """A composed sweep."""
 
     root: Path
-    launcher: str
-    sweeper: str
-    hydra: DictConfig  # Hydra's own node: its launcher and sweeper with their settings
-    common: DictConfig  # without what is swept
-    jobs: list[tuple[str, DictConfig]]
-    samples: list[tuple[str, DictConfig]]  # where a sweeper chooses: each value that it may take, by itself
-    decided: list[str]  # words for Hydra that follow from all of this
+    launcher: str  # option of hydra/launcher
+    sweeper: str  # option of hydra/sweeper
+    hydra: DictConfig  # Hydra's node: settings of its launcher and sweeper
+    common: DictConfig  # config without the swept keys
+    jobs: list[tuple[str, DictConfig]]  # name and config of each; empty if the sweeper chooses values while it runs
+    samples: list[tuple[str, DictConfig]]  # if the sweeper chooses: a config for each single value it may choose
+    hydra_overrides: list[str]  # to add to the command line of the sweep
 
-    def says(self, key: str) -> bool:
-        """Whether the command line gives this key of Hydra's a value."""
+    def sets(self, key: str) -> bool:
+        """Return whether the command line sets this key of Hydra's node."""
         return any(word.partition("=")[0].lstrip("+") == key for word in _words(self.hydra.overrides.hydra))
 
 
-def asked_for(words: Sequence[str]) -> bool:
-    """Whether a command line begins a sweep, and doesn't just ask Hydra something."""
+def is_sweep(words: Sequence[str]) -> bool:
+    """Return whether a command line starts a sweep; with a flag such as --help or --cfg it does not."""
     rest = [word for word in words if word not in FLAGS and not word.startswith(DIRS)]
     return bool(set(FLAGS) & set(words)) and not any(word.startswith("-") for word in rest)
 
 
 def refuse_without_flag(config: DictConfig) -> None:
-    """Raises UserError for a named sweep in a single run, which would run one of its settings and no sweep."""
+    """Raise UserError for `sweep=<option>` without -m, which would run a single job."""
     if config.sweep.name != "none":
         raise UserError(f"sweep={config.sweep.name} runs many jobs: add -m.")
 
 
 def parse(words: Sequence[str]) -> Multirun:
-    """The sweep behind a command line.
+    """Compose the sweep of a command line.
 
     Raises:
-        UserError: a word that a sweep cannot take.
-        HydraException: one that Hydra cannot; see mistakes.py.
+        UserError: A word cannot be used in a sweep.
+        HydraException: Hydra cannot compose it; `composition_errors.user_error` converts it.
     """
     compose.prepare()
     with hydra.initialize_config_dir(str(compose.config_dir()), version_base="1.3"):
@@ -84,42 +84,42 @@ def parse(words: Sequence[str]) -> Multirun:
         common=without_hydra(master),
         jobs=jobs,
         samples=samples,
-        decided=[f"hydra.sweep.dir={quoted(root)}", _left_out_of_names(parsed)],
+        hydra_overrides=[f"hydra.sweep.dir={quoted(root)}", _left_out_of_names(parsed)],
     )
 
 
 def refuse_own_subdir(words: Sequence[str]) -> None:
-    """Raises UserError for jobs' directories of another form: they are found by the numbers that they begin with."""
+    """Raise UserError for hydra.sweep.subdir: jobs are found by the numbers at the start of directory names."""
     if any(word.lstrip("+").startswith("hydra.sweep.subdir=") for word in words):
         raise UserError("hydra.sweep.subdir: jobs' directories are named by their numbers; choose hydra.sweep.dir.")
 
 
 def _words(overrides: ListConfig) -> list[str]:
-    """As typed: a ${reference} in them is a job's, not this config's."""
+    """Return the overrides as typed: a ${reference} in them is resolved in a job's config."""
     found = OmegaConf.to_container(overrides, resolve=False)
     assert isinstance(found, list)
     return [str(word) for word in found]
 
 
 def swept(overrides: Sequence[Override]) -> list[str]:
-    """The keys that have several values."""
+    """Return the keys that have several values."""
     return [override.get_key_element() for override in overrides if override.is_sweep_override()]
 
 
 def quoted(path: Path | str) -> str:
-    """A path as Hydra's grammar takes it, whatever characters are in it."""
+    """Return a path quoted for Hydra's grammar, whatever characters are in it."""
     escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def _overrides(words: Sequence[str]) -> Iterator[str]:
-    """The words without flags; each --config-dir as what it means."""
-    waiting = iter(words)
+    """Yield the words without flags; --config-dir becomes an override of hydra.searchpath."""
+    remaining = iter(words)
     folders = []
-    for word in waiting:
+    for word in remaining:
         flag, _, folder = word.partition("=")
         if flag in DIRS:
-            folders.append(folder or next(waiting, ""))
+            folders.append(folder or next(remaining, ""))
         elif word not in FLAGS:
             yield word
     if folders:
@@ -127,14 +127,14 @@ def _overrides(words: Sequence[str]) -> Iterator[str]:
 
 
 def _jobs(overrides: list[Override]) -> list[list[str]]:
-    """Every job's words, in the order of their numbers, as Hydra's own sweeper takes them."""
+    """Return the overrides of every job in the order of Hydra's basic sweeper."""
     jobs: list[list[str]]
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     return jobs
 
 
 def _samples(overrides: list[Override]) -> list[list[str]]:
-    """What all jobs share, by itself and with each value that some may have."""
+    """Return the overrides that all jobs share: alone, and with each single value of a swept key."""
     keys = swept(overrides)
     fixed = [str(override.input_line) for override in overrides if override.get_key_element() not in keys]
     found = [fixed]
@@ -145,7 +145,7 @@ def _samples(overrides: list[Override]) -> list[list[str]]:
 
 
 def _values(override: Override) -> list[str]:
-    """All that a swept key may be; of a range or an interval its ends."""
+    """Return the values of a swept key; of a range or interval, the ends."""
     value = override.value()
     if isinstance(value, IntervalSweep):
         return [str(value.start), str(value.end)]
@@ -154,20 +154,20 @@ def _values(override: Override) -> list[str]:
 
 
 def _name(job: Sequence[str], keys: Sequence[str]) -> str:
-    """What sets a job apart: the words of the swept keys."""
+    """Return a job's name: its overrides of the swept keys."""
     return " ".join(word for word in job if word.partition("=")[0] in keys)
 
 
 def _left_out_of_names(overrides: Sequence[Override]) -> str:
-    """Keys that all jobs share don't enter the names of their directories."""
+    """Return Hydra's override that leaves the keys shared by all jobs out of their directories' names."""
     varying = {override.key_or_group for override in overrides if override.is_sweep_override()}
     keys = {"run.id", *(override.key_or_group for override in overrides)} - varying
     return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(keys))}]"
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """The part that is ours, as a job gets it."""
-    ours = deepcopy(config)
-    with read_write(ours), open_dict(ours):
-        del ours["hydra"]
-    return ours
+    """Return a copy without Hydra's node."""
+    rest = deepcopy(config)
+    with read_write(rest), open_dict(rest):
+        del rest["hydra"]
+    return rest

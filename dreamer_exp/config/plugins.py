@@ -1,4 +1,4 @@
-"""Finds the options that code provides: the environments and algorithms of this package and of installed ones."""
+"""Discovery of environments and algorithms: those of this package, and plug-ins of other installed packages."""
 
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
@@ -18,7 +18,7 @@ SPECS = {"env": "envs", "algo": "algorithms"}
 
 
 class Plugins(NamedTuple):
-    """The specs of a group by name, and the plug-ins that cannot be used with the reason in one line."""
+    """The specs of a group by name; for each plug-in that cannot be used, the reason in one line."""
 
     specs: dict[str, Any]
     unavailable: dict[str, str]
@@ -37,7 +37,7 @@ def find_spec(group: str, name: str) -> Any:
     """Return the spec of this name.
 
     Raises:
-        UserError: there is no such spec, or its plug-in cannot be used.
+        UserError: There is no such spec, or its plug-in cannot be used.
     """
     specs, unavailable = find_plugins(group)
     option = next(option for option, its_specs in SPECS.items() if its_specs == group)
@@ -92,12 +92,12 @@ def check_options(options: type, base: type, name: str) -> None:
     """Check that a dataclass can be the typed options of a spec.
 
     Args:
-        options: the dataclass.
-        base: what it has to derive from.
-        name: the spec's name, which has to be the default of the key `name`.
+        options: The dataclass.
+        base: The class that it has to derive from.
+        name: Name of the spec, which has to be the default of the key `name`.
 
     Raises:
-        TypeError: naming the field that is wrong.
+        TypeError: Names the field that is wrong.
     """
     if not (is_dataclass(options) and issubclass(options, base)):
         raise TypeError(f"{options.__name__} has to be a dataclass derived from {base.__name__}")

@@ -1,4 +1,4 @@
-"""Recompose the config of an experiment.yaml under new overrides, for resume and evaluate."""
+"""The config of an experiment.yaml with new overrides, for resume and evaluate."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import RunReader
 
 GROUPS = ("run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation")
-OF_THIS_COMMAND = ("resume", "trust", "dry_run", "sweep", "hydra")  # that no run keeps
+OF_THIS_COMMAND = ("resume", "trust", "dry_run", "sweep", "hydra")  # keys that are not saved in experiment.yaml
 
 
-def reload(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
-    """The config of an experiment.yaml, with those keys replaced that the overrides name; and these composed alone.
+def recompose(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
+    """Return the config of an experiment.yaml with overrides applied, and the config of the overrides alone.
 
     Args:
-        file: a run's experiment.yaml.
-        overrides: as typed: `run.train_iterations=400`, `hardware=cpu`.
+        file: The experiment.yaml of a run.
+        overrides: As typed: `run.train_iterations=400`, `hardware=cpu`.
 
     Raises:
-        UserError: no such file, one that is no experiment, or an override that only a new run can take.
+        UserError: The file is missing or not an experiment, or an override can only be used in a new run.
     """
     tree = _read(file)
     options = {group: tree[group]["name"] for group in compose.VARYING}
@@ -40,36 +40,36 @@ def reload(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictConfig
         if name.partition(".")[0] in OF_THIS_COMMAND:
             continue
         if word.startswith("~") or name == "experiment":
-            raise UserError(f"{word} composes a new run; give the keys that shall change, as algo.gamma=0.99.")
+            raise UserError(f"{word} composes a new run; give single keys to change, such as algo.gamma=0.99.")
         OmegaConf.update(merged, name, OmegaConf.select(composed, name), force_add=False)
     return merged, composed
 
 
 def changes(file: Path, after: Experiment) -> dict[str, tuple[Any, Any]]:
-    """Keys whose values differ from those of an experiment.yaml: its value, and the new one."""
+    """Return the keys whose values differ from those of an experiment.yaml, each with its old and new value."""
     tree = _read(file)
     old, new = _leaves({group: tree[group] for group in GROUPS}), _leaves(after.to_dict())
     return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
 
 
 def resolved_in(file: Path) -> tuple[Hardware, dict[str, Any], str]:
-    """Return a run's hardware and algo, with "auto" as resolved on its machine, and its fingerprint.
+    """Return a run's hardware, its algo and its fingerprint, with "auto" as resolved on the run's machine.
 
     Raises:
-        UserError: it is not the experiment.yaml of a run.
+        UserError: The file is not the experiment.yaml of a run.
     """
     tree = _read(file)
     return Hardware(**tree["hardware"]), tree["algo"], fingerprint({group: tree[group] for group in GROUPS})
 
 
 def refuse_other_network(changed: Mapping[str, tuple[Any, Any]], after: Experiment) -> None:
-    """Raise UserError for a change that makes another network than the checkpoint's."""
+    """Raise UserError for a change of the network, whose weights the checkpoint could not provide."""
     names = ("name", *find_spec("algorithms", after.algo.name).network_keys)
     for key, (before, now) in changed.items():
         if any(f"{key}.".startswith(f"algo.{name}.") for name in names):
             raise UserError(
-                f"resume: {key}={now!r} makes another network than the run's, which has {before!r}: leave it, or "
-                "begin a new run."
+                f"resume: {key}={now!r} changes the network of the run, which has {before!r}: remove it, or start a "
+                "new run."
             )
 
 
@@ -78,7 +78,7 @@ def refuse_older_resume(root: Path) -> None:
     if _read(RunDirectory(root).experiment).get("format", 1) == 1:
         raise UserError(
             f"resume={root}: a run of release 0.1, whose checkpoints name classes that no longer exist; evaluate and "
-            "compare still read it. Begin a new run to train further."
+            "compare still read it. Start a new run to train further."
         )
 
 
@@ -92,16 +92,16 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _is_option(tree: Mapping[str, Any], group: str) -> bool:
-    """Whether the tree has the mapping of this group, and in it the name of an option where options vary."""
+    """Return whether the tree has a mapping of this group, with the name of its option if the group is in VARYING."""
     node = tree.get(group)
     return isinstance(node, dict) and (group not in compose.VARYING or isinstance(node.get("name"), str))
 
 
 def _composed(tree: dict[str, Any]) -> dict[str, Any]:
-    """The resolved tree in the schema's words: what was "auto" is the number that it became."""
-    kept: dict[str, Any] = {group: dict(tree[group]) for group in GROUPS}
-    kept["hardware"]["overlap_sampling"] = "always" if kept["hardware"]["overlap_sampling"] else "never"
-    return kept
+    """Return the tree with the values that the schema takes: overlap_sampling is a word there."""
+    values: dict[str, Any] = {group: dict(tree[group]) for group in GROUPS}
+    values["hardware"]["overlap_sampling"] = "always" if values["hardware"]["overlap_sampling"] else "never"
+    return values
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

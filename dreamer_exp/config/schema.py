@@ -1,8 +1,8 @@
-"""Every key a user can turn, one dataclass a group, with its type, default and meaning.
+"""Every key of the configuration with its type, default and meaning; one dataclass for each group.
 
-A field's `help` is what the README's table and `--help` print; `low`/`high` are inclusive bounds and `above` an
-exclusive one (checked in checks.py); `choices` are the words allowed. Fields typed `int | str` or `int | float | str`
-take the word "auto", which load.py replaces by a number; one of `memory` takes an amount of it instead (memory.py).
+`help` is printed in the README's table. `low` and `high` are inclusive bounds, `above` is an exclusive one, `choices`
+are the words allowed; checks.py checks them. A field typed `int | str` or `int | float | str` takes the word "auto",
+which load.py replaces by a number. With `memory=True` it takes an amount of memory instead (byte_sizes.py).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def key(
     choices: Sequence[str] | None = None,
     memory: bool = False,
 ) -> Any:
-    """A dataclass field that carries its documentation and its allowed values."""
+    """Return a dataclass field with its documentation and its allowed values as metadata."""
     metadata = {"help": help, "low": low, "high": high, "above": above, "choices": choices, "memory": memory}
     if isinstance(default, (list, dict)):
         return field(default_factory=default.copy, metadata=metadata)
@@ -42,7 +42,7 @@ class RunConfig:
     keep_checkpoints: int = key(3, "newest checkpoints kept in addition to the best one", low=1)
     log_level: str = key(
         "INFO",
-        "least severe message shown; Ray and RLlib speak at DEBUG only",
+        "least severe message shown; Ray and RLlib log at DEBUG only",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     )
     objective: str = key("success_rate", "figure of run_summary.json's `final` that the entry point returns")
@@ -50,9 +50,9 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """What every environment has."""
+    """Keys of every environment."""
 
-    name: str = key(MISSING, "which environment")
+    name: str = key(MISSING, "the environment")
     max_steps: int = key(400, "steps after which an episode is truncated (a timeout)", low=1)
     action_repeat: int = key(
         1,
@@ -62,22 +62,22 @@ class EnvConfig:
     )
     max_faults: int = key(
         10,
-        "observations or rewards, not finite or out of bounds, that each training environment may give: they end their "
-        "episode; one more stops the run",
+        "faulty steps of each training environment (observation or reward not finite or out of bounds) that only end "
+        "their episode; one more stops the run",
         low=0,
     )
 
 
 @dataclass(frozen=True)
 class ObsContractConfig:
-    """Which observation entries become the one flat float32 vector that the policy sees, and in which order."""
+    """The observation entries that form the flat float32 vector of the policy, in their order."""
 
     name: str = key(MISSING, "name of the contract")
-    keys: list[str] = key([], "keys of the Dict observation, in the order of the vector; empty: a Box is taken whole")
-    frames: str = key("all", "rows of each stacked entry: all, or the newest alone", choices=("all", "latest"))
+    keys: list[str] = key([], "keys of the Dict observation, in the order of the vector; empty for a Box observation")
+    frames: str = key("all", "rows of each stacked entry: all, or only the latest", choices=("all", "latest"))
     scaling: str = key(
         "none",
-        "metric: distances in metres, rays filtered, all squashed by symlog (with algo.symlog_obs=false); for "
+        "metric: distances in metres, rays filtered, symlog of all values (with algo.symlog_obs=false); for "
         "drive_state and rays",
         choices=("none", "metric"),
     )
@@ -85,7 +85,7 @@ class ObsContractConfig:
 
 @dataclass(frozen=True)
 class AlgoConfig:
-    """Key of every algorithm; each adds its own (algorithms/<name>/config.py)."""
+    """Keys of every algorithm; each adds its own (algorithms/<name>/config.py)."""
 
     name: str = key(MISSING, "the algorithm")
 
@@ -107,7 +107,7 @@ class HardwareConfig:
         choices=(AUTO, "always", "never"),
     )
     num_learners: int = key(0, "learner processes; 0 learns in the main process", low=0)
-    num_gpus_per_learner: int | str = key(AUTO, "GPUs a learner; 0 learns on the CPU (RLlib has no MPS path)", low=0)
+    num_gpus_per_learner: int | str = key(AUTO, "GPUs of each learner; 0: the CPU (RLlib does not use MPS)", low=0)
     ray_address: str | None = key(None, "address of a running Ray cluster; null starts a local one")
 
 
@@ -129,23 +129,24 @@ class EvaluationConfig:
     """Episodes on fixed seeds with the deterministic policy."""
 
     name: str = key(MISSING, "name of the option")
-    episodes: int = key(10, "episodes of an evaluation; 0 evaluates never", low=0)
+    episodes: int = key(10, "episodes of an evaluation; 0: no evaluation", low=0)
     every_env_steps: int = key(0, "env steps between evaluations; 0: only before training and at its end", low=0)
     seed: int = key(
         1_000_000, "episode i resets with seed + i; training never uses 900,000 to 1,099,999", low=0, high=2**31 - 1
     )
     baselines: list[str] = key(
         [],
-        "policies evaluated once on the same seeds: random, the environment's (crowd_nav: straight_to_goal, orca, hl)",
+        "policies evaluated once on the same seeds: random, and those of the environment (crowd_nav: "
+        "straight_to_goal, orca, hl)",
     )
 
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """Many runs under -m: the limits of a job, and the earlier sweep to resume."""
+    """Sweeps (-m): limits of each job, and the sweep to resume."""
 
     name: str = key("none", "name of the option")
-    resume: str | None = key(None, "a sweep's directory: finished jobs are kept, the others resumed or run again")
+    resume: str | None = key(None, "directory of a sweep: finished jobs are kept, the others are resumed or restarted")
     job_timeout: float | None = key(None, "seconds that a job may take; null: no limit", above=0)
     job_memory: int | str | None = key(
         None, "memory that a job's own processes may take, in bytes or as 8 GiB; null: no limit", low=1, memory=True
@@ -154,7 +155,7 @@ class SweepConfig:
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """The whole tree as composed, "auto" still in it."""
+    """The complete tree as composed, before "auto" is resolved."""
 
     env: EnvConfig = field(default_factory=EnvConfig)
     obs_contract: ObsContractConfig = field(default_factory=ObsContractConfig)
@@ -165,5 +166,5 @@ class ExperimentConfig:
     run: RunConfig = field(default_factory=RunConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     dry_run: bool = key(False, "print what would happen, and stop")
-    resume: str | None = key(None, "a run's directory, to go on there from its newest whole checkpoint")
-    trust: bool = key(False, "with resume: read the pickles in another user's directory, which can run anything")
+    resume: str | None = key(None, "directory of a run to resume from its newest valid checkpoint")
+    trust: bool = key(False, "with resume: load the pickles of another user's directory, which can run any code")

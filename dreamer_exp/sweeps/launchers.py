@@ -50,7 +50,7 @@ def launcher_words(request: Multirun, slots: int | None, machine: Machine) -> li
     if request.launcher != "submitit_local":
         return []
     words = []
-    if not request.says("hydra.launcher.timeout_min"):  # submitit's default is an hour; sweep.job_timeout limits a job
+    if not request.sets("hydra.launcher.timeout_min"):  # submitit's default is an hour; sweep.job_timeout limits a job
         words.append(f"hydra.launcher.timeout_min={A_YEAR_MIN}")
     if machine.gpus:  # submitit hides all GPUs
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(machine.gpus)))

@@ -98,7 +98,7 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
     checked = [Job(name, _checked(name, config, job_machine)) for name, config in tries]
     return Plan(
         root=request.root,
-        words=[*words, *request.decided, *launcher_words(request, slots, machine), *search_words(request)],
+        words=[*words, *request.hydra_overrides, *launcher_words(request, slots, machine), *search_words(request)],
         jobs=checked if request.jobs else [],
         description=f"{len(checked)} jobs" if request.jobs else aim(request),
         launcher=request.launcher,

@@ -21,7 +21,7 @@ def main(root: Path, ray_address: str | None = None) -> int:
     end_with_the_watcher(root.parent / STOP)
     machine = probe()
     try:
-        config, _ = saved_experiment.reload(root / REQUEST, [])
+        config, _ = saved_experiment.recompose(root / REQUEST, [])
         experiment = load.load_experiment(config, machine)
         require(experiment.env)
         return run(root, experiment, machine, ray_address)

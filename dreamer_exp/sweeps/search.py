@@ -42,7 +42,7 @@ def search_words(request: Multirun) -> list[str]:
         return []
     sweeper = request.hydra.sweeper
     words = [f"hydra.sweeper.direction={direction(request)}"]
-    if not request.says("hydra.sweeper.max_failure_rate") and sweeper.max_failure_rate == 0:
+    if not request.sets("hydra.sweeper.max_failure_rate") and sweeper.max_failure_rate == 0:
         words.append("hydra.sweeper.max_failure_rate=1.0")
     # a stored study would repeat its first trials
     if sweeper.storage is None and sweeper.sampler.get("seed", 0) is None:

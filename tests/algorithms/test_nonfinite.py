@@ -29,7 +29,7 @@ def algo(request: pytest.FixtureRequest) -> str:
 def diverged(
     algo: str, request: pytest.FixtureRequest, ray_local: None
 ) -> Iterator[tuple[BaseDreamerV3, NonFiniteUpdate]]:
-    """An algorithm that has met infinite observations in its second iteration, and what it raised."""
+    """Yield an algorithm whose observations were infinite in its second iteration, and the error it raised."""
     algorithm = build_algorithm(nano(f"algo={algo}", *request.param))
     algorithm.train()
     poison(algorithm)
@@ -40,7 +40,7 @@ def diverged(
 
 
 def poison(algorithm: BaseDreamerV3) -> None:
-    """The first number of all observations so far becomes infinite."""
+    """Make the first element of all observations in the replay infinite."""
     for episode in algorithm.replay_buffer.episodes:
         episode.observations.data[:-1, 0] = float("inf")  # the last one is compared with the next chunk's first
     on_learner(algorithm, put_infinity)

@@ -28,7 +28,7 @@ def network(algo: str, kind: str = "box") -> RLModule:
 
 
 def echo(generator: torch.Generator, steps: int) -> tuple[Tensor, Tensor]:
-    """A world whose observation (N, steps, 2) is the last action (N, steps, 2), each number -1 or 1; zeros at first."""
+    """Return observations and actions (N, steps, 2): each observation is the last action, -1 or 1; zeros at first."""
     actions = torch.randint(2, (N, steps, 2), generator=generator).float() * 2.0 - 1.0
     return functional.pad(actions[:, :-1], (0, 0, 1, 0)), actions
 
@@ -55,7 +55,7 @@ def loss(module: RLModule, observation: Tensor, actions: Tensor) -> Tensor:
 
 @cache
 def learnt(algo: str) -> RLModule:
-    """A world model of the echo."""
+    """Return a network whose world model was trained on the echo."""
     module = network(algo)
     generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], 1e-2)

@@ -33,7 +33,7 @@ each_action = pytest.mark.parametrize("kind", ["box", "discrete"])
 
 
 def trained(algo: str, kind: str = "box", seed: int = 1) -> RLModule:
-    """A network whose every weight is another number, as after training: also those that begin as zeros."""
+    """Return a network with random weights, as after training; also where they are initialised to zero."""
     action = {"kind": kind, "size": 3}
     module = build(
         {

@@ -1,4 +1,4 @@
-"""Helpers for the config tests: composing in this process, what conf/ holds, and every key of the schema."""
+"""Helpers for the config tests: composition in this process, the options in conf/, and every key of the schema."""
 
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, fields, is_dataclass, replace
@@ -23,9 +23,9 @@ OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / gro
 PRESETS = [option for group, option in OPTIONS if group == "experiment"]
 
 
-@cache  # a default composition takes 70 ms, and many tests begin with one; nothing may write into it
+@cache  # a composition takes 70 ms, and many tests need the default one; callers must not change it
 def composed(*overrides: str) -> DictConfig:
-    """The config as Hydra composes it from these words of a command line."""
+    """Return the config that Hydra composes from these words of a command line."""
     compose.prepare()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config: DictConfig = compose_config("config", list(overrides))
@@ -33,32 +33,32 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def composed_object(*overrides: str) -> ExperimentConfig:
-    """The composed config as dataclasses, "auto" still in it."""
+    """Return the composed config as dataclasses, before "auto" is resolved."""
     config = OmegaConf.to_object(composed(*overrides))
     assert isinstance(config, ExperimentConfig)
     return config
 
 
 def loaded(*overrides: str, on: Machine | None = None) -> Experiment:
-    """The Experiment of these words on a machine, by default one with plenty of everything."""
+    """Return the Experiment of these words on a machine, by default one with 64 CPUs and 8 GPUs."""
     return load_experiment(composed(*overrides), on or machine(cpus=64, gpus=8))
 
 
 def value_at(tree: Any, path: str) -> Any:
-    """The value of a dotted key in nested dataclasses."""
+    """Return the value of a dotted key in nested dataclasses."""
     for name in path.split("."):
         tree = getattr(tree, name)
     return tree
 
 
 def option_file(group: str, option: str) -> Path:
-    """Where an option is written."""
+    """Return the file of an option."""
     return CONF / group / f"{option}.yaml"
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the schema, in the tree of one option: of an environment or algorithm, or of the defaults."""
+    """One key of the schema, with the option whose tree it is in."""
 
     option: str  # "env=gym", "algo=dreamerv3"; "": the defaults
     path: str
@@ -86,7 +86,7 @@ class Key:
 
 
 def schema_keys() -> list[Key]:
-    """Return every key there is: those of each environment and algorithm, and all the others once."""
+    """Return every key: those of each environment and algorithm, and all others once."""
     words = [(group, f"{group}={option}") for group, option in OPTIONS if group in compose.VARYING]
     of_options = [
         Key(word, path, declared)
@@ -113,6 +113,6 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Field[Any]]]:
 
 
 def with_value(tree: Any, path: str, value: Any) -> Any:
-    """The dataclasses with another value at a dotted key."""
+    """Return the dataclasses with another value of a dotted key."""
     name, _, rest = path.partition(".")
     return replace(tree, **{name: with_value(getattr(tree, name), rest, value) if rest else value})

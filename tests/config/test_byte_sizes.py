@@ -1,4 +1,4 @@
-"""Amounts of memory in words."""
+"""Amounts of memory such as `8 GiB`."""
 
 import pytest
 
@@ -19,10 +19,10 @@ from dreamer_exp.config.byte_sizes import parse_bytes
         ("0 B", 0),
     ],
 )
-def test_an_amount_is_its_number_times_its_unit(text: str, count: int) -> None:
+def test_amount_is_parsed_as_number_times_unit(text: str, count: int) -> None:
     assert parse_bytes(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "8", "GiB", "8 X", "8 GiBs", "-1 B", "8 8 GiB", "1e-3 GiB", "auto", "inf GB"])
-def test_what_is_no_amount_means_nothing(text: str) -> None:
+def test_text_that_is_not_an_amount_gives_none(text: str) -> None:
     assert parse_bytes(text) is None

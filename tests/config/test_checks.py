@@ -1,4 +1,4 @@
-"""Refused values: past each bound and word of the schema, and what does not go together."""
+"""Checks of values: bounds and words of the schema, values against each other, the machine and the environment."""
 
 import math
 
@@ -25,7 +25,7 @@ def check(key: Key, value: object) -> None:
 
 
 def beyond(key: Key) -> list[float]:
-    """The nearest values outside each bound of the key."""
+    """Return the nearest values outside each bound of the key."""
     low, high, above = key.bounds
     step = 1 if key.takes in WHOLE else 1e-6
     return [
@@ -36,7 +36,7 @@ def beyond(key: Key) -> list[float]:
 
 
 def at_the_edge(key: Key) -> list[float]:
-    """The last values inside each bound of the key."""
+    """Return the last values inside each bound of the key."""
     low, high, above = key.bounds
     return [*(bound for bound in (low, high) if bound is not None), *([above + 1e-6] if above is not None else [])]
 
@@ -45,7 +45,7 @@ def at_the_edge(key: Key) -> list[float]:
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key in NUMBERS for value in beyond(key)], ids=str)
-def test_a_number_past_its_bound_is_refused_in_one_line_with_key_value_and_bound(key: Key, value: float) -> None:
+def test_number_beyond_its_bound_is_refused_in_one_line_with_key_value_and_bound(key: Key, value: float) -> None:
     with pytest.raises(UserError) as refused:
         check(key, value)
 
@@ -56,24 +56,24 @@ def test_a_number_past_its_bound_is_refused_in_one_line_with_key_value_and_bound
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key in NUMBERS for value in at_the_edge(key)], ids=str)
-def test_a_number_at_its_bound_is_taken(key: Key, value: float) -> None:
+def test_number_at_its_bound_is_accepted(key: Key, value: float) -> None:
     check(key, value)
 
 
 @pytest.mark.parametrize("key", [key for key in NUMBERS if key.takes in FRACTIONS], ids=str)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_no_key_takes_what_is_not_a_finite_number(key: Key, value: float) -> None:
+def test_nonfinite_number_is_refused(key: Key, value: float) -> None:
     with pytest.raises(UserError, match=rf"^{key.path}={value} is out of range: it has to be finite"):
         check(key, value)
 
 
 @pytest.mark.parametrize("key", [key for key in NUMBERS if key.path.split(".")[0] in ("algo", "hardware")], ids=str)
-def test_every_number_of_algo_and_hardware_has_a_bound(key: Key) -> None:
+def test_every_numeric_key_of_algo_and_hardware_has_a_bound(key: Key) -> None:
     assert any(bound is not None for bound in key.bounds)
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.choices and key.takes is str], ids=str)
-def test_a_word_that_is_not_allowed_is_answered_with_those_that_are(key: Key) -> None:
+def test_refusal_of_a_word_lists_the_allowed_words(key: Key) -> None:
     with pytest.raises(UserError) as refused:
         check(key, "nonsense")
 
@@ -81,47 +81,47 @@ def test_a_word_that_is_not_allowed_is_answered_with_those_that_are(key: Key) ->
 
 
 @pytest.mark.parametrize(("key", "word"), [(key, word) for key in KEYS for word in key.choices or ()], ids=str)
-def test_a_word_that_is_allowed_is_taken(key: Key, word: str) -> None:
+def test_allowed_word_is_accepted(key: Key, word: str) -> None:
     check(key, [word] if key.takes == list[str] else word)
 
 
-def test_a_misspelt_word_is_answered_with_the_nearest() -> None:
+def test_refusal_of_a_misspelt_word_suggests_the_nearest_allowed_word() -> None:
     with pytest.raises(UserError, match=r"^run\.log_level='WARN' is not one of: .* Did you mean 'WARNING'\?$"):
         loaded("run.log_level=WARN")
 
 
-def test_each_word_of_a_list_is_checked() -> None:
+def test_every_word_of_a_list_is_checked() -> None:
     with pytest.raises(
         UserError, match=r"^evaluation\.baselines='strait_to_goal' .* Did you mean 'straight_to_goal'\?$"
     ):
         loaded("evaluation.baselines=[random,strait_to_goal]")
 
 
-def test_the_baselines_allowed_are_those_there_are() -> None:
+def test_allowed_baselines_are_random_and_those_of_the_environments() -> None:
     assert set(baseline_names()) == {"random", *BASELINES}
 
 
 @pytest.mark.parametrize(
     "key", [key for key in KEYS if key.takes == (int | str) and not key.declared.metadata["memory"]], ids=str
 )
-def test_a_number_that_may_be_auto_takes_no_other_word(key: Key) -> None:
+def test_whole_number_or_auto_takes_no_other_word(key: Key) -> None:
     with pytest.raises(UserError, match=rf"^{key.path}='many' is neither a whole number nor 'auto'\.$"):
         check(key, "many")
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.takes == (int | float | str)], ids=str)
-def test_a_learning_rate_takes_no_other_word_than_auto(key: Key) -> None:
+def test_learning_rate_takes_no_word_other_than_auto(key: Key) -> None:
     with pytest.raises(UserError, match=rf"^{key.path}='fast' is neither a number nor 'auto'\.$"):
         check(key, "fast")
 
 
 @pytest.mark.parametrize("amount", ["8 GiB", "500 MB", "2e9 B", "64GB", "1.5 GiB"])
-def test_the_replays_capacity_takes_memory(amount: str) -> None:
-    assert loaded(f"algo.replay_capacity={amount}").algo.replay_capacity == amount  # steps, once a step's size is known
+def test_replay_capacity_takes_an_amount_of_memory(amount: str) -> None:
+    assert loaded(f"algo.replay_capacity={amount}").algo.replay_capacity == amount  # converted to steps later
 
 
 @pytest.mark.parametrize("word", ["many", "auto", "8 GiX", "GiB", "-1 GiB", "'8'"])
-def test_the_replays_capacity_takes_no_other_word(word: str) -> None:
+def test_replay_capacity_takes_no_word_that_is_not_an_amount_of_memory(word: str) -> None:
     with pytest.raises(
         UserError, match=r"^algo\.replay_capacity='.*' is neither a whole number nor memory: write it as"
     ):
@@ -129,13 +129,13 @@ def test_the_replays_capacity_takes_no_other_word(word: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["env.name", "obs_contract.name", "hardware.name", "evaluation.name"])
-def test_a_value_that_is_missing_is_asked_for(path: str) -> None:
+def test_missing_value_is_refused_with_how_to_give_it(path: str) -> None:
     with pytest.raises(UserError, match=rf"^{path} has no value: give it one"):
         loaded(f"{path}=???")
 
 
 @given(st.text(max_size=20), st.lists(st.text(max_size=20), max_size=5))
-def test_a_hint_names_a_word_there_is_or_nothing(word: str, words: list[str]) -> None:
+def test_hint_is_empty_or_names_a_candidate(word: str, words: list[str]) -> None:
     hint = nearest(word, words)
 
     assert hint == "" or hint in [f" Did you mean {candidate!r}?" for candidate in words]
@@ -145,18 +145,18 @@ def test_a_hint_names_a_word_there_is_or_nothing(word: str, words: list[str]) ->
 
 
 @pytest.mark.parametrize(("capacity", "batch", "length"), [(511, 16, 32), (127, 2, 64), (1, 1, 2)])
-def test_a_replay_smaller_than_one_batch_is_refused(capacity: int, batch: int, length: int) -> None:
+def test_replay_smaller_than_a_batch_is_refused(capacity: int, batch: int, length: int) -> None:
     words = f"algo.replay_capacity={capacity}", f"algo.batch_size_B={batch}", f"algo.batch_length_T={length}"
 
     with pytest.raises(UserError, match=rf"^algo\.replay_capacity={capacity} .*batch_length_T = {batch * length}\.$"):
         loaded(*words)
 
 
-def test_a_replay_of_exactly_one_batch_is_taken() -> None:
+def test_replay_of_exactly_one_batch_is_accepted() -> None:
     assert loaded("algo.replay_capacity=512").algo.replay_capacity == 512
 
 
-def test_an_actor_without_its_critic_is_refused() -> None:
+def test_training_the_actor_without_the_critic_is_refused() -> None:
     with pytest.raises(UserError, match=r"^algo\.train_critic=False with algo\.train_actor=True"):
         loaded("algo.train_critic=false")
 
@@ -176,7 +176,9 @@ def test_an_actor_without_its_critic_is_refused() -> None:
         ),
     ],
 )
-def test_absent_gpus_are_refused_with_where_that_was_read(words: tuple[str, ...], gpus: int, line: str) -> None:
+def test_refusal_for_too_few_gpus_names_the_source_of_their_number(
+    words: tuple[str, ...], gpus: int, line: str
+) -> None:
     with pytest.raises(UserError) as refused:
         loaded(*words, on=machine(gpus=gpus))
 
@@ -199,11 +201,11 @@ def test_more_env_runners_than_cpus_are_refused(words: tuple[str, ...], cpus: in
     assert str(refused.value).startswith(line)
 
 
-def test_as_many_env_runners_as_cpus_are_taken() -> None:
+def test_as_many_env_runners_as_cpus_are_accepted() -> None:
     assert loaded("hardware.num_env_runners=4", on=machine(cpus=4)).hardware.num_env_runners == 4
 
 
-def test_a_cluster_elsewhere_is_not_measured_by_this_machine() -> None:
+def test_hardware_of_a_remote_cluster_is_not_checked_against_this_machine() -> None:
     experiment = loaded("hardware=ray_cluster", "hardware.num_gpus_per_learner=1", on=machine(cpus=2, gpus=0))
 
     assert experiment.hardware.num_env_runners == 8
@@ -225,7 +227,7 @@ def test_a_cluster_elsewhere_is_not_measured_by_this_machine() -> None:
         (("env=gym", "env.id=Nope-v0", "obs_contract=vector"), r"env\.id='Nope-v0' cannot be made"),
     ],
 )
-def test_a_contract_that_the_environment_cannot_keep_is_refused(words: tuple[str, ...], line: str) -> None:
+def test_contract_that_does_not_fit_the_environment_is_refused(words: tuple[str, ...], line: str) -> None:
     experiment = loaded(*words)
 
     with pytest.raises(UserError, match=f"^{line}"):

@@ -1,4 +1,4 @@
-"""Composition: what conf/ holds composes into an Experiment, with the starter values, and the later word wins."""
+"""Composition of conf/ and the command line into an Experiment: options, defaults, precedence, hardware, names."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from dreamer_exp.envs.make import contract_of
 from tests.config.composing import CONF, GROUPS, OPTIONS, PRESETS, composed, loaded, option_file, value_at
 from tests.experiments import machine
 
-STARTER_VALUES = {  # the runbook's
+DEFAULTS = {
     "algo.training_ratio": 64,
     "algo.batch_size_B": 16,
     "algo.batch_length_T": 32,
@@ -37,30 +37,30 @@ EMBEDDED_PRESETS = [  # the others need the robot-sf extra
 ]
 
 
-# What conf/ holds
+# Options in conf/
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_and_loads(group: str, option: str) -> None:
     experiment = loaded(f"{group}={option}")
 
-    left = {path for path, value in _leaves(experiment.to_dict()) if value == "auto"}
-    # ray_address's own word; and the replay's place, known with the observation (planning/forecast.py)
-    assert left <= {".hardware.ray_address", ".algo.replay_device"}
+    unresolved = {path for path, value in _leaves(experiment.to_dict()) if value == "auto"}
+    # ray_address=auto is Ray's own value; planning/forecast.py resolves replay_device with the observation's size
+    assert unresolved <= {".hardware.ray_address", ".algo.replay_device"}
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_option_says_what_it_is_in_its_first_lines(group: str, option: str) -> None:
+def test_every_option_file_begins_with_a_comment(group: str, option: str) -> None:
     first, second, *_ = option_file(group, option).read_text(encoding="utf-8").splitlines()
 
     assert (second if first.startswith("# @package") else first).startswith("# ")
 
 
 @pytest.mark.parametrize(("group", "option"), [(g, o) for g, o in OPTIONS if g not in ("experiment", "tracking")])
-def test_an_option_is_named_as_its_file(group: str, option: str) -> None:
+def test_option_has_the_name_of_its_file(group: str, option: str) -> None:
     name = composed(f"{group}={option}")[group].name
 
-    # an environment under other rewards or observations keeps its name: robot_sf_br08 is robot_sf
+    # an environment with other rewards or observations keeps its name: that of robot_sf_br08 is robot_sf
     assert option == name or (group == "env" and option.startswith(f"{name}_"))
 
 
@@ -72,7 +72,7 @@ def test_every_folder_of_conf_is_a_group_in_the_defaults_list(group: str) -> Non
 
 
 @pytest.mark.parametrize("preset", EMBEDDED_PRESETS)
-def test_every_preset_has_a_contract_that_its_environment_keeps(preset: str) -> None:
+def test_every_preset_has_a_contract_that_fits_its_environment(preset: str) -> None:
     experiment = loaded(f"experiment={preset}")
 
     assert contract_of(experiment.env, experiment.obs_contract).size > 0
@@ -81,31 +81,31 @@ def test_every_preset_has_a_contract_that_its_environment_keeps(preset: str) -> 
 # Defaults
 
 
-@pytest.mark.parametrize("path", STARTER_VALUES)
-def test_without_a_word_the_experiment_is_the_starter_profile(path: str) -> None:
-    assert value_at(loaded(), path) == STARTER_VALUES[path]
+@pytest.mark.parametrize("path", DEFAULTS)
+def test_experiment_without_overrides_has_the_default_values(path: str) -> None:
+    assert value_at(loaded(), path) == DEFAULTS[path]
 
 
-def test_the_starter_profile_sees_831_numbers() -> None:
+def test_default_observation_has_831_elements() -> None:
     experiment = loaded()
 
     assert contract_of(experiment.env, experiment.obs_contract).size == 831
 
 
-def test_planned_updates_replay_the_training_ratio_times_the_sampled_steps() -> None:
+def test_planned_updates_are_the_training_ratio_times_env_steps_over_the_batch() -> None:
     experiment = loaded("run.train_iterations=20", "hardware.num_env_runners=8")
 
     assert experiment.hardware.env_steps_per_iteration == 8 * 16
     assert experiment.planned_updates() == 20 * 8 * 16 * 64 // (16 * 32)
 
 
-def test_num_env_runners_0_samples_from_the_environments_of_the_main_process() -> None:
+def test_without_env_runners_an_iteration_samples_the_environments_of_the_main_process() -> None:
     hardware = loaded("hardware.num_env_runners=0", "hardware.num_envs_per_env_runner=3").hardware
 
     assert hardware.env_steps_per_iteration == 3 * 16
 
 
-# Who wins
+# Precedence
 
 
 @pytest.mark.parametrize(
@@ -115,29 +115,29 @@ def test_num_env_runners_0_samples_from_the_environments_of_the_main_process() -
         ("hardware.num_env_runners=4", "hardware=apple_silicon"),
     ],
 )
-def test_a_word_on_the_command_line_wins_over_the_profile_in_any_order(words: tuple[str, str]) -> None:
+def test_key_on_the_command_line_overrides_the_hardware_profile_in_any_order(words: tuple[str, str]) -> None:
     assert loaded(*words).hardware.num_env_runners == 4
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_word_on_the_command_line_wins_over_every_preset(preset: str) -> None:
+def test_keys_on_the_command_line_override_every_preset(preset: str) -> None:
     experiment = loaded(f"experiment={preset}", "algo.horizon_H=7", "run.id=mine", "evaluation=none")
 
     assert (experiment.algo.horizon_H, experiment.run.id, experiment.evaluation.name) == (7, "mine", "none")
 
 
-def test_a_preset_wins_over_the_defaults() -> None:
+def test_preset_overrides_the_defaults() -> None:
     quickstart, defaults = loaded("experiment=quickstart"), loaded()
 
     assert quickstart.env.scenario == "open" != defaults.env.scenario
     assert quickstart.algo.model_size == "nano" != defaults.algo.model_size
 
 
-def test_a_preset_leaves_what_it_does_not_name() -> None:
+def test_preset_leaves_other_keys_at_their_defaults() -> None:
     assert loaded("experiment=quickstart").algo.gae_lambda == loaded().algo.gae_lambda
 
 
-def test_a_users_own_folder_adds_an_option_and_a_preset(tmp_path: Path) -> None:
+def test_folder_of_the_user_adds_an_option_and_a_preset(tmp_path: Path) -> None:
     for folder in ("hardware", "experiment"):
         (tmp_path / folder).mkdir()
     (tmp_path / "hardware" / "lab.yaml").write_text("defaults: [cpu, _self_]\nname: lab\nnum_env_runners: 3\n")
@@ -145,7 +145,7 @@ def test_a_users_own_folder_adds_an_option_and_a_preset(tmp_path: Path) -> None:
         "# @package _global_\ndefaults: [override /hardware: lab]\nalgo: {horizon_H: 7}\n"
     )
 
-    experiment = loaded("experiment=mine", f"hydra.searchpath=[file://{tmp_path}]")  # what --config-dir adds to
+    experiment = loaded("experiment=mine", f"hydra.searchpath=[file://{tmp_path}]")  # as --config-dir sets it
 
     assert (experiment.hardware.name, experiment.hardware.num_env_runners, experiment.algo.horizon_H) == ("lab", 3, 7)
 
@@ -153,14 +153,14 @@ def test_a_users_own_folder_adds_an_option_and_a_preset(tmp_path: Path) -> None:
 # Hardware
 
 
-def test_apple_silicon_is_8_runners_of_16_steps_on_the_cpu() -> None:
+def test_apple_silicon_has_8_env_runners_with_fragments_of_16_steps_on_the_cpu() -> None:
     hardware = loaded("hardware=apple_silicon", on=machine(cpus=12)).hardware
 
     assert (hardware.num_env_runners, hardware.rollout_fragment_length) == (8, 16)
     assert (hardware.num_envs_per_env_runner, hardware.num_gpus_per_learner) == (1, 0)
 
 
-def test_apple_silicon_stays_as_it_is_on_a_smaller_machine_and_next_to_a_gpu() -> None:
+def test_apple_silicon_does_not_depend_on_the_machine() -> None:
     hardware = loaded("hardware=apple_silicon", on=machine(cpus=2, gpus=1)).hardware
 
     assert (hardware.num_env_runners, hardware.num_gpus_per_learner) == (8, 0)
@@ -180,13 +180,13 @@ def test_apple_silicon_stays_as_it_is_on_a_smaller_machine_and_next_to_a_gpu() -
         ("slurm", 64, 60),
     ],
 )
-def test_auto_env_runners_are_what_the_cpus_allow(profile: str, cpus: int, runners: int) -> None:
+def test_auto_env_runners_follow_the_cpus_of_the_machine(profile: str, cpus: int, runners: int) -> None:
     hardware = loaded(f"hardware={profile}", on=machine(cpus=cpus)).hardware
 
     assert (hardware.num_cpus, hardware.num_env_runners) == (cpus, runners)
 
 
-def test_auto_env_runners_follow_num_cpus_where_the_user_gives_it() -> None:
+def test_auto_env_runners_follow_num_cpus_if_it_is_given() -> None:
     assert loaded("hardware.num_cpus=6", on=machine(cpus=64)).hardware.num_env_runners == 2
 
 
@@ -194,7 +194,7 @@ def test_auto_env_runners_follow_num_cpus_where_the_user_gives_it() -> None:
     ("profile", "gpus", "taken"),
     [("auto", 0, 0), ("auto", 1, 1), ("auto", 8, 1), ("slurm", 0, 0), ("slurm", 4, 1), ("cpu", 8, 0), ("cuda", 1, 1)],
 )
-def test_the_learner_takes_one_gpu_where_the_profile_wants_one(profile: str, gpus: int, taken: int) -> None:
+def test_learner_uses_at_most_one_gpu(profile: str, gpus: int, taken: int) -> None:
     assert loaded(f"hardware={profile}", on=machine(gpus=gpus)).hardware.num_gpus_per_learner == taken
 
 
@@ -202,22 +202,22 @@ AUTO_PROFILES = {profile: composed(f"hardware={profile}") for profile in ("auto"
 
 
 @given(st.sampled_from(sorted(AUTO_PROFILES)), st.integers(1, 512), st.integers(0, 16))
-def test_a_profile_that_adapts_fits_every_machine(profile: str, cpus: int, gpus: int) -> None:
+def test_profile_with_auto_fits_every_machine(profile: str, cpus: int, gpus: int) -> None:
     hardware = load_experiment(AUTO_PROFILES[profile], machine(cpus, gpus)).hardware
 
     assert 0 <= hardware.num_env_runners <= hardware.num_cpus
     assert hardware.num_gpus_per_learner <= gpus
 
 
-# Directories' names
+# Names of directories
 
 
-def test_a_runs_directory_is_named_by_id_time_and_four_digits() -> None:
+def test_run_directory_is_named_by_id_time_and_four_digits() -> None:
     assert re.fullmatch(r"smoke_\d{8}T\d{6}Z_[0-9a-f]{4}", run_stamp("smoke"))
 
 
 @pytest.mark.parametrize("run_id", ["", "../up", "a/b", "/tmp/x", ".hidden", "-x", "two words", "x" * 81])
-def test_a_run_id_that_is_no_directory_name_is_refused(run_id: str) -> None:
+def test_run_id_that_cannot_start_a_directory_name_is_refused(run_id: str) -> None:
     with pytest.raises(UserError, match=r"^run\.id=.*letters, digits"):
         run_stamp(run_id)
 
@@ -231,12 +231,12 @@ def test_a_run_id_that_is_no_directory_name_is_refused(run_id: str) -> None:
         ("", "defaults"),
     ],
 )
-def test_a_jobs_overrides_become_a_short_directory_name(overrides: str, name: str) -> None:
+def test_job_directory_is_named_by_the_overrides(overrides: str, name: str) -> None:
     assert override_summary(overrides) == name
 
 
 @given(st.text(max_size=300))
-def test_a_jobs_directory_name_is_short_and_safe_whatever_the_overrides(overrides: str) -> None:
+def test_job_directory_name_is_short_and_safe_for_any_overrides(overrides: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9=,._+-]{1,80}", override_summary(overrides))
 
 

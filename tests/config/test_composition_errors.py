@@ -1,4 +1,4 @@
-"""Refused command lines, through the real entry point: exit code 2 and one line that names key, value and way out."""
+"""Refused command lines, through the real entry point: exit code 2 and one line with key, value and what to do."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from dreamer_exp.algorithms.dreamerv3.config import DreamerV3AlgoConfig
 from dreamer_exp.cli import errors
 from dreamer_exp.cli.main import main
 from dreamer_exp.config.compose import variants
-from dreamer_exp.config.composition_errors import TAKES, all_keys, retell, unknown_key
+from dreamer_exp.config.composition_errors import TAKES, all_keys, unknown_key, user_error
 from dreamer_exp.config.schema import ExperimentConfig
 from tests.config.composing import OPTIONS, composed, schema_keys
 
@@ -24,22 +24,22 @@ Refused = Callable[..., str]
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Refused:
-    """`refused(*words)` runs the program with these words and returns its complaint, having checked its form."""
+    """Return a function that runs the program with these words, and checks and returns its message."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(errors, "SHOW_TRACEBACK", False)
-    monkeypatch.setenv(errors.FULL_ERROR, "1")  # undoes also what the program sets
+    monkeypatch.setenv(errors.FULL_ERROR, "1")  # so that the value set by the program is removed after the test
 
     def run(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["dreamer_exp", *words, "dry_run=true"])  # nothing trains if it isn't refused
+        monkeypatch.setattr(sys, "argv", ["dreamer_exp", *words, "dry_run=true"])  # no training if it is accepted
         with pytest.raises(SystemExit) as ended:
             main()
-        out, complaint = capfd.readouterr()
+        out, message = capfd.readouterr()
         assert (ended.value.code, out) == (2, "")
-        assert complaint.count("\n") == 1
-        assert complaint.startswith("dreamer_exp: ")
+        assert message.count("\n") == 1
+        assert message.startswith("dreamer_exp: ")
         assert [path for path in tmp_path.rglob("*") if path.name != "outputs"] == []
-        return complaint.removeprefix("dreamer_exp: ").rstrip("\n")
+        return message.removeprefix("dreamer_exp: ").rstrip("\n")
 
     return run
 
@@ -67,11 +67,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
         ("hydra.run.dirr=x", "hydra.run.dirr: there is no such key. Did you mean 'hydra.run.dir'?"),
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest_there_is(refused: Refused, word: str, line: str) -> None:
+def test_refusal_of_an_unknown_key_suggests_the_nearest_key(refused: Refused, word: str, line: str) -> None:
     assert refused(word).startswith(line)
 
 
-def test_a_key_of_another_environment_is_answered_with_this_ones_keys(refused: Refused) -> None:
+def test_refusal_of_another_environments_key_lists_the_keys_of_this_one(refused: Refused) -> None:
     line = refused("env=gym", "env.scenario=open")
 
     assert (
@@ -79,7 +79,7 @@ def test_a_key_of_another_environment_is_answered_with_this_ones_keys(refused: R
     )
 
 
-def test_a_new_keyword_of_a_mapping_is_answered_with_how_to_add_it(refused: Refused) -> None:
+def test_refusal_of_a_new_name_in_a_mapping_says_how_to_add_it(refused: Refused) -> None:
     line = refused("env=gym", "obs_contract=vector", "env.kwargs.g=9.8")
 
     assert line == "env.kwargs.g: env.kwargs has no 'g' yet; +env.kwargs.g=... adds it."
@@ -89,7 +89,7 @@ OF_ALGO = [f"algo.{declared.name}" for declared in fields(DreamerV3AlgoConfig) i
 
 
 @given(st.sampled_from(OF_ALGO), st.data())
-def test_a_key_of_algo_that_lost_a_letter_is_found_again(path: str, data: st.DataObject) -> None:
+def test_key_of_algo_is_suggested_if_one_letter_is_missing(path: str, data: st.DataObject) -> None:
     leaf = path.removeprefix("algo.")
     at = data.draw(st.integers(0, len(leaf) - 1))
 
@@ -97,7 +97,7 @@ def test_a_key_of_algo_that_lost_a_letter_is_found_again(path: str, data: st.Dat
 
 
 @given(st.sampled_from([name for name in all_keys() if "_" in name and "." in name]))
-def test_a_key_without_its_group_is_found_in_it(path: str) -> None:
+def test_key_is_suggested_if_its_group_is_missing(path: str) -> None:
     leaf = path.rpartition(".")[2]
     alike = [other for other in all_keys() if other.rpartition(".")[2] == leaf]
 
@@ -107,7 +107,7 @@ def test_a_key_without_its_group_is_found_in_it(path: str) -> None:
 @pytest.mark.parametrize(
     "words", [("algo.learner=rllib",), ("+algo.learner=fast",), ("algo=dreamerv3_rllib", "algo.learner=x")]
 )
-def test_the_last_releases_learner_is_answered_with_the_options(refused: Refused, words: tuple[str, ...]) -> None:
+def test_refusal_of_algo_learner_names_the_options_that_replaced_it(refused: Refused, words: tuple[str, ...]) -> None:
     line = refused(*words)
 
     assert line == (
@@ -125,11 +125,11 @@ KEYS_OF = {
     ("option", "name"),
     [(option, name) for option in KEYS_OF for other in KEYS_OF for name in sorted(KEYS_OF[other] - KEYS_OF[option])],
 )
-def test_a_key_of_the_other_algorithm_is_refused_by_the_schema(option: str, name: str) -> None:
+def test_key_of_the_other_algorithm_is_refused(option: str, name: str) -> None:
     with pytest.raises(ConfigCompositionException) as error:
         composed(f"algo={option}", f"algo.{name}=1")
 
-    line = str(retell(error.value))
+    line = str(user_error(error.value))
     assert line.startswith(f"algo.{name}: there is no such key.")
     assert "algo has: name, model_size, " in line
     assert "\n" not in line
@@ -139,18 +139,18 @@ def test_a_key_of_the_other_algorithm_is_refused_by_the_schema(option: str, name
 
 
 @pytest.mark.parametrize("group", sorted({group for group, _ in OPTIONS}))
-def test_a_wrong_option_is_answered_with_the_options_there_are(refused: Refused, group: str) -> None:
+def test_refusal_of_an_unknown_option_lists_the_options(refused: Refused, group: str) -> None:
     line = refused(f"{group}=nonsuch")
 
     assert line.startswith(f"{group}=nonsuch: there is no such option.")
     assert line.endswith(f"{group} has: {', '.join(option for of, option in OPTIONS if of == group)}.")
 
 
-def test_a_misspelt_option_is_answered_with_the_nearest(refused: Refused) -> None:
+def test_refusal_of_a_misspelt_option_suggests_the_nearest(refused: Refused) -> None:
     assert "Did you mean 'slurm'?" in refused("hardware=slrum")
 
 
-def test_an_option_added_with_a_plus_is_answered_with_how_to_write_it(refused: Refused) -> None:
+def test_refusal_of_an_option_with_a_plus_says_how_to_write_it(refused: Refused) -> None:
     line = refused("+experiment=quickstart")
 
     assert line.endswith("write experiment=quickstart, without the +.")
@@ -180,11 +180,11 @@ def test_an_option_added_with_a_plus_is_answered_with_how_to_write_it(refused: R
         ("env.reward=3", "keys of its own: progress, living, "),
     ],
 )
-def test_a_value_of_the_wrong_type_is_answered_with_the_type_it_takes(refused: Refused, word: str, takes: str) -> None:
+def test_refusal_of_a_value_of_the_wrong_type_names_the_right_type(refused: Refused, word: str, takes: str) -> None:
     assert refused(word).startswith(f"{word} is of the wrong type: it takes {takes}")
 
 
-def test_there_are_words_for_every_type_of_the_schema() -> None:
+def test_every_type_of_the_schema_has_a_description() -> None:
     assert {str(key) for key in schema_keys() if key.takes not in TAKES} == set()
 
 
@@ -211,15 +211,15 @@ def test_there_are_words_for_every_type_of_the_schema() -> None:
         (("algo.horizon_H=${algo.nonsuch}",), "algo.horizon_H: Interpolation key 'algo.nonsuch' not found."),
     ],
 )
-def test_a_value_that_cannot_work_is_reported_in_one_line(refused: Refused, words: tuple[str, ...], line: str) -> None:
+def test_invalid_value_is_refused_in_one_line(refused: Refused, words: tuple[str, ...], line: str) -> None:
     assert refused(*words).startswith(line)
 
 
-# What cannot be read
+# Words that cannot be parsed
 
 
 @pytest.mark.parametrize("words", ["algo.batch_size_B=8,16", "hardware=cpu,auto"])
-def test_several_values_are_answered_with_the_flag_of_a_sweep(refused: Refused, words: str) -> None:
+def test_refusal_of_several_values_names_the_flag_of_a_sweep(refused: Refused, words: str) -> None:
     line = refused(words)
 
     assert words in line
@@ -227,9 +227,9 @@ def test_several_values_are_answered_with_the_flag_of_a_sweep(refused: Refused, 
 
 
 @pytest.mark.parametrize("word", ["algo.batch_size_B=[1", "algo", "run.id=two words)"])
-def test_an_override_that_cannot_be_read_is_quoted(refused: Refused, word: str) -> None:
+def test_refusal_quotes_an_override_that_cannot_be_parsed(refused: Refused, word: str) -> None:
     assert refused("run.seed=1", word).startswith(f"{word!r} cannot be read as KEY=VALUE")
 
 
-def test_a_folder_of_configs_that_is_not_there_is_named(refused: Refused) -> None:
+def test_refusal_names_a_missing_config_dir(refused: Refused) -> None:
     assert f"{os.sep}nowhere' not found" in refused("--config-dir", "nowhere")

@@ -1,4 +1,4 @@
-"""The fingerprint: two experiments share it exactly when the values that shape the result are equal."""
+"""The fingerprint: two experiments have the same exactly if the values that affect their results are equal."""
 
 import re
 from dataclasses import fields
@@ -9,11 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamer_exp.config.experiment import UNSHAPING
+from dreamer_exp.config.experiment import WITHOUT_EFFECT_ON_RESULTS
 from tests.config.composing import Key, loaded, schema_keys, value_at, with_value
 
 KEYS = schema_keys()
-EXPERIMENT = loaded("algo=dreamerv3")  # which has a network of its own
+EXPERIMENT = loaded("algo=dreamerv3")
 OTHER: dict[Any, Any] = {  # another value of a type
     bool: lambda value: not value,
     int: lambda value: value + 1,
@@ -24,37 +24,37 @@ OTHER: dict[Any, Any] = {  # another value of a type
     type(None): lambda value: "x",
 }
 TRACKING = [key.path for key in KEYS if key.path.startswith("tracking.")]
-UNSHAPED = [f"{group}.{name}" for group, names in UNSHAPING.items() for name in names]
+UNSHAPED = [f"{group}.{name}" for group, names in WITHOUT_EFFECT_ON_RESULTS.items() for name in names]
 LEFT_OUT = (*UNSHAPED, "tracking.", "sweep.", "dry_run", "resume", "trust")
 SHAPING = [
     key for key in KEYS if key.option in ("", "env=crowd_nav", "algo=dreamerv3") and not key.path.startswith(LEFT_OUT)
 ]
-SHAPING = [key for key in SHAPING if key.path != "hardware.max_env_runners"]  # what auto was allowed is gone by then
+SHAPING = [key for key in SHAPING if key.path != "hardware.max_env_runners"]  # not in the resolved experiment
 
 
 def changed(path: str) -> Any:
-    """The default experiment with another value at a key."""
+    """Return the default experiment with another value of a key."""
     value = value_at(EXPERIMENT, path)
     return with_value(EXPERIMENT, path, OTHER[type(value)](value))
 
 
-def test_it_is_16_hex_digits() -> None:
+def test_fingerprint_has_16_hex_digits() -> None:
     assert re.fullmatch("[0-9a-f]{16}", EXPERIMENT.fingerprint())
 
 
 @pytest.mark.parametrize("key", SHAPING, ids=str)
-def test_another_value_of_what_shapes_the_result_changes_it(key: Key) -> None:
+def test_fingerprint_depends_on_every_key_that_affects_the_result(key: Key) -> None:
     assert changed(key.path).fingerprint() != EXPERIMENT.fingerprint()
 
 
-def test_every_field_of_algo_shapes_the_result() -> None:
+def test_every_field_of_algo_affects_the_result() -> None:
     shaping = {".".join(key.path.split(".")[:2]) for key in SHAPING}
 
     assert {f"algo.{declared.name}" for declared in fields(EXPERIMENT.algo)} <= shaping
 
 
 @pytest.mark.parametrize("path", [*UNSHAPED, *TRACKING])
-def test_names_what_is_kept_and_shown_and_where_it_runs_do_not_change_it(path: str) -> None:
+def test_fingerprint_does_not_depend_on_names_logging_checkpoints_and_the_address_of_ray(path: str) -> None:
     assert changed(path).fingerprint() == EXPERIMENT.fingerprint()
 
 
@@ -71,7 +71,7 @@ def test_names_what_is_kept_and_shown_and_where_it_runs_do_not_change_it(path: s
     ),
     st.randoms(use_true_random=False),
 )
-def test_equal_values_give_equal_fingerprints_in_any_order(values: dict[str, Any], order: Any) -> None:
+def test_fingerprint_does_not_depend_on_the_order_of_changes(values: dict[str, Any], order: Any) -> None:
     shuffled = list(values.items())
     order.shuffle(shuffled)
 
@@ -79,32 +79,32 @@ def test_equal_values_give_equal_fingerprints_in_any_order(values: dict[str, Any
 
 
 @given(st.permutations(sorted(EXPERIMENT.to_dict()["env"]["scenario_weights"])))
-def test_the_order_of_a_mappings_names_does_not_change_it(names: list[str]) -> None:
+def test_fingerprint_does_not_depend_on_the_order_of_a_mapping(names: list[str]) -> None:
     experiment = with_value(EXPERIMENT, "env.scenario_weights", dict.fromkeys(names, 1.0))
 
     assert experiment.fingerprint() == EXPERIMENT.fingerprint()
 
 
 @pytest.mark.parametrize("preset_and_words", [(), ("experiment=quickstart",)])
-def test_the_same_words_give_the_same_fingerprint_again(preset_and_words: tuple[str, ...]) -> None:
+def test_fingerprint_is_the_same_in_a_second_composition(preset_and_words: tuple[str, ...]) -> None:
     assert loaded(*preset_and_words).fingerprint() == loaded(*preset_and_words).fingerprint()
 
 
-def test_a_number_of_the_size_written_out_is_the_same_experiment() -> None:
+def test_fingerprint_is_the_same_if_a_dimension_of_the_model_size_is_given_explicitly() -> None:
     named, written = loaded("algo=dreamerv3"), loaded("algo=dreamerv3", "algo.network.deter=512")
 
     assert named.fingerprint() == written.fingerprint()
 
 
-def test_two_algorithms_are_two_experiments() -> None:
+def test_fingerprint_depends_on_the_algorithm() -> None:
     assert loaded("algo=dreamerv3").fingerprint() != loaded("algo=dreamerv3_rllib").fingerprint()
 
 
-def test_a_whole_number_where_a_number_goes_is_the_same_value() -> None:
+def test_fingerprint_is_the_same_for_an_integer_and_the_equal_float() -> None:
     assert loaded("algo.training_ratio=32").fingerprint() == loaded("algo.training_ratio=32.0").fingerprint()
 
 
-def test_experiment_yaml_holds_the_format_the_fingerprint_and_the_complete_tree() -> None:
+def test_experiment_yaml_contains_format_fingerprint_and_the_complete_tree() -> None:
     tree = yaml.safe_load(EXPERIMENT.to_yaml())
 
     assert list(tree)[:2] == ["format", "fingerprint"]

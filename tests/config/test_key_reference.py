@@ -1,4 +1,4 @@
-"""README's table of keys is the schema's: `python -m dreamer_exp.config.key_reference README.md` renews it."""
+"""The table of keys in the README: `python -m dreamer_exp.config.key_reference README.md` updates it."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 from dreamer_exp.config.compose import config_dir
 from dreamer_exp.config.composition_errors import all_keys
-from dreamer_exp.config.key_reference import BEGIN, END, groups_and_keys, rewritten
+from dreamer_exp.config.key_reference import BEGIN, END, groups_and_keys, update_readme
 from dreamer_exp.config.schema import ExperimentConfig
 from tests.paths import CHECKOUT
 
@@ -17,17 +17,17 @@ TABLE = groups_and_keys()
 ROWS = [line for line in TABLE.splitlines() if line.startswith("| `")]
 
 
-def test_readmes_table_is_the_schemas() -> None:
+def test_table_in_the_readme_is_up_to_date() -> None:
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
-    assert readme == rewritten(readme), "README.md is stale: python -m dreamer_exp.config.key_reference README.md"
+    assert readme == update_readme(readme), "README.md is stale: python -m dreamer_exp.config.key_reference README.md"
 
 
 def test_every_key_has_a_row() -> None:
     assert {row.split("`")[1] for row in ROWS} == set(all_keys())
 
 
-def test_every_row_has_four_cells_and_each_of_them_says_something() -> None:
+def test_every_row_has_four_nonempty_cells() -> None:
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in ROWS]
 
     assert [row for row in cells if len(row) != 4 or not all(row)] == []
@@ -52,15 +52,15 @@ def test_every_group_is_listed_with_its_options(group: str) -> None:
         "| `dry_run` | `false` | true or false | print what would happen, and stop |",
     ],
 )
-def test_a_row_has_the_key_its_default_what_it_allows_and_what_it_means(row: str) -> None:
+def test_row_has_key_default_allowed_values_and_meaning(row: str) -> None:
     assert row in ROWS
 
 
-def test_a_default_is_what_conf_says_where_the_schema_says_otherwise() -> None:
+def test_default_in_conf_takes_precedence_over_the_schema() -> None:
     assert any(row.startswith("| `evaluation.episodes` | `20` |") for row in ROWS)
 
 
-def test_the_command_renews_what_is_between_the_markers_alone(tmp_path: Path) -> None:
+def test_command_replaces_only_the_text_between_the_markers(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"# Before\n\n{BEGIN}\nstale\n{END}\n\nAfter\n", encoding="utf-8")
 
@@ -71,6 +71,6 @@ def test_the_command_renews_what_is_between_the_markers_alone(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("readme", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
-def test_a_readme_without_one_place_for_the_table_is_refused(readme: str) -> None:
+def test_readme_without_exactly_one_pair_of_markers_is_refused(readme: str) -> None:
     with pytest.raises(ValueError, match="each once and in this order"):
-        rewritten(readme)
+        update_readme(readme)

@@ -1,4 +1,4 @@
-"""The eight original profiles: each preset resolves to the values of the table, and runs on the stand-in too."""
+"""The presets for Robot SF: each resolves to the values of the table, and can run on crowd_nav."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -15,8 +15,8 @@ from dreamer_exp.planning.forecast import check_memory, forecast
 from tests.config.composing import CONF, PRESETS, composed, loaded
 from tests.experiments import machine
 
-# A copy of the original launcher's profiles, as the project's reference of Robot SF has them. Of every profile: seed
-# 123, num_learners 0, one env a runner, world model lr 1e-4, actor and critic lr 3e-5 where the table names no other.
+# The profiles of Robot SF's experiments. Each has seed 123, num_learners 0 and one environment in each env runner. An
+# empty cell of lr means 1e-4 for the world model and 3e-5 for actor and critic.
 TABLE = """
 profile                                | iterations/checkpoint | CPUs/GPUs | runners x fragment | size/ratio | B/T/H    | lr         | reward, observation | evaluation   | W&B
 drive_state_rays                       | 2000/50               | 12/0      | 8x16               | XS/64      | 16/32/10 |            | v2, 831             | none         | offline
@@ -32,11 +32,11 @@ BR08 = {
     "progress": 1.1, "living": -0.015, "collision": -15.0, "near_miss": -3.0, "ttc_risk": -2.8, "comfort": -0.5,
     "smoothness": -0.18, "timeout": -6.5, "stagnation": -2.0, "terminal_bonus": 20.0,
 }  # fmt: skip
-JOB = machine(cpus=16, gpus=1, memory_bytes=64 * 2**30)  # what `auto` is resolved for
+JOB = machine(cpus=16, gpus=1, memory_bytes=64 * 2**30)  # on which `auto` is resolved
 
 
 def table() -> dict[str, dict[str, str]]:
-    """The table's cells, by profile and heading."""
+    """Return the table's cells by profile and heading."""
     head, *rows = ([cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines())
     return {row[0]: dict(zip(head, row, strict=True)) for row in rows}
 
@@ -55,7 +55,7 @@ def preset(profile: str, *words: str) -> Experiment:
     return loaded(f"experiment={profile}", *words, on=JOB)
 
 
-def test_there_is_a_preset_for_each_of_the_eight_profiles() -> None:
+def test_every_profile_has_a_preset() -> None:
     assert len(PROFILES) == 8
     assert set(PROFILES) <= set(PRESETS)
 
@@ -85,12 +85,12 @@ def test_learning_rates(profile: str) -> None:
 
 
 @each_profile
-def test_the_stock_algorithm_takes_the_same_numbers(profile: str) -> None:
-    ours, original = preset(profile).algo, preset(profile, "algo=dreamerv3_rllib").algo
+def test_both_algorithms_get_the_same_values(profile: str) -> None:
+    published, stock = preset(profile).algo, preset(profile, "algo=dreamerv3_rllib").algo
 
-    assert (ours.name, original.name) == ("dreamerv3", "dreamerv3_rllib")
+    assert (published.name, stock.name) == ("dreamerv3", "dreamerv3_rllib")
     shared = [declared.name for declared in fields(BaseDreamerV3Config) if declared.name != "name"]
-    assert [name for name in shared if getattr(ours, name) != getattr(original, name)] == []
+    assert [name for name in shared if getattr(published, name) != getattr(stock, name)] == []
 
 
 @each_profile
@@ -111,8 +111,8 @@ def test_reward_and_observation(profile: str) -> None:
     reward, size = PROFILES[profile]["reward, observation"].split(", ")
 
     assert isinstance(experiment.env, RobotSFConfig)
-    asked = (experiment.env.reward_name, experiment.env.reward_weights)
-    assert asked == (("route_completion_v2", {}) if reward == "v2" else ("route_completion_v3", BR08))
+    name_and_weights = (experiment.env.reward_name, experiment.env.reward_weights)
+    assert name_and_weights == (("route_completion_v2", {}) if reward == "v2" else ("route_completion_v3", BR08))
     assert contract_of(experiment.env, experiment.obs_contract).size == int(size)
 
 
@@ -136,7 +136,7 @@ def test_tracking(profile: str) -> None:
 
 
 @pytest.mark.parametrize("profile", GRIDS)
-def test_the_grid_profiles_drive_the_benchmarks_scenarios(profile: str) -> None:
+def test_grid_profiles_use_the_scenarios_of_the_benchmark(profile: str) -> None:
     env = preset(profile).env
 
     assert isinstance(env, RobotSFConfig)
@@ -145,7 +145,7 @@ def test_the_grid_profiles_drive_the_benchmarks_scenarios(profile: str) -> None:
 
 
 @each_profile
-def test_a_header_says_what_the_profile_was_for(profile: str) -> None:
+def test_file_begins_with_a_description(profile: str) -> None:
     lines = (CONF / "experiment" / f"{profile}.yaml").read_text(encoding="utf-8").splitlines()
 
     assert lines[0] == "# @package _global_"
@@ -153,22 +153,22 @@ def test_a_header_says_what_the_profile_was_for(profile: str) -> None:
 
 
 @each_profile
-def test_no_profile_writes_keys_of_an_environment_so_that_another_can_take_its_place(profile: str) -> None:
+def test_profile_sets_no_keys_of_the_environment_so_that_it_can_be_replaced(profile: str) -> None:
     assert "\nenv:" not in (CONF / "experiment" / f"{profile}.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("profile", [name for name in PROFILES if name not in GRIDS])
-def test_the_same_profile_runs_on_the_stand_in(profile: str) -> None:
-    real, stand_in = preset(profile), preset(profile, "env=crowd_nav")
+def test_profile_can_run_on_crowd_nav_with_the_same_contract(profile: str) -> None:
+    robot_sf, crowd_nav = preset(profile), preset(profile, "env=crowd_nav")
 
-    assert stand_in == replace(real, env=stand_in.env)
-    assert stand_in.env.name == "crowd_nav"
-    hashes = {contract_of(each.env, each.obs_contract).hash for each in (real, stand_in)}
+    assert crowd_nav == replace(robot_sf, env=crowd_nav.env)
+    assert crowd_nav.env.name == "crowd_nav"
+    hashes = {contract_of(each.env, each.obs_contract).hash for each in (robot_sf, crowd_nav)}
     assert len(hashes) == 1
 
 
 @pytest.mark.parametrize("profile", GRIDS)
-def test_a_grid_profile_on_the_stand_in_is_refused_by_the_entry_that_it_lacks(profile: str) -> None:
+def test_grid_profile_on_crowd_nav_is_refused_with_the_missing_entry(profile: str) -> None:
     experiment = preset(profile, "env=crowd_nav")
 
     with pytest.raises(UserError, match=r"obs_contract\.keys: 'goal_current' is not an observation of this env"):
@@ -177,29 +177,29 @@ def test_a_grid_profile_on_the_stand_in_is_refused_by_the_entry_that_it_lacks(pr
 
 @pytest.mark.parametrize("profile", [name for name, cells in PROFILES.items() if cells["CPUs/GPUs"] == "auto"])
 @pytest.mark.parametrize("cpus", [1, 2, 4, 6])
-def test_an_auto_profile_resolves_on_few_cores(profile: str, cpus: int) -> None:
+def test_profile_with_auto_resolves_on_few_cpus(profile: str, cpus: int) -> None:
     hardware = loaded(f"experiment={profile}", on=machine(cpus=cpus)).hardware
 
     assert (hardware.num_env_runners, hardware.num_gpus_per_learner) == (max(0, cpus - 4), 0)
     assert hardware.rollout_fragment_length == 32
 
 
-def test_without_a_gpu_the_probe_is_refused_and_says_what_to_do() -> None:
+def test_profile_for_a_gpu_is_refused_without_one_and_the_message_says_what_to_do() -> None:
     with pytest.raises(UserError, match=r"num_gpus_per_learner=1 asks for 1 GPU\(s\), .* use hardware=cpu"):
         loaded("experiment=drive_state_rays_br08_stability_probe", on=machine(cpus=8))
 
 
-def test_hardware_on_the_command_line_takes_the_profiles_place_whole() -> None:
+def test_hardware_option_on_the_command_line_replaces_all_hardware_keys_of_the_profile() -> None:
     hardware = loaded("experiment=drive_state_rays_br08_gate", "hardware=cpu", on=machine(cpus=2)).hardware
 
     assert (hardware.name, hardware.num_cpus, hardware.num_env_runners) == ("cpu", 2, 0)
 
 
-# memory
+# Memory
 
 
 def memory_line(gibibytes: int, *words: str) -> str | None:
-    """What is said of the large grid's replay on a machine with this memory free, or None where it fits."""
+    """Return the refusal of the large grid's replay on a machine with this much free memory, or None if it fits."""
     experiment = preset("benchmark_socnav_grid_br08_full", *words)
     contract = contract_of(experiment.env, experiment.obs_contract)
     try:
@@ -209,7 +209,7 @@ def memory_line(gibibytes: int, *words: str) -> str | None:
     return None
 
 
-def test_the_original_replay_is_refused_with_its_size_and_the_number_of_steps_that_fit() -> None:
+def test_replay_of_a_million_steps_is_refused_with_its_size_and_the_number_of_steps_that_fit() -> None:
     line = memory_line(64, "algo.replay_capacity=1_000_000")
 
     assert line is not None
@@ -221,16 +221,16 @@ def test_the_original_replay_is_refused_with_its_size_and_the_number_of_steps_th
     assert memory_line(64, f"algo.replay_capacity={fits + 1}") is not None
 
 
-def test_the_presets_own_replay_fits_a_machine_of_24_gibibytes_next_to_its_env_runners() -> None:
+def test_replay_of_the_preset_and_its_env_runners_need_at_most_24_gibibytes() -> None:
     assert memory_line(24) is None
     assert memory_line(16) is not None
 
 
-def test_a_run_too_short_to_fill_the_replay_is_evaluated_by_its_own_steps() -> None:
+def test_replay_that_the_run_cannot_fill_counts_only_the_steps_of_the_run() -> None:
     assert memory_line(24, "algo.replay_capacity=1_000_000", "run.train_iterations=100") is None
 
 
-def test_the_small_grid_holds_a_million_steps_in_18_gigabytes() -> None:
+def test_replay_of_the_small_grid_needs_18_gigabytes_for_a_million_steps() -> None:
     experiment = preset("benchmark_socnav_grid_br08_full_32x32")
     expected: Any = forecast(experiment, contract_of(experiment.env, experiment.obs_contract))
 
@@ -239,5 +239,5 @@ def test_the_small_grid_holds_a_million_steps_in_18_gigabytes() -> None:
 
 
 @each_profile
-def test_composing_a_profile_needs_nothing_of_the_package(profile: str) -> None:
+def test_profile_composes_without_robot_sf(profile: str) -> None:
     assert composed(f"experiment={profile}").run.id == profile

@@ -126,7 +126,7 @@ def test_a_named_sweep_without_m_is_refused() -> None:
     ],
 )
 def test_the_multirun_flag_starts_a_sweep(words: list[str], is_sweep: bool) -> None:
-    assert multirun.asked_for(words) is is_sweep
+    assert multirun.is_sweep(words) is is_sweep
 
 
 def test_an_interpolation_is_resolved_in_each_job() -> None:

@@ -1,7 +1,7 @@
 """DreamerV3 as published, in plain PyTorch.
 
-Sources: Hafner et al., arXiv 2301.04104v2 (Nature, 2025), and danijar/dreamerv3 for what the paper leaves open.
-Equation numbers in this package are those of arXiv 2301.04104v2.
+Sources: Hafner et al. 2023 (arXiv:2301.04104v2; Nature, 2025), and danijar/dreamerv3 for what the paper leaves open.
+Equation numbers in this package are those of arXiv:2301.04104v2.
 
 Shapes are written with these letters:
 

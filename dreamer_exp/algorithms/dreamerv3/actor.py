@@ -1,6 +1,6 @@
 """Action distributions of the actor: bounded normal for Box actions, unimix categorical for Discrete ones.
 
-Source: danijar/dreamerv3, embodied/jax/heads.py (`bounded_normal`, `categorical`), for arXiv 2301.04104v2.
+Source: danijar/dreamerv3, embodied/jax/heads.py (`bounded_normal`, `categorical`), for arXiv:2301.04104v2.
 """
 
 import math

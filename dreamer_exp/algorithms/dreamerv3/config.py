@@ -9,7 +9,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 from dreamer_exp.config.schema import AUTO, key
 
-# arXiv 2301.04104v2, table of hyperparameters
+# arXiv:2301.04104v2, table of hyperparameters
 RATES = {"world_model_lr": 4e-5, "actor_lr": 4e-5, "critic_lr": 4e-5}
 # how an update is computed under auto; a GPU that cannot run fused takes cuda_graph (backends/requirements.py)
 ON_CPU = {"backend": "eager", "precision": "float32", "replay_device": "cpu"}

@@ -1,6 +1,6 @@
-"""Weights of the losses: the one list of their names, their published values, and checks of what a user sets.
+"""Weights of the losses: their names, their published values, and checks of the values that a user sets.
 
-Source of the values: Hafner et al., arXiv 2301.04104v2, eq. 4 and table of hyperparameters.
+Source of the values: Hafner et al. 2023 (arXiv:2301.04104v2), eq. 2 and the table of hyperparameters.
 """
 
 import math
@@ -36,7 +36,7 @@ def check_loss_scales(scales: Mapping[str, float]) -> None:
         _check_weight(f"algo.loss_scales.{name}", scale)
     for name, published in LOSS_SCALES.items():
         if name not in scales:
-            raise UserError(f"algo.loss_scales.{name} has no value; give it one, as {published:g} (published).")
+            raise UserError(f"algo.loss_scales.{name} has no value; give it one, such as {published:g} (published).")
 
 
 def check_decoder_scales(scales: Mapping[str, float], contract: ObservationContract) -> None:
@@ -56,7 +56,7 @@ def check_decoder_scales(scales: Mapping[str, float], contract: ObservationContr
 
 
 def decoder_weights(scales: Mapping[str, float], contract: ObservationContract) -> tuple[float, ...] | None:
-    """Return the weight of each element of the flat observation (O,), or None where all are 1.
+    """Return the weight of each element of the flat observation (O,), or None if all are 1.
 
     Args:
         scales: `algo.decoder_scales`, by key of the contract's entries; entries without one have weight 1.

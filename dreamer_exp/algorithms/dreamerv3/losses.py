@@ -1,6 +1,7 @@
 """All losses of DreamerV3 for one batch: world model, imagined actor and critic, replayed critic.
 
-Equation numbers are those of Hafner et al., arXiv 2301.04104v2; scales and stop-gradients as in danijar/dreamerv3.
+Equation numbers are those of Hafner et al. 2023 (arXiv:2301.04104v2). Scales and stop-gradients are those of
+danijar/dreamerv3.
 """
 
 from collections.abc import Mapping
@@ -76,9 +77,9 @@ class Noise:
 
 @dataclass
 class ReturnRange:
-    """Moving 5th and 95th percentile of the imagined returns (eq. 12), () each.
+    """Moving 5th and 95th percentile of the imagined returns (eq. 7), () each.
 
-    Advantages are divided by max(1, their difference) (eq. 11). Both start at 0 and are not debiased, as published, so
+    Advantages are divided by max(1, their difference) (eq. 6). Both start at 0 and are not debiased, as published, so
     the divisor is 1 at first.
     """
 
@@ -105,7 +106,7 @@ def _percentile(ordered: Tensor, share: float) -> Tensor:
 def world_model_losses(
     agent: Agent, batch: Batch, noise: Tensor, config: LossConfig
 ) -> tuple[dict[str, Tensor], Tensor, State, Tensor | Feature]:
-    """Return means over B and T of the decoder, reward, continue, dynamics and representation losses (eq. 4, 5).
+    """Return means over B and T of the decoder, reward, continue, dynamics and representation losses (eq. 2, 3).
 
     Also the decoder loss with all `decoder_weights` at 1 (), the states (B, T, ...) and their features (B*T, ...).
     """
@@ -179,7 +180,7 @@ class _ActorInLoop:
 def actor_critic_losses(
     agent: Agent, imagined: ImaginedStates, return_range: ReturnRange, config: LossConfig
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], tuple[Tensor, Tensor]]:
-    """Return actor (eq. 11, REINFORCE) and critic (eq. 7, 10) losses of imagined states, means over N and H.
+    """Return actor (eq. 6, REINFORCE) and critic (eq. 5, 11) losses of imagined states, means over N and H.
 
     Returns:
         The losses, further figures, and for the start states the lambda returns and the slow critic's values (N,).

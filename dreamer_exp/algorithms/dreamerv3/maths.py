@@ -1,6 +1,6 @@
 """Functions of DreamerV3: symlog, two-hot regression, unimix categoricals, lambda returns.
 
-Equation numbers are those of Hafner et al., arXiv 2301.04104v2.
+Equation numbers are those of Hafner et al. 2023 (arXiv:2301.04104v2).
 """
 
 import torch

@@ -1,7 +1,7 @@
 """LaProp with adaptive gradient clipping and warm-up, the published optimiser.
 
 Sources: Ziyin et al., LaProp, arXiv 2002.04839, algorithm 1; Brock et al., arXiv 2102.06171, eq. 3 for the clipping,
-which compares norms of complete tensors here; Hafner et al., arXiv 2301.04104v2, hyperparameters, for the constants.
+which compares norms of complete tensors here; Hafner et al., arXiv:2301.04104v2, hyperparameters, for the constants.
 """
 
 import itertools

@@ -1,12 +1,12 @@
-"""The readable model of DreamerV3: float64, one step of time after the other, straight from the paper.
+"""Reference model of DreamerV3: float64, one time step after the other, as in the paper.
 
-Read this file to learn the algorithm. Every backend is tested against it, so it shares no code with them: nothing is
-hoisted out of a loop, sliced, batched over time, or computed without gradient except what the paper detaches. It is far
+Read this file to learn the algorithm. Every backend is tested against it, so it shares no code with them. It applies no
+optimisation: every step is computed in the loop, and gradients are only stopped where the paper stops them. It is far
 too slow for training.
 
-Equation numbers are those of Hafner et al., arXiv 2301.04104v2. Letters in shapes: B sequences, T steps, H imagined
-steps, N rows (B or B*T), D deterministic units, S categoricals of C classes, O observation elements, A actions,
-G blocks of the recurrent weights. F = D + S*C is the width of a feature.
+Equation numbers are those of Hafner et al. 2023 (arXiv:2301.04104v2). Letters in shapes: B sequences, T steps, H
+imagined steps, N rows (B or B*T), D deterministic units, S categoricals of C classes, O observation elements, A
+actions, G blocks of the recurrent weights. F = D + S*C is the width of a feature.
 """
 
 from collections.abc import Mapping
@@ -75,7 +75,7 @@ class ReferenceModel:
         inputs = x.chunk(self.blocks, -1)
         return torch.cat([own @ weight[g] + bias[g] for g, own in enumerate(inputs)], -1)
 
-    # --- recurrent state-space model (eq. 3) ----------------------------------------------------------------------
+    # --- recurrent state-space model (eq. 1) ----------------------------------------------------------------------
 
     def sequence_model(self, h: Tensor, z: Tensor, action: Tensor) -> Tensor:
         """Return h_t = f(h_{t-1}, z_{t-1}, a_{t-1}) (N, D), a block-diagonal GRU."""
@@ -133,7 +133,7 @@ class ReferenceModel:
         return (weighted + weighted.flip(-1)).sum(-1) / 2
 
     def two_hot_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the cross entropy (N,) of logits (N, 255) with the two-hot encoding of target (N,) (eq. 10)."""
+        """Return the cross entropy (N,) of logits (N, 255) with the two-hot encoding of target (N,) (eq. 11)."""
         bins, encoded = self.bins(), torch.zeros_like(logits)
         flat = encoded.reshape(-1, BINS)
         for row, value in enumerate(target.detach().flatten().tolist()):
@@ -173,7 +173,7 @@ class ReferenceModel:
             batch: observation (B, T, O), action (B, T, A), previous_action (B, A), reward, is_first, is_last,
                 is_terminal (B, T), and the state before the first step, deter (B, D) and stoch (B, S*C).
             noise: posterior (B, T, S), prior (H, B*T, S), action (H+1, B*T, 1 or A).
-            low: moving 5th percentile of the imagined returns before this update (eq. 12).
+            low: moving 5th percentile of the imagined returns before this update (eq. 7).
             high: moving 95th percentile.
         """
         target = torch.sign(batch["observation"]) * torch.log(batch["observation"].abs() + 1)  # symlog (B, T, O)
@@ -183,7 +183,7 @@ class ReferenceModel:
         }
         hs, zs = [], []
         for t in range(batch["reward"].shape[1]):
-            keep = (1 - batch["is_first"][:, t])[:, None]  # (B, 1): an episode's first step sees nothing before it
+            keep = (1 - batch["is_first"][:, t])[:, None]  # (B, 1): the first step of an episode resets the state
             h = self.sequence_model(h * keep, z * keep, action * keep)
             q, p = self.posterior(h, self.mlp("encoder", target[:, t])), self.prior(h)
             z = self.sample(q, noise["posterior"][:, t])
@@ -212,14 +212,14 @@ class ReferenceModel:
         return -(label * torch.log(chance) + (1 - label) * torch.log(1 - chance))
 
     def divergence(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return KL(left || right) (B,) of categoricals (B, S, C), with 1 nat free (eq. 5)."""
+        """Return KL(left || right) (B,) of categoricals (B, S, C), with 1 nat free (eq. 3)."""
         kl = (left * torch.log(left / right)).sum((-2, -1))
         return torch.maximum(kl, torch.ones_like(kl))
 
     def imagined_losses(
         self, hs: list[Tensor], zs: list[Tensor], noise: Mapping[str, Tensor], low: float, high: float
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Return actor (eq. 11) and critic (eq. 7, 10) losses of rollouts from every replayed state.
+        """Return actor (eq. 6) and critic (eq. 5, 11) losses of rollouts from every replayed state.
 
         Args:
             hs: T recurrent states (B, D).
@@ -246,7 +246,7 @@ class ReferenceModel:
         value = [self.expected(self.mlp("critic", f)).detach() for f in features]
         slow_value = [self.expected(self.mlp("slow_critic", f)).detach() for f in features]
         returns = [value[-1]]
-        for t in reversed(range(self.horizon)):  # eq. 7
+        for t in reversed(range(self.horizon)):  # eq. 5
             bootstrap = (1 - self.gae_lambda) * value[t + 1] + self.gae_lambda * returns[0]
             returns.insert(0, reward[t + 1] + proceeds[t + 1] * bootstrap)
         every = torch.stack(returns[:-1])  # (H, B*T)

@@ -35,7 +35,7 @@ class NetworkSize:
         return self.deter + self.latent
 
 
-# Source of 1M to 200M: danijar/dreamerv3, configs.yaml (size1m to size200m), for arXiv 2301.04104v2, table "model
+# Source of 1M to 200M: danijar/dreamerv3, configs.yaml (size1m to size200m), for arXiv:2301.04104v2, table "model
 # sizes". XS has as many parameters as RLlib's XS on 831 observations; nano is for tests and small tasks.
 SIZES = {
     "nano": NetworkSize(

@@ -26,7 +26,7 @@ DATA = ("observations", "actions", "rewards")  # of an episode, and the files' n
 
 
 def save(replay: SeededEpisodeReplay, folder: Path) -> None:
-    """Writes the episodes, and what the next draws depend on; an episode at a time.
+    """Write the episodes one at a time, and the state that the next draws depend on.
 
     Not kept, as nothing reads it: infos, model outputs, lookback, custom data, RLlib's metrics of the replay.
 
@@ -57,7 +57,7 @@ def save(replay: SeededEpisodeReplay, folder: Path) -> None:
 
 
 def load(replay: SeededEpisodeReplay, folder: Path) -> None:
-    """Replaces what the replay holds by what was saved; the same batches are drawn from it then.
+    """Replace the content of the replay by what was saved; the next batches are then equal to those of the saved one.
 
     With a smaller capacity the oldest episodes stay out, as if they had been evicted.
 
@@ -96,7 +96,7 @@ def _values(replay: SeededEpisodeReplay, name: str) -> Iterator[Array]:
 
 
 def _episodes(folder: Path, books: dict[str, Any], out: int) -> Iterator[SingleAgentEpisode]:
-    """The episodes but the first `out` ones, as arrays of their own."""
+    """Yield the episodes after the first `out`, as copies."""
     lengths = books["length"]
     row = sum(lengths[:out])
     with (
@@ -121,7 +121,7 @@ def _episodes(folder: Path, books: dict[str, Any], out: int) -> Iterator[SingleA
 
 
 def _order(replay: SeededEpisodeReplay) -> Iterator[Array]:
-    """The place of the episode that each sampling index belongs to; an episode's own steps are in order there."""
+    """Yield the place of the episode of each sampling index; the steps of an episode are in order."""
     most = PIECE_BYTES // np.dtype(np.int32).itemsize
     for first in range(0, len(replay), most):
         piece = replay._indices[first : first + most]

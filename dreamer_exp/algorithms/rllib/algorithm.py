@@ -67,7 +67,7 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         )
 
     def training_step(self) -> None:
-        """Samples every env once (the first time, until one batch is stored), updates, pushes weights."""
+        """Sample every env once (the first time until a batch is stored), update, and send weights to env runners."""
         self.last_iteration = Iteration()
         started = time.perf_counter()
         last_sampled = self._sample_fragment()
@@ -83,16 +83,16 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         return len(self.replay_buffer)
 
     def module_to_evaluate(self) -> RLModule:
-        """The network as the last update left it, in the main process."""
+        """Return the network after the last update, in the main process."""
         module: RLModule = self.env_runner.module
         return module
 
     def reset_episodes(self, number: int) -> int:
-        """Cuts all episodes under way; the next ones begin from seeds of this number. How many had steps."""
+        """Cut all running episodes; the next ones start from seeds of this number. Return how many had steps."""
         return sum(self.env_runner_group.foreach_env_runner(partial(SeededEnvRunner.reset_episodes, number=number)))
 
     def save_replay(self, folder: Path) -> None:
-        """Writes the replay and its generator into a new folder."""
+        """Write the replay and its generator into a new folder."""
 
         replay_file.save(self.replay_buffer, folder)
 
@@ -102,11 +102,11 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         replay_file.load(self.replay_buffer, folder)
 
     def reseed_replay(self, number: int) -> None:
-        """Draws from a stream of this number from now on: the batches to come are other ones."""
+        """Continue with the random stream of this number, so that the next batches differ."""
         self.replay_buffer.reseed(self.config.seed, number)
 
     def on_learner(self, call: Callable[[Any], Any]) -> Any:
-        """The result of a call on the first learner, wherever it is."""
+        """Call a function with the first learner, in its process, and return the result."""
         result = next(iter(self.learner_group.foreach_learner(call))).get()
         if isinstance(result, Exception):
             raise result
@@ -119,7 +119,7 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         return self._take_in(*self._request_fragment())
 
     def _request_fragment(self) -> Fragment:
-        """A fragment of every environment: episode chunks, and the env runners' metrics."""
+        """Return a fragment of every environment: episode chunks, and the metrics of the env runners."""
         chunks, results = synchronous_parallel_sample(
             worker_set=self.env_runner_group,
             max_agent_steps=self.config.rollout_fragment_length * self.config.num_envs_per_env_runner,
@@ -130,7 +130,7 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         return chunks, results
 
     def _take_in(self, chunks: list[SingleAgentEpisode], results: list[Any]) -> int:
-        """Counts and stores what was sampled; the env steps of it."""
+        """Store and count the sampled chunks; return their env steps."""
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         self.last_iteration.episodes += finished(chunks)
         self._remember(chunks)

@@ -30,7 +30,7 @@ class ValueLost(RuntimeError):
 
 
 def build_algorithm(experiment: Experiment) -> BaseDreamerV3:
-    """The algorithm, ready to train, its values read back and its device checked. Ray has to be initialised.
+    """Build the algorithm, and check that every value and the device arrived in it. Ray has to be initialised.
 
     Raises:
         UserError: a GPU was asked for, and torch cannot use one.
@@ -116,7 +116,7 @@ def _decoder_weights(experiment: Experiment) -> tuple[float, ...] | None:
 
 
 def check_arrival(experiment: Experiment, config: DreamerV3Config) -> None:
-    """Reads every value of `algo` and `hardware` back from RLlib's config.
+    """Compare every value of `algo` and `hardware` with RLlib's config.
 
     Raises:
         ValueLost: naming the key, the value asked for and the one that RLlib has.
@@ -134,7 +134,7 @@ def check_arrival(experiment: Experiment, config: DreamerV3Config) -> None:
 
 
 def learner_devices(algorithm: BaseDreamerV3) -> list[str]:
-    """The devices that the learners' parameters really sit on, one a learner."""
+    """Return the device of each learner's parameters."""
     found = algorithm.learner_group.foreach_learner(
         lambda learner: str(next(learner.module[DEFAULT_MODULE_ID].parameters()).device)
     )
@@ -147,7 +147,7 @@ def gpu_names() -> list[str]:
 
 
 def check_device(experiment: Experiment, devices: list[str]) -> None:
-    """Holds what was asked for against where the parameters are.
+    """Check that the learners' parameters are on the requested kind of device.
 
     Raises:
         ValueLost: a learner is not where it should be.

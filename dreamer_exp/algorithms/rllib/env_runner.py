@@ -10,16 +10,16 @@ from dreamer_exp.envs.seeds import derive_seed
 
 
 def env_seed(run_seed: int, worker_index: int, env_index: int, number: int = 0) -> int:
-    """The seed of an environment's first reset: another one for each run seed, env runner, place in it, and `number`
-    of env steps at the checkpoint after which it starts again.
+    """Return the seed of an environment's first reset.
 
-    (numpy's SeedSequence, so that neighbouring numbers share nothing; the replay's stream has spawn key 1.)
+    It comes from numpy's SeedSequence with spawn key 2 (the replay has 1), so that neighbouring run seeds, env runners
+    and environments have unrelated seeds. `number` is the number of env steps at the checkpoint of the last reset.
     """
     return _seed(run_seed, (2, worker_index, env_index), number)
 
 
 def policy_seed(run_seed: int, worker_index: int, number: int = 0) -> int:
-    """The seed of an env runner's policy noise, in the same way (environments have spawn key 2, the replay 1)."""
+    """Return the seed of an env runner's policy noise, as `env_seed` with spawn key 3."""
     return _seed(run_seed, (3, worker_index), number)
 
 
@@ -40,9 +40,9 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
     _needs_initial_reset: bool
 
     def reset_episodes(self, number: int) -> int:
-        """Gives up the episodes under way: the next sample() begins new ones, from seeds of this number.
+        """Drop the running episodes; the next sample() starts new ones from seeds of this number.
 
-        So an environment's state need not be in a checkpoint. Returns how many episodes had steps.
+        A checkpoint can then do without the environments' state. Return how many episodes had steps.
         """
         cut = 0 if self._needs_initial_reset else self._under_way()
         self._number, self._needs_initial_reset = number, True
@@ -55,7 +55,7 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
         return sum(episode is not None and episode.t > 0 for episode in self._ongoing_episodes)
 
     def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Runs the function here; its error goes back to the driver through Ray."""
+        """Run a function in this process; Ray sends its error to the driver."""
         return func(self, *args, **kwargs)
 
     def _try_env_reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:

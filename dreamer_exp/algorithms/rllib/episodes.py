@@ -18,7 +18,7 @@ class EpisodeCallback(RLlibCallback):  # type: ignore[misc]  # RLlib is untyped
     def on_episode_end(
         self, *, episode: Any, prev_episode_chunks: Sequence[SingleAgentEpisode] = (), **kwargs: Any
     ) -> None:
-        """Sums the episode over the chunks that earlier `sample()` calls have returned already."""
+        """Record the result of the episode, including the chunks that earlier `sample()` calls returned."""
         chunks = [*prev_episode_chunks, episode]
         episode.custom_data[RESULT] = result_of(
             info=episode.get_infos(-1),
@@ -33,5 +33,5 @@ class EpisodeCallback(RLlibCallback):  # type: ignore[misc]  # RLlib is untyped
 
 
 def finished(chunks: list[SingleAgentEpisode]) -> list[EpisodeResult]:
-    """The results of the episodes that ended in these chunks."""
+    """Return the results of the episodes that ended in these chunks."""
     return [chunk.custom_data.pop(RESULT) for chunk in chunks if RESULT in chunk.custom_data]

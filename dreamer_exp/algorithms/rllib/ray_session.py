@@ -50,7 +50,7 @@ def ray_session(experiment: Experiment, shared: str | None = None) -> Iterator[N
 
 
 def start_local(num_cpus: int, num_gpus: int, debugging: bool = False) -> str:
-    """Starts an instance of our own, on loopback, without a dashboard; returns its address."""
+    """Start a local Ray on loopback without a dashboard; return its address."""
     ray.init(
         address="local",  # not what RAY_ADDRESS or an earlier `ray start` would lead to
         num_cpus=num_cpus,
@@ -63,7 +63,7 @@ def start_local(num_cpus: int, num_gpus: int, debugging: bool = False) -> str:
 
 
 def stop_local() -> None:
-    """Stops it."""
+    """Stop the local Ray."""
     ray.shutdown()
 
 
@@ -74,7 +74,7 @@ def _common(debugging: bool) -> dict[str, Any]:
 
 
 def join(address: str, debugging: bool = False) -> None:
-    """Joins a cluster; raises UserError where none answers."""
+    """Connect to a cluster; raise UserError if none answers."""
     check_answers(address)
     try:
         ray.init(address=address, **_common(debugging))
@@ -94,7 +94,7 @@ def _join(hardware: Hardware, debugging: bool) -> None:
 
 
 def check_answers(address: str) -> None:
-    """Raises UserError unless a Ray that lets this process in listens at host:port; Ray itself would try on and on."""
+    """Raise UserError unless a Ray at host:port accepts this process; Ray itself would retry for a long time."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         try:
@@ -106,7 +106,7 @@ def check_answers(address: str) -> None:
 
 
 def _check_status(address: str) -> None:
-    """Raises UserError where what listens isn't Ray, or wants a token.
+    """Raise UserError if the listener is not Ray, or requires a token.
 
     Ray 2.60 starts a cluster with a token where its user has one, from a local run, and joins it without.
     """

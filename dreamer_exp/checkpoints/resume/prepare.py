@@ -47,7 +47,7 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     if not (root / "experiment.yaml").exists():
         raise UserError(f"resume={root}: no experiment.yaml there; name a run's directory, outputs/<run>.")
     saved_experiment.refuse_older_resume(root)
-    config, composed = saved_experiment.reload(root / "experiment.yaml", words)
+    config, composed = saved_experiment.recompose(root / "experiment.yaml", words)
     refuse_foreign(root, composed.trust)
     refuse_running(root)
     machine = probe()

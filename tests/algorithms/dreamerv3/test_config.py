@@ -27,7 +27,7 @@ HELP = {f"algo.{declared.name}": declared.metadata.get("help") for declared in f
 
 
 def refusal(*words: str, on: Machine = CPUS) -> str:
-    """The one line with which these words are refused."""
+    """Return the line with which these words are refused."""
     with pytest.raises(UserError) as refused:
         loaded(*words, on=on)
     assert "\n" not in str(refused.value)

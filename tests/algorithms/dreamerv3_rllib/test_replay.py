@@ -16,7 +16,7 @@ SIZE, FRAGMENT, LENGTH = 831, 16, 96
 
 
 def episode_chunks(length: int = LENGTH) -> list[SingleAgentEpisode]:
-    """An episode as an env runner sends it: fragments with RSSM states and infos of a real size, slimmed."""
+    """Return an episode as an env runner sends it: slimmed chunks with RSSM states and infos of a real size."""
     space = gymnasium.spaces.Box(-1.0, 1.0, (SIZE,), np.float32)
     actions = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
     chunk = SingleAgentEpisode(observation_space=space, action_space=actions)

@@ -173,7 +173,7 @@ def test_as_many_episodes_stay_as_fit_and_the_newest_always(tmp_path: Path) -> N
 
 
 def assert_whole(batch: dict[str, Any]) -> None:
-    """Steps follow each other inside an episode, and rewards are theirs."""
+    """Check that the steps of an episode are consecutive, each with its reward."""
     step, goes_on = batch["obs"][..., 0], ~batch["is_first"][:, 1:]
     assert goes_on.any()
     assert (np.diff(step)[goes_on] == 1).all()

@@ -106,7 +106,7 @@ def test_another_seed_gives_other_episodes() -> None:
 
 
 def first_observations(*overrides: str) -> list[bytes]:
-    """The first observation of each environment's first episode."""
+    """Return the first observation of each environment's first episode."""
     algorithm = rllib("hardware.num_cpus=2", *overrides)
     algorithm.train()
     starts = [episode.observations[0].tobytes() for episode in algorithm.replay_buffer.episodes]

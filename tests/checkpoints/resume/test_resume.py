@@ -138,7 +138,7 @@ def half_run(published_halves: Halves, tmp_path: Path) -> RunDirectory:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["algo.model_size=XS"], "algo.model_size='XS' makes another network than the run's, which has 'nano'"),
+        (["algo.model_size=XS"], "algo.model_size='XS' changes the network of the run, which has 'nano'"),
         (["obs_contract=drive_state_rays_latest"], "the policy was trained on"),
         (["run.train_iterations=2"], "the run has done 2 of run.train_iterations=2"),
         (["experiment=quickstart"], "experiment=quickstart composes a new run"),

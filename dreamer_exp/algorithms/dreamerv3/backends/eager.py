@@ -10,7 +10,7 @@ from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, Re
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
-SLOW_RATE = 0.02  # how far the slow critic moves towards the critic (arXiv 2301.04104v2, table of hyperparameters)
+SLOW_RATE = 0.02  # how far the slow critic moves towards the critic (arXiv:2301.04104v2, table of hyperparameters)
 
 
 @dataclass

@@ -22,7 +22,7 @@ def expected_backend(algo: DreamerV3Algo) -> tuple[str, str]:
 
 
 def why_not_fused(algo: DreamerV3Algo) -> str:
-    """The first value that `backend=fused` doesn't take, and what it takes; "" where all of them fit."""
+    """Return the first value that `backend=fused` doesn't support, and what it supports; "" if all are supported."""
     network = algo.network
     block, layer = network.deter // network.blocks, f"a multiple of {2 * TILE} up to {WIDTH}"
     of_blocks = f"algo.network.deter / algo.network.blocks = {network.deter} / {network.blocks} = {block}"

@@ -1,4 +1,4 @@
-"""Select the backend on this device: the update as it will be called, its name, and why it is not the one asked for."""
+"""Selection of the backend on this device."""
 
 import importlib.util
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.config.errors import first_line
 
-MULTIPROCESSORS = 16  # for every 16 sequences; with fewer a scan takes longer, and was never tried
-CAPABILITY = (8, 0)  # the first with bfloat16 and TensorFloat-32
-OUTPUTS = 32  # of the actor, that imagination has room for
+MULTIPROCESSORS = 16  # minimum for every 16 sequences; fewer were never tested
+CAPABILITY = (8, 0)  # lowest compute capability with bfloat16 and TensorFloat-32
+OUTPUTS = 32  # most outputs of the actor in the kernels of imagination
 
 
 class Backend(NamedTuple):
-    """`name` is a value of algo.backend, `why` the reason if it isn't the one asked for, or ""."""
+    """An update, the name of its backend (a value of algo.backend), and why it is not the requested one, or ""."""
 
     update: Callable[[Batch], tuple[dict[str, Tensor], State]]
     name: str
@@ -32,14 +32,14 @@ class Backend(NamedTuple):
 def select_backend(
     update: EagerUpdate, backend: str, precision: str, shape: tuple[int, int], why_not_fused: str = ""
 ) -> Backend:
-    """Return the update on a backend, for batches of B sequences of T steps; if `fused` can't run, on `cuda_graph`.
+    """Return the update on a backend, for batches of B sequences of T steps; on `cuda_graph` if `fused` cannot run.
 
     Args:
-        update: the eager one.
+        update: The eager update.
         backend: eager, cuda_graph or fused.
-        precision: of matrix products.
+        precision: Precision of matrix products: float32, tf32 or bfloat16.
         shape: B and T.
-        why_not_fused: what is known to keep the fused kernels from it, or "".
+        why_not_fused: A known reason why the fused kernels cannot run, or "".
     """
     if backend == "eager":
         return Backend(update, "eager")
@@ -54,7 +54,7 @@ def select_backend(
 
 
 def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:
-    """What keeps the fused kernels from a GPU, by torch's properties of it, or from the actions; "": nothing."""
+    """Return why the fused kernels cannot run on a GPU, by torch's properties of it, or with the actions; else ""."""
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed, which compiles the fused kernels"
     if (gpu.major, gpu.minor) < CAPABILITY:
@@ -71,11 +71,12 @@ def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:
 
 
 def programs_on(multiprocessors: int, rows: int, deter: int) -> int:
-    """How many programs share 16 rows of a scan: one for 16 recurrent units each, but all resident at once.
+    """Return how many programs share 16 rows of a scan: one for every 16 recurrent units, if all are resident at once.
 
-    A multiprocessor holds one of them for certain, so that no barrier waits for a program that can't begin. Twice as
-    many where they fit, because the backward scan begins with twice the tiles; where not even one
-    for each fits, all get equally many, and what runs next to the scan gets the other multiprocessors.
+    Each program counts as one multiprocessor. So all are resident, and no barrier waits for a program that cannot
+    start. If twice as many fit, they are used, because the backward scan starts with twice the tiles. If fewer fit,
+    every program gets the same number of tiles, and the other multiprocessors are left to kernels that run next to the
+    scan.
     """
     tiles, resident = deter // TILE, multiprocessors // (rows // TILE)
     turns = -(-tiles // resident)
@@ -85,9 +86,9 @@ def programs_on(multiprocessors: int, rows: int, deter: int) -> int:
 def try_fused(
     update: EagerUpdate, precision: str, shape: tuple[int, int], programs: int
 ) -> tuple[Capturable | None, str]:
-    """The fused update, once it has run here without a step, and ""; or None and what it failed with."""
-    # Triton, its C compiler, its cache's folder and the driver all raise errors of their own, and `cuda_graph` needs
-    # none of them: any error becomes the reason that the run prints
+    """Return the fused update after a successful trial and "", or None and the error."""
+    # Triton, its C compiler, its cache folder and the driver raise errors of many types. `cuda_graph` needs none of
+    # them, so any error becomes the reason that the run reports.
     try:
         from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
 
@@ -99,7 +100,7 @@ def try_fused(
 
 
 def _root_cause(problem: BaseException) -> str:
-    """Of what it began with: Triton wraps an error in one for every function around it, each with its source."""
+    """Return type and first line of the innermost cause; Triton wraps an error once for every enclosing function."""
     while problem.__cause__ is not None:
         problem = problem.__cause__
     text = getattr(problem, "error_message", None) or str(problem)

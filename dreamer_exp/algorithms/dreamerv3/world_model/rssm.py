@@ -1,7 +1,7 @@
 """Recurrent state-space model (RSSM): block-diagonal GRU, categorical latents, posterior and prior.
 
-Source: Hafner et al., arXiv 2301.04104v2, eq. 1 and "Model sizes" (block-diagonal recurrent weights, RMSNorm, SiLU).
-Gates and layer order follow danijar/dreamerv3, dreamerv3/rssm.py.
+Source: Hafner et al. 2023 (arXiv:2301.04104v2), eq. 1 and "Model sizes" (block-diagonal recurrent weights, RMSNorm,
+SiLU). Gates and layer order follow danijar/dreamerv3, dreamerv3/rssm.py.
 
 `Rssm.observe_step` is one step as published; acting uses it. `Rssm.observe` computes T steps for training, and
 `imagination.Imagination` the imagined ones. These two take what is not recurrent out of the loop: a published layer

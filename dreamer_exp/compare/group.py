@@ -7,12 +7,15 @@ from typing import Any, TypeVar
 from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_of, resumes_of, sort_key
 from dreamer_exp.compare.model import Group, Run
 from dreamer_exp.config.errors import UserError, nearest
-from dreamer_exp.config.experiment import UNSHAPING
+from dreamer_exp.config.experiment import WITHOUT_EFFECT
 
 SEED, NAME = "run.seed", "run.id"
 # measurement and memory placement: listed as differences, but they do not affect results and separate no groups
 NEUTRAL_KEYS = ("evaluation.baselines", "evaluation.every_env_steps", "algo.replay_device")
-IGNORED_KEYS = {f"{group}.{name}" for group, names in UNSHAPING.items() for name in names} | {SEED, *NEUTRAL_KEYS}
+IGNORED_KEYS = {f"{group}.{name}" for group, names in WITHOUT_EFFECT.items() for name in names} | {
+    SEED,
+    *NEUTRAL_KEYS,
+}
 T = TypeVar("T")
 
 

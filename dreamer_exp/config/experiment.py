@@ -17,7 +17,7 @@ from dreamer_exp.config.schema import (
 )
 from dreamer_exp.rundir.formats import current_format
 
-WITHOUT_EFFECT_ON_RESULTS = {
+WITHOUT_EFFECT = {
     "run": ("id", "log_level", "objective", "checkpoint_every", "keep_checkpoints"),
     "hardware": ("name", "num_cpus", "ray_address"),
     "obs_contract": ("name",),
@@ -99,7 +99,7 @@ def fingerprint(tree: Mapping[str, Any]) -> str:
         tree: As `Experiment.to_dict` returns it.
     """
     affecting = {group: dict(values) for group, values in tree.items() if group != "tracking"}
-    for group, names in WITHOUT_EFFECT_ON_RESULTS.items():
+    for group, names in WITHOUT_EFFECT.items():
         for name in names:
             del affecting[group][name]
     return hashlib.sha256(json.dumps(affecting, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamer_exp.config.experiment import WITHOUT_EFFECT_ON_RESULTS
+from dreamer_exp.config.experiment import WITHOUT_EFFECT
 from tests.config.composing import Key, loaded, schema_keys, value_at, with_value
 
 KEYS = schema_keys()
@@ -24,12 +24,12 @@ OTHER: dict[Any, Any] = {  # another value of a type
     type(None): lambda value: "x",
 }
 TRACKING = [key.path for key in KEYS if key.path.startswith("tracking.")]
-UNSHAPED = [f"{group}.{name}" for group, names in WITHOUT_EFFECT_ON_RESULTS.items() for name in names]
-LEFT_OUT = (*UNSHAPED, "tracking.", "sweep.", "dry_run", "resume", "trust")
-SHAPING = [
+UNAFFECTING = [f"{group}.{name}" for group, names in WITHOUT_EFFECT.items() for name in names]
+LEFT_OUT = (*UNAFFECTING, "tracking.", "sweep.", "dry_run", "resume", "trust")
+AFFECTING = [
     key for key in KEYS if key.option in ("", "env=crowd_nav", "algo=dreamerv3") and not key.path.startswith(LEFT_OUT)
 ]
-SHAPING = [key for key in SHAPING if key.path != "hardware.max_env_runners"]  # not in the resolved experiment
+AFFECTING = [key for key in AFFECTING if key.path != "hardware.max_env_runners"]  # not in the resolved experiment
 
 
 def changed(path: str) -> Any:
@@ -42,18 +42,18 @@ def test_fingerprint_has_16_hex_digits() -> None:
     assert re.fullmatch("[0-9a-f]{16}", EXPERIMENT.fingerprint())
 
 
-@pytest.mark.parametrize("key", SHAPING, ids=str)
+@pytest.mark.parametrize("key", AFFECTING, ids=str)
 def test_fingerprint_depends_on_every_key_that_affects_the_result(key: Key) -> None:
     assert changed(key.path).fingerprint() != EXPERIMENT.fingerprint()
 
 
 def test_every_field_of_algo_affects_the_result() -> None:
-    shaping = {".".join(key.path.split(".")[:2]) for key in SHAPING}
+    affecting = {".".join(key.path.split(".")[:2]) for key in AFFECTING}
 
-    assert {f"algo.{declared.name}" for declared in fields(EXPERIMENT.algo)} <= shaping
+    assert {f"algo.{declared.name}" for declared in fields(EXPERIMENT.algo)} <= affecting
 
 
-@pytest.mark.parametrize("path", [*UNSHAPED, *TRACKING])
+@pytest.mark.parametrize("path", [*UNAFFECTING, *TRACKING])
 def test_fingerprint_does_not_depend_on_names_logging_checkpoints_and_the_address_of_ray(path: str) -> None:
     assert changed(path).fingerprint() == EXPERIMENT.fingerprint()
 

@@ -90,6 +90,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int
     return only_sweep(folder), (process.returncode, out, err)
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_submitit_runs_a_sweep_and_a_crash_fails_one_job(submitted: Any) -> None:
     sweep, (code, out, err) = submitted
@@ -98,6 +99,7 @@ def test_submitit_runs_a_sweep_and_a_crash_fails_one_job(submitted: Any) -> None
     assert "3 jobs, 2 at a time" in out
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_job_preempted_by_slurm_resumes_from_a_checkpoint(submitted: Any) -> None:
     (job,) = submitted[0].glob("0_*")
@@ -174,6 +176,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int,
     return only_sweep(folder), ended
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_search_continues_after_a_failed_trial(searched: Any) -> None:
     sweep, (code, out, err) = searched
@@ -181,6 +184,7 @@ def test_a_search_continues_after_a_failed_trial(searched: Any) -> None:
     assert code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_the_best_trial_has_the_highest_objective(searched: Any) -> None:
     sweep, _ = searched
@@ -192,6 +196,7 @@ def test_the_best_trial_has_the_highest_objective(searched: Any) -> None:
     assert best_trial(sweep).startswith(f"Best trial: {max(returns):.4g} with algo.")
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_trials_are_named_by_their_chosen_values(searched: Any) -> None:
     for row in read(searched[0] / "sweep_summary.json")["jobs"]:

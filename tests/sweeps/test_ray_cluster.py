@@ -38,6 +38,7 @@ def sweep(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return only_sweep(folder), ended
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_single_run_uses_env_runners_on_both_nodes(cluster: str, tmp_path: Path) -> None:
     code, out, err = run(tmp_path, *WORDS, f"hardware.ray_address={cluster}", "hardware.num_env_runners=2")
@@ -47,6 +48,7 @@ def test_a_single_run_uses_env_runners_on_both_nodes(cluster: str, tmp_path: Pat
     assert read_rows(root / "result.jsonl")[-1]["env_steps"] >= 6 * 2 * 16
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_the_jobs_of_a_sweep_run_on_the_cluster_and_a_crash_fails_one(sweep: Any) -> None:
     root, (code, out, err) = sweep
@@ -55,6 +57,7 @@ def test_the_jobs_of_a_sweep_run_on_the_cluster_and_a_crash_fails_one(sweep: Any
     assert (code, err) == (1, "")
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_parallel_jobs_fit_the_cluster_with_their_env_runners(sweep: Any) -> None:
     spans = [(job["started_utc"], job["ended_utc"]) for job in map(read, sorted(sweep[0].glob("*/job.json")))]
@@ -62,12 +65,14 @@ def test_parallel_jobs_fit_the_cluster_with_their_env_runners(sweep: Any) -> Non
     assert spans[1][1] <= min(spans[2][0], spans[3][0])
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_the_experiment_of_a_job_holds_the_address_of_the_cluster(sweep: Any, cluster: str) -> None:
     for path in sweep[0].glob("*/experiment.yaml"):
         assert f"ray_address: {cluster}" in path.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_job_has_a_thread_for_each_of_its_cpus(sweep: Any) -> None:
     texts = [path.read_text() for path in sorted(sweep[0].glob("*/experiment.yaml"))]
@@ -75,6 +80,7 @@ def test_a_job_has_a_thread_for_each_of_its_cpus(sweep: Any) -> None:
     assert ["num_cpus: 1" in text for text in texts] == [False, False, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_number_of_cpus_set_by_the_user_is_kept(cluster: str, tmp_path: Path) -> None:
     words = (f"hardware.ray_address={cluster}", "hardware.num_cpus=1", "hardware.num_env_runners=1", "run.seed=1")
@@ -97,6 +103,7 @@ def ended_early(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return only_sweep(folder), (process.returncode, out, err)
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_ctrl_c_ends_a_job_with_a_checkpoint_and_starts_no_other(ended_early: Any) -> None:
     root, (code, out, err) = ended_early
@@ -105,6 +112,7 @@ def test_ctrl_c_ends_a_job_with_a_checkpoint_and_starts_no_other(ended_early: An
     assert len(list(root.glob("1_*/checkpoints/latest"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_job_lost_by_ray_is_failed(ended_early: Any) -> None:
     root, (_, out, _) = ended_early
@@ -112,6 +120,7 @@ def test_a_job_lost_by_ray_is_failed(ended_early: Any) -> None:
     assert "job 0 (seed=1) failed: WorkerCrashedError: " in out
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_job_too_large_for_the_cluster_is_refused_in_one_line(cluster: str, tmp_path: Path) -> None:
     words = (f"hardware.ray_address={cluster}", "hardware.num_env_runners=2", "run.seed=1,2")
@@ -121,6 +130,7 @@ def test_a_job_too_large_for_the_cluster_is_refused_in_one_line(cluster: str, tm
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_job_too_large_for_a_node_is_refused_in_one_line(cluster: str, tmp_path: Path) -> None:
     words = (f"hardware.ray_address={cluster}", "hardware.num_cpus=2", "hardware.num_env_runners=0", "run.seed=1,2")
@@ -139,6 +149,7 @@ def test_an_unreachable_cluster_is_refused_before_anything_starts() -> None:
         make_plan([*LAUNCHER, "hardware.ray_address=127.0.0.1:9", "run.seed=1,2"], machine())
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_a_cluster_with_a_token_refuses_clients_without_it_and_explains_how(tmp_path: Path) -> None:
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}

@@ -27,6 +27,7 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, s
     return only_sweep(folder), ended
 
 
+@pytest.mark.slow
 def test_a_crash_fails_one_job(twelve: Any) -> None:
     sweep, (_, out, err) = twelve
     assert {num: state for num, state in states(sweep).items() if state != "finished"} == {
@@ -35,10 +36,12 @@ def test_a_crash_fails_one_job(twelve: Any) -> None:
     assert len(states(sweep)) == 12
 
 
+@pytest.mark.slow
 def test_the_exit_code_reports_a_failed_job(twelve: Any) -> None:
     assert twelve[1][0] == 1
 
 
+@pytest.mark.slow
 def test_each_failure_is_printed_with_its_first_line_and_log(twelve: Any) -> None:
     sweep, (_, out, _) = twelve
     for num, name, error in (
@@ -51,27 +54,32 @@ def test_each_failure_is_printed_with_its_first_line_and_log(twelve: Any) -> Non
         assert f"{sweep}/{num}_{name.replace(' ', ',')}/console.log" in out
 
 
+@pytest.mark.slow
 def test_only_the_sweep_prints(twelve: Any) -> None:
     assert twelve[1][2] == ""
 
 
+@pytest.mark.slow
 def test_the_status_of_a_crashed_job_is_failed(twelve: Any) -> None:
     status = read(next(twelve[0].glob("1_*")) / "status.json")
     assert (status["state"], status["error"]["message"]) == ("failed", "killed by SIGSEGV")
 
 
+@pytest.mark.slow
 def test_each_job_has_a_log(twelve: Any) -> None:
     logs = [path.read_text() for path in twelve[0].glob("*/console.log")]
     assert len(logs) == 12
     assert all("dreamerv3 on cpu" in log for log in logs)
 
 
+@pytest.mark.slow
 def test_the_summary_is_also_written_as_csv(twelve: Any) -> None:
     lines = (twelve[0] / "sweep_summary.csv").read_text().splitlines()
     assert lines[0].startswith("num,name,state,error,env_steps")
     assert len(lines) == 13
 
 
+@pytest.mark.slow
 def test_no_process_of_the_sweep_remains(twelve: Any) -> None:
     sweep = str(twelve[0].parent)
     assert [
@@ -79,6 +87,7 @@ def test_no_process_of_the_sweep_remains(twelve: Any) -> None:
     ] == []
 
 
+@pytest.mark.slow
 def test_resuming_runs_only_the_unfinished_jobs(twelve: Any) -> None:
     sweep, _ = twelve
     before = {num: (next(sweep.glob(f"{num}_*")) / "result.jsonl").stat().st_mtime_ns for num in OTHERS}
@@ -103,6 +112,7 @@ def test_ctrl_c_writes_checkpoints_and_prints_how_to_resume(tmp_path: Path) -> N
     assert f"sweep.resume={sweep}" in out
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_starting_job(tmp_path: Path) -> None:
     process = begin(tmp_path, "-m", *WORDS, "run.train_iterations=100000", "run.seed=1,2")
     wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/requested.yaml"))) == 2, process)
@@ -113,6 +123,7 @@ def test_ctrl_c_ends_a_starting_job(tmp_path: Path) -> None:
     assert set(states(only_sweep(tmp_path)).values()) == {"interrupted"}
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_process_group_writes_checkpoints(tmp_path: Path) -> None:
     words = ("-m", *WORDS, "run.train_iterations=100000", "run.checkpoint_every=100000", "run.seed=1,2")
     process = begin(tmp_path, *words)
@@ -126,6 +137,7 @@ def test_a_signal_to_the_process_group_writes_checkpoints(tmp_path: Path) -> Non
     assert len(list(only_sweep(tmp_path).glob("*/checkpoints/latest"))) == 2
 
 
+@pytest.mark.slow
 def test_the_time_limit_ends_a_hanging_job(tmp_path: Path) -> None:
     words = ("-m", *WORDS, "run.seed=1,2", "sweep.job_timeout=25", "hydra.launcher.n_jobs=2")
     code, out, _ = run(tmp_path, *words, TROUBLE=json.dumps({"1": "hang"}))
@@ -134,6 +146,7 @@ def test_the_time_limit_ends_a_hanging_job(tmp_path: Path) -> None:
     assert "job 1 (seed=2) failed: sweep.job_timeout=25" in out
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_leaves_no_process_and_can_be_resumed(tmp_path: Path) -> None:
     process = begin(tmp_path, "-m", *WORDS, "run.seed=1,2", "run.train_iterations=100000")
     wait_for(lambda: len(list(tmp_path.glob("multirun/*/*/result.jsonl"))) == 2, process)

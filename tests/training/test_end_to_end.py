@@ -333,7 +333,13 @@ def wait_for_rows(folder: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("algo", "num_env_runners"), [("dreamerv3", 0), ("dreamerv3", 2), ("dreamerv3_rllib", 0), ("dreamerv3_rllib", 2)]
+    ("algo", "num_env_runners"),
+    [
+        ("dreamerv3", 0),
+        ("dreamerv3", 2),
+        pytest.param("dreamerv3_rllib", 0, marks=pytest.mark.slow),
+        pytest.param("dreamerv3_rllib", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_a_failure_is_printed_in_one_line_and_recorded(tmp_path: Path, algo: str, num_env_runners: int) -> None:
     (tmp_path / "broken_env.py").write_text(BROKEN_ENV)

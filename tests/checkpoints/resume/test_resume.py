@@ -79,7 +79,7 @@ def stock_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
     return make_halves(tmp_path_factory.mktemp("dreamerv3_rllib"), "algo=dreamerv3_rllib")
 
 
-@pytest.fixture(params=["published_halves", "stock_halves"])
+@pytest.fixture(params=["published_halves", pytest.param("stock_halves", marks=pytest.mark.slow)])
 def halves(request: pytest.FixtureRequest) -> Halves:
     found: Halves = request.getfixturevalue(request.param)
     return found
@@ -231,6 +231,7 @@ def test_a_broken_checkpoint_is_skipped_for_the_one_before(published_halves: Hal
     assert [row["iteration"] for row in read_rows(root / "result.jsonl")] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_resumes_without_lost_or_repeated_rows(tmp_path: Path) -> None:
     root = tmp_path / "run"
     words = [*WORDS, "run.train_iterations=1000000", "run.checkpoint_every=1", f"hydra.run.dir={root}",

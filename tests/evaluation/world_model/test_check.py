@@ -124,7 +124,7 @@ def test_the_rays_shown_have_the_median_error_of_complete_rollouts() -> None:
     assert typical_rays(truth, rollout, OBSERVATION) is None
 
 
-@pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
+@pytest.mark.parametrize("algo", ["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
 def test_figure_and_curves_are_written(algo: str, tmp_path: Path) -> None:
     experiment = nano(f"algo={algo}", "env.max_steps=40", "algo.horizon_H=5")
     path = tmp_path / "report" / "imagination.png"
@@ -158,6 +158,7 @@ def test_a_task_without_rays_reports_its_complete_observation(tmp_path: Path) ->
     assert list(curves["errors"]) == ["observation", "reward", "continue"]
 
 
+@pytest.mark.slow
 def test_a_longer_horizon_is_imagined_to_its_end(tmp_path: Path) -> None:
     experiment = nano_gym("CartPole-v1", "algo=dreamerv3", "env.max_steps=12", "algo.horizon_H=18")
     curves = draw_imagination(network(experiment), experiment, tmp_path / "imagination.png")
@@ -165,6 +166,7 @@ def test_a_longer_horizon_is_imagined_to_its_end(tmp_path: Path) -> None:
     assert curves["steps"][-1] == 18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
 def test_the_check_is_reproducible_and_does_not_change_the_global_generators(algo: str, tmp_path: Path) -> None:
     experiment = nano_gym("CartPole-v1", f"algo={algo}", "env.max_steps=12")

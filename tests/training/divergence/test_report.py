@@ -50,7 +50,7 @@ WORDS = {
 }
 
 
-@pytest.fixture(scope="module", params=["dreamerv3", "dreamerv3_rllib"])
+@pytest.fixture(scope="module", params=["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
 def algo(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

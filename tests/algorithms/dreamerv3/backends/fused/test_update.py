@@ -103,12 +103,14 @@ def named(both: Both) -> Iterator[tuple[str, torch.nn.Parameter, torch.nn.Parame
     return ((name, parameter, of_eager[name]) for name, parameter in fused.update.agent.named_parameters())
 
 
+@pytest.mark.slow
 def test_ten_updates_have_the_figures_of_the_eager_backend(both: Both) -> None:
     for figures in both[2]:
         for name, (found, expected) in figures.items():
             assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_after_ten_updates_gradients_equal_the_eager_backends(both: Both) -> None:
     for name, parameter, other in named(both):
         if other.grad is not None:
@@ -116,11 +118,13 @@ def test_after_ten_updates_gradients_equal_the_eager_backends(both: Both) -> Non
             assert relative_error(found, direction(other.grad)) < 1e-5, name
 
 
+@pytest.mark.slow
 def test_after_ten_updates_parameters_equal_the_eager_backends(both: Both) -> None:
     for name, parameter, other in named(both):
         assert relative_error(parameter, other) < 1e-6, name
 
 
+@pytest.mark.slow
 def test_after_ten_updates_the_optimisers_state_equals_the_eager_backends(both: Both) -> None:
     fused, eager, _ = both
     for _, parameter, other in named(both):

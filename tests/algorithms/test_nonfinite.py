@@ -25,7 +25,7 @@ def algo(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module", params=[(), REMOTE], ids=["local", "remote"])
+@pytest.fixture(scope="module", params=[(), pytest.param(REMOTE, marks=pytest.mark.slow)], ids=["local", "remote"])
 def diverged(
     algo: str, request: pytest.FixtureRequest, ray_local: None
 ) -> Iterator[tuple[BaseDreamerV3, NonFiniteUpdate]]:

@@ -16,7 +16,7 @@ from dreamer_exp.algorithms.open_loop import Imagined, imagine_open_loop
 from dreamer_exp.checkpoints.policy_file import build
 from tests.checkpoints.test_policy_file import NETWORKS
 
-each_algorithm = pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
+each_algorithm = pytest.mark.parametrize("algo", ["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
 N, T, H, GAMMA = 16, 8, 5, 0.9
 
 

@@ -87,6 +87,7 @@ def run(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 @pytest.mark.end_to_end
 def test_plugin_trains_and_is_evaluated_with_its_own_baselines(run: Path) -> None:
     rows = [json.loads(line) for line in (run / "evaluation.jsonl").read_text().splitlines()]

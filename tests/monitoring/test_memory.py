@@ -121,6 +121,7 @@ def test_env_runners_are_counted_separately_and_take_about_the_forecast() -> Non
     algorithm.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 def test_memory_does_not_grow_once_the_replay_is_full() -> None:
     words = ("algo.replay_capacity=2000", "algo.training_ratio=0.25", "env.max_steps=500")

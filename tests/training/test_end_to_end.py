@@ -293,6 +293,7 @@ def test_two_env_runners_train_a_policy_that_changes(tmp_path: Path) -> None:
     assert not (directory.root / "wandb").exists()
 
 
+@pytest.mark.slow
 def test_rllibs_algorithm_writes_the_same_files_and_its_policy_can_be_evaluated(tmp_path: Path) -> None:
     done = run(tmp_path, "algo=dreamerv3_rllib", "run.train_iterations=3", "tracking=none")
     assert (done.returncode, done.stderr) == (0, "")
@@ -309,7 +310,9 @@ def test_rllibs_algorithm_writes_the_same_files_and_its_policy_can_be_evaluated(
     assert read_json(written)["evaluations"][0]["outcomes"] == evaluated[-1]["outcomes"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_the_run_with_a_checkpoint_and_a_summary(tmp_path: Path, number: int, code: int) -> None:
     words = ("run.train_iterations=100000", "evaluation.episodes=0", "tracking=none")
     process = subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)

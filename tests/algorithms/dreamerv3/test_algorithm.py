@@ -103,6 +103,7 @@ def test_another_seed_gives_other_weights() -> None:
     assert not equal(after(1), after(1, "run.seed=9"))
 
 
+@pytest.mark.slow
 def test_weights_do_not_depend_on_the_updates_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     in_one_call = after(2, "algo.training_ratio=32")
     monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.LEARNER_CALL_S", 0.0)
@@ -113,6 +114,7 @@ def test_runs_with_two_env_runners_repeat_bit_for_bit() -> None:
     assert equal(after(2, *TWO_RUNNERS), after(2, *TWO_RUNNERS))
 
 
+@pytest.mark.slow
 def test_runs_with_overlapped_sampling_repeat_bit_for_bit() -> None:
     overlapped = (*TWO_RUNNERS, "hardware.overlap_sampling=always")
     assert equal(after(3, *overlapped), after(3, *overlapped))
@@ -139,6 +141,7 @@ def test_busy_env_runner_receives_the_next_weights(monkeypatch: pytest.MonkeyPat
     algorithm.stop()
 
 
+@pytest.mark.slow
 def test_overlapped_sampling_acts_with_older_weights() -> None:
     assert not equal(after(3, *TWO_RUNNERS), after(3, *TWO_RUNNERS, "hardware.overlap_sampling=always"))
 
@@ -170,6 +173,7 @@ def test_train_actor_false_does_not_change_the_actor() -> None:
     algorithm.stop()
 
 
+@pytest.mark.slow
 def test_remote_learner_gives_the_same_weights() -> None:
     assert equal(after(2), after(2, *REMOTE))
 
@@ -181,7 +185,7 @@ def test_algorithm_reports_the_backend_of_its_learner(where: tuple[str, ...]) ->
     algorithm.stop()
 
 
-@pytest.mark.parametrize("runners", [(), TWO_RUNNERS])
+@pytest.mark.parametrize("runners", [(), pytest.param(TWO_RUNNERS, marks=pytest.mark.slow)])
 def test_checkpoint_restores_weights_optimiser_and_noise(runners: tuple[str, ...], tmp_path: Path) -> None:
     trained = build(*runners)
     trained.train()

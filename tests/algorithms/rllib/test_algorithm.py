@@ -114,6 +114,7 @@ def first_observations(*overrides: str) -> list[bytes]:
     return starts
 
 
+@pytest.mark.slow
 def test_environments_of_all_runners_live_different_episodes() -> None:
     starts = first_observations("hardware.num_env_runners=2", "hardware.num_envs_per_env_runner=4")
     assert len(starts) == len(set(starts)) == 8

@@ -181,6 +181,7 @@ def test_a_run_without_its_provenance_is_refused_and_left_unchanged(
     assert half_run.result.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_resume_finishes_a_run_that_was_stopped_in_its_last_evaluation(half_run: RunDirectory) -> None:
     status = json.loads(half_run.status.read_text())
     half_run.status.write_text(json.dumps({**status, "state": "interrupted"}))
@@ -190,6 +191,7 @@ def test_resume_finishes_a_run_that_was_stopped_in_its_last_evaluation(half_run:
     assert len(read_rows(half_run.result)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 def test_another_users_directory_is_refused_unless_trusted(half_run: RunDirectory) -> None:
     latest = CheckpointStore(half_run.checkpoints, 1).named("latest")
@@ -219,6 +221,7 @@ def test_a_run_of_release_0_1_is_refused_in_one_line(half_run: RunDirectory) -> 
     assert f"resume: {checkpoint} has format 2, and its training state can only be loaded by the release that" in err
 
 
+@pytest.mark.slow
 def test_a_broken_checkpoint_is_skipped_for_the_one_before(published_halves: Halves, tmp_path: Path) -> None:
     root = tmp_path / "run"
     shutil.copytree(published_halves[1] / "parts", root)  # with checkpoints after two and four iterations

@@ -138,6 +138,7 @@ def test_figure_and_curves_are_written(algo: str, tmp_path: Path) -> None:
     assert all(len(curve["model"]) == 16 for curve in curves["errors"].values())
 
 
+@pytest.mark.slow
 def test_errors_under_metric_scaling_are_in_metres(tmp_path: Path) -> None:
     asked = nano("algo=dreamerv3", "obs_contract=drive_state_rays_metric", "algo.symlog_obs=false", "env.max_steps=40")
     module = network(asked)
@@ -151,6 +152,7 @@ def test_errors_under_metric_scaling_are_in_metres(tmp_path: Path) -> None:
     assert curves["errors"]["rays"]["nothing_changes"][1] == pytest.approx(np.nanmean(change), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_task_without_rays_reports_its_complete_observation(tmp_path: Path) -> None:
     experiment = nano_gym("CartPole-v1", "algo=dreamerv3", "env.max_steps=40")
     curves = draw_imagination(network(experiment), experiment, tmp_path / "imagination.png")

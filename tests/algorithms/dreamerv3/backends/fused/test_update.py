@@ -134,6 +134,7 @@ def test_after_ten_updates_the_optimisers_state_equals_the_eager_backends(both: 
             assert relative_error(found["momentum"], expected["momentum"]) < 1e-3
 
 
+@pytest.mark.slow
 def test_an_update_can_be_repeated_bit_for_bit() -> None:
     def once() -> tuple[Tensor, Tensor]:
         update, batch = fresh(DISCRETE)
@@ -152,6 +153,7 @@ def test_noise_is_time_major() -> None:
     assert not torch.equal(noise.prior, update.draw().prior)
 
 
+@pytest.mark.slow
 def test_a_trial_update_changes_nothing() -> None:
     (tried, batch), (plain, _) = fresh(), fresh()
     tried.trial_update()
@@ -228,6 +230,7 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     assert others == [["0"], ["0"]]
 
 
+@pytest.mark.slow
 def test_training_continues_bit_for_bit_from_a_checkpoint() -> None:
     first, batch = fresh()
     first(batch)

@@ -1,4 +1,4 @@
-# `make train` runs the quickstart, `make test` the everyday check, `make test-all` every test. All make .venv first.
+# `make train` runs the quickstart, `make test` all tests that are not slow, `make test-all` every test. All make .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 train: $(STAMP)
 	$(BIN)/python -m dreamer_exp experiment=quickstart
 
-# two workers: a test file stays with one of them, so that its fixtures are made once
+# two workers; all tests of a file run in the same one, so that its fixtures are made once
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
@@ -28,7 +28,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/acting_rate.py --steps 160 --repeats 3
 	$(BIN)/python benchmarks/update_time.py --repeats 5
 
-# torch first and by itself: where pip is offered a CPU build of it, the rest of the install then keeps that
+# torch first and alone: if pip finds a CPU build of it, the other packages then keep that build
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch

@@ -2,9 +2,9 @@
 
     python benchmarks/competence.py [--table FILE.csv] [--out FILE.png]
 
-One panel for each environment that a policy was evaluated in. A line joins the evaluations of one run during training;
-a bar is the 95 % Wilson interval. Evaluations of a policy in an environment it was not trained in are diamonds. Rows of
-other conditions than the goal's (other scenarios, sampled actions) stay in the table alone.
+One panel for each environment of an evaluation. A line joins the evaluations of one run during training; a bar is the
+95 % Wilson interval. A diamond is an evaluation in an environment in which the policy was not trained. Rows with other
+scenarios than the goal's, or with sampled actions, are not drawn.
 """
 
 import argparse
@@ -35,7 +35,7 @@ BASELINE = "orca"
 
 
 class Goal(NamedTuple):
-    """The goal in one environment, and the scenarios that it is measured on."""
+    """The goal in one environment, and the scenarios in which it is measured."""
 
     success: float
     scenarios: tuple[str, ...]
@@ -52,18 +52,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, default=RESULTS / "runs.csv")
     parser.add_argument("--out", type=Path, default=RESULTS / "success.png")
-    asked = parser.parse_args()
-    with open(asked.table, newline="", encoding="utf-8") as file:
+    options = parser.parse_args()
+    with open(options.table, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    draw(rows, asked.out)
+    draw(rows, options.out)
 
 
 def draw(rows: list[dict[str, str]], path: Path) -> None:
     """Write the figure."""
     figure, panels = plt.subplots(1, len(GOALS), figsize=(11, 4.4), sharey=True, layout="constrained")
     for panel, (env, goal) in zip(panels, GOALS.items(), strict=True):
-        shown = [row for row in rows if row["evaluated_in"] == env and row["scenarios"] in goal.scenarios]
-        draw_panel(panel, env, goal, [row for row in shown if row["run"] != BASELINE and "sampled" not in row["note"]])
+        of_goal = [row for row in rows if row["evaluated_in"] == env and row["scenarios"] in goal.scenarios]
+        drawn = [row for row in of_goal if row["run"] != BASELINE and "sampled" not in row["note"]]
+        draw_panel(panel, env, goal, drawn)
     panels[0].set_ylabel("success rate, with its 95 % interval")
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -72,14 +73,14 @@ def draw(rows: list[dict[str, str]], path: Path) -> None:
 def draw_panel(panel: Any, env: str, goal: Goal, rows: list[dict[str, str]]) -> None:
     """Draw one environment: every run, the goal and ORCA."""
     for run in dict.fromkeys(row["run"] for row in rows):
-        its = [row for row in rows if row["run"] == run]
-        away = its[0]["trained_in"] != env
-        marker, line = ("D", "none") if away else ("o", "-")
-        label = f"{run} (trained in {its[0]['trained_in']})" if away else run
-        x = [int(row["env_steps"]) / 1000 for row in its]
-        success = [float(row["success"]) for row in its]
+        evaluations = [row for row in rows if row["run"] == run]
+        trained_in = evaluations[0]["trained_in"]
+        marker, line = ("o", "-") if trained_in == env else ("D", "none")
+        label = run if trained_in == env else f"{run} (trained in {trained_in})"
+        x = [int(row["env_steps"]) / 1000 for row in evaluations]
+        success = [float(row["success"]) for row in evaluations]
         panel.plot(x, success, marker=marker, ls=line, ms=5, lw=1.4, color=COLOURS[run], label=label)
-        bars = [(steps, row) for steps, row in zip(x, its, strict=True) if row["success_low"]]
+        bars = [(steps, row) for steps, row in zip(x, evaluations, strict=True) if row["success_low"]]
         low, high = ([float(row[f"success_{side}"]) for _, row in bars] for side in ("low", "high"))
         panel.vlines([steps for steps, _ in bars], low, high, color=COLOURS[run], lw=1)
     panel.axhline(goal.success, color=VERMILION, ls="--", lw=1.2, label=f"goal {goal.success:.2f}")

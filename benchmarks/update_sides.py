@@ -1,4 +1,4 @@
-"""The sides that update_time.py times: `dreamerv3` on one of its backends, and RLlib's learner."""
+"""The learners that update_time.py compares: `dreamerv3` on one of its backends, and RLlib's."""
 
 import time
 from collections.abc import Callable
@@ -27,7 +27,7 @@ BACKENDS = ("eager", "cuda_graph", "fused")
 
 @dataclass(frozen=True)
 class Work:
-    """What is timed."""
+    """The update that is timed."""
 
     size: str
     batch: int
@@ -52,11 +52,11 @@ class Work:
 
 
 class DreamerV3Side:
-    """Calling it makes one update of `dreamerv3` and returns its seconds."""
+    """A callable that makes one update of `dreamerv3` and returns its seconds."""
 
     def __init__(self, work: Work, backend: str) -> None:
         self.work, self.device, self.size = work, torch.device(work.device), SIZES[work.size]
-        self.update, name, why = select_backend(plain_update(work), backend, work.dtype, work.shape)
+        self.update, name, why = select_backend(eager_update(work), backend, work.dtype, work.shape)
         if name != backend:
             raise SystemExit(f"{backend}: {why}")
 
@@ -64,7 +64,7 @@ class DreamerV3Side:
         batch = self._batch()
         return timed(lambda: self.update(to(batch, self.device)), self.work.device)
 
-    def parts(self) -> dict[str, float]:
+    def sections(self) -> dict[str, float]:
         """Return milliseconds by section of the fused backend."""
         from dreamer_exp.algorithms.dreamerv3.backends.fused.profiling import sections
         from dreamer_exp.algorithms.dreamerv3.backends.fused.update import FusedUpdate
@@ -77,7 +77,7 @@ class DreamerV3Side:
         return staged(dreamerv3_batch(self.work, self.size), self.device)
 
 
-def plain_update(work: Work) -> EagerUpdate:
+def eager_update(work: Work) -> EagerUpdate:
     """Return the eager backend's update of a new network."""
     torch.manual_seed(0)
     device = torch.device(work.device)

@@ -4,14 +4,14 @@
         [--device cpu|cuda] [--dtype float32|tf32|bfloat16] [--backends eager|cuda_graph|fused ...]
         [--against rllib|none] [--repeats N] [--json] [--table]
 
-Every update gets a new random batch, made in host memory beforehand and moved to the device within the timing:
-dreamerv3's from pinned memory, where its replay puts it (replay/staging.py), RLlib's by its learner. Values are medians
-after warm-up, with the device synchronised. RLlib always has its model size XS, which has as many parameters as XS
-here. `startup_s` is the time from the start of the process to dreamerv3's first finished update, imports included. With
-several backends, `dreamerv3_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of the last one.
-`parts` are of the fused backend (which needs --dtype tf32 or bfloat16): milliseconds of the main stream in its CUDA
-graph; other streams count as far as it waits for them. --table varies one of B, T, H and size at a time, without RLlib;
-"-" stands for a combination that the backend cannot run.
+Every update gets a new random batch. It is made in host memory before the timing starts, and copied to the device
+within the timing: dreamerv3's from pinned memory, as by its replay (replay/staging.py), RLlib's by its learner. Values
+are medians after warm-up, with the device synchronised. RLlib always has its model size XS, which has as many
+parameters as XS here. `startup_s` is the time from the start of the process to dreamerv3's first finished update,
+including imports. With several backends, `dreamerv3_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of
+the last one. `sections` are those of the fused backend (which needs --dtype tf32 or bfloat16): milliseconds of the main
+stream in its CUDA graph; work on other streams counts while the main stream waits for it. --table varies one of B, T, H
+and size at a time, without RLlib; "-" marks a combination that the backend cannot run.
 """
 
 import argparse
@@ -29,14 +29,14 @@ from update_sides import BACKENDS, DreamerV3Side, Work, rllib_side
 
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
-WARM_UP = 4  # the graph is captured in the fourth call
-TABLE = {  # what --table varies, the rest being as asked
+WARM_UP = 4  # calls; the graph is captured in the fourth
+TABLE = {  # values of --table; the other options keep their values
     "batch": (4, 8, 16, 32),
     "length": (16, 32, 64),
     "horizon": (5, 10, 15),
     "size": ("XS", "1M", "12M"),
 }
-LEAST = {"batch": 1, "length": 2, "horizon": 1, "observation": 1, "repeats": 1}
+MINIMUM = {"batch": 1, "length": 2, "horizon": 1, "observation": 1, "repeats": 1}
 GPU_SIZES = ("25M", "50M", "100M", "200M")
 
 
@@ -53,27 +53,28 @@ def main() -> None:
     parser.add_argument("--against", choices=["rllib", "none"], default="rllib")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", action="store_true", help="print a last line of JSON")
-    parser.add_argument("--table", action="store_true", help="how the time grows with B, T, H and size")
-    asked = parser.parse_args()
-    for name, least in LEAST.items():
-        if getattr(asked, name) < least:
-            parser.error(f"--{name} {getattr(asked, name)}: at least {least}")
-    if asked.device == "cuda" and not torch.cuda.is_available():
+    parser.add_argument("--table", action="store_true", help="print the time for several values of B, T, H and size")
+    options = parser.parse_args()
+    for name, minimum in MINIMUM.items():
+        if getattr(options, name) < minimum:
+            parser.error(f"--{name} {getattr(options, name)}: at least {minimum}")
+    if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no GPU here")
-    if asked.device == "cpu" and set(asked.backends) != {"eager"}:
+    if options.device == "cpu" and set(options.backends) != {"eager"}:
         parser.error("--backends cuda_graph and fused need --device cuda")
-    asked.backends = tuple(dict.fromkeys(asked.backends))
-    work = Work(**{field.name: getattr(asked, field.name) for field in fields(Work)})
-    if "fused" in work.backends and work.why_not_fused and not asked.table:
+    options.backends = tuple(dict.fromkeys(options.backends))
+    work = Work(**{field.name: getattr(options, field.name) for field in fields(Work)})
+    if "fused" in work.backends and work.why_not_fused and not options.table:
         parser.error(f"--backends fused: {work.why_not_fused} (--dtype, --batch, --length, --horizon, --size)")
-    torch.backends.cuda.matmul.allow_tf32 = work.dtype == "tf32"  # for RLlib's side too
-    if asked.table:
-        print_growth(work, asked.repeats)
+    torch.backends.cuda.matmul.allow_tf32 = work.dtype == "tf32"  # for RLlib too
+    if options.table:
+        print_table(work, options.repeats)
         return
-    row = measure(work, asked.repeats, against_rllib=asked.against == "rllib")
-    shown = row | {"parts": "".join(f"\n{ms:>16.3f}  ms {part}" for part, ms in row["parts"].items()) or None}
-    print("\n".join(f"{name:>16}  {'-' if value is None else value}" for name, value in shown.items()))
-    if asked.json:
+    row = measure(work, options.repeats, against_rllib=options.against == "rllib")
+    sections = "".join(f"\n{ms:>16.3f}  ms {section}" for section, ms in row["sections"].items()) or None
+    lines = [f"{name:>16}  {'-' if value is None else value}" for name, value in (row | {"sections": sections}).items()]
+    print("\n".join(lines))
+    if options.json:
         print(json.dumps(row))
 
 
@@ -89,7 +90,7 @@ def measure(work: Work, repeats: int, *, against_rllib: bool) -> dict[str, Any]:
             ours()
         gpu_bytes, launches = torch.cuda.max_memory_reserved(), count_launches(ours)
     backends = {backend: DreamerV3Side(work, backend) for backend in others} | {last: ours}
-    best, medians = in_turn({**backends, "rllib": rllib_side(work)} if against_rllib else backends, repeats)
+    best, medians = alternate({**backends, "rllib": rllib_side(work)} if against_rllib else backends, repeats)
     return {
         "rllib_ms": None,
         "dreamerv3_ms": medians[last],
@@ -100,14 +101,14 @@ def measure(work: Work, repeats: int, *, against_rllib: bool) -> dict[str, Any]:
         "startup_s": round(startup, 2),
         "launches": launches,
         "gpu_bytes": gpu_bytes,
-        "parts": backends["fused"].parts() if "fused" in backends else {},
+        "sections": backends["fused"].sections() if "fused" in backends else {},
         **vars(work),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
 
 
-def in_turn(sides: Mapping[str, Callable[[], float]], repeats: int) -> tuple[dict[str, float], dict[str, float]]:
+def alternate(sides: Mapping[str, Callable[[], float]], repeats: int) -> tuple[dict[str, float], dict[str, float]]:
     """Return the shortest and the median milliseconds of each side."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in range(WARM_UP + repeats):
@@ -131,21 +132,21 @@ def count_launches(side: Callable[[], float]) -> int:
     return sum(event.count for event in calls if any(word in event.key for word in launching))
 
 
-def print_growth(work: Work, repeats: int) -> None:
-    print(f"ms an update, median of {repeats}; the rest is {vars(work)}")
+def print_table(work: Work, repeats: int) -> None:
+    print(f"ms per update, median of {repeats}; other values: {vars(work)}")
     for name, values in TABLE.items():
         cells = []
         more = GPU_SIZES if name == "size" and work.device == "cuda" else ()
         for value in (*values, *more):
-            row = growth(replace(work, **{name: value}), repeats)
+            row = milliseconds(replace(work, **{name: value}), repeats)
             cells.append(
                 f"{value}: " + " / ".join(f"{row[backend]:.1f}" if backend in row else "-" for backend in work.backends)
             )
         print(f"{name:>8}  " + "   ".join(cells))
 
 
-def growth(work: Work, repeats: int) -> dict[str, float]:
-    """Milliseconds by backend, of those that fit."""
+def milliseconds(work: Work, repeats: int) -> dict[str, float]:
+    """Return the milliseconds by backend, for those that can run this work."""
     backends = tuple(backend for backend in work.backends if backend != "fused" or not work.why_not_fused)
     row = measure(replace(work, backends=backends), repeats, against_rllib=False) if backends else {}
     return {backend: row[f"{backend}_ms"] for backend in backends}

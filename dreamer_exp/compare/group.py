@@ -12,10 +12,7 @@ from dreamer_exp.config.experiment import WITHOUT_EFFECT
 SEED, NAME = "run.seed", "run.id"
 # measurement and memory placement: listed as differences, but they do not affect results and separate no groups
 NEUTRAL_KEYS = ("evaluation.baselines", "evaluation.every_env_steps", "algo.replay_device")
-IGNORED_KEYS = {f"{group}.{name}" for group, names in WITHOUT_EFFECT.items() for name in names} | {
-    SEED,
-    *NEUTRAL_KEYS,
-}
+IGNORED_KEYS = {f"{group}.{name}" for group, names in WITHOUT_EFFECT.items() for name in names} | {SEED, *NEUTRAL_KEYS}
 T = TypeVar("T")
 
 

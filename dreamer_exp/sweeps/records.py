@@ -1,4 +1,4 @@
-"""The files of a sweep: sweep.json says how its jobs run, job.json in each job's directory how it ended."""
+"""The files of a sweep: sweep.json describes how its jobs run, job.json in each job's directory how the job ended."""
 
 import json
 import os

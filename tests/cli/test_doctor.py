@@ -10,7 +10,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.robot_sf import package
 
 
-def test_it_prints_a_table_and_exits_with_code_0() -> None:
+def test_doctor_prints_a_table_and_exits_with_code_0() -> None:
     ended = subprocess.run([sys.executable, "-m", "dreamer_exp.doctor"], capture_output=True, text=True, check=False)
 
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -63,11 +63,11 @@ def test_the_traceback_is_printed_before_the_line_on_request(
 
 
 @pytest.mark.parametrize("error", [ValueError("Config group override must be a string"), MISSING])
-def test_errors_of_a_composition_are_the_users(error: Exception) -> None:
+def test_errors_of_a_composition_become_user_errors(error: Exception) -> None:
     with pytest.raises(UserError), composing():
         raise error
 
 
-def test_errors_of_the_operating_system_pass_a_composition() -> None:
+def test_errors_of_the_operating_system_are_not_converted() -> None:
     with pytest.raises(PermissionError), composing():
         raise PermissionError(13, "Permission denied")

@@ -73,7 +73,7 @@ def test_a_word_unlike_any_command_is_refused() -> None:
 
 
 @pytest.mark.parametrize("word", ["run.seed=7", "+env.kwargs.a=1", "~tracking", "-m", "--config-dir"])
-def test_settings_and_flags_are_no_commands(word: str) -> None:
+def test_settings_and_flags_are_not_commands(word: str) -> None:
     assert not is_command(word)
 
 

@@ -191,7 +191,7 @@ def test_cfg_job_prints_the_composed_config_as_yaml(tmp_path: Path) -> None:
     assert (config["algo"]["horizon_H"], config["hardware"]["num_env_runners"]) == (15, "auto")
 
 
-def test_a_users_folder_of_configs_joins_with_config_dir(tmp_path: Path) -> None:
+def test_config_dir_adds_a_folder_of_configs(tmp_path: Path) -> None:
     (tmp_path / "mine" / "hardware").mkdir(parents=True)
     (tmp_path / "mine" / "hardware" / "lab.yaml").write_text("defaults: [cpu, _self_]\nname: lab\nnum_cpus: 7\n")
 
@@ -202,7 +202,7 @@ def test_a_users_folder_of_configs_joins_with_config_dir(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("words", [("env.scenario=opne",), ("env.scenario_weights.open=-1",), ("run.objective=foo",)])
-def test_a_dry_run_refuses_what_environment_or_summary_would_refuse_later(tmp_path: Path, words: tuple[str]) -> None:
+def test_dry_run_refuses_what_a_run_would_refuse_later(tmp_path: Path, words: tuple[str]) -> None:
     done = start(tmp_path, "dry_run=true", *words)
     assert done.code == 2
     assert words[0].split("=")[0] in done.complaints[0]

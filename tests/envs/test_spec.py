@@ -20,7 +20,7 @@ def make(config: Any, render_mode: str | None) -> RawEnv:
 
 def options(*fields: Any, name: str = "toy") -> type[EnvConfig]:
     """Return a frozen dataclass of options with further fields."""
-    named = ("name", str, key(name, "which environment", choices=(name,)))
+    named = ("name", str, key(name, "the environment", choices=(name,)))
     return make_dataclass("Options", [named, *fields], bases=(EnvConfig,), frozen=True)
 
 

@@ -41,7 +41,7 @@ def test_clearance_covers_episodes_with_pedestrians() -> None:
     assert (row["min_clearance_m_mean"], row["min_clearance_m_min"]) == (1.0, 0.5)
 
 
-def test_an_episode_that_ends_by_a_fault_is_no_success() -> None:
+def test_episode_that_ends_by_a_fault_is_not_a_success() -> None:
     results = [EpisodeResult(5.0, 10, outcome="success"), EpisodeResult(1.0, 3, outcome="fault")]
     row = evaluation_row("dreamerv3", 0, 0, results, seeds=[1, 2])
     assert (row["success_rate"], row["timeout_rate"], row["faults"]) == (0.5, 0.0, 1)

@@ -32,7 +32,7 @@ def test_the_load_before_the_run_is_ignored(watch: ContentionWatch) -> None:
 
 
 @pytest.mark.parametrize(("load", "cpus"), [(2.6, 2), (2.9, 1), (17.0, 16)])
-def test_a_run_that_uses_all_cpus_alone_is_no_contention(watch: ContentionWatch, load: float, cpus: int) -> None:
+def test_run_that_uses_all_cpus_alone_is_not_contention(watch: ContentionWatch, load: float, cpus: int) -> None:
     assert warnings(watch, load, cpus) == []
 
 

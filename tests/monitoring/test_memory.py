@@ -62,7 +62,7 @@ def test_constant_memory_is_not_reported() -> None:
     assert exhaustion_warning(rows(*noise, runners=None), 100 * MIB, 10**6, 0) is None
 
 
-def test_caches_that_fill_at_the_beginning_are_no_leak() -> None:
+def test_caches_that_fill_at_the_beginning_are_not_a_leak() -> None:
     filling = [500 + min(10 * i, 100) for i in range(40)]
     assert exhaustion_warning(rows(*filling), 100 * MIB, 10**9, 0) is None
 
@@ -72,7 +72,7 @@ def test_too_few_rows_give_no_warning() -> None:
     assert exhaustion_warning(leaking(MIN_ROWS), 0, 10**9, 0) is not None
 
 
-def test_a_replay_that_fills_on_the_host_is_no_leak_but_needs_its_remaining_memory() -> None:
+def test_replay_that_fills_on_the_host_is_not_a_leak_but_needs_its_remaining_memory() -> None:
     replay = [2.0 * i for i in range(40)]
     history = rows(*(500 + mebibytes for mebibytes in replay), replay=replay)
     assert exhaustion_warning(history, GIB, 10**9, GIB) is None

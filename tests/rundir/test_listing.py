@@ -201,7 +201,7 @@ def test_values_of_a_wrong_type_are_none(tmp_path: Path) -> None:
     assert datetime.now(UTC) - listed.started < timedelta(minutes=5)  # when its directory changed
 
 
-def test_a_run_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+def test_unreadable_run_does_not_hide_others(tmp_path: Path) -> None:
     make_run(tmp_path / "good")
     make_run(tmp_path / "broken", started_utc="9999-12-31T23:59:59-23:59")  # not a time in UTC
     (tmp_path / "broken" / "wandb" / "offline-run-1").mkdir(parents=True)
@@ -212,7 +212,7 @@ def test_a_run_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     assert broken.faults[0].startswith("cannot be read (OSError: ")
 
 
-def test_a_name_that_is_not_text_can_be_printed(tmp_path: Path) -> None:
+def test_name_that_is_not_utf_8_can_be_printed(tmp_path: Path) -> None:
     make_run(Path(os.fsdecode(os.fsencode(tmp_path) + b"/r\xff")))
     assert [Path(run.name).name for run in list_runs([tmp_path])] == [r"r\xff"]
 

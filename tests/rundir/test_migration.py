@@ -33,7 +33,7 @@ def migrated(**changes: Any) -> dict[str, Any]:
     return algo
 
 
-def test_the_fast_learner_becomes_dreamerv3_without_the_stock_keys() -> None:
+def test_learner_fast_becomes_dreamerv3_without_the_stock_keys() -> None:
     algo = migrated()
 
     assert (algo["name"], algo["backend"], algo["gamma"], algo["network"]) == (
@@ -46,7 +46,7 @@ def test_the_fast_learner_becomes_dreamerv3_without_the_stock_keys() -> None:
     assert algo["loss_scales"]["representation"] == 0.1
 
 
-def test_the_rllib_learner_becomes_dreamerv3_rllib_without_the_published_keys() -> None:
+def test_learner_rllib_becomes_dreamerv3_rllib_without_the_published_keys() -> None:
     algo = migrated(learner="rllib", network=None)
 
     assert algo["name"] == "dreamerv3_rllib"

@@ -41,13 +41,13 @@ def test_an_interrupted_run_is_not_finished(tmp_path: Path) -> None:
     assert not is_finished(done(tmp_path, nano(), "interrupted"), nano(), CONFIG)
 
 
-def test_a_run_whose_auto_hardware_differs_here_is_finished(tmp_path: Path) -> None:
+def test_run_whose_auto_hardware_differs_here_is_finished(tmp_path: Path) -> None:
     there = nano()
     here = replace(there, hardware=replace(there.hardware, num_env_runners=3, num_cpus=8))
     assert is_finished(done(tmp_path, there), here, CONFIG)
 
 
-def test_a_run_whose_auto_kernels_differ_here_is_finished(tmp_path: Path) -> None:
+def test_run_whose_auto_backend_differs_here_is_finished(tmp_path: Path) -> None:
     here = nano()
     there = replace(here, algo=replace(here.algo, backend="cuda_graph", precision="tf32", replay_device="cuda"))
     assert is_finished(done(tmp_path, there), here, CONFIG)

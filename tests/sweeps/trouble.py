@@ -1,4 +1,4 @@
-"""An environment that fails as the variable TROUBLE says: {"1": "signal"} for job 1 of a sweep."""
+"""An environment that fails as the variable TROUBLE requests: {"1": "signal"} for job 1 of a sweep."""
 
 import json
 import os

@@ -23,7 +23,7 @@ class CrowdNavReward:
 class CrowdNavConfig(EnvConfig):
     """The embedded crowd-navigation environment."""
 
-    name: str = key("crowd_nav", "which environment", choices=("crowd_nav",))
+    name: str = key("crowd_nav", "the environment", choices=("crowd_nav",))
     scenario: str = key("mixed", "a scenario family, or `mixed`: drawn at each reset by scenario_weights")
     scenario_weights: dict[str, float] = key(
         dict.fromkeys(("open", "crossing", "corridor", "doorway", "intersection", "blocks", "dense"), 1.0),

@@ -22,10 +22,10 @@ class ScenarioMatrixConfig:
 class RobotSFConfig(EnvConfig):
     """Robot SF, the simulator whose contract crowd_nav copies."""
 
-    name: str = key("robot_sf", "which environment", choices=("robot_sf",))
+    name: str = key("robot_sf", "the environment", choices=("robot_sf",))
     max_steps: int = key(
         2000,
-        "steps after which an episode is truncated (a timeout); a lower limit of the scenario holds",
+        "steps after which an episode is truncated (a timeout); the scenario's own limit applies if it is lower",
         low=1,
     )
     dt: float = key(0.1, "seconds per step; the contract has 0.1", above=0, high=1)
@@ -45,8 +45,7 @@ class RobotSFConfig(EnvConfig):
     )
     progress: str = key(
         "straight",
-        "what the reward takes for the distance to the goal: the straight line, as Robot SF, or the way along the "
-        "route's waypoints",
+        "distance to the goal in the reward: straight, as in Robot SF, or along the waypoints of the route",
         choices=("straight", "route"),
     )
     reward_weights: dict[str, float] = key({}, "weights of the reward terms; others keep Robot SF's values")

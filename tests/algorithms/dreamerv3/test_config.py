@@ -38,12 +38,12 @@ def refusal(*words: str, on: Machine = CPUS) -> str:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_size_becomes_its_numbers(name: str) -> None:
+def test_size_sets_the_dimensions_of_the_network(name: str) -> None:
     assert loaded(f"algo.model_size={name}").algo.network == SIZES[name]
 
 
 @pytest.mark.parametrize(("name", "published"), [("S", "12M"), ("M", "25M"), ("L", "50M"), ("XL", "200M")])
-def test_rllibs_names_stand_for_published_sizes(name: str, published: str) -> None:
+def test_names_of_rllib_are_aliases_of_published_sizes(name: str, published: str) -> None:
     assert loaded(f"algo.model_size={name}").algo.network == SIZES[published]
 
 
@@ -58,7 +58,7 @@ def test_rllibs_names_stand_for_published_sizes(name: str, published: str) -> No
         ("200M", 8192, 1024, 64),
     ],
 )
-def test_the_published_sizes_are_those_of_the_published_code(name: str, deter: int, hidden: int, classes: int) -> None:
+def test_published_sizes_equal_those_of_the_published_code(name: str, deter: int, hidden: int, classes: int) -> None:
     size = SIZES[name]
 
     assert (size.deter, size.hidden, size.units, size.classes) == (deter, hidden, hidden, classes)
@@ -69,35 +69,35 @@ def test_the_published_sizes_are_those_of_the_published_code(name: str, deter: i
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_every_size_passes_the_checks_of_its_own_keys(name: str) -> None:
+def test_every_size_can_be_given_by_its_dimensions(name: str) -> None:
     written = [f"algo.network.{field.name}={getattr(SIZES[name], field.name)}" for field in fields(NetworkSize)]
 
     assert loaded(*written).algo.network == SIZES[name]
 
 
-def test_the_latent_is_all_classes_of_all_categoricals_and_heads_see_deter_too() -> None:
+def test_latent_has_all_classes_of_all_categoricals_and_feature_also_deter() -> None:
     size = SIZES["12M"]
 
     assert (size.latent, size.feature) == (32 * 16, 2048 + 32 * 16)
 
 
-def test_every_number_of_a_size_has_a_key_of_its_name_and_the_other_way_round() -> None:
+def test_network_keys_are_the_dimensions_of_a_size() -> None:
     assert {field.name for field in fields(NetworkConfig)} == {field.name for field in fields(NetworkSize)}
 
 
 @pytest.mark.parametrize("word", ["algo.network.deter=1024", "algo.network={deter: 1024}"])
-def test_one_number_is_given_and_the_rest_stay_the_sizes(word: str) -> None:
+def test_given_dimension_replaces_only_that_of_the_size(word: str) -> None:
     assert loaded(word).algo.network == replace(SIZES["XS"], deter=1024)
 
 
-def test_auto_written_out_is_the_sizes_number() -> None:
+def test_dimension_auto_is_that_of_the_size() -> None:
     assert loaded("algo.network.deter=auto").algo.network == SIZES["XS"]
 
 
 @given(
     st.sampled_from(sorted(SIZES)), st.dictionaries(st.sampled_from(["hidden", "units", "stoch"]), st.integers(1, 99))
 )
-def test_any_numbers_given_win_over_any_size(name: str, given_numbers: dict[str, int]) -> None:
+def test_given_dimensions_take_precedence_over_any_size(name: str, given_numbers: dict[str, int]) -> None:
     config = DreamerV3AlgoConfig(model_size=name, network=NetworkConfig(**given_numbers))
 
     assert resolve_network(config) == replace(SIZES[name], **given_numbers)
@@ -106,19 +106,19 @@ def test_any_numbers_given_win_over_any_size(name: str, given_numbers: dict[str,
 # Learning rates
 
 
-def test_auto_learning_rates_are_the_published_ones() -> None:
+def test_auto_learning_rates_are_the_published_values() -> None:
     algo = loaded().algo
 
     assert (algo.world_model_lr, algo.actor_lr, algo.critic_lr) == (4e-5, 4e-5, 4e-5)
 
 
-def test_a_given_learning_rate_replaces_auto_and_the_others_stay() -> None:
+def test_given_learning_rate_replaces_only_its_auto() -> None:
     algo = loaded("algo.actor_lr=1e-3").algo
 
     assert (algo.actor_lr, algo.critic_lr) == (1e-3, 4e-5)
 
 
-def test_a_whole_number_is_taken_for_a_learning_rate_and_becomes_a_float() -> None:
+def test_learning_rate_given_as_an_integer_becomes_a_float() -> None:
     rate = loaded("algo.actor_lr=1").algo.actor_lr
 
     assert (rate, type(rate)) == (1.0, float)
@@ -135,7 +135,7 @@ def test_a_whole_number_is_taken_for_a_learning_rate_and_becomes_a_float() -> No
         ("nan", "=nan is out of range: it has to be finite and more than 0."),
     ],
 )
-def test_a_learning_rate_that_is_none_is_refused_in_one_line(name: str, value: str, line: str) -> None:
+def test_invalid_learning_rate_is_refused_in_one_line(name: str, value: str, line: str) -> None:
     assert refusal(f"algo.{name}={value}") == f"algo.{name}{line}"
 
 
@@ -158,7 +158,7 @@ def computing(*words: str, on: Machine) -> tuple[str, str, str, bool]:
     ],
     ids=["without a GPU", "on a GPU", "next to a GPU", "without env runners"],
 )
-def test_auto_becomes_what_learner_and_machine_allow(
+def test_auto_is_resolved_from_learner_and_machine(
     words: tuple[str, ...], on: Machine, becomes: tuple[str, str, str, bool]
 ) -> None:
     assert computing(*words, on=on) == becomes
@@ -178,18 +178,18 @@ def test_auto_becomes_what_learner_and_machine_allow(
         ("hardware.overlap_sampling=never", ("fused", "tf32", "auto", False)),
     ],
 )
-def test_a_word_that_is_given_wins_over_auto(word: str, becomes: tuple[str, str, str, bool]) -> None:
+def test_given_value_replaces_auto(word: str, becomes: tuple[str, str, str, bool]) -> None:
     assert computing(word, on=GPU) == becomes
 
 
-def test_bfloat16_and_overlapped_sampling_work_on_a_cpu_too_where_they_are_asked_for() -> None:
+def test_bfloat16_and_overlapped_sampling_can_be_requested_on_a_cpu() -> None:
     words = ("algo.precision=bfloat16", "hardware.overlap_sampling=always")
 
     assert computing(*words, on=CPUS) == ("eager", "bfloat16", "cpu", True)
 
 
 @pytest.mark.parametrize("name", ["backend", "precision"])
-def test_help_and_comment_tell_what_auto_is_on_a_gpu(name: str) -> None:
+def test_help_and_comment_name_the_value_of_auto_on_a_gpu(name: str) -> None:
     comment = re.search(
         rf"^{name}: auto .*(?:\n +#.*)*", (CONF / "algo" / "dreamerv3.yaml").read_text(encoding="utf-8"), re.M
     )
@@ -204,7 +204,7 @@ def test_help_and_comment_tell_what_auto_is_on_a_gpu(name: str) -> None:
     [("backend", "cuda_graph"), ("backend", "fused"), ("precision", "tf32"), ("replay_device", "cuda")],
 )
 @pytest.mark.parametrize("on", [CPUS, GPU], ids=["without a GPU", "with a GPU"])
-def test_what_needs_a_gpu_is_refused_without_one(name: str, word: str, on: Machine) -> None:
+def test_value_that_needs_a_gpu_is_refused_without_one(name: str, word: str, on: Machine) -> None:
     message = refusal("hardware=cpu", f"algo.{name}={word}", on=on)
 
     assert message == f"algo.{name}={word} needs a learner on a GPU: use hardware=cuda, or algo.{name}=auto."
@@ -233,18 +233,18 @@ def test_blocks_that_do_not_divide_the_recurrent_units_are_refused(blocks: int, 
 CAPACITY = ("hardware.num_env_runners=4", "hardware.num_envs_per_env_runner=8", "algo.batch_length_T=32")
 
 
-def test_a_replay_without_room_for_a_window_of_each_environment_is_refused_with_the_least_there_is() -> None:
+def test_replay_too_small_for_a_window_of_each_environment_is_refused_with_the_minimum() -> None:
     message = refusal(*CAPACITY, "algo.replay_capacity=1055")
 
     assert message.startswith("algo.replay_capacity=1055 is too small: each of the 32 environments needs ")
     assert message.endswith("at least 1,056.")
 
 
-def test_a_replay_with_room_for_just_one_window_of_each_environment_is_taken() -> None:
+def test_replay_of_one_window_for_each_environment_is_accepted() -> None:
     assert loaded(*CAPACITY, "algo.replay_capacity=1056").algo.replay_capacity == 1056
 
 
-def test_nothing_but_the_replays_place_is_left_auto_on_a_gpu() -> None:
+def test_only_replay_device_remains_auto_on_a_gpu() -> None:
     algo = loaded(on=GPU).algo
 
     assert [field.name for field in fields(DreamerV3Algo) if getattr(algo, field.name) == "auto"] == ["replay_device"]

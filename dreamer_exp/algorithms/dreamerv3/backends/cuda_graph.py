@@ -1,4 +1,4 @@
-"""A whole update captured once in a CUDA graph, then replayed with one launch: backends `cuda_graph` and `fused`."""
+"""A complete update captured once in a CUDA graph, then replayed with one launch: backends `cuda_graph` and `fused`."""
 
 from typing import Protocol
 

@@ -14,19 +14,19 @@ def algo(*words: str) -> DreamerV3Algo:
 
 @pytest.mark.parametrize("size", ["nano", "XS", "1M", "12M", "25M"])
 @pytest.mark.parametrize("batch", [16, 32, 48, 64])
-def test_small_sizes_fit_at_every_batch_in_tiles(size: str, batch: int) -> None:
+def test_small_sizes_are_supported_with_every_batch_of_complete_tiles(size: str, batch: int) -> None:
     assert why_not_fused(algo(f"algo.model_size={size}", f"algo.batch_size_B={batch}")) == ""
 
 
 @pytest.mark.parametrize(
     "words", [("algo.batch_length_T=2", "algo.horizon_H=1"), ("algo.batch_length_T=129", "algo.horizon_H=333")]
 )
-def test_any_length_and_horizon_fit(words: tuple[str, ...]) -> None:
+def test_any_length_and_horizon_are_supported(words: tuple[str, ...]) -> None:
     assert why_not_fused(algo(*words)) == ""
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
-def test_the_precisions_of_tensor_cores_fit(precision: str) -> None:
+def test_precisions_of_tensor_cores_are_supported(precision: str) -> None:
     assert why_not_fused(algo(f"algo.precision={precision}")) == ""
 
 
@@ -67,11 +67,11 @@ def test_the_precisions_of_tensor_cores_fit(precision: str) -> None:
         (("algo.train_actor=false",), "algo.train_actor=False, where fused takes True"),
     ],
 )
-def test_what_does_not_fit_is_named_with_what_does(words: tuple[str, ...], why: str) -> None:
+def test_unsupported_value_is_named_with_the_supported_ones(words: tuple[str, ...], why: str) -> None:
     assert why_not_fused(algo(*words)) == why
 
 
-def test_classes_need_be_no_power_of_two() -> None:
+def test_number_of_classes_need_not_be_a_power_of_two() -> None:
     assert why_not_fused(algo("algo.network.classes=24")) == ""
 
 
@@ -89,5 +89,5 @@ B_8 = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
     ],
     ids=["fits", "auto", "asked for", "graph was chosen", "eager was chosen"],
 )
-def test_the_backend_and_the_reason_are_known_in_advance(words: tuple[str, ...], backend: tuple[str, str]) -> None:
+def test_expected_backend_and_reason_follow_from_the_keys(words: tuple[str, ...], backend: tuple[str, str]) -> None:
     assert expected_backend(algo(*words)) == backend

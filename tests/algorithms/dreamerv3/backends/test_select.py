@@ -37,13 +37,13 @@ def make_update(device: str, kind: ActionKind = BOX) -> EagerUpdate:
     )
 
 
-def test_eager_is_the_update_itself() -> None:
+def test_backend_eager_returns_the_update_unchanged() -> None:
     update = make_update("cpu")
     assert select_backend(update, "eager", "float32", (16, 4)) == (update, "eager", "")
 
 
 @with_triton
-def test_a_large_gpu_takes_every_batch() -> None:
+def test_large_gpu_supports_every_batch() -> None:
     assert [why_not_on(gpu(), BOX, rows) for rows in (16, 32, 48, 64)] == [""] * 4
 
 
@@ -67,11 +67,13 @@ def test_a_large_gpu_takes_every_batch() -> None:
     ],
     ids=["small", "old", "many actions"],
 )
-def test_what_does_not_fit_is_the_reason(of_gpu: SimpleNamespace, action: ActionKind, rows: int, why: str) -> None:
+def test_reason_names_the_unsupported_property(
+    of_gpu: SimpleNamespace, action: ActionKind, rows: int, why: str
+) -> None:
     assert why_not_on(of_gpu, action, rows) == why
 
 
-def test_without_triton_that_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reason_names_missing_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert why_not_on(gpu(), BOX, 16) == "Triton is not installed, which compiles the fused kernels"
 
@@ -79,7 +81,7 @@ def test_without_triton_that_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("rows", "deter", "programs"), [(16, 512, 64), (64, 512, 32), (16, 2048, 128), (32, 2048, 64), (16, 3072, 96)]
 )
-def test_a_scans_programs_are_all_resident_at_once(rows: int, deter: int, programs: int) -> None:
+def test_programs_of_a_scan_are_all_resident_at_once(rows: int, deter: int, programs: int) -> None:
     assert programs_on(132, rows, deter) == programs
     assert programs * rows // 16 <= 132
 
@@ -115,7 +117,7 @@ def test_any_error_of_the_trial_update_becomes_the_reason(
 
 
 @on_gpu
-def test_what_is_known_beforehand_is_the_reason() -> None:
+def test_reason_known_from_the_keys_is_returned() -> None:
     assert select_backend(make_update("cuda"), "fused", "bfloat16", (16, 4), "not today")[1:] == (
         "cuda_graph",
         "not today",
@@ -123,12 +125,12 @@ def test_what_is_known_beforehand_is_the_reason() -> None:
 
 
 @on_gpu
-def test_fused_is_taken_where_it_fits() -> None:
+def test_fused_is_selected_if_it_is_supported() -> None:
     backend = select_backend(make_update("cuda"), "fused", "bfloat16", (16, 4))
     assert (backend.name, backend.why) == ("fused", "")
 
 
 @on_gpu
-def test_graph_is_taken_where_fused_does_not_fit() -> None:
+def test_cuda_graph_is_selected_if_fused_is_not_supported() -> None:
     backend = select_backend(make_update("cuda", ActionKind(17, discrete=False)), "fused", "bfloat16", (16, 4))
     assert (backend.name, backend.why) == ("cuda_graph", "the actor has 34 outputs, the fused kernels take up to 32")

@@ -17,7 +17,7 @@ class LineWorldReward:
 class LineWorldConfig(EnvConfig):
     """A robot on a line that drives to a goal."""
 
-    name: str = key("line_world", "which environment", choices=("line_world",))
+    name: str = key("line_world", "the environment", choices=("line_world",))
     max_steps: int = key(50, "steps of 0.1 s after which an episode is truncated (a timeout)", low=1)
     goal_m: float = key(2.0, "metres from the middle of the start area to the goal", above=0, high=10)
     friction: float = key(0.1, "share of the speed that is lost in a step", low=0, high=1)

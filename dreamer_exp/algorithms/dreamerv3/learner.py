@@ -147,7 +147,7 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
 
         Args:
             names: of the figures.
-            watch: which holds the figures and the batch of the update.
+            watch: its figures and batch are those of the update.
             since: steps of the optimiser since that update.
             before: extra state before the update, if known; it is restored.
         """

@@ -1,4 +1,4 @@
-"""Compile kernels in parallel: one after another, they take a third of the time that a first update may take."""
+"""Parallel compilation of kernels, which shortens the time from the start of a process to its first update."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import triton
 
 
 def run_in_threads(device: torch.device, *launches: Callable[[], object]) -> None:
-    """Call functions that launch kernels, each in a thread of its own; without a GPU one after another.
+    """Call functions that launch kernels, each in a separate thread; without a GPU one after another.
 
     Triton and its C compiler mostly run outside of Python's global lock. Triton's interpreter needs a single thread.
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from dreamer_exp.algorithms.dreamerv3.backends.fused.pointwise import sigmoid
 from dreamer_exp.algorithms.dreamerv3.networks.layers import RMS_EPSILON
 
-ELEMENTS = 2048  # that a program processes at a time, unless one row has more
+ELEMENTS = 2048  # processed by a program at a time; more if one row is longer
 MOST_ROWS = 16
-MOST_PROGRAMS = 528  # of the gradient: four per multiprocessor of a large GPU; each leaves a partial sum
+MOST_PROGRAMS = 528  # for the gradient: four per multiprocessor of a large GPU; each writes a partial sum
 SUMMED_COLUMNS, SUMMED_ROWS = 32, 128
 
 

@@ -10,7 +10,7 @@ import torch
 class Streams:
     """Two streams next to the current one. Without a GPU everything runs in program order.
 
-    When nobody refers to a tensor any more, torch gives its memory to the next tensor of the same stream. So whoever
+    When nothing refers to a tensor any more, torch gives its memory to the next tensor of the same stream. So code that
     passes a tensor from one stream to another has to keep a reference until the streams are joined.
     """
 

@@ -12,7 +12,7 @@ from dreamer_exp.algorithms.dreamerv3.actor import MAX_STD, MIN_STD, ActionKind
 from dreamer_exp.algorithms.dreamerv3.backends.fused.pointwise import sigmoid, tanh
 from dreamer_exp.algorithms.dreamerv3.maths import UNIMIX
 
-ELEMENTS = 512  # that a program processes, unless one row has more
+ELEMENTS = 512  # processed by a program; more if one row is longer
 
 
 def actor_gradient(

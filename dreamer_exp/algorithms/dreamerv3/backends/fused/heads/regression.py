@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.backends.fused.pointwise import sigmoid
 
-ELEMENTS = 1024  # that a program processes, unless one row has more
+ELEMENTS = 1024  # processed by a program; more if one row is longer
 CONTINUE_ROWS = 128
 
 

@@ -3,7 +3,7 @@
 The arithmetic is the chain rule on Rssm.observe. An RMSNorm y = f(scale x r) with r = 1 / RMS(x) has the gradient
 dx = r (d - x r mean(d x r)), where d is the gradient of the normed input x r: besides r d, it is rank one in each row.
 So its product with a weight is r (d @ W - m (x r @ W)) with m = mean(d x r). The tile that computes d stores it with
-its partial sum of m; whoever needs the product multiplies d alone. (x r) @ W, "projected" here, is computed for all
+its partial sum of m; code that needs the product multiplies only d. (x r) @ W, "projected" here, is computed for all
 steps before the scan.
 """
 

@@ -3,7 +3,7 @@
 A tile is 16 rows of the batch by TN columns of the stage's output. A program's tiles are a loop, unrolled by two and
 not pipelined: a pipeline would load ahead of the wait in the first iteration. Buffers hold all steps, time-major; the
 pointers that a stage gets point at its step. `place` is a grid.Place and `s` a grid.ScanSizes. Products are stored
-without bias; whoever reads them adds it. Before a stage waits for the previous one, it loads what the scan doesn't
+without bias; code that reads them adds it. Before a stage waits for the previous one, it loads what the scan doesn't
 write.
 """
 
@@ -19,7 +19,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.grid import (
     weight_tile,
 )
 
-ROWS = tl.constexpr(16)  # of a tile: the rows that a tensor core multiplies at once
+ROWS = tl.constexpr(16)  # of a tile: as many as a tensor core multiplies at once
 
 
 @triton.jit

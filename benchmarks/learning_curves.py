@@ -22,9 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import yaml
 
-from dreamer_exp.config import compose
 from dreamer_exp.hardware import probe
 from dreamer_exp.monitoring.summary import LEARNER
 
@@ -35,7 +33,7 @@ PRESETS = {"cartpole": "cartpole", "pendulum": "pendulum", "open": "quickstart"}
 GOALS = {"cartpole": ("return_mean", 450.0), "pendulum": ("return_mean", -250.0), "open": ("success_rate", 0.9)}
 COLUMNS = ("algorithm", "seed", "env_steps", "updates", "wall_time_s", "return_mean", "success_rate")
 COLOURS = {"dreamerv3": "tab:blue", "dreamerv3_rllib": "tab:orange"}
-PUBLISHED_ONLY = ("algo.lr_warmup", "algo.world_model_lr", "algo.actor_lr", "algo.critic_lr")  # keys of the presets
+RATES = ("algo.world_model_lr", "algo.actor_lr", "algo.critic_lr")
 STOP_TIMEOUT_S = 60.0  # for a stopped run to write its last files
 
 
@@ -59,25 +57,9 @@ class Job:
 
 
 def preset(name: str, algorithm: str) -> list[str]:
-    """Return the overrides that select a preset, or its values without PUBLISHED_ONLY for RLlib's learner."""
-    if algorithm == "dreamerv3":
-        return [f"experiment={name}"]
-    document = yaml.safe_load((compose.config_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
-    groups = {
-        group.removeprefix("override /"): option
-        for entry in document.pop("defaults")
-        for group, option in entry.items()
-    }
-    values = groups | {key: value for key, value in flat(document).items() if key not in PUBLISHED_ONLY}
-    return [f"{key}={value}" for key, value in values.items()]
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values by their dotted keys."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found
+    """Return the overrides that select a preset; RLlib's learner keeps its own learning rates."""
+    rates = [] if algorithm == "dreamerv3" else [f"{rate}=auto" for rate in RATES]
+    return [f"experiment={name}", *rates]
 
 
 def main() -> None:

@@ -16,6 +16,9 @@ VERMILION = "#D55E00"
 # styles of rich
 STATE_STYLES = {
     "running": "cyan",
+    "starting": "cyan",
+    "training": "cyan",
+    "evaluating": "cyan",
     "finished": "green",
     "failed": "red",
     "dead": "red",

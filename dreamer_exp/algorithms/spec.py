@@ -8,6 +8,11 @@ from typing import Any
 from dreamer_exp.config.experiment import Experiment, Hardware
 from dreamer_exp.config.plugins import check_options, find_spec
 from dreamer_exp.config.schema import AlgoConfig
+from dreamer_exp.envs.contract import ObservationContract
+
+
+def _accept_any_contract(experiment: Experiment, contract: ObservationContract) -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class AlgorithmSpec:
     """Returns the options with a number for every "auto", on the hardware of the run."""
     check: Callable[[Experiment], None]
     """Raises UserError for values that cannot work together."""
+    check_contract: Callable[[Experiment, ObservationContract], None] = _accept_any_contract
+    """Raises UserError for values that do not fit the environment's observations and actions."""
     overlaps_sampling: bool = False
     """Whether it can sample the next iteration while it learns."""
     network_keys: tuple[str, ...] = ()

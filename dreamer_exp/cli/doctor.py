@@ -93,7 +93,7 @@ def _machine(advice: list[str]) -> dict[str, str]:
 
 def _environments(advice: list[str]) -> dict[str, str]:
     """Return one row for each environment and for each plug-in that cannot be loaded."""
-    specs, unavailable = find_plugins("envs")
+    specs, unavailable, _ = find_plugins("envs")
     rows = {}
     for name, spec in specs.items():
         rows[f"env={name}"], advised = spec.diagnose()

@@ -12,6 +12,7 @@ from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.recompose import recompose
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.rundir.provenance import now_utc
@@ -74,7 +75,9 @@ def read_words(words: list[str]) -> EvaluationRequest:
     video = own.get("video", "0")
     if not (video.isascii() and video.isdigit()):
         raise UserError(f"video={video}: it takes a whole number of episodes to film, 0 or more.")
-    return EvaluationRequest(Path(words[0]), overrides, int(video), Path(own["out"]) if own.get("out") else None)
+    return EvaluationRequest(
+        Path(words[0]), as_typed(overrides), int(video), Path(own["out"]) if own.get("out") else None
+    )
 
 
 def evaluate(request: EvaluationRequest, console: Console) -> None:

@@ -1,12 +1,12 @@
 """The program `dreamer-exp`, also started as `python -m dreamer_exp`: chooses the command."""
 
 import importlib
-import itertools
+import os
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from dreamer_exp import __version__
+from dreamer_exp.cli import completion
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.config.errors import UserError, nearest
 
@@ -32,32 +32,37 @@ def dispatch(words: list[str]) -> int | None:
     Raises:
         UserError: the first word is neither a command nor a setting.
     """
-    if words[:1] == ["--version"]:
+    if "--version" in words:
         print(f"dreamer-exp {__version__}")
         return 0
+    if completion.is_query(words):
+        line = os.environ.get("COMP_LINE", "")
+        print("\n".join(completion.suggestions(line, COMMANDS)))
+        if completion.command_in(line, COMMANDS):
+            return 0  # the shell then suggests files
     name = TRAIN
     if words and is_command(words[0]):
         name = words[0]
         if name not in COMMANDS:
-            hint = nearest(name, tuple(COMMANDS))
-            raise UserError(f"{name!r} is neither a command nor KEY=VALUE.{hint} See dreamer-exp --help.")
+            raise UserError(f"{name!r} is neither a command nor KEY=VALUE.{hint_for(name)} See dreamer-exp --help.")
         del sys.argv[1]  # what follows is the command line of the command
     if name == TRAIN and {"--help", "-h"} & set(words):
         from dreamer_exp.config.help_text import help_text  # imports Hydra
+        from dreamer_exp.config.option_files import extra_dirs
 
-        print(help_text(config_dirs(words)))
+        print(help_text(extra_dirs(words)))
         return 0
     importlib.import_module(COMMANDS[name]).main()
     return 0
 
 
+def hint_for(word: str) -> str:
+    """Return ` Did you mean ...?` for a word that is no command: the nearest command, or an option of this name."""
+    from dreamer_exp.config.hints import option_hint  # imports Hydra
+
+    return nearest(word, tuple(COMMANDS)) or option_hint(word)
+
+
 def is_command(word: str) -> bool:
     """Return whether a first word is meant as a command; flags and Hydra's overrides are not."""
     return "=" not in word and not word.startswith(("-", "+", "~"))
-
-
-def config_dirs(words: list[str]) -> tuple[Path, ...]:
-    """Return the folders that `--config-dir` adds to the config groups."""
-    joined = [word.removeprefix("--config-dir=") for word in words if word.startswith("--config-dir=")]
-    separate = [after for flag, after in itertools.pairwise(words) if flag in ("--config-dir", "-cd")]
-    return tuple(map(Path, joined + separate))

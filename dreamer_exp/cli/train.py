@@ -1,5 +1,9 @@
-"""The command `dreamer-exp train`, and `dreamer-exp` without a command: one run, a resumed run, or a sweep."""
+"""The command `dreamer-exp train`, and `dreamer-exp` without a command: one run, a resumed run, or a sweep.
 
+What only a sweep or a dry run needs is imported there, so that a run's first line comes within a second.
+"""
+
+import logging
 import os
 import sys
 import warnings
@@ -14,14 +18,15 @@ from omegaconf import DictConfig
 
 from dreamer_exp.checkpoints.resume import prepare
 from dreamer_exp.cli.errors import FULL_ERROR, CommandFailed, composing, run_command
-from dreamer_exp.cli.sweep import sweep, sweep_job
 from dreamer_exp.config import compose, composition_errors, load, multirun
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.envs.make import contract_of, require
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.option_files import check_option_files, extra_dirs
+from dreamer_exp.config.text_values import as_typed
+from dreamer_exp.envs.make import require
 from dreamer_exp.hardware import probe
-from dreamer_exp.planning import dry_run
-from dreamer_exp.planning.forecast import check_memory, place_replay
-from dreamer_exp.rundir import metric_names, new_run
+from dreamer_exp.planning.resolve import resolve
+from dreamer_exp.rundir import new_run
 from dreamer_exp.sweeps import resume as resumed_sweep
 
 
@@ -32,13 +37,17 @@ def main() -> NoReturn:
 
 def run(words: list[str]) -> int | None:
     """Train, resume or sweep, as the words ask; return the exit code."""
+    words = as_typed(words)
     compose.prepare()
+    check_option_files(words, (*compose.config_dirs(), *extra_dirs(words)))
     HydraConfig.instance().cfg = None  # of an earlier call in this process
     os.environ[FULL_ERROR] = "1"  # Hydra then raises its errors instead of printing them and exiting
     if prepare.is_requested(words):
         return resume(words)
     sweep_words = resumed_sweep.command_line(words)
     if multirun.is_sweep(sweep_words):
+        from dreamer_exp.cli.sweep import sweep
+
         return sweep(sweep_words, sweep_words != words, start_hydra)
     train(words)
     return 0
@@ -81,6 +90,8 @@ def compose_and_run(config: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     output = Path(hydra_config.runtime.output_dir)
     if hydra_config.mode == RunMode.MULTIRUN:
+        from dreamer_exp.cli.sweep import sweep_job
+
         return sweep_job(config, hydra_config)
     try:
         return run_once(config, output)
@@ -94,20 +105,22 @@ def run_once(config: DictConfig, output: Path) -> float | None:
         multirun.refuse_without_flag(config)
         machine = probe()
         experiment = load.load_experiment(config, machine)
-        contract = contract_of(experiment.env, experiment.obs_contract)
-        experiment = place_replay(experiment, contract, machine)
-        metric_names.check_objective(experiment.run.objective, experiment.algo.name)
-        check_memory(experiment, contract, machine)
+        if not config.dry_run:
+            announce(experiment, output)
+        experiment, contract = resolve(experiment, machine)
         if config.dry_run:
+            from dreamer_exp.planning import dry_run
+
             dry_run.show(experiment, contract, machine)
             remove_traces(output)
             return None
         require(experiment.env)
         new_run.refuse_second_run(output)
-    except (UserError, *composition_errors.COMPOSITION_ERRORS):  # the latter from ${a.missing.key}
+        train_run = import_train()
+    except (UserError, *composition_errors.COMPOSITION_ERRORS, KeyboardInterrupt):  # the second from ${a.missing.key}
         remove_traces(output)
         raise
-    return import_train()(experiment, contract, machine, output)
+    return train_run(experiment, contract, machine, output)
 
 
 def resume(words: list[str]) -> int:
@@ -115,10 +128,19 @@ def resume(words: list[str]) -> int:
     with composing():
         request, is_dry_run = prepare.prepare_resume(words)
     if is_dry_run:
+        from dreamer_exp.planning import dry_run
+
         dry_run.show(request.experiment, request.contract, request.machine)
     else:
+        announce(request.experiment, request.root)
         import_train()(request.experiment, request.contract, request.machine, request.root, resumed=request.changed)
     return 0
+
+
+def announce(experiment: Experiment, root: Path) -> None:
+    """Print what begins, before the seconds that an environment and the imports of ray and torch take."""
+    if logging.getLevelName(experiment.run.log_level) <= logging.INFO:
+        print(f"{root.name}: {experiment.env.name}, {experiment.algo.name}; importing ray and torch", flush=True)
 
 
 def import_train() -> Callable[..., float | None]:

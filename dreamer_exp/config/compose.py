@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,7 +74,10 @@ def compose_words(overrides: Sequence[str]) -> DictConfig:
 
 
 def open_node(dataclass_type: type) -> DictConfig:
-    """Return a structured config that can be overridden; OmegaConf makes those of frozen dataclasses read-only."""
+    """Return a structured config that can be overridden, and whose mappings (`env.kwargs`) accept new keys.
+
+    OmegaConf makes the configs of frozen dataclasses read-only, and Hydra allows no new key anywhere.
+    """
     node: DictConfig = OmegaConf.structured(dataclass_type)
     _unlock(node)
     return node
@@ -81,6 +85,8 @@ def open_node(dataclass_type: type) -> DictConfig:
 
 def _unlock(node: DictConfig) -> None:
     OmegaConf.set_readonly(node, None)
+    if not is_dataclass(OmegaConf.get_type(node)):
+        OmegaConf.set_struct(node, False)
     for name in node:
         child = node._get_node(name)
         if isinstance(child, DictConfig):

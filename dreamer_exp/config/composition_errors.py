@@ -2,17 +2,18 @@
 
 import difflib
 import re
-from collections.abc import Iterator
 from dataclasses import Field, fields, is_dataclass
 from typing import Any, get_args
 
+import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from dreamer_exp.config.compose import VARYING, variants
 from dreamer_exp.config.errors import UserError, first_line, nearest
+from dreamer_exp.config.hints import option_hint
+from dreamer_exp.config.option_files import fault_line
 from dreamer_exp.config.plugins import SPECS, find_plugins
-from dreamer_exp.config.schema import ExperimentConfig
+from dreamer_exp.config.schema_keys import declared_keys
 
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 RENAMED = {
@@ -56,6 +57,8 @@ def _line_of_cause(link: BaseException) -> str | None:
     """Return the line for an exception that names a key or option; None for others."""
     if isinstance(link, UserError):
         return str(link)
+    if isinstance(link, yaml.MarkedYAMLError):
+        return f"{link.problem_mark.name if link.problem_mark else 'a config file'}, {fault_line(link)}."
     if isinstance(link, MissingConfigException):
         return _unknown_option(link)
     if not isinstance(link, OmegaConfBaseException) or not link.full_key:
@@ -88,7 +91,8 @@ def _wanted(link: ValidationError) -> str:
 
 def _line_of_hydra(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read as KEY=VALUE; quote brackets and spaces for the shell."
+        hint = option_hint(str(error.override))
+        return f"{error.override!r} cannot be read as KEY=VALUE; quote brackets and spaces for the shell.{hint}"
     if "Ambiguous value" in str(error):
         return f"{_stem(error)}: several values make a sweep, which takes -m."
     again = re.search(r"Multiple values for (\S+)\. To override a value use 'override \1: (\S+)'", str(error))
@@ -148,19 +152,7 @@ def _nearest_key(head: str, leaf: str, siblings: list[str]) -> str:
 
 def all_keys() -> list[str]:
     """Return every key of the schema in dotted form, with those of each environment and algorithm."""
-    found = dict.fromkeys(_keys_under("", ExperimentConfig))
-    for group in VARYING:
-        for node in variants(group).values():
-            found.update(dict.fromkeys(_keys_under(f"{group}.", node)))
-    return list(found)
-
-
-def _keys_under(prefix: str, node: type) -> Iterator[str]:
-    for declared in fields(node):
-        if isinstance(declared.type, type) and is_dataclass(declared.type):
-            yield from _keys_under(f"{prefix}{declared.name}.", declared.type)
-        else:
-            yield f"{prefix}{declared.name}"
+    return list(dict.fromkeys(key for key, _ in declared_keys()))
 
 
 def _unknown_option(error: MissingConfigException) -> str:
@@ -171,7 +163,8 @@ def _unknown_option(error: MissingConfigException) -> str:
         return f"{group}={option}: {reason}"
     if not options:
         return _stem(error)
-    return f"{group}={option}: there is no such option.{nearest(option, options)} {group} has: {', '.join(options)}."
+    hint = nearest(option, options) or option_hint(option)
+    return f"{group}={option}: there is no such option.{hint} {group} has: {', '.join(options)}."
 
 
 def _unavailable(group: str, option: str) -> str | None:

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Sequence
 
+SYNONYMS = {"tiny": "nano", "gpu": "cuda"}  # what other programs call it: our word
+
 
 class UserError(Exception):
     """A mistake that the user can fix: printed without a traceback; the process exits with code 2.
@@ -13,9 +15,28 @@ class UserError(Exception):
 
 def nearest(word: str, candidates: Sequence[str]) -> str:
     """Return ` Did you mean 'x'?` for the most similar candidate, or an empty text if none is similar."""
-    folded = {candidate.casefold(): candidate for candidate in candidates}
-    close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.5)
-    return f" Did you mean {folded[close[0]]!r}?" if close else ""
+    found = nearest_word(word, candidates)
+    return f" Did you mean {found!r}?" if found else ""
+
+
+def nearest_word(word: str, candidates: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """Return the most similar candidate, or None.
+
+    A misspelling comes first, then a candidate that begins with the word or the other way round (`env` for
+    `enviroment`), then the most similar one above the cutoff.
+    """
+    folded, asked = {candidate.casefold(): candidate for candidate in candidates}, word.casefold()
+    asked = SYNONYMS.get(asked, asked)
+    found = [
+        *difflib.get_close_matches(asked, list(folded), n=1, cutoff=0.8),
+        *(name for name in folded if min(len(asked), len(name)) >= 3 and _is_part(asked, name)),
+        *difflib.get_close_matches(asked, list(folded), n=1, cutoff=cutoff),
+    ]
+    return folded[found[0]] if found else None
+
+
+def _is_part(word: str, name: str) -> bool:
+    return word.startswith(name) or name.startswith(word) or word in name.split("_")
 
 
 def first_line(error: BaseException | str, empty: str | None = None) -> str:

@@ -50,19 +50,20 @@ Examples:
     dreamer-exp --config-dir my_conf experiment=mine    add your own folder of groups and options
 
     --cfg job        print the composed config        --info defaults   where each value comes from
+    eval "$(dreamer-exp -sc install=bash)"            complete words with TAB (zsh and fish: README)
     --hydra-help     Hydra's own flags                HYDRA_FULL_ERROR=1  full tracebacks
 """
 
 
 def help_text(extra_dirs: tuple[Path, ...] = ()) -> str:
     """Return the complete text; options in `extra_dirs`, the folders of `--config-dir`, are listed too."""
-    groups = {folder.name: options(folder.name, (*config_dirs(), *extra_dirs)) for folder in sorted(_groups())}
-    width = max(map(len, groups))
+    found = {group: options(group, (*config_dirs(), *extra_dirs)) for group in groups()}
+    width = max(map(len, found))
     lines = [
         textwrap.fill(
-            ", ".join(found), 98, initial_indent=f"    {name:<{width}}  ", subsequent_indent=" " * (width + 6)
+            ", ".join(names), 98, initial_indent=f"    {name:<{width}}  ", subsequent_indent=" " * (width + 6)
         )
-        for name, found in groups.items()
+        for name, names in found.items()
     ]
     return INTRODUCTION + "\n".join(lines) + "\n" + USUAL.format(sizes=_sizes())
 
@@ -73,8 +74,9 @@ def _sizes() -> str:
     return f"\n{' ' * 35}".join(f"{name}: {' '.join(key.metadata['choices'])}" for name, key in found)
 
 
-def _groups() -> list[Path]:
-    return [path for path in config_dir().iterdir() if path.is_dir()]
+def groups() -> list[str]:
+    """Return the names of the config groups."""
+    return sorted(path.name for path in config_dir().iterdir() if path.is_dir())
 
 
 def options(group: str, folders: tuple[Path, ...]) -> list[str]:

@@ -15,9 +15,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from dreamer_exp.config import compose
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.option_files import FLAGS as DIRS
 
 FLAGS = ("-m", "--multirun")
-DIRS = ("--config-dir", "-cd")
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def parse(words: Sequence[str]) -> Multirun:
         parsed = parser.parse_overrides([*params, *_words(master.hydra.overrides.task)])
         of_hydra = _words(master.hydra.overrides.hydra)
         refuse_own_subdir(of_hydra)
+        refuse_empty(parsed)
         sweeper = str(master.hydra.runtime.choices["hydra/sweeper"])
 
         def compose_job(job: list[str]) -> tuple[str, DictConfig]:
@@ -86,6 +87,15 @@ def parse(words: Sequence[str]) -> Multirun:
         samples=samples,
         hydra_overrides=[f"hydra.sweep.dir={quoted(root)}", _left_out_of_names(parsed)],
     )
+
+
+def refuse_empty(overrides: Sequence[Override]) -> None:
+    """Raise UserError for a swept key without values, as range(5,5), or a glob that fits no option: it makes no job."""
+    for override in overrides:
+        if not override.is_sweep_override() or override.is_interval_sweep():
+            continue
+        if next(iter(override.sweep_string_iterator()), None) is None:
+            raise UserError(f"{override.input_line}: -m needs at least one value, and this has none.")
 
 
 def refuse_own_subdir(words: Sequence[str]) -> None:

@@ -18,10 +18,14 @@ SPECS = {"env": "envs", "algo": "algorithms"}
 
 
 class Plugins(NamedTuple):
-    """The specs of a group by name; for each plug-in that cannot be used, the reason in one line."""
+    """The specs of a group by name; for each plug-in that cannot be used, the reason in one line.
+
+    `distributions` are the installed packages that the specs of other packages come from, by the spec's name.
+    """
 
     specs: dict[str, Any]
     unavailable: dict[str, str]
+    distributions: dict[str, str]
 
 
 def find_specs(group: str) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def find_spec(group: str, name: str) -> Any:
     Raises:
         UserError: There is no such spec, or its plug-in cannot be used.
     """
-    specs, unavailable = find_plugins(group)
+    specs, unavailable, _ = find_plugins(group)
     option = next(option for option, its_specs in SPECS.items() if its_specs == group)
     if name in specs:
         return specs[name]
@@ -48,16 +52,25 @@ def find_spec(group: str, name: str) -> Any:
     raise UserError(f"{option}.name={name!r} is not one of: {', '.join(specs)}.")
 
 
+def distributions_used(env: str, algo: str) -> list[str]:
+    """Return the packages that an environment and an algorithm come from, and those that the EnvSpec names."""
+    names = {"envs": env, "algorithms": algo}
+    found = [find_plugins(group).distributions.get(name) for group, name in names.items()]
+    return [name for name in dict.fromkeys([*found, *(find_spec("envs", env).packages or ())]) if name is not None]
+
+
 @cache
 def find_plugins(group: str) -> Plugins:
     """Return every spec of a group; a plug-in that fails to load is listed and affects no other."""
     package = f"dreamer_exp.{group}"
-    found = Plugins(dict(_own_specs(package)), {})
+    found = Plugins(dict(_own_specs(package)), {}, {})
     for point in sorted(entry_points(group=package)):
         try:
             if point.name in found.specs:
                 raise TypeError("this name is already taken")
             found.specs[point.name] = _load(point)
+            if point.dist:
+                found.distributions[point.name] = point.dist.name
         except Exception as error:  # noqa: BLE001  # foreign code: any error is reported with the plug-in's name
             distribution = f" of {point.dist.name}" if point.dist else ""
             reason = str(error).partition("\n")[0] or "no message"

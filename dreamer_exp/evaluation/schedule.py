@@ -15,6 +15,7 @@ from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.record import Record
 from dreamer_exp.monitoring.summary import score
 from dreamer_exp.rundir.metric_names import LEARNER
+from dreamer_exp.rundir.status import EVALUATING
 
 Print = Callable[[str], None]
 
@@ -58,6 +59,7 @@ class EvaluationSchedule:
         steps = self._counters.env_steps
         if not self._experiment.evaluation.episodes or stop() or (steps and steps == self._last):
             return False
+        self._record.enter(EVALUATING)
         self._show_status(f"evaluating the policy after {steps:,} steps")
         module = algorithm.module_to_evaluate()
         results = evaluate_policy(self._experiment, lambda n, seed: make_policy(module, n, seed), stop)
@@ -79,6 +81,7 @@ class EvaluationSchedule:
         if impossible and evaluation.episodes:
             self._print_line(f"not for env={env.name}: baseline {', '.join(impossible)}")
         for name in possible if evaluation.episodes else []:
+            self._record.enter(EVALUATING)
             self._show_status(f"evaluating the baseline {name}")
             self._write(name, evaluate_baseline(self._experiment, name, stop))
 

@@ -45,11 +45,11 @@ class Progress:
         else:
             self._console.print(text, soft_wrap=True)
 
-    def show(self, row: dict[str, Any]) -> None:
-        """Show the row of a finished iteration."""
+    def show(self, row: dict[str, Any], prefill_env_steps: int = 0) -> None:
+        """Show the row of a finished iteration; the training ratio leaves the steps of the prefill out."""
         if not self._shown:
             return
-        figures = describe(row, self._total, self._seconds_left(row))
+        figures = describe(row, self._total, self._seconds_left(row), prefill_env_steps)
         if self._live:
             self._live.update(self._panel(figures, row["iteration"]))
         else:
@@ -72,13 +72,17 @@ class Progress:
         return panel
 
 
-def describe(row: dict[str, Any], train_iterations: int, seconds_left: float) -> dict[str, str]:
+def describe(
+    row: dict[str, Any], train_iterations: int, seconds_left: float, prefill_env_steps: int = 0
+) -> dict[str, str]:
     """Return the values of a progress line as text, with a dash for what is missing."""
+    owing = row["env_steps"] - prefill_env_steps
+    ratio = row["training_ratio_actual"] * row["env_steps"] / owing if owing else None
     return {
         "it": f"{row['iteration']}/{train_iterations}",
         "steps": f"{row['env_steps']:,}",
         "updates": f"{row['updates']:,}",
-        "ratio": f"{row['training_ratio_actual']:.1f}",
+        "ratio": number(ratio, ".1f"),
         "episodes": f"{row['episodes_total']:,}",
         "return": number(row["episode_return_window"], ".2f"),
         "success": number(row["success_rate_window"], ".0%"),

@@ -16,6 +16,7 @@ from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import append_row, write_json, write_text
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.status import STARTING
 from dreamer_exp.tracking.tracker import NoTracker, Tracker
 
 STATUS_EVERY_S = 2.0
@@ -62,6 +63,7 @@ class Record:
         self.directory, self.experiment, self.counters = directory, experiment, counters
         self.started_utc = started_utc
         self.tracker: Tracker = NoTracker()
+        self.activity = STARTING
         self._waiting: list[dict[str, Any]] = []  # rows that could not be written yet
         self._rows, self._evaluations = Attempts("result.jsonl"), Attempts("evaluation.jsonl")
         self._status = Attempts("status.json")
@@ -80,6 +82,12 @@ class Record:
         figures = {f"evaluation/{row['policy']}/{name}": value for name, value in summary.without_outcomes(row).items()}
         self.tracker.log(figures, self.counters.env_steps)
 
+    def enter(self, activity: str) -> None:
+        """Write status.json when the run begins another activity: STARTING, TRAINING or EVALUATING."""
+        if activity != self.activity:
+            self.activity = activity
+            self._status(self.running)
+
     def running(self) -> None:
         """Write status.json of a running run."""
         write_json(self.directory.status, self.status("running"))
@@ -89,6 +97,7 @@ class Record:
         return {
             "format": current_format("status.json"),
             "state": state,
+            "activity": self.activity if state == "running" else None,
             "started_utc": self.started_utc,
             "updated_utc": provenance.now_utc(),
             "wall_time_s": round(self.counters.seconds, 3),

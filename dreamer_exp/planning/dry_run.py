@@ -12,6 +12,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.requirements import expected_back
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import unchecked
+from dreamer_exp.envs.scaling import METRIC
 from dreamer_exp.formatting import gibibytes, parameter_count
 from dreamer_exp.hardware import Machine
 from dreamer_exp.planning.forecast import Forecast, forecast, host_bytes, parameters, replay_room
@@ -127,6 +128,11 @@ def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> li
     """Return what will work badly, one line each, with the key to change."""
     found = []
     hardware = experiment.hardware
+    if experiment.obs_contract.scaling == METRIC and getattr(experiment.algo, "symlog_obs", False):
+        found.append(
+            "obs_contract.scaling=metric and algo.symlog_obs=true both squash the observation: set "
+            "algo.symlog_obs=false."
+        )
     if hardware.ray_address is None and hardware.num_cpus > machine.cpus:
         found.append(
             f"hardware.num_cpus={hardware.num_cpus}, but this machine has {machine.cpus} usable CPUs: "

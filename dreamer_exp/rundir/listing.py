@@ -74,7 +74,7 @@ def read_run_entry(root: Path) -> RunEntry:
     files, reader = RunDirectory(root), RunReader()
     status = reader.tree(files.status)
     last = reader.last_row(files.result)
-    success = _success(reader.last_row(files.evaluation, _is_after_training), last or {})
+    success = _success(reader.last_row(files.evaluation, is_after_training), last or {})
     return RunEntry(
         root=root,
         name=printable(os.path.relpath(root) if root.resolve().is_relative_to(Path.cwd()) else root),
@@ -133,7 +133,8 @@ def _size(folder: Path | str) -> int:
     return total
 
 
-def _is_after_training(row: dict[str, Any]) -> bool:
+def is_after_training(row: dict[str, Any]) -> bool:
+    """Return whether a row of evaluation.jsonl is of the policy after some training."""
     return row.get("policy") == LEARNER and bool(_integer(row, "env_steps"))
 
 

@@ -5,6 +5,7 @@ import importlib.util
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -21,8 +22,14 @@ PACKAGE = Path(__file__).resolve().parents[1]
 PACKAGES = ("ray", "torch", "triton", "gymnasium", "numpy", "hydra-core", "omegaconf", "navground", "wandb", "robot-sf")
 
 
-def collect(machine: Machine, gpu_names: list[str]) -> dict[str, Any]:
-    """Return the tree of provenance.json."""
+def collect(machine: Machine, gpu_names: list[str], packages: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the tree of provenance.json.
+
+    Args:
+        machine: the machine of the run.
+        gpu_names: the GPUs that torch can use there.
+        packages: distributions, besides PACKAGES, whose versions are recorded.
+    """
     return {
         "format": current_format("provenance.json"),
         "started_utc": now_utc(),
@@ -31,7 +38,7 @@ def collect(machine: Machine, gpu_names: list[str]) -> dict[str, Any]:
         "git": git_state(PACKAGE),
         "robot_sf_git": git_state(robot_sf) if (robot_sf := package_folder("robot_sf")) else None,
         "python": platform.python_version(),
-        "packages": {name: package_version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in dict.fromkeys([*PACKAGES, *packages])},
         "machine": asdict(machine),
         "gpu_names": gpu_names,
     }

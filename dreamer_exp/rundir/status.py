@@ -12,6 +12,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_tree
 
+STARTING, TRAINING, EVALUATING = "starting", "training", "evaluating"  # `activity` of a running run
 SILENT = timedelta(hours=6)  # longer than an iteration or an evaluation, and than clocks of two hosts differ
 
 

@@ -17,8 +17,8 @@ from dreamer_exp.config.schema import AUTO
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.forecast import check_memory, forecast, host_bytes, place_replay
-from dreamer_exp.rundir import metric_names
+from dreamer_exp.planning.forecast import forecast, host_bytes, place_replay
+from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.sweeps.launchers import (
     HERE,
     given_slots,
@@ -115,12 +115,7 @@ def load_job(config: DictConfig, machine: Machine) -> Experiment:
     Raises:
         UserError: the experiment cannot work.
     """
-    experiment = load.load_experiment(config, machine)
-    contract = contract_of(experiment.env, experiment.obs_contract)
-    experiment = place_replay(experiment, contract, machine)
-    metric_names.check_objective(experiment.run.objective, experiment.algo.name)
-    check_memory(experiment, contract, machine)
-    return experiment
+    return resolve(load.load_experiment(config, machine), machine)[0]
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def write_summary(sweep: Path, record: SweepRecord, views: list[JobView]) -> Non
 
 def _row(sweep: Path, view: JobView) -> dict[str, Any]:
     row = asdict(view)
-    del row["root"], row["seconds_left"]
+    del row["root"], row["seconds_left"], row["activity"]
     return {**row, "directory": None if view.root is None else view.root.relative_to(sweep).as_posix()}
 
 

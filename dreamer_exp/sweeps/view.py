@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.reader import last_row, read_tree
+from dreamer_exp.rundir.listing import is_after_training
+from dreamer_exp.rundir.reader import RunReader, last_row, read_tree
+from dreamer_exp.rundir.status import EVALUATING, STARTING, TRAINING
 from dreamer_exp.sweeps.records import (
     FAILED,
     FINISHED,
@@ -17,12 +19,30 @@ from dreamer_exp.sweeps.records import (
     read_job,
 )
 
-STATES = (RUNNING, FAILED, INTERRUPTED, FINISHED, WAITING)
+ACTIVITIES = (TRAINING, EVALUATING, STARTING)  # of a running job
+STATES = (*ACTIVITIES, RUNNING, FAILED, INTERRUPTED, FINISHED, WAITING)
 
 
 @dataclass(frozen=True)
 class JobView:
-    """State of one job; what is not known yet is None."""
+    """State of one job; what is not known yet is None.
+
+    Attributes:
+        num: its number.
+        name: its overrides.
+        state: that of its job.json.
+        root: its directory.
+        error: the first line of its error.
+        env_steps: env steps so far.
+        updates: updates so far.
+        episode_return: mean return of the last training episodes (rundir.metric_names.WINDOW).
+        success_rate: success rate of these episodes.
+        wall_time_s: wall time of the run (monitoring.counters.Counters.seconds).
+        seconds_left: remaining time at the pace so far.
+        activity: one of ACTIVITIES while it is running.
+        evaluated_return: mean return in the last evaluation after some training.
+        evaluated_success: success rate in that evaluation.
+    """
 
     num: int
     name: str
@@ -35,6 +55,14 @@ class JobView:
     success_rate: float | None = None
     wall_time_s: float | None = None
     seconds_left: float | None = None
+    activity: str | None = None
+    evaluated_return: float | None = None
+    evaluated_success: float | None = None
+
+    @property
+    def shown(self) -> str:
+        """The state, of a running job what it does."""
+        return self.activity or self.state
 
 
 def read_views(sweep: Path, names: list[str], iterations: list[int]) -> list[JobView]:
@@ -66,6 +94,7 @@ def _view(job: JobRecord, root: Path, total: int | None) -> JobView:
         status = {}  # of an earlier attempt
     final = summary.get("final") if job.state != RUNNING else None
     row = final or last_row(directory.result) or {}
+    evaluation = RunReader().last_row(directory.evaluation, is_after_training) or {}
     return JobView(
         num=job.num,
         name=job.name,
@@ -74,19 +103,24 @@ def _view(job: JobRecord, root: Path, total: int | None) -> JobView:
         error=job.error,
         env_steps=status.get("env_steps"),
         updates=status.get("updates"),
-        episode_return=_first(row, "return_mean", "episode_return_window"),
-        success_rate=_first(row, "success_rate", "success_rate_window"),
+        episode_return=row.get("episode_return_window"),
+        success_rate=row.get("success_rate_window"),
         wall_time_s=status.get("wall_time_s"),
         seconds_left=_seconds_left(status, total) if job.state == RUNNING else None,
+        activity=_activity(status) if job.state == RUNNING else None,
+        evaluated_return=evaluation.get("return_mean"),
+        evaluated_success=evaluation.get("success_rate"),
     )
+
+
+def _activity(status: dict[str, Any]) -> str | None:
+    """Return what a running job does; before its first status.json it is starting."""
+    activity = status.get("activity") if status else STARTING
+    return activity if activity in ACTIVITIES else None
 
 
 def _since(status: dict[str, Any], start: str) -> bool:
     return str(status.get("updated_utc", "")) >= start
-
-
-def _first(row: dict[str, Any], *names: str) -> float | None:
-    return next((row[name] for name in names if row.get(name) is not None), None)
 
 
 def _seconds_left(status: dict[str, Any], total: int | None) -> float | None:

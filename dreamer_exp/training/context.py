@@ -10,6 +10,7 @@ from dreamer_exp.checkpoints.resume import point
 from dreamer_exp.checkpoints.resume.point import ResumePoint
 from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.plugins import distributions_used
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.evaluation.schedule import EvaluationSchedule
 from dreamer_exp.hardware import Machine
@@ -50,7 +51,8 @@ class RunContext:
         self.shown = logging.getLevelName(experiment.run.log_level) <= logging.INFO
         self.progress = Progress(self.console, experiment.run.train_iterations, self.shown)
         self.counters = Counters()
-        self.provenance = {**provenance.collect(machine, gpu_names()), "contract": contract.to_dict()}
+        packages = distributions_used(experiment.env.name, experiment.algo.name)
+        self.provenance = {**provenance.collect(machine, gpu_names(), packages), "contract": contract.to_dict()}
         self.record = Record(directory, experiment, self.counters, self.provenance["started_utc"])
         self.evaluations = EvaluationSchedule(
             experiment, self.counters, self.record, self.progress.show_status, self.print_line

@@ -13,6 +13,7 @@ from dreamer_exp.algorithms.nonfinite import NonFiniteLoss
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3, Iteration
 from dreamer_exp.monitoring.metrics_row import blank_nonfinite, make_row
 from dreamer_exp.planning.forecast import forecast
+from dreamer_exp.rundir.status import TRAINING
 from dreamer_exp.training.clocks import Every
 from dreamer_exp.training.context import RunContext
 
@@ -39,6 +40,7 @@ def loop(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) ->
     while counters.iterations < run.experiment.run.train_iterations and not stop():
         # Sample a fragment from every environment, then make the updates that the training ratio owes for it
         # (BaseDreamerV3.training_step).
+        run.record.enter(TRAINING)
         metrics = algorithm.train()
         counters.add(algorithm.last_iteration)
 
@@ -47,7 +49,7 @@ def loop(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) ->
         row = metrics_row(run, algorithm, metrics)
         nonfinite = blank_nonfinite(row)
         run.record.row(row)
-        run.progress.show(row)
+        run.progress.show(row, counters.prefill_env_steps)
         warn_about_resources(run, row)
         if nonfinite:
             raise NonFiniteLoss(f"not finite after {counters.updates} updates: {', '.join(nonfinite)}")

@@ -27,6 +27,7 @@ from dreamer_exp.planning.forecast import forecast
 from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.status import EVALUATING
 from dreamer_exp.tracking.tracker import make_tracker
 from dreamer_exp.training.context import RunContext
 from dreamer_exp.training.divergence.recovery import Recovery
@@ -175,6 +176,7 @@ def _imagine(run: RunContext, stop: StopRequest) -> None:
     """Draw what the trained world model imagines next to what happened in the simulator."""
     if run.last_checkpoint is None or not run.experiment.evaluation.episodes or stop():
         return
+    run.record.enter(EVALUATING)
     run.progress.show_status("imagining")
     try:
         draw_imagination(load_policy(run.last_checkpoint), run.experiment, run.directory.imagination, stop)

@@ -78,5 +78,11 @@ def test_settings_and_flags_are_not_commands(word: str) -> None:
 
 
 def test_version_prints_the_version_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    assert dispatch(["--version"]) == 0
-    assert capsys.readouterr().out == f"dreamer-exp {__version__}\n"
+    for words in (["--version"], ["experiment=quickstart", "--version"], ["evaluate", "--version"]):
+        assert dispatch(words) == 0
+        assert capsys.readouterr().out == f"dreamer-exp {__version__}\n"
+
+
+def test_the_help_fits_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from dreamer_exp.algorithms.dreamerv3.config import ON_GPU
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.algorithms.dreamerv3_rllib.config import SIZES as RLLIB_SIZES
 from dreamer_exp.cli.main import COMMANDS
+from dreamer_exp.cli.train import announce
 from dreamer_exp.config.compose import config_dir
+from tests.experiments import nano
 from tests.paths import CHECKOUT
 
 IMPORTED = "import time:"  # the beginning of the lines of -X importtime
@@ -89,6 +92,36 @@ def test_a_value_refused_after_composition_leaves_no_directory(tmp_path: Path) -
 
     assert (done.code, len(done.complaints)) == (2, 1)
     assert [name for name in done.left() if name != "outputs"] == []
+
+
+# The first line
+
+
+def begun(directory: Path, *words: str) -> subprocess.Popen[str]:
+    """Start a run with a small network, and return its process."""
+    nano = ("algo.model_size=nano", "hardware=cpu", "hardware.num_env_runners=0", "tracking=none")
+    return subprocess.Popen(
+        [sys.executable, "-m", "dreamer_exp", *nano, *words],
+        cwd=directory, env=_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_ctrl_c_while_ray_and_torch_are_imported_is_quiet_and_leaves_nothing(tmp_path: Path) -> None:
+    process = begun(tmp_path, "run.id=mine")
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+
+    assert re.fullmatch(r"mine_\w+: crowd_nav, dreamerv3; importing ray and torch\n", first)
+    assert process.communicate(timeout=120) == ("", "")
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_quiet_run_has_no_first_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    announce(nano("run.log_level=WARNING"), tmp_path)
+
+    assert capsys.readouterr().out == ""
 
 
 # Dry run

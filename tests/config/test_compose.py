@@ -78,6 +78,33 @@ def test_every_preset_has_a_contract_that_fits_its_environment(preset: str) -> N
     assert contract_of(experiment.env, experiment.obs_contract).size > 0
 
 
+# Mappings
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "algo.decoder_scales={drive_state: 20}",
+        "algo.decoder_scales.drive_state=20",
+        "+algo.decoder_scales.drive_state=20",
+    ],
+)
+def test_a_mapping_takes_a_new_key_in_each_spelling(word: str) -> None:
+    assert loaded(word).algo.decoder_scales == {"drive_state": 20.0}
+
+
+def test_a_mapping_given_whole_keeps_the_defaults_of_other_keys() -> None:
+    scales = loaded("algo.loss_scales={reward: 2}").algo.loss_scales
+
+    assert (scales["reward"], scales["critic_replay"]) == (2.0, 0.3)
+
+
+def test_keyword_arguments_of_a_gymnasium_environment_may_be_nested() -> None:
+    env = loaded("env=gym", "obs_contract=vector", "env.kwargs={g: 9.8, map: {size: 3}}").env
+
+    assert env.kwargs == {"g": 9.8, "map": {"size": 3}}  # type: ignore[attr-defined]
+
+
 # Defaults
 
 

@@ -63,6 +63,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
         ("training_ratio=32", "training_ratio: there is no such key. Did you mean 'algo.training_ratio'?"),
         ("env.batch_size_B=8", "env.batch_size_B: there is no such key. Did you mean 'algo.batch_size_B'?"),
         ("enf=gym", "enf: there is no such key. Did you mean 'env'?"),
+        ("enviroment=gym", "enviroment: there is no such key. Did you mean 'env'?"),
+        ("algorithm=dreamerv3", "algorithm: there is no such key. Did you mean 'algo'?"),
+        ("tiny=1", "tiny: there is no such key. There are: env, "),
         ("experment=quickstart", "experment: there is no such key. Did you mean 'experiment'?"),
         ("hydra.run.dirr=x", "hydra.run.dirr: there is no such key. Did you mean 'hydra.run.dir'?"),
     ],
@@ -79,10 +82,10 @@ def test_refusal_of_another_environments_key_lists_the_keys_of_this_one(refused:
     )
 
 
-def test_refusal_of_a_new_name_in_a_mapping_says_how_to_add_it(refused: Refused) -> None:
-    line = refused("env=gym", "obs_contract=vector", "env.kwargs.g=9.8")
+def test_refusal_of_a_new_name_in_a_mapping_of_hydra_says_how_to_add_it(refused: Refused) -> None:
+    line = refused("hydra.job.env_set.A=1")
 
-    assert line == "env.kwargs.g: env.kwargs has no 'g' yet; +env.kwargs.g=... adds it."
+    assert line == "hydra.job.env_set.A: hydra.job.env_set has no 'A' yet; +hydra.job.env_set.A=... adds it."
 
 
 OF_ALGO = [f"algo.{declared.name}" for declared in fields(DreamerV3AlgoConfig) if len(declared.name) > 5]
@@ -150,6 +153,20 @@ def test_refusal_of_a_misspelt_option_suggests_the_nearest(refused: Refused) -> 
     assert "Did you mean 'slurm'?" in refused("hardware=slrum")
 
 
+@pytest.mark.parametrize(
+    ("word", "setting"),
+    [("env=quickstart", "experiment=quickstart"), ("algo=tiny", "algo.model_size=nano"), ("experiment=gym", "env=gym")],
+)
+def test_an_option_of_another_group_is_answered_with_that_group(refused: Refused, word: str, setting: str) -> None:
+    assert refused(word).startswith(f"{word}: there is no such option. Did you mean {setting!r}?")
+
+
+def test_a_word_without_a_group_is_answered_with_its_group(refused: Refused) -> None:
+    assert refused("quickstart").startswith(
+        "'quickstart' is neither a command nor KEY=VALUE. Did you mean 'experiment=quickstart'?"
+    )
+
+
 def test_refusal_of_an_option_with_a_plus_says_how_to_write_it(refused: Refused) -> None:
     line = refused("+experiment=quickstart")
 
@@ -202,6 +219,12 @@ def test_every_type_of_the_schema_has_a_description() -> None:
         (("algo.model_size=XXL",), "algo.model_size='XXL' is not one of: nano, XS, 1M, 12M, 25M, 50M, 100M, 200M, S, "),
         (("algo=dreamerv3_rllib", "algo.model_size=12M"), "algo.model_size='12M' is not one of: nano, micro, mini, "),
         (("algo.precision=tf32",), "algo.precision=tf32 needs a learner on a GPU: use hardware="),
+        (("algo.loss_scales.critc=2",), "algo.loss_scales.critc is not a loss. Did you mean 'critic'? Use: decoder, "),
+        (
+            ("algo.decoder_scales.drive_stat=2",),
+            "algo.decoder_scales: 'drive_stat' is not in the observation contract. Did you mean 'drive_state'?",
+        ),
+        (("algo.decoder_scales={camera: 2}",), "algo.decoder_scales: 'camera' is not in the observation contract."),
         (("algo.network.blocks=7",), "algo.network.blocks=7 has to divide algo.network.deter=512."),
         (("algo.replay_capacity=100",), "algo.replay_capacity=100 is less than one batch: it has to be at least "),
         (("hardware=cuda",), "hardware.num_gpus_per_learner=1 asks for 1 GPU(s), and this machine shows 0"),
@@ -224,6 +247,21 @@ def test_refusal_of_several_values_names_the_flag_of_a_sweep(refused: Refused, w
 
     assert words in line
     assert line.endswith("several values make a sweep, which takes -m.")
+
+
+@pytest.mark.parametrize("word", ["run.seed=range(5,5)", "experiment=glob(nothing*)", "run.seed=range(5,1)"])
+def test_a_sweep_without_values_is_refused(refused: Refused, word: str) -> None:
+    assert refused("-m", word) == f"{word}: -m needs at least one value, and this has none."
+
+
+def test_a_broken_file_of_options_is_named(refused: Refused, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("options")
+    (folder / "experiment").mkdir()
+    (folder / "experiment" / "mine.yaml").write_text("# @package _global_\nalgo:\n\thorizon_H: 5\n")
+
+    line = refused("--config-dir", str(folder), "experiment=mine")
+
+    assert line == f"{folder}/experiment/mine.yaml, line 3: indented with a tab; YAML takes spaces."
 
 
 @pytest.mark.parametrize("word", ["algo.batch_size_B=[1", "algo", "run.id=two words)"])

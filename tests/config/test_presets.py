@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.algorithms.rllib.base_config import BaseDreamerV3Config
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.plugins import find_specs
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
+from dreamer_exp.planning import dry_run
 from dreamer_exp.planning.forecast import check_memory, forecast
+from dreamer_exp.planning.resolve import resolve
 from tests.config.composing import CONF, PRESETS, composed, loaded
 from tests.experiments import machine
 
@@ -193,6 +197,43 @@ def test_hardware_option_on_the_command_line_replaces_all_hardware_keys_of_the_p
     hardware = loaded("experiment=drive_state_rays_br08_gate", "hardware=cpu", on=machine(cpus=2)).hardware
 
     assert (hardware.name, hardware.num_cpus, hardware.num_env_runners) == ("cpu", 2, 0)
+
+
+# Every preset with every algorithm
+
+
+@pytest.mark.parametrize("algorithm", find_specs("algorithms"))
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_can_be_dry_run_with_each_algorithm(
+    name: str, algorithm: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment, contract = resolve(loaded(f"experiment={name}", f"algo={algorithm}", on=JOB), JOB)
+
+    dry_run.show(experiment, contract, JOB)
+
+    assert f"  name: {algorithm}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("cartpole", "lr_warmup", 100),
+        ("pendulum", "lr_warmup", 100),
+        ("quickstart", "lr_warmup", 100),
+        ("crowd_nav_gpu", "precision", "bfloat16"),
+        ("robot_sf_gpu", "precision", "bfloat16"),
+    ],
+)
+def test_a_preset_sets_a_key_that_only_one_algorithm_has(name: str, key: str, value: Any) -> None:
+    assert getattr(preset(name).algo, key) == value
+
+
+def test_the_command_line_replaces_a_key_that_only_one_algorithm_has() -> None:
+    assert preset("quickstart", "algo.lr_warmup=7").algo.lr_warmup == 7
+
+
+def test_the_gpu_presets_have_the_published_size_of_12_million() -> None:
+    assert {preset(name).algo.network for name in ("crowd_nav_gpu", "robot_sf_gpu")} == {SIZES["12M"]}
 
 
 # Memory

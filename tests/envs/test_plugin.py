@@ -109,6 +109,12 @@ def test_plugin_reports_outcome_lengths_and_time(run: Path) -> None:
 
 
 @pytest.mark.end_to_end
+def test_plugin_is_recorded_with_its_version(run: Path) -> None:
+    packages = json.loads((run / "provenance.json").read_text())["packages"]
+    assert packages["line-world"] == "0.1.0"
+
+
+@pytest.mark.end_to_end
 def test_plugin_has_its_paths_drawn_and_its_episodes_filmed(run: Path) -> None:
     written = {path.suffix for path in (run / "report").glob("evaluation_line_world_*")}
     assert written == {".json", ".png", ".gif"}
@@ -145,6 +151,14 @@ def test_preset_of_a_plugin_is_composed(site: Path, tmp_path: Path) -> None:
     code, shown, errors = python(tmp_path, site, words=("experiment=line_world", "dry_run=true"))
     assert (code, errors) == (0, "")
     assert "vector: 2 floats" in shown
+    assert "  lr_warmup: 100\n" in shown
+
+
+def test_preset_of_a_plugin_can_be_trained_with_the_other_algorithm(site: Path, tmp_path: Path) -> None:
+    words = ("experiment=line_world", "algo=dreamerv3_rllib", "dry_run=true")
+    code, shown, errors = python(tmp_path, site, words=words)
+    assert (code, errors) == (0, "")
+    assert "  name: dreamerv3_rllib\n" in shown
 
 
 def test_help_lists_the_options_of_a_plugin(site: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_options_that_cannot_be_keys_are_refused(config: Any, message: str) -> N
 
 
 def test_environments_of_this_package_are_found_by_their_folders() -> None:
-    specs, unavailable = find_plugins("envs")
+    specs, unavailable, _ = find_plugins("envs")
     assert {"crowd_nav", "gym", "robot_sf"} <= set(specs)
     assert unavailable == {}
 

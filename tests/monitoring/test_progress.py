@@ -44,6 +44,13 @@ def test_the_world_model_loss_of_both_learners_is_shown(learner: dict[str, float
     assert describe(row(2, learner), 10, 0.0)["wm_loss"] == "12.3"
 
 
+def test_the_training_ratio_leaves_the_prefill_out() -> None:
+    filled = {**row(), "env_steps": 160, "training_ratio_actual": 51.2}
+
+    assert describe(filled, 10, 0.0)["ratio"] == "51.2"
+    assert describe(filled, 10, 0.0, prefill_env_steps=32)["ratio"] == "64.0"
+
+
 def test_a_quiet_run_prints_nothing() -> None:
     assert lines(shown=False) == ""
 

@@ -7,7 +7,7 @@ import pytest
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.record import Attempts, DiskFailed, Record
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.reader import read_rows
+from dreamer_exp.rundir.reader import read_rows, read_tree
 from tests.experiments import nano
 
 
@@ -45,3 +45,13 @@ def test_a_row_that_could_not_be_written_is_written_with_the_next(tmp_path: Path
     directory.root.mkdir()
     record.row({"env_steps": 2})
     assert read_rows(directory.result) == [{"env_steps": 1}, {"env_steps": 2}]
+
+
+def test_status_json_has_what_a_running_run_does(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    record = Record(directory, nano(), Counters(), "2026-01-01T00:00:00+00:00")
+    record.running()
+    assert read_tree(directory.status)["activity"] == "starting"
+    record.enter("training")
+    assert read_tree(directory.status)["activity"] == "training"
+    assert record.status("finished")["activity"] is None

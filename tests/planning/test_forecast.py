@@ -297,6 +297,18 @@ def test_checkpoints_larger_than_the_disk_give_a_warning(monkeypatch: pytest.Mon
     assert line.startswith("run.keep_checkpoints=2: 4 checkpoints of up to ")
 
 
+@pytest.mark.parametrize(
+    ("contract", "symlog", "is_warned"),
+    [("_metric", "true", True), ("_metric", "false", False), ("_latest", "true", False)],
+)
+def test_observations_squashed_twice_give_a_warning(contract: str, symlog: str, is_warned: bool) -> None:
+    asked = nano(f"obs_contract=drive_state_rays{contract}", f"algo.symlog_obs={symlog}")
+    found = warnings(asked, forecast(asked, CONTRACT), machine())
+
+    assert [line for line in found if "both squash the observation" in line] == (found if is_warned else [])
+    assert bool(found) == is_warned
+
+
 def test_a_replay_with_enough_room_gives_no_warning() -> None:
     asked = holding(10**6, "cuda")
 

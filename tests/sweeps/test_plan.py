@@ -47,6 +47,12 @@ def test_every_named_sweep_can_be_planned(name: str) -> None:
     assert len(make_plan(["-m", f"sweep={name}", "env.scenario=open"], BIG).jobs) >= 5
 
 
+@pytest.mark.parametrize("preset", ["cartpole", "pendulum", "quickstart"])
+def test_a_preset_can_be_swept_over_the_algorithms(preset: str) -> None:
+    made = make_plan(["-m", f"experiment={preset}", "sweep=learners", "run.seed=1"], BIG)
+    assert [getattr(job.experiment.algo, "lr_warmup", None) for job in made.jobs] == [100, None]
+
+
 def test_the_machine_limits_the_parallel_jobs() -> None:
     made = plan("run.seed=1,2,3,4,5,6,7,8,9,10")
     assert made.slots == 8

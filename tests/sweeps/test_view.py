@@ -46,9 +46,42 @@ def test_files_of_an_earlier_attempt_are_ignored(tmp_path: Path) -> None:
 
 def test_a_finished_job_shows_its_summary(tmp_path: Path) -> None:
     root = job(tmp_path, 0, "finished", {"env_steps": 160}, {"success_rate_window": 0.1})
-    write_json(root / "run_summary.json", {"final": {"success_rate": 0.9, "return_mean": 7.0}})
+    write_json(root / "run_summary.json", {"final": {"success_rate_window": 0.8, "episode_return_window": 7.0}})
     (view,) = read_views(tmp_path, ["run.seed=0"], [10])
-    assert (view.success_rate, view.episode_return, view.seconds_left) == (0.9, 7.0, None)
+    assert (view.success_rate, view.episode_return, view.seconds_left) == (0.8, 7.0, None)
+
+
+@pytest.mark.parametrize("state", ["running", "finished"])
+def test_training_episodes_and_evaluations_are_separate_figures(tmp_path: Path, state: str) -> None:
+    root = job(tmp_path, 0, state, {}, {"episode_return_window": 3.5, "success_rate_window": 0.1})
+    rows = [("dreamerv3", 0, 0.0), ("dreamerv3", 64, 0.9), ("random", 64, 0.2)]
+    for policy, steps, rate in rows:
+        append_row(
+            root / "evaluation.jsonl",
+            {"policy": policy, "env_steps": steps, "success_rate": rate, "return_mean": 10 * rate},
+        )
+    (view,) = read_views(tmp_path, ["run.seed=0"], [10])
+    assert (view.episode_return, view.success_rate) == (3.5, 0.1)
+    assert (view.evaluated_return, view.evaluated_success) == (9.0, 0.9)
+
+
+@pytest.mark.parametrize("activity", ["starting", "training", "evaluating"])
+def test_a_running_job_shows_what_it_does(tmp_path: Path, activity: str) -> None:
+    job(tmp_path, 0, "running", {"activity": activity})
+    (view,) = read_views(tmp_path, ["run.seed=0"], [10])
+    assert (view.state, view.shown) == ("running", activity)
+    assert line(view) == f"job 0 (seed=0): {activity}"
+
+
+def test_a_job_without_a_status_of_its_own_is_starting(tmp_path: Path) -> None:
+    job(tmp_path, 0, "running")
+    job(tmp_path, 1, "running", {"activity": "training", "updated_utc": "2025-12-31T00:00:00+00:00"})
+    assert [view.shown for view in read_views(tmp_path, ["run.seed=0", "run.seed=1"], [10, 10])] == ["starting"] * 2
+
+
+def test_an_ended_job_has_no_activity(tmp_path: Path) -> None:
+    job(tmp_path, 0, "failed", {"activity": "training"})
+    assert read_views(tmp_path, ["run.seed=0"], [10])[0].shown == "failed"
 
 
 def test_jobs_chosen_by_a_sweeper_appear_when_they_start(tmp_path: Path) -> None:
@@ -76,6 +109,11 @@ def views(*states: str, **fields: Any) -> list[JobView]:
 
 def test_jobs_are_counted_by_state() -> None:
     assert counts(views("finished", "running", "waiting", "waiting"), 2) == "1 running, 1 finished, 2 waiting"
+
+
+def test_running_jobs_are_counted_by_what_they_do() -> None:
+    seen = [*views("running", activity="training"), *views("running", "running", activity="evaluating")]
+    assert counts(seen, 3) == "1 training, 2 evaluating"
 
 
 def test_the_remaining_time_counts_running_and_waiting_jobs() -> None:
@@ -107,11 +145,12 @@ def test_running_and_failed_jobs_are_shown_first() -> None:
 
 def test_a_job_fits_a_line_of_100_columns() -> None:
     seen = [JobView(11, "algo.training_ratio=64 run.seed=3", "interrupted", None, None, 1_234_567,
-                    99, -12.34, 0.95, 7384.0, 8000.0)]  # fmt: skip
+                    99, -12.34, 0.95, 7384.0, 8000.0, None, -10.25, 0.85)]  # fmt: skip
     (shown_line,) = [text for text in shown(seen, height=40).splitlines() if "training_ratio" in text]
     assert len(shown_line) <= 100
     assert all(
-        word in shown_line for word in ("seed=3", "interrupted", "1,234,567", "-12.34", "0.95", "2:03:04", "2:13:20")
+        word in shown_line
+        for word in ("seed=3", "interrupted", "1,234,567", "-12.34", "0.95", "-10.25", "0.85", "2:03:04")
     )
 
 

@@ -2,12 +2,13 @@
 
 from dataclasses import asdict, dataclass, field, replace
 
-from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES, check_loss_scales
+from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES, check_decoder_scales, check_loss_scales
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
 from dreamer_exp.algorithms.rllib.base_config import BaseDreamerV3Config, check_base, values_of
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 from dreamer_exp.config.schema import AUTO, key
+from dreamer_exp.envs.contract import ObservationContract
 
 # arXiv:2301.04104v2, table of hyperparameters
 RATES = {"world_model_lr": 4e-5, "actor_lr": 4e-5, "critic_lr": 4e-5}
@@ -128,6 +129,11 @@ def check(experiment: Experiment) -> None:
         )
     if not hardware.num_gpus_per_learner:
         _check_without_gpu(algo)
+
+
+def check_contract(experiment: Experiment, contract: ObservationContract) -> None:
+    """Raise UserError if `algo.decoder_scales` names an entry that the contract lacks."""
+    check_decoder_scales(resolved(experiment).decoder_scales, contract)
 
 
 def check_capacity(algo: DreamerV3Algo, num_envs: int) -> None:

@@ -35,6 +35,7 @@ class Iteration:
     """What one `training_step()` did: env steps, updates, seconds, and the episodes that ended."""
 
     env_steps: int = 0
+    prefill_env_steps: int = 0  # of these, sampled before there was a batch; they owe no updates
     updates: int = 0
     sample_s: float = 0.0
     update_s: float = 0.0
@@ -145,6 +146,7 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         """Pays the updates owed for these env steps. The first batch's steps owe none, as in RLlib: they would
         overtrain the world model on one batch."""
         started = time.perf_counter()
+        self.last_iteration.prefill_env_steps = self.last_iteration.env_steps - env_steps
         replayed = self.config.batch_size_B * self.config.batch_length_T
         self.updates_owed += env_steps * self.config.training_ratio / replayed
         while self.updates_owed >= 1.0 and not self.should_stop():

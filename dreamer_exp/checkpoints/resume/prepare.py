@@ -8,10 +8,9 @@ from dreamer_exp.config import load, saved_experiment
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
-from dreamer_exp.envs.make import contract_of, require
+from dreamer_exp.envs.make import require
 from dreamer_exp.hardware import Machine, probe
-from dreamer_exp.planning.forecast import check_memory, place_replay
-from dreamer_exp.rundir import metric_names
+from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.rundir.status import refuse_running
 
 KEY = "resume="
@@ -51,13 +50,9 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     refuse_foreign(root, composed.trust)
     refuse_running(root)
     machine = probe()
-    experiment = load.load_experiment(config, machine)
-    contract = contract_of(experiment.env, experiment.obs_contract)
-    experiment = place_replay(experiment, contract, machine)
+    experiment, contract = resolve(load.load_experiment(config, machine), machine)
     changed = saved_experiment.changes(root / "experiment.yaml", experiment)
     saved_experiment.refuse_other_network(changed, experiment)
-    metric_names.check_objective(experiment.run.objective, experiment.algo.name)
-    check_memory(experiment, contract, machine)
     require(experiment.env)
     return ResumeRequest(root, experiment, contract, machine, changed), bool(composed.dry_run)
 

@@ -34,6 +34,7 @@ def test_the_first_iteration_samples_until_a_batch_is_there_and_pays_for_the_las
     algorithm = build_algorithm(nano(f"algo={algo}"))
     algorithm.train()
     assert algorithm.last_iteration.env_steps == 32
+    assert algorithm.last_iteration.prefill_env_steps == 16
     assert algorithm.last_iteration.updates == 2  # 16 new steps x ratio 4 / 32 replayed steps
     algorithm.stop()
 
@@ -46,6 +47,7 @@ def test_a_small_training_ratio_is_kept_over_several_iterations(algo: str) -> No
         algorithm.train()
         updates.append(algorithm.last_iteration.updates)
     assert updates == [0, 0, 0, 1, 0, 0, 0, 1]
+    assert algorithm.last_iteration.prefill_env_steps == 0
     algorithm.stop()
 
 

@@ -1,0 +1,34 @@
+"""Values of text keys on a command line, so that Hydra reads them as they are typed: `run.id=5e10` is no number."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from dreamer_exp.config.schema_keys import declared_keys
+
+TEXT = (str, str | None, list[str])
+# what Hydra's grammar reads as a number or a boolean: 5, 1_000, 5e10, .5, nan, inf, true
+NOT_TEXT = re.compile(r"[+-]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(nan|inf)|true|false", re.IGNORECASE)
+
+
+def as_typed(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line, with quotes around values of text keys that look like numbers."""
+    return [_quoted(word, text_keys().get(word.partition("=")[0].lstrip("+"))) for word in words]
+
+
+@cache
+def text_keys() -> dict[str, Any]:
+    """Return the type of every key whose value is text or a list of texts, by key."""
+    return {key: declared.type for key, declared in declared_keys() if declared.type in TEXT}
+
+
+def _quoted(word: str, takes: Any) -> str:
+    """Quote each value of a text, or each element of a list; several values, separated by commas, are a sweep's."""
+    key, _, value = word.partition("=")
+    is_list = value[:1] == "[" and value[-1:] == "]"
+    if takes is None or is_list != (takes == list[str]):
+        return word
+    opening, inner, closing = ("[", value[1:-1], "]") if is_list else ("", value, "")
+    parts = [f"'{part}'" if NOT_TEXT.fullmatch(part.strip()) else part for part in inner.split(",")]
+    return f"{key}={opening}{','.join(parts)}{closing}"

@@ -1,0 +1,40 @@
+"""Values of text keys stay as they are typed."""
+
+import pytest
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.text_values import as_typed
+from tests.config.composing import loaded
+
+
+@pytest.mark.parametrize("text", ["5e10", "1_000", "007", "1.50", "-.5e-3", "nan", "true", "12M", "a-1"])
+def test_text_that_looks_like_a_number_stays_text(text: str) -> None:
+    assert loaded(*as_typed([f"tracking.group={text}"])).tracking.group == text
+
+
+def test_each_element_of_a_list_of_texts_stays_text() -> None:
+    assert loaded(*as_typed(["tracking.tags=[1e3,02,a]"])).tracking.tags == ["1e3", "02", "a"]
+
+
+def test_a_text_key_of_one_environment_is_known() -> None:
+    assert as_typed(["env.id=1e3"]) == ["env.id='1e3'"]
+
+
+def test_null_stays_null() -> None:
+    assert loaded(*as_typed(["tracking.group=null"])).tracking.group is None
+
+
+@pytest.mark.parametrize(
+    "word", ["run.seed=5", "run.id='5e10'", "run.id=${run.seed}", "algo=1", "-m", "hydra.run.dir=5", "run.id=name"]
+)
+def test_other_words_are_not_changed(word: str) -> None:
+    assert as_typed([word]) == [word]
+
+
+def test_the_values_of_a_sweep_are_quoted_one_by_one() -> None:
+    assert as_typed(["run.id=1e3,b,2"]) == ["run.id='1e3',b,'2'"]
+
+
+def test_a_text_with_choices_is_refused_as_it_was_typed() -> None:
+    with pytest.raises(UserError, match=r"tracking\.mode='1' is not one of: offline, online"):
+        loaded(*as_typed(["tracking.mode=1"]))

@@ -1,4 +1,4 @@
-"""Values of text keys on a command line, so that Hydra reads them as they are typed: `run.id=5e10` is no number."""
+"""Values of text keys on a command line, so that Hydra reads them as they are typed: `run.id=5e10` is text."""
 
 import re
 from collections.abc import Sequence

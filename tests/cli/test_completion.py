@@ -40,7 +40,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("dreamer-exp evaluate out", ""),
     ],
 )
-def test_bash_completes_with_what_it_is_told(programs: Path, tmp_path: Path, line: str, completed: str) -> None:
+def test_bash_completes_the_last_word(programs: Path, tmp_path: Path, line: str, completed: str) -> None:
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(
         ["bash", "-c", ASK, "ask", line],

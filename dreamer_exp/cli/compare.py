@@ -1,7 +1,6 @@
 """The command `dreamer-exp compare PATH ...`: compares runs and sweeps."""
 
 import argparse
-import io
 import sys
 import time
 from collections.abc import Sequence
@@ -80,8 +79,6 @@ def run(words: Sequence[str]) -> Path:
 
 def main() -> NoReturn:
     """Run the command."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of folders may have any bytes
-        sys.stdout.reconfigure(errors="backslashreplace")
     run_command(command)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from dreamer_exp.cli.terminal import keep_running_without_terminal, unwritten
 from dreamer_exp.config.errors import UserError
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -18,14 +19,23 @@ class CommandFailed(Exception):
     """A failure that is not a user's mistake; its message is printed as it is, and the exit code is 1."""
 
 
-def run_command(command: Callable[[list[str]], int | None]) -> NoReturn:
+def run_command(command: Callable[[list[str]], int | None], needs_output: bool = True) -> NoReturn:
     """Run a command with the words of the command line, and exit with its code.
 
     An exception is printed as one line on stderr; under HYDRA_FULL_ERROR=1 its traceback comes first. A user's mistake
-    exits with code 2, any other error with code 1, Ctrl-C with code 130.
+    exits with code 2, any other error with code 1, Ctrl-C with code 130. A closed or full standard output ends nothing.
+
+    Args:
+        command: takes the words, and returns the exit code.
+        needs_output: whether its result is what it prints; if that could not be written, the exit code is 1.
     """
+    keep_running_without_terminal()
     try:
-        sys.exit(command(sys.argv[1:]))
+        code = command(sys.argv[1:]) or 0
+        if failure := unwritten():
+            print(f"dreamer_exp: standard output is incomplete: {failure.strerror}.", file=sys.stderr)
+            code = max(code, int(needs_output))
+        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001  # the last frame of the program: every error is printed

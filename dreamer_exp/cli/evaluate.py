@@ -1,5 +1,6 @@
 """The command `dreamer-exp evaluate RUN`: a trained policy on fixed seeds, in any env with its observation contract."""
 
+import secrets
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
         experiment,
         lambda num_envs, seed: make_policy(module, num_envs, seed),
         f"{root.name}, checkpoint {checkpoint.name}, in {experiment.env.name}",
-        folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}",
+        folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}_{secrets.token_hex(2)}",
         console,
     )
     settings = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}

@@ -29,14 +29,17 @@ def sweep(words: list[str], resumed: bool, launch: Callable[[list[str]], None]) 
     machine = probe()
     with composing():
         plan = make_plan(words, machine)
-    if resumed:
-        resume.refuse_other_jobs(plan.root, [each.name for each in plan.jobs])
-    else:
-        resume.refuse_second_sweep(plan.root)
-    if plan.dry_run:
-        show_plan(plan)
-        return 0
     try:
+        if not plan.dry_run:
+            plan.root.mkdir(parents=True, exist_ok=True)
+        resume.take_lock(plan.root, f"hydra.sweep.dir={plan.root}", plan.dry_run)
+        if resumed:
+            resume.refuse_other_jobs(plan.root, [each.name for each in plan.jobs])
+        else:
+            resume.refuse_second_sweep(plan.root)
+        if plan.dry_run:
+            show_plan(plan)
+            return 0
         with composing():
             return run_sweep(plan, machine, launch)
     except OSError as error:

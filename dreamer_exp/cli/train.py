@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dreamer_exp.checkpoints.resume import prepare
 from dreamer_exp.cli.errors import FULL_ERROR, CommandFailed, composing, run_command
@@ -26,13 +27,14 @@ from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import require
 from dreamer_exp.hardware import probe
 from dreamer_exp.planning.resolve import resolve
-from dreamer_exp.rundir import new_run
+from dreamer_exp.rundir import lock, new_run
+from dreamer_exp.rundir.atomic import write_text
 from dreamer_exp.sweeps import resume as resumed_sweep
 
 
 def main() -> NoReturn:
     """Run the command."""
-    run_command(run)
+    run_command(run, needs_output=False)
 
 
 def run(words: list[str]) -> int | None:
@@ -90,17 +92,23 @@ def compose_and_run(config: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     output = Path(hydra_config.runtime.output_dir)
     if hydra_config.mode == RunMode.MULTIRUN:
+        save_composition(config, hydra_config, output)
         from dreamer_exp.cli.sweep import sweep_job
 
         return sweep_job(config, hydra_config)
     try:
-        return run_once(config, output)
+        return run_once(config, hydra_config, output)
     except Exception as error:
         raise PassHydra(error) from error
 
 
-def run_once(config: DictConfig, output: Path) -> float | None:
+def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float | None:
     """Check the composed experiment, then print what would happen (dry run) or train; return the objective."""
+    key = f"hydra.run.dir={output}"
+    if config.dry_run:
+        lock.refuse_held(output, key)
+    else:
+        lock.hold(output, lock.TRAINS, key)
     try:
         multirun.refuse_without_flag(config)
         machine = probe()
@@ -116,11 +124,21 @@ def run_once(config: DictConfig, output: Path) -> float | None:
             return None
         require(experiment.env)
         new_run.refuse_second_run(output)
+        save_composition(config, hydra_config, output)
         train_run = import_train()
     except (UserError, *composition_errors.COMPOSITION_ERRORS, KeyboardInterrupt):  # the second from ${a.missing.key}
         remove_traces(output)
         raise
     return train_run(experiment, contract, machine, output)
+
+
+def save_composition(config: DictConfig, hydra_config: HydraConf, output: Path) -> None:
+    """Write .hydra/ as Hydra does; Hydra itself would write it before this process has the directory's lock."""
+    folder = output / ".hydra"
+    trees = {"config": config, "hydra": OmegaConf.create({"hydra": hydra_config}),
+             "overrides": hydra_config.overrides.task}  # fmt: skip
+    for name, tree in trees.items():
+        write_text(folder / f"{name}.yaml", OmegaConf.to_yaml(tree))
 
 
 def resume(words: list[str]) -> int:

@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from dreamer_exp.config import compose
+from dreamer_exp.config.command_words import quoted
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.option_files import FLAGS as DIRS
 
@@ -114,12 +115,6 @@ def _words(overrides: ListConfig) -> list[str]:
 def swept(overrides: Sequence[Override]) -> list[str]:
     """Return the keys that have several values."""
     return [override.get_key_element() for override in overrides if override.is_sweep_override()]
-
-
-def quoted(path: Path | str) -> str:
-    """Return a path quoted for Hydra's grammar, whatever characters are in it."""
-    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _overrides(words: Sequence[str]) -> Iterator[str]:

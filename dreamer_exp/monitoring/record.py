@@ -16,7 +16,8 @@ from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import append_row, write_json, write_text
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.status import STARTING
+from dreamer_exp.rundir.processes import own_start
+from dreamer_exp.rundir.status import PROCESS_STARTED, STARTING
 from dreamer_exp.tracking.tracker import NoTracker, Tracker
 
 STATUS_EVERY_S = 2.0
@@ -62,6 +63,7 @@ class Record:
     def __init__(self, directory: RunDirectory, experiment: Experiment, counters: Counters, started_utc: str) -> None:
         self.directory, self.experiment, self.counters = directory, experiment, counters
         self.started_utc = started_utc
+        self.process_started = own_start()
         self.tracker: Tracker = NoTracker()
         self.activity = STARTING
         self._waiting: list[dict[str, Any]] = []  # rows that could not be written yet
@@ -106,6 +108,7 @@ class Record:
             "updates": self.counters.updates,
             "pid": os.getpid(),
             "host": socket.gethostname(),
+            PROCESS_STARTED: self.process_started,
             "error": {"type": type(error).__name__, "message": first_line(error, NO_MESSAGE)} if error else None,
         }
 

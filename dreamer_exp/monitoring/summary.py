@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dreamer_exp.config.command_words import pasteable
 from dreamer_exp.formatting import number
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
 from dreamer_exp.rundir.formats import current_format
@@ -147,8 +148,8 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
     if table is not None:
         console.print(table)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
-    lines += [f"Upload: python -m dreamer_exp runs sync {root}"] if any(root.glob("wandb/offline-run-*")) else []
-    lines += [f"Next: python -m dreamer_exp evaluate {root} episodes=100 video=3"]
+    lines += [f"Upload: {pasteable('runs', 'sync', root)}"] if any(root.glob("wandb/offline-run-*")) else []
+    lines += [f"Next: {pasteable('evaluate', root, 'episodes=100', 'video=3')}"]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.rundir import lock
 from dreamer_exp.rundir.layout import RunDirectory
 
 
@@ -18,8 +19,9 @@ def refuse_second_run(root: Path) -> None:
 
 
 def remove_traces(root: Path) -> None:
-    """Remove what Hydra wrote for a run that did not begin; keep a directory with other content."""
+    """Remove .hydra/ and the lock of a run that did not begin; keep a directory with other content."""
     shutil.rmtree(root / ".hydra", ignore_errors=True)
+    (root / lock.NAME).unlink(missing_ok=True)
     remove_if_empty(root)
 
 

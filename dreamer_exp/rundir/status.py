@@ -1,30 +1,44 @@
 """status.json: the state of a run, and whether its process is still running."""
 
-import os
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.processes import TOLERANCE_S, is_running, start_of
 from dreamer_exp.rundir.reader import read_tree
 
 STARTING, TRAINING, EVALUATING = "starting", "training", "evaluating"  # `activity` of a running run
 SILENT = timedelta(hours=6)  # longer than an iteration or an evaluation, and than clocks of two hosts differ
+RECENT = timedelta(minutes=10)  # a run of another host that wrote less long ago is not resumed here
+PROCESS_STARTED = "process_started"  # key of status.json and sweep.json
 
 
-def refuse_running(root: Path) -> None:
-    """Refuse a run whose process is still running: two would overwrite each other's files.
+def refuse_running(root: Path, key: str) -> None:
+    """Refuse a run that still runs although its lock is free: of an older release, or on a host that locks elsewhere.
+
+    Args:
+        root: the run's directory.
+        key: how the user named it, as `resume=outputs/run`; the message begins with it.
 
     Raises:
-        UserError: Its process is running on this host.
+        UserError: status.json names a process of this host that is running and takes no locks, or one of another host
+            that wrote less than RECENT ago.
     """
     status = read_status(root)
-    if status.get("state") == "running" and is_alive(status):
-        raise UserError(f"resume={root}: that run is still running, as process {status['pid']}; stop it first.")
+    if status.get("state") != "running":
+        return
+    who = f"process {status.get('pid')} on {status.get('host')} since {status.get('started_utc')}"
+    if status.get("host") != socket.gethostname():
+        if not _is_silent(status.get("updated_utc"), RECENT):
+            raise UserError(
+                f"{key}: that run is running, as {who}; stop it first. If it has ended there, delete "
+                f"{RunDirectory(root).status}, or wait {RECENT.seconds // 60} minutes."
+            )
+    elif PROCESS_STARTED not in status and is_alive(status):
+        raise UserError(f"{key}: that run is still running, as {who}; stop it first.")
 
 
 def read_status(root: Path) -> dict[str, Any]:
@@ -53,23 +67,29 @@ def state_of(status: dict[str, Any]) -> str:
     return "dead" if state == "running" and is_known and not is_alive(status) else state
 
 
-def _is_silent(updated_utc: Any) -> bool:
+def _is_silent(updated_utc: Any, limit: timedelta = SILENT) -> bool:
+    updated = _time(updated_utc)
+    return updated is not None and datetime.now(UTC) - updated > limit
+
+
+def _time(text: Any) -> datetime | None:
     try:
-        updated = datetime.fromisoformat(updated_utc)
-        return datetime.now(UTC) - (updated if updated.tzinfo else updated.replace(tzinfo=UTC)) > SILENT
-    except (TypeError, ValueError, OverflowError):
-        return False
+        time = datetime.fromisoformat(text)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    except (TypeError, ValueError):
+        return None
 
 
 def is_alive(process: dict[str, Any]) -> bool:
-    """Return whether the recorded `pid` on the recorded `host` is a running Python process other than this one.
+    """Return whether the recorded `pid` on the recorded `host` is the recorded process, and is running here.
 
-    Process numbers are reused, so a process that is not Python is another one. A zombie has ended.
+    Numbers of processes are reused: a process that was created at another time, or after the last record of an older
+    release, is another one.
     """
-    if process.get("host") != socket.gethostname() or process.get("pid") == os.getpid():
+    if process.get("host") != socket.gethostname():
         return False
-    try:
-        found = psutil.Process(process["pid"])
-        return "python" in found.name().lower() and found.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, ValueError):  # ValueError: not a number that a process can have
-        return False
+    started = process.get(PROCESS_STARTED)
+    if isinstance(started, (int, float)):
+        return is_running(process.get("pid"), started)
+    created, updated = start_of(process.get("pid")), _time(process.get("updated_utc") or process.get("started_utc"))
+    return created is not None and (updated is None or created <= updated.timestamp() + TOLERANCE_S)

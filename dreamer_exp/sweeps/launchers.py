@@ -5,8 +5,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dreamer_exp.config.command_words import quoted
 from dreamer_exp.config.errors import UserError, nearest
-from dreamer_exp.config.multirun import Multirun, quoted
+from dreamer_exp.config.multirun import Multirun
 from dreamer_exp.hardware import Machine
 
 HERE = ("joblib", "basic", "submitit_local")  # launchers that run all jobs on this machine

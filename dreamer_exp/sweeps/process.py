@@ -12,6 +12,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import Machine, probe
+from dreamer_exp.rundir import lock
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.sweeps.records import REQUEST, STOP, ends_at_once
 
@@ -21,6 +22,7 @@ def main(root: Path, ray_address: str | None = None) -> int:
     end_with_the_watcher(root.parent / STOP)
     machine = probe()
     try:
+        lock.hold(root, lock.TRAINS, f"job {root.name}")
         config, _ = saved_experiment.recompose(root / REQUEST, [])
         experiment = load.load_experiment(config, machine)
         require(experiment.env)

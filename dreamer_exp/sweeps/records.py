@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.atomic import write_json
+from dreamer_exp.rundir.processes import own_start
 from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import read_tree
 
@@ -35,6 +36,7 @@ class SweepRecord:
         pid: the sweep's process.
         host: the machine of that process.
         started_utc: the start of the sweep.
+        process_started: when that process was created, in seconds since 1970.
     """
 
     words: list[str]
@@ -46,11 +48,13 @@ class SweepRecord:
     pid: int = 0
     host: str = ""
     started_utc: str = ""
+    process_started: float | None = None
 
     @classmethod
     def new(cls, words: list[str], names: list[str], slots: int | None, memory: int = 0) -> "SweepRecord":
         """Return the record of a sweep that this process starts."""
-        return cls(words, names, slots, memory, os.getcwd(), None, os.getpid(), socket.gethostname(), now_utc())
+        pid, host = os.getpid(), socket.gethostname()
+        return cls(words, names, slots, memory, os.getcwd(), None, pid, host, now_utc(), own_start())
 
     def write(self, root: Path) -> None:
         """Replace sweep.json."""

@@ -1,13 +1,13 @@
 """Resuming a sweep with `sweep.resume=SWEEP`: the same command line again, without the finished jobs."""
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 
+from dreamer_exp.config.command_words import pasteable, path_value, path_word, quoted
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.multirun import quoted
-from dreamer_exp.rundir.status import is_alive, read_status
-from dreamer_exp.sweeps.records import RUNNING, SweepRecord, job_directories
+from dreamer_exp.rundir import lock
+from dreamer_exp.rundir.status import refuse_running
+from dreamer_exp.sweeps.records import SweepRecord, job_directories
 
 KEY = "sweep.resume="
 
@@ -15,16 +15,17 @@ KEY = "sweep.resume="
 def command_line(typed: list[str]) -> list[str]:
     """Return the command line of the sweep to resume, followed by the other words; unchanged without `sweep.resume`.
 
+    The lock of the sweep's directory is taken, except for a dry run.
+
     Raises:
-        UserError: the directory holds no sweep, the sweep is running, or a sweeper chose its jobs.
+        UserError: the directory holds no sweep, the sweep or a job of it is running, or a sweeper chose its jobs.
     """
     resumes = [word for word in typed if word.startswith(KEY) and word != f"{KEY}null"]
     if not resumes:
         return typed
-    root = Path(resumes[-1].removeprefix(KEY)).absolute()
+    root = path_value(resumes[-1]).absolute()
+    take_lock(root, f"{KEY}{root}", dry_run="dry_run=true" in typed)
     record = SweepRecord.read(root)
-    if is_alive(asdict(record)):
-        raise UserError(f"{KEY}{root}: that sweep is running, as process {record.pid}; stop it first.")
     if not record.names:
         raise UserError(f"{KEY}{root}: its sweeper chose its jobs; resume it with the sweeper's storage.")
     refuse_running_jobs(root)
@@ -37,15 +38,28 @@ def command_line(typed: list[str]) -> list[str]:
 def refuse_second_sweep(root: Path) -> None:
     """Raise UserError for a directory that holds a sweep already: their jobs would mix."""
     if (root / "sweep.json").exists():
-        raise UserError(f"hydra.sweep.dir={root} already holds a sweep: name another, or resume it: {KEY}{root}")
+        resume = pasteable(path_word("sweep.resume", root))
+        raise UserError(f"hydra.sweep.dir={root} already holds a sweep: name another, or resume it: {resume}")
+
+
+def take_lock(root: Path, key: str, dry_run: bool) -> None:
+    """Take the lock of a sweep's directory for the life of this process; a dry run only checks it.
+
+    Raises:
+        UserError: another process has it.
+    """
+    if dry_run:
+        lock.refuse_held(root, key)
+    elif root.is_dir():
+        lock.hold(root, lock.SWEEPS, key)
 
 
 def refuse_running_jobs(root: Path) -> None:
     """Raise UserError while a job's process is running: two would overwrite each other's files."""
     for _, path in job_directories(root):
-        status = read_status(path)
-        if status.get("state") == RUNNING and is_alive(status):
-            raise UserError(f"{KEY}{root}: {path.name} is still running, as process {status['pid']}; stop it first.")
+        key = f"{KEY}{root}: {path.name}"
+        lock.refuse_held(path, key)
+        refuse_running(path, key)
 
 
 def enter(folder: Path) -> None:

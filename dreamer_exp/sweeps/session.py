@@ -41,13 +41,12 @@ def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None])
     """Run every job, and print and write the summary; return the exit code.
 
     Args:
-        plan: the plan of the sweep.
+        plan: the plan of the sweep; its directory exists, and this process has its lock.
         machine: this machine.
         launch: starts Hydra's multirun with these words; its exceptions are raised after the summary.
     """
     console = Console()
     (plan.root / STOP).unlink(missing_ok=True)  # of an earlier attempt
-    plan.root.mkdir(parents=True, exist_ok=True)
     names = [job.name for job in plan.jobs]
     iterations = [job.experiment.run.train_iterations for job in plan.jobs]
     views = partial(read_views, plan.root, names, iterations)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from dreamer_exp.config.command_words import pasteable, path_word
 from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.sweeps.records import FAILED, FINISHED, LOG, SweepRecord, short
@@ -56,9 +57,9 @@ def show_summary(console: Console, sweep: Path, record: SweepRecord, views: list
         _print(console, best)
     _print(console, f"Sweep: {sweep}")
     if any(view.state == FINISHED for view in views):
-        _print(console, f"Compare: python -m dreamer_exp compare {sweep}")
+        _print(console, f"Compare: {pasteable('compare', sweep)}")
     if record.names and any(view.state != FINISHED for view in views):
-        _print(console, f"Resume: python -m dreamer_exp sweep.resume={sweep}")
+        _print(console, f"Resume: {pasteable(path_word('sweep.resume', sweep))}")
 
 
 def _print(console: Console, text: str) -> None:

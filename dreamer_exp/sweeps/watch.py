@@ -37,6 +37,7 @@ from dreamer_exp.sweeps.slots import POLL_S
 END = signal.SIGUSR1
 GRACE_S = 60.0  # time for a job to finish an update and write a checkpoint
 SIGNALS = {  # by a run's exit code
+    129: signal.SIGHUP,
     130: signal.SIGINT,
     138: signal.SIGUSR1,
     140: signal.SIGUSR2,

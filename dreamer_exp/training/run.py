@@ -14,6 +14,7 @@ from dreamer_exp.checkpoints.policy_file import load_policy
 from dreamer_exp.checkpoints.resume import point
 from dreamer_exp.checkpoints.resume.point import ResumePoint
 from dreamer_exp.checkpoints.store import CheckpointStore
+from dreamer_exp.config.command_words import pasteable, path_word
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.evaluation.rollout import Stopped
@@ -221,5 +222,5 @@ def _show_interruption(run: RunContext) -> None:
     root, saved = run.directory.root, run.last_checkpoint is not None
     kept = f"checkpoint at {run.counters.env_steps:,} steps" if saved else "nothing trained yet"
     lines = [f"Interrupted: {kept}. Run: {root}"]
-    lines += [f"Resume: python -m dreamer_exp resume={root}"] if saved else []
+    lines += [f"Resume: {pasteable(path_word('resume', root))}"] if saved else []
     run.console.print("\n".join(lines), soft_wrap=True, markup=False)

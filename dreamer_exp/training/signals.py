@@ -1,7 +1,8 @@
 """Signals: the first one asks a run to stop after its update, the same one again ends it at once.
 
-Handled are Ctrl-C, SIGTERM, and SIGUSR1 and SIGUSR2, with which SLURM warns a job. A second signal of another kind is
-ignored, because SLURM sends SIGTERM soon after its warning.
+Handled are Ctrl-C, SIGTERM, SIGHUP of a closing terminal, and SIGUSR1 and SIGUSR2, with which SLURM warns a job. A
+second signal of another kind is ignored, because SLURM sends SIGTERM soon after its warning. Under nohup, SIGHUP stays
+ignored.
 """
 
 import os
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class StopRequest:
@@ -33,7 +34,7 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """Return 128 plus the signal's number: 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1, 140 for SIGUSR2."""
+        """Return 128 plus the signal's number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 138 for SIGUSR1."""
         return 128 + (self.signal or 0)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
@@ -48,7 +49,8 @@ class StopRequest:
     def listen(self) -> None:
         """Install the handlers; call it again after ray.init, which installs its own for SIGTERM."""
         for number in SIGNALS:
-            signal.signal(number, self.receive)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self.receive)
 
 
 @contextmanager

@@ -1,19 +1,16 @@
 """Resuming a sweep with sweep.resume."""
 
-import socket
+import os
 import subprocess
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.sweeps.records import SweepRecord
 from dreamer_exp.sweeps.resume import command_line, refuse_other_jobs, refuse_second_sweep
+from tests.paths import CHECKOUT
 
 
 def test_other_command_lines_are_unchanged() -> None:
@@ -35,12 +32,24 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
         command_line([f"sweep.resume={tmp_path}"])
 
 
-def test_a_running_sweep_is_refused(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    replace(SweepRecord.new(["-m"], ["run.seed=1"], 1), pid=process.pid).write(tmp_path)
+def hold(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a process that has the lock of a folder, until its standard input closes."""
+    code = "import sys, pathlib; from dreamer_exp.rundir import lock; "
+    code += "lock.hold(pathlib.Path(sys.argv[1]), lock.TRAINS, ''); print(flush=True); sys.stdin.read()"
+    process = subprocess.Popen([sys.executable, "-c", code, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               env={**os.environ, "PYTHONPATH": str(CHECKOUT)})  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+@pytest.mark.parametrize("words", [(), ("dry_run=true",)])
+def test_a_running_sweep_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    SweepRecord.new(["-m"], ["run.seed=1"], 1).write(tmp_path)
+    process = hold(tmp_path)
     try:
-        with pytest.raises(UserError, match=f"is running, as process {process.pid}"):
-            command_line([f"sweep.resume={tmp_path}"])
+        with pytest.raises(UserError, match=f"in use by process {process.pid} on"):
+            command_line([f"sweep.resume={tmp_path}", *words])
     finally:
         process.communicate()
 
@@ -70,11 +79,10 @@ def test_other_jobs_than_those_of_the_sweep_are_refused(tmp_path: Path) -> None:
 
 def test_a_sweep_with_a_running_job_is_refused(tmp_path: Path) -> None:
     SweepRecord.new(["-m"], ["run.seed=1"], 1).write(tmp_path)
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    status = {"state": "running", "pid": process.pid, "host": socket.gethostname()}
-    write_json(tmp_path / "0_seed=1" / "status.json", status)
+    (tmp_path / "0_seed=1").mkdir()
+    process = hold(tmp_path / "0_seed=1")
     try:
-        with pytest.raises(UserError, match=f"0_seed=1 is still running, as process {process.pid}"):
+        with pytest.raises(UserError, match=f"0_seed=1: in use by process {process.pid} on"):
             command_line([f"sweep.resume={tmp_path}"])
     finally:
         process.communicate()
@@ -87,14 +95,3 @@ def test_relative_paths_keep_their_meaning(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     command_line([f"sweep.resume={tmp_path}"])
     assert Path.cwd() == tmp_path / "there"
-
-
-def test_a_zombie_is_not_a_running_sweep(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", "print('over', flush=True)"], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.read() == b"over\n"
-    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
-    replace(SweepRecord.new(["-m"], ["run.seed=1"], 1), pid=process.pid).write(tmp_path)
-    assert command_line([f"sweep.resume={tmp_path}"])[0] == "-m"
-    process.wait()

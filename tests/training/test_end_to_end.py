@@ -110,6 +110,22 @@ def test_a_run_writes_every_promised_file(three_iterations: Any) -> None:
     assert list((root / "wandb").glob("offline-run-*/*.wandb"))
 
 
+def test_of_two_runs_started_in_one_directory_one_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "same"
+    words = ("run.train_iterations=1", "tracking=none", "evaluation.episodes=0", f"hydra.run.dir={root}")
+    both = [
+        subprocess.Popen(command(*words, f"run.seed={seed}"), env=environment(), stderr=subprocess.PIPE, text=True)
+        for seed in (1, 2)
+    ]
+    ends = {process.communicate(timeout=300)[1]: process.returncode for process in both}
+    assert sorted(ends.values()) == [0, 2]
+    (refused,) = [err for err, code in ends.items() if code == 2]
+    (seed,) = [seed for seed, process in enumerate(both, 1) if process.returncode == 0]
+    assert f"hydra.run.dir={root}: in use by process {both[seed - 1].pid} on" in refused
+    for name in ("experiment.yaml", ".hydra/config.yaml"):
+        assert yaml.safe_load((root / name).read_text())["run"]["seed"] == seed
+
+
 def test_a_run_has_one_row_per_iteration_with_every_name(three_iterations: Any) -> None:
     rows = read_rows(three_iterations[1].result)
     assert [row["iteration"] for row in rows] == [1, 2, 3]

@@ -11,7 +11,8 @@ from dreamer_exp.training.signals import stop_on_signals
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGUSR2, 140)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138), (signal.SIGUSR2, 140)],
 )
 def test_the_first_signal_asks_to_stop(number: signal.Signals, code: int) -> None:
     with stop_on_signals(lambda: None, lambda: None) as stop:
@@ -26,6 +27,16 @@ def test_slurms_sigterm_after_its_warning_does_not_interrupt_the_checkpoint() ->
         os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.exit_code == 138
+
+
+def test_nohup_keeps_ignoring_the_end_of_the_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals(lambda: None, lambda: None) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_previous_handlers_are_restored() -> None:

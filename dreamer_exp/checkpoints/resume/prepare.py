@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamer_exp.config import load, saved_experiment
+from dreamer_exp.config.command_words import path_value
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import require
 from dreamer_exp.hardware import Machine, probe
 from dreamer_exp.planning.resolve import resolve
+from dreamer_exp.rundir import lock
 from dreamer_exp.rundir.status import refuse_running
 
 KEY = "resume="
@@ -35,26 +37,41 @@ def is_requested(words: list[str]) -> bool:
 def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     """Return the run that a command line resumes, and whether it is a dry run.
 
-    Everything is checked that needs neither ray nor torch.
+    Everything is checked that needs neither ray nor torch. The lock of the run's directory is taken before any of its
+    files is read, except for a dry run.
 
     Raises:
         UserError: There is no run, it is running, it belongs to another user, or an override cannot be applied.
     """
     if {"-m", "--multirun"} & set(words):
         raise UserError("resume: takes one run, without -m; sweep.resume=<sweep's directory> resumes a sweep.")
-    root = Path(next(word for word in words if word.startswith(KEY)).removeprefix(KEY)).resolve()
+    root = path_value([word for word in words if word.startswith(KEY)][-1]).resolve()
+    key, overrides = f"{KEY}{root}", [word for word in words if not word.startswith(KEY)]
     if not (root / "experiment.yaml").exists():
-        raise UserError(f"resume={root}: no experiment.yaml there; name a run's directory, outputs/<run>.")
+        raise UserError(f"{key}: no experiment.yaml there; name a run's directory, outputs/<run>.")
+    take_lock(root, key, dry_run="dry_run=true" in words)
     saved_experiment.refuse_older_resume(root)
-    config, composed = saved_experiment.recompose(root / "experiment.yaml", words)
+    config, composed = saved_experiment.recompose(root / "experiment.yaml", overrides)
     refuse_foreign(root, composed.trust)
-    refuse_running(root)
+    refuse_running(root, key)
     machine = probe()
     experiment, contract = resolve(load.load_experiment(config, machine), machine)
     changed = saved_experiment.changes(root / "experiment.yaml", experiment)
     saved_experiment.refuse_other_network(changed, experiment)
     require(experiment.env)
     return ResumeRequest(root, experiment, contract, machine, changed), bool(composed.dry_run)
+
+
+def take_lock(root: Path, key: str, dry_run: bool) -> None:
+    """Take the lock of the run's directory for the life of this process; a dry run only checks it.
+
+    Raises:
+        UserError: another process has it.
+    """
+    if dry_run:
+        lock.refuse_held(root, key)
+    else:
+        lock.hold(root, lock.TRAINS, key)
 
 
 def refuse_foreign(root: Path, trust: bool) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from dreamer_exp.rundir import lock
 from dreamer_exp.rundir.listing import RunEntry
-from dreamer_exp.rundir.wandb_folders import record_failure
+from dreamer_exp.rundir.wandb_folders import read_offline_folders, record_failure
 from dreamer_exp.tracking.wandb.sync_folder import Unreachable, sync_folder
 
 
@@ -17,15 +18,16 @@ def sync(runs: Sequence[RunEntry], console: Console) -> int:
         The exit code: 1 if anything failed, else 0.
 
     Raises:
-        UserError: W&B has no valid login here.
+        UserError: W&B has no valid login here, or another process uploads one of these runs.
     """
     unsynced = [run for run in sorted(runs, key=lambda run: run.started) if run.offline.unsynced]
-    running = [run.name for run in unsynced if run.state == "running"]
-    waiting = [run for run in unsynced if run.state != "running"]
+    running = [run.name for run in unsynced if run.state == "running" or _is_training(run)]
+    waiting = [run for run in unsynced if run.name not in running]
     failed: list[str] = []
     for run in waiting:
         try:
-            failed += [] if _sync_run(run, console) else [run.name]
+            with lock.held(run.root, lock.UPLOADS, f"runs sync: {run.name}"):
+                failed += [] if _sync_run(run, console) else [run.name]
         except Unreachable as error:
             hint = "sync again when there is a network; WANDB_BASE_URL names a server of your own."
             print(f"dreamer_exp: {run.name}: W&B's server doesn't answer ({error}): {hint}", file=sys.stderr)
@@ -39,10 +41,16 @@ def sync(runs: Sequence[RunEntry], console: Console) -> int:
     return 1 if failed else 0
 
 
+def _is_training(run: RunEntry) -> bool:
+    """Return whether a process other than an upload has the lock of the run's directory."""
+    holder = lock.holder_of(run.root) if lock.is_held(run.root) else None
+    return holder is not None and holder.activity != lock.UPLOADS
+
+
 def _sync_run(run: RunEntry, console: Console) -> bool:
-    """Upload one run's folders, oldest first; return whether all succeeded."""
+    """Upload what is unsynced of a run by now, oldest first; return whether all succeeded."""
     failed = False
-    for folder in run.offline.unsynced:
+    for folder in read_offline_folders(run.root).unsynced:
         _print(console, f"{run.name}: {folder.name}")
         try:
             outcome = sync_folder(folder)

@@ -1,7 +1,6 @@
 """diagnostics/nonfinite_<update>/: the inputs and results of the update that diverged, and how to repeat it."""
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from ray.rllib.core.learner.learner import Learner
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.checkpoints.policy_file import TENSORS, save_policy
+from dreamer_exp.config.command_words import pasteable
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
 from dreamer_exp.rundir.layout import RunDirectory
@@ -63,7 +63,7 @@ def write_diagnostics(
             _save(temporary / STATE, update.state)
             call = partial(_save_policy, folder=temporary, extra={"contract_hash": contract.hash})
             next(iter(algorithm.learner_group.foreach_learner(call))).get()
-        write_text(temporary / COMMAND, f"python -m dreamer_exp replay-update {shlex.quote(str(folder))}\n")
+        write_text(temporary / COMMAND, pasteable("replay-update", folder) + "\n")
     return folder
 
 

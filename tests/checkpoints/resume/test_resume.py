@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from dreamer_exp.checkpoints.store import CheckpointStore
+from dreamer_exp.config.command_words import path_word
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
 from tests.experiments import NANO
@@ -204,12 +206,27 @@ def test_another_users_directory_is_refused_unless_trusted(half_run: RunDirector
     assert run(*words, "trust=true")[0] == 0
 
 
-def test_a_running_run_is_refused(half_run: RunDirectory) -> None:
-    status = json.loads(half_run.status.read_text())
-    half_run.status.write_text(json.dumps({**status, "state": "running", "pid": os.getpid()}))
-    code, _, err = run(f"resume={half_run.root}", "run.train_iterations=3")
-    assert code == 2
-    assert f"is still running, as process {os.getpid()}" in err
+def test_of_two_resumes_at_once_one_is_refused_and_names_the_other(half_run: RunDirectory) -> None:
+    words = (f"resume={half_run.root}", "run.train_iterations=4")
+    both = [start(*words), start(*words)]
+    ends = [(process.communicate(timeout=300)[1], process.returncode) for process in both]
+    assert sorted(code for _, code in ends) == [0, 2]
+    (refused,) = [err for err, code in ends if code == 2]
+    (winner,) = [process.pid for process in both if process.returncode == 0]
+    assert f"resume={half_run.root}: in use by process {winner} on" in refused
+    assert refused.count("\n") == 1
+    assert [row["iteration"] for row in read_rows(half_run.result)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["0_training_ratio=32,seed=1", "it's a 'Läuf' (2)"])
+@pytest.mark.parametrize("word", [lambda path: f"resume={path}", lambda path: path_word("resume", path)])
+def test_a_run_is_resumed_whatever_its_directory_is_called(
+    half_run: RunDirectory, name: str, word: Callable[[Path], str]
+) -> None:
+    root = half_run.root.rename(half_run.root.with_name(name))
+    code, out, err = run(word(root), "run.train_iterations=3", "dry_run=true")
+    assert (code, err) == (0, "")
+    assert "train_iterations: 3" in out
 
 
 def test_a_run_of_release_0_1_is_refused_in_one_line(half_run: RunDirectory) -> None:

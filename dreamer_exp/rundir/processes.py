@@ -1,0 +1,30 @@
+"""Whether a recorded process still exists: numbers of processes are reused, so its start decides too."""
+
+import psutil
+
+TOLERANCE_S = 2.0  # the recorded start moves with corrections of the machine's clock
+
+
+def own_start() -> float:
+    """Return when this process was created, in seconds since 1970."""
+    return float(psutil.Process().create_time())
+
+
+def start_of(pid: object) -> float | None:
+    """Return when a process of this host was created, in seconds since 1970; None if there is none.
+
+    A zombie has ended. `pid` comes from a file and may be anything.
+    """
+    if not isinstance(pid, int):
+        return None
+    try:
+        found = psutil.Process(pid)
+        return None if found.status() == psutil.STATUS_ZOMBIE else float(found.create_time())
+    except (psutil.Error, ValueError, OverflowError):  # no number that a process can have
+        return None
+
+
+def is_running(pid: object, started: float) -> bool:
+    """Return whether this host has a process `pid` that was created at `started`, seconds since 1970."""
+    created = start_of(pid)
+    return created is not None and abs(created - started) <= TOLERANCE_S

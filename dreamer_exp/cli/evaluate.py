@@ -15,6 +15,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import contract_of, require
+from dreamer_exp.evaluation.protocol import evaluated, read_protocol
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.rundir.provenance import now_utc
 
@@ -25,7 +26,8 @@ RUN is a run's directory (its best checkpoint, else its latest) or a checkpoint.
 every episode (JSON) and the paths driven (PNG) are written into RUN/report, or into DIR; video=N
 adds N episodes as GIFs, failures first. The run's own settings apply; settings given here replace
 them, for example env=robot_sf, episodes=100 (short for evaluation.episodes=100), evaluation.seed=7
-or evaluation.baselines=[orca].
+or evaluation.baselines=[orca]. evaluation.protocol=robot_sf_s30_h600 drives that list of episodes
+instead, with the options of the environment that belong to it.
 """
 
 
@@ -97,6 +99,8 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     root = checkpoint.parents[1]
     experiment = recompose(root, request.overrides)
     refuse_no_episodes(experiment)
+    refuse_part_of_protocol(experiment, request.overrides)
+    experiment = evaluated(experiment)
     require(experiment.env)
     trained = store.read_manifest(checkpoint)
     check_contract(experiment, trained["contract_hash"])
@@ -118,6 +122,17 @@ def refuse_no_episodes(experiment: Experiment) -> None:
     """Raise UserError if neither the run's settings nor those given here ask for episodes."""
     if not experiment.evaluation.episodes:
         raise UserError("evaluation.episodes=0: the run has no evaluation episodes; set a number, as episodes=100.")
+
+
+def refuse_part_of_protocol(experiment: Experiment, overrides: list[str]) -> None:
+    """Raise UserError if a number of episodes is given for a protocol with a list of its own."""
+    given = next((word for word in overrides if word.startswith("evaluation.episodes=")), None)
+    episodes = read_protocol(experiment.evaluation.protocol).episodes
+    if given is not None and episodes is not None:
+        raise UserError(
+            f"{given}: evaluation.protocol={experiment.evaluation.protocol} is evaluated whole, in {len(episodes):,} "
+            "episodes; leave episodes out, or set evaluation.protocol=fixed_seeds."
+        )
 
 
 def writable(folder: Path) -> Path:

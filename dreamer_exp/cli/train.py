@@ -25,6 +25,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.option_files import check_option_files, extra_dirs
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import require
+from dreamer_exp.evaluation.protocol import evaluated
 from dreamer_exp.hardware import probe
 from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.rundir import lock, new_run
@@ -113,6 +114,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
         multirun.refuse_without_flag(config)
         machine = probe()
         experiment = load.load_experiment(config, machine)
+        evaluated(experiment)  # refuses a wrong protocol
         if not config.dry_run:
             announce(experiment, output)
         experiment, contract = resolve(experiment, machine)

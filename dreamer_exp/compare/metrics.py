@@ -127,7 +127,11 @@ def _has(run: Run, metric: str) -> bool:
 def _evaluation_metrics(run: Run) -> Iterator[str]:
     """Yield the names of the evaluations' figures: numbers, or null for a missing one."""
     for row in run.evaluations[-1:]:
-        yield from (f"{EVALUATION}{name}" for name, value in row.items() if isinstance(value, (int, float, type(None))))
+        yield from (
+            f"{EVALUATION}{name}"
+            for name, value in row.items()
+            if name != "format" and isinstance(value, (int, float, type(None)))
+        )
 
 
 # ----------------------------------------------------------------------------------------------------- values of a run

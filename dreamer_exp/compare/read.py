@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from dreamer_exp.compare.model import Run
-from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.layout import EVALUATION, RunDirectory
+from dreamer_exp.rundir.migration import migrate
 from dreamer_exp.rundir.reader import RunReader, read_tree
 from dreamer_exp.rundir.status import error_of, state_of
 
@@ -65,7 +66,9 @@ def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> R
         config=_without_fingerprint(config),
         provenance=reader.tree(files.provenance),
         rows=rows,
-        evaluations=tuple(_count_outcomes(row) for row in evaluations if isinstance(row.get("policy"), str)),
+        evaluations=tuple(
+            _count_outcomes(migrate(EVALUATION, row)) for row in evaluations if isinstance(row.get("policy"), str)
+        ),
         faults=tuple(reader.faults),
         columns=names,
         job=job,

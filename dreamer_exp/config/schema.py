@@ -129,10 +129,18 @@ class EvaluationConfig:
     """Episodes on fixed seeds with the deterministic policy."""
 
     name: str = key(MISSING, "name of the option")
-    episodes: int = key(10, "episodes of an evaluation; 0: no evaluation", low=0)
+    protocol: str = key(
+        "fixed_seeds",
+        "list of episodes: fixed_seeds, robot_sf_s30_h600, robot_sf_dev (conf/protocol/), or the path of a YAML file; "
+        "all but fixed_seeds are evaluated whole, and set the environment's options that belong to them",
+    )
+    episodes: int = key(10, "episodes of an evaluation under fixed_seeds; 0: no evaluation", low=0)
     every_env_steps: int = key(0, "env steps between evaluations; 0: only before training and at its end", low=0)
     seed: int = key(
-        1_000_000, "episode i resets with seed + i; training never uses 900,000 to 1,099,999", low=0, high=2**31 - 1
+        1_000_000,
+        "episode i of fixed_seeds resets with seed + i; training never uses 900,000 to 1,099,999",
+        low=0,
+        high=2**31 - 1,
     )
     baselines: list[str] = key(
         [],

@@ -21,7 +21,7 @@ class EpisodeInfo(TypedDict, total=False):
     """What `info` holds at the last step of an episode; every key is optional, and other keys are ignored.
 
     A figure that the environment doesn't report is missing from the evaluation: without `outcome` there are no success
-    rates, without `path_length` and `route_length` there is no SPL.
+    rates, without `path_length` there is no SPL.
     """
 
     outcome: Outcome
@@ -34,6 +34,9 @@ class EpisodeInfo(TypedDict, total=False):
     """Metres driven."""
     route_length: float
     """Metres from the start along the waypoints to the goal."""
+    shortest_path_length: float
+    """Metres of the shortest path from the start into the goal region; without it, the evaluation computes it from the
+    scene (envs/scene.py)."""
     time_s: float
     """Simulated seconds."""
     min_clearance: float | None
@@ -59,6 +62,7 @@ class EpisodeResult:
     seed: int | None = None
     path_length: float | None = None
     route_length: float | None = None
+    shortest_path_length: float | None = None
     time_s: float | None = None
     min_clearance: float | None = None
     near_misses: int | None = None
@@ -74,14 +78,15 @@ class EpisodeResult:
     def spl(self) -> float | None:
         """Success weighted by path length: S l / max(p, l) (Anderson et al. 2018, arXiv 1807.06757, section 4).
 
-        l is the length of the route from start to goal along its waypoints (in the paper: of the shortest path), and p
-        the length of the driven path. None if the environment doesn't report them.
+        l is the length of the shortest path into the goal region, where an episode ends, and p that of the driven path.
+        The route along the waypoints stands for the shortest path where only that is known. None without both lengths.
         """
-        if self.outcome is None or self.path_length is None or self.route_length is None:
+        shortest = self.route_length if self.shortest_path_length is None else self.shortest_path_length
+        if self.outcome is None or self.path_length is None or shortest is None:
             return None
         if self.outcome != SUCCESS:
             return 0.0
-        return 1.0 if self.path_length <= self.route_length else self.route_length / self.path_length
+        return 1.0 if self.path_length <= shortest else shortest / self.path_length
 
 
 def result_of(info: Mapping[str, Any], episode_return: float, length: int) -> EpisodeResult:
@@ -99,6 +104,7 @@ def result_of(info: Mapping[str, Any], episode_return: float, length: int) -> Ep
         seed=reported("seed"),
         path_length=reported("path_length"),
         route_length=reported("route_length"),
+        shortest_path_length=reported("shortest_path_length"),
         time_s=reported("time_s"),
         min_clearance=reported("min_clearance"),
         near_misses=reported("near_misses"),

@@ -1,7 +1,5 @@
 """From options to an environment: the raw one, the one behind its observation contract, and its spaces alone."""
 
-from typing import Any
-
 from dreamer_exp.config.schema import EnvConfig, ObsContractConfig
 from dreamer_exp.envs.action_repeat import ActionRepeat
 from dreamer_exp.envs.contract import ContractEnv, ObservationContract, build_contract
@@ -67,8 +65,3 @@ def unchecked(env: EnvConfig) -> str | None:
 def require(env: EnvConfig) -> None:
     """Raise UserError if a package that the environment needs is missing, before env runners fail for it."""
     spec_of(env).require(env)
-
-
-def evaluation_options(env: EnvConfig, index: int) -> dict[str, Any] | None:
-    """Return the options of `reset` for evaluation episode `index`."""
-    return spec_of(env).evaluation_options(env, index)

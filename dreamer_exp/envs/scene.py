@@ -16,6 +16,10 @@ class Scene:
     """(W, 4): x1, y1, x2, y2 of each segment."""
     route: NDArray[np.float64]
     """(K, 2): waypoints, the last of which is the goal."""
+    goal_radius: float = 0.0
+    """Metres from a waypoint, or the goal, within which it counts as reached."""
+    robot_radius: float = 0.0
+    """Metres that the robot's centre has to keep from every wall."""
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """The interface of an environment: one EnvSpec, found by its folder or by an entry point (docs/environments.md)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -59,7 +59,7 @@ def _leave_nothing_unchecked(config: EnvConfig) -> str | None:
     return None
 
 
-def _pass_no_options(config: EnvConfig, index: int) -> dict[str, Any] | None:
+def _list_no_scenarios(config: EnvConfig) -> Sequence[str] | None:
     return None
 
 
@@ -89,8 +89,11 @@ class EnvSpec(Generic[Config]):
     """Raises UserError if a package that a run needs is missing."""
     unchecked: Callable[[Config], str | None] = _leave_nothing_unchecked
     """Returns one line that names the options which cannot be checked on this machine, or None."""
-    evaluation_options: Callable[[Config, int], dict[str, Any] | None] = _pass_no_options
-    """Returns the options of `reset` for evaluation episode `index`."""
+    scenarios: Callable[[Config], Sequence[str] | None] = _list_no_scenarios
+    """Returns the names of the scenarios that an evaluation covers evenly, or None without such a list.
+
+    `reset` has to take each of them as options={"scenario": name}.
+    """
     units: Callable[[Config], Mapping[str, Unit]] = _know_no_units
     """Returns the units of observation entries; the world-model check reports the errors of these entries."""
     diagnose: Callable[[], Diagnosis] = _report_available

@@ -19,10 +19,16 @@ import dreamer_exp
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.envs.spec import spec_of
+from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.provenance import package_version
 
-SOURCES = ("evaluation/baselines.py", "evaluation/rollout.py")  # next to all of envs/
+SOURCES = (
+    "evaluation/baselines.py",
+    "evaluation/episodes.py",
+    "evaluation/recorder.py",
+    "evaluation/rollout.py",
+)  # next to all of envs/
 
 
 def identity(experiment: Experiment, name: str) -> dict[str, Any] | None:
@@ -38,7 +44,7 @@ def identity(experiment: Experiment, name: str) -> dict[str, Any] | None:
         "baseline": name,
         "env": asdict(experiment.env),
         "seed": experiment.evaluation.seed,
-        "episodes": experiment.evaluation.episodes,
+        "episodes": [asdict(episode) for episode in episode_list(experiment).episodes],
         "code": code_digest(),
         "packages": {package: package_version(package) for package in packages},
         "machine": platform.machine(),

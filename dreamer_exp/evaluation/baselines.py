@@ -1,4 +1,4 @@
-"""Episodes of the baselines on the evaluation's seeds, in the raw environment."""
+"""The evaluation's episodes driven by the baselines, in the raw environment."""
 
 import math
 from collections.abc import Callable
@@ -8,13 +8,15 @@ from dreamer_exp.envs.baselines import make_baseline
 from dreamer_exp.envs.episode import FAULT, EpisodeResult, result_of
 from dreamer_exp.envs.make import make_raw_env
 from dreamer_exp.evaluation import baseline_cache
-from dreamer_exp.evaluation.rollout import Stopped, begin_episode, evaluation_seeds, never, seeded_global_generators
+from dreamer_exp.evaluation.episodes import episode_list
+from dreamer_exp.evaluation.recorder import EpisodeRecorder
+from dreamer_exp.evaluation.rollout import Stopped, never, seeded_global_generators
 
 
 def evaluate_baseline(
     experiment: Experiment, name: str, should_stop: Callable[[], bool] = never
 ) -> list[EpisodeResult]:
-    """Return a baseline's episodes, in the order of the seeds.
+    """Return a baseline's results in the evaluation's episodes, in their order.
 
     The same experiment always gives the same episodes, so they are cached (baseline_cache.py).
 
@@ -33,9 +35,10 @@ def evaluate_baseline(
 def _run_episodes(experiment: Experiment, name: str, should_stop: Callable[[], bool]) -> list[EpisodeResult]:
     env = make_raw_env(experiment.env)
     results = []
-    for seed in evaluation_seeds(experiment):
-        observation, info = begin_episode(experiment, env, seed)
-        baseline = make_baseline(name, experiment.env, env, seed)
+    for episode in episode_list(experiment).episodes:
+        observation, info = episode.begin(env)
+        recorder = EpisodeRecorder(env)
+        baseline = make_baseline(name, experiment.env, env, episode.seed)
         baseline.reset()
         total, length, done = 0.0, 0, False
         while not done:
@@ -45,6 +48,6 @@ def _run_episodes(experiment: Experiment, name: str, should_stop: Callable[[], b
             if not math.isfinite(reward):
                 reward, truncated, info = 0.0, True, {"outcome": FAULT}
             total, length, done = total + float(reward), length + 1, terminated or truncated
-        results.append(result_of(info, total, length))
+        results.append(recorder.complete(result_of(info, total, length)))
     env.close()
     return results

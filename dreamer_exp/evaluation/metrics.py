@@ -4,32 +4,38 @@ from dataclasses import asdict
 from typing import Any
 
 from dreamer_exp.envs.episode import COLLISIONS, FAULT, SUCCESS, TIMEOUT, EpisodeResult
+from dreamer_exp.evaluation.episodes import EpisodeList
 from dreamer_exp.monitoring.metrics_row import mean
+from dreamer_exp.rundir.formats import current_format
+from dreamer_exp.rundir.layout import EVALUATION
 from dreamer_exp.rundir.rates import wilson_interval
 
 
 def evaluation_row(
-    policy: str, env_steps: int, updates: int, results: list[EpisodeResult], seeds: list[int]
+    policy: str, env_steps: int, updates: int, results: list[EpisodeResult], driven: EpisodeList
 ) -> dict[str, Any]:
     """Return one row of evaluation.jsonl: rates with 95 % Wilson intervals, means, and every episode.
 
     A metric is None if no episode has it: a Gymnasium task has no outcomes, and so no rates. `time_to_goal_s_mean` is
     a mean over successes, `min_clearance_m_*` over episodes with pedestrians. An episode that ended by a fault of the
     environment (`faults` counts them) stays in the rates as a failure, so that all rates cover the same episodes.
+    `by_scenario` has the rates of each scenario, worst first.
 
     Args:
         policy: the name of the policy or baseline.
         env_steps: steps that the policy was trained on.
         updates: updates that trained it.
-        results: the episodes.
-        seeds: the seed of each episode, in the order of `results`.
+        results: what happened in the episodes.
+        driven: the episodes, in the order of `results`.
     """
     clearances = [result.min_clearance for result in results if result.min_clearance is not None]
     return {
+        "format": current_format(EVALUATION),
         "policy": policy,
         "env_steps": env_steps,
         "updates": updates,
         "episodes": len(results),
+        "episodes_chosen": driven.choice,
         "faults": sum(result.outcome == FAULT for result in results),
         "return_mean": mean(result.episode_return for result in results),
         "length_mean": mean(result.length for result in results),
@@ -38,8 +44,27 @@ def evaluation_row(
         "time_to_goal_s_mean": mean(r.time_s for r in results if r.outcome == SUCCESS and r.time_s is not None),
         "min_clearance_m_mean": mean(clearances),
         "min_clearance_m_min": min(clearances, default=None),
-        "outcomes": [{**asdict(result), "seed": seed} for result, seed in zip(results, seeds, strict=True)],
+        "by_scenario": rates_by_scenario(results),
+        "outcomes": [
+            {**asdict(result), "seed": episode.seed} for result, episode in zip(results, driven.episodes, strict=True)
+        ],
     }
+
+
+def rates_by_scenario(results: list[EpisodeResult]) -> dict[str, dict[str, Any]]:
+    """Return the number of episodes and the rates of each scenario, the one with the fewest successes first.
+
+    Scenarios with equal success rates are ordered by their collisions, most first, then by name. It is empty for an
+    environment without scenarios or without outcomes.
+    """
+    by_scenario: dict[str, list[EpisodeResult]] = {}
+    for result in results:
+        if result.scenario is not None:
+            by_scenario.setdefault(result.scenario, []).append(result)
+    rates = {name: {"episodes": len(group), **_rates(group)} for name, group in by_scenario.items()}
+    known = [name for name, of_one in rates.items() if of_one["success_rate"] is not None]
+    order = sorted(known, key=lambda name: (rates[name]["success_rate"], -rates[name]["collision_rate"], name))
+    return {name: rates[name] for name in order}
 
 
 def _rates(results: list[EpisodeResult]) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.episode import EpisodeResult, result_of
-from dreamer_exp.envs.make import evaluation_options, make_guarded_env
+from dreamer_exp.envs.make import make_guarded_env
+from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
+from dreamer_exp.evaluation.recorder import EpisodeRecorder
 
 MAX_PARALLEL = 32  # environments in one batch of the policy
 
@@ -29,8 +31,8 @@ class BatchPolicy(Protocol):
 
 MakePolicy = Callable[[int, int], BatchPolicy]
 """Builds a policy from a number of environments and a seed."""
-Watch = Callable[[int, gymnasium.Env[Any, Any]], None]
-"""Called with an episode's seed and env after its reset and after each of its steps."""
+Watch = Callable[[EvaluationEpisode, gymnasium.Env[Any, Any]], None]
+"""Called with an episode and its env after the reset and after each step."""
 
 
 def never() -> bool:
@@ -38,7 +40,7 @@ def never() -> bool:
     return False
 
 
-def unwatched(seed: int, env: gymnasium.Env[Any, Any]) -> None:
+def unwatched(episode: EvaluationEpisode, env: gymnasium.Env[Any, Any]) -> None:
     """Do nothing with a step."""
 
 
@@ -48,10 +50,10 @@ def evaluate_policy(
     should_stop: Callable[[], bool] = never,
     watch: Watch = unwatched,
 ) -> list[EpisodeResult]:
-    """Return the policy's episodes on the evaluation's seeds, in the order of the seeds.
+    """Return the policy's results in the evaluation's episodes, in their order.
 
     Args:
-        experiment: gives the env, the contract and the seeds.
+        experiment: gives the env, the contract and the episodes.
         make_policy: called once for each batch of episodes.
         should_stop: called at every step.
         watch: called at every step.
@@ -60,56 +62,40 @@ def evaluate_policy(
         Stopped: `should_stop` returned True.
     """
     results: list[EpisodeResult] = []
-    for seeds in batches(experiment):
-        results += run_batch(experiment, make_policy, seeds, should_stop=should_stop, watch=watch)
+    for episodes in batches(experiment):
+        results += run_batch(experiment, make_policy, episodes, should_stop=should_stop, watch=watch)
     return results
 
 
-def evaluation_seeds(experiment: Experiment) -> list[int]:
-    """Return the seed of each episode."""
-    first = experiment.evaluation.seed
-    return list(range(first, first + experiment.evaluation.episodes))
-
-
-def batches(experiment: Experiment) -> list[list[int]]:
-    """Return the seeds in batches that run in parallel; the policy's noise depends on the complete batch."""
-    seeds = evaluation_seeds(experiment)
-    return [seeds[start : start + MAX_PARALLEL] for start in range(0, len(seeds), MAX_PARALLEL)]
-
-
-def begin_episode(experiment: Experiment, env: gymnasium.Env[Any, Any], seed: int) -> tuple[Any, dict[str, Any]]:
-    """Reset an env to the evaluation's episode of this seed; return observation and info.
-
-    An env with a scenario matrix takes its scenarios in order.
-    """
-    index = seed - experiment.evaluation.seed
-    return env.reset(seed=seed, options=evaluation_options(experiment.env, index))
+def batches(experiment: Experiment) -> list[list[EvaluationEpisode]]:
+    """Return the episodes in batches that run in parallel; the policy's noise depends on the complete batch."""
+    episodes = list(episode_list(experiment).episodes)
+    return [episodes[start : start + MAX_PARALLEL] for start in range(0, len(episodes), MAX_PARALLEL)]
 
 
 def run_batch(
     experiment: Experiment,
     make_policy: MakePolicy,
-    seeds: list[int],
+    episodes: list[EvaluationEpisode],
     *,
     should_stop: Callable[[], bool] = never,
     watch: Watch = unwatched,
     render_mode: str | None = None,
 ) -> list[EpisodeResult]:
-    """Return the episodes of these seeds, run in parallel, each in a separate env.
+    """Return the results of these episodes, run in parallel, each in a separate env.
 
     Raises:
         Stopped: `should_stop` returned True.
     """
-    with seeded_global_generators(seeds[0]):
-        envs = [make_guarded_env(experiment.env, experiment.obs_contract, render_mode) for _ in seeds]
-        policy = make_policy(len(seeds), seeds[0])
-        observations = np.stack(
-            [begin_episode(experiment, env, seed)[0] for env, seed in zip(envs, seeds, strict=True)]
-        )
-        for env, seed in zip(envs, seeds, strict=True):
-            watch(seed, env)
-        returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), int)
-        results: list[EpisodeResult | None] = [None] * len(seeds)
+    with seeded_global_generators(episodes[0].seed):
+        envs = [make_guarded_env(experiment.env, experiment.obs_contract, render_mode) for _ in episodes]
+        policy = make_policy(len(episodes), episodes[0].seed)
+        observations = np.stack([episode.begin(env)[0] for env, episode in zip(envs, episodes, strict=True)])
+        recorders = [EpisodeRecorder(env) for env in envs]
+        for env, episode in zip(envs, episodes, strict=True):
+            watch(episode, env)
+        returns, lengths = np.zeros(len(episodes)), np.zeros(len(episodes), int)
+        results: list[EpisodeResult | None] = [None] * len(episodes)
         while None in results:
             if should_stop():
                 raise Stopped
@@ -118,11 +104,11 @@ def run_batch(
                 if results[i] is not None:
                     continue  # the actions of a finished episode are computed with the batch and ignored
                 observations[i], reward, terminated, truncated, info = env.step(actions[i])
-                watch(seeds[i], env)
+                watch(episodes[i], env)
                 returns[i] += float(reward)
                 lengths[i] += 1
                 if terminated or truncated:
-                    results[i] = result_of(info, float(returns[i]), int(lengths[i]))
+                    results[i] = recorders[i].complete(result_of(info, float(returns[i]), int(lengths[i])))
                     env.close()  # type: ignore[no-untyped-call]  # Gymnasium's
     return [result for result in results if result is not None]
 

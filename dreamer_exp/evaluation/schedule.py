@@ -9,8 +9,10 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.baselines import evaluate_baseline
+from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.metrics import evaluation_row
-from dreamer_exp.evaluation.rollout import evaluate_policy, evaluation_seeds
+from dreamer_exp.evaluation.protocol import evaluated
+from dreamer_exp.evaluation.rollout import evaluate_policy
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.record import Record
 from dreamer_exp.monitoring.summary import score
@@ -21,7 +23,7 @@ Print = Callable[[str], None]
 
 
 class EvaluationSchedule:
-    """Evaluations of one run on its fixed seeds.
+    """Evaluations of one run, in the episodes of its protocol.
 
     Args:
         experiment: the resolved experiment.
@@ -34,7 +36,7 @@ class EvaluationSchedule:
     def __init__(
         self, experiment: Experiment, counters: Counters, record: Record, show_status: Print, print_line: Print
     ) -> None:
-        self._experiment, self._counters, self._record = experiment, counters, record
+        self._experiment, self._counters, self._record = evaluated(experiment), counters, record
         self._show_status, self._print_line = show_status, print_line
         self._best: tuple[float, ...] | None = None
         self._last = 0  # env steps at the last evaluation
@@ -87,7 +89,7 @@ class EvaluationSchedule:
 
     def _write(self, policy: str, results: list[EpisodeResult]) -> dict[str, Any]:
         """Record the row of an evaluation and return it."""
-        seeds = evaluation_seeds(self._experiment)
-        row = evaluation_row(policy, self._counters.env_steps, self._counters.updates, results, seeds)
+        driven = episode_list(self._experiment)
+        row = evaluation_row(policy, self._counters.env_steps, self._counters.updates, results, driven)
         self._record.evaluation(row)
         return row

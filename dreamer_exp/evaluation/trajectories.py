@@ -1,6 +1,6 @@
 """The robot's path in each episode of an evaluation, and a picture of the paths on their maps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 
 from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
 from dreamer_exp.envs.scene import Scene, position_of, scene_of
+from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 
 MAX_PANELS = 12
@@ -37,18 +38,18 @@ class Tracks:
     """A `Watch` that keeps the track of every episode; it keeps nothing without a map."""
 
     def __init__(self) -> None:
-        self.by_seed: dict[int, Track] = {}
+        self.by_episode: dict[EvaluationEpisode, Track] = {}
 
-    def __call__(self, seed: int, env: gymnasium.Env[Any, Any]) -> None:
-        """Add the robot's position; the first call with a seed starts its track."""
+    def __call__(self, episode: EvaluationEpisode, env: gymnasium.Env[Any, Any]) -> None:
+        """Add the robot's position; the first call with an episode starts its track."""
         position = position_of(env)
         if position is None:
             return
-        if seed not in self.by_seed:
+        if episode not in self.by_episode:
             scene = scene_of(env)
             assert scene is not None
-            self.by_seed[seed] = Track(scene, [])
-        self.by_seed[seed].points.append(position)
+            self.by_episode[episode] = Track(scene, [])
+        self.by_episode[episode].points.append(position)
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,16 @@ class Panel:
         return any(result.outcome != SUCCESS for _, _, result in self.episodes)
 
 
-def draw_trajectories(path: Path, title: str, tracks: Tracks, seeds: list[int], results: list[EpisodeResult]) -> None:
-    """Write the picture: one panel for each map, at most MAX_PANELS, scenarios in turn and failures first.
+def draw_trajectories(
+    path: Path, title: str, tracks: Tracks, episodes: Sequence[EvaluationEpisode], results: list[EpisodeResult]
+) -> None:
+    """Write the picture: one panel for each map, at most MAX_PANELS, worst scenarios and failures first.
 
     Args:
         path: the PNG.
         title: its first line.
-        tracks: the tracks of all seeds.
-        seeds: the seeds of the episodes, in the order of `results`.
+        tracks: the tracks of all episodes.
+        episodes: the episodes, in the order of `results`.
         results: how the episodes ended; they decide the colours.
     """
     import matplotlib as mpl
@@ -80,7 +83,7 @@ def draw_trajectories(path: Path, title: str, tracks: Tracks, seeds: list[int], 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    panels = panels_of(tracks, seeds, results)
+    panels = panels_of(tracks, episodes, results)
     shown = choose(panels)
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
@@ -97,24 +100,35 @@ def draw_trajectories(path: Path, title: str, tracks: Tracks, seeds: list[int], 
     plt.close(figure)
 
 
-def panels_of(tracks: Tracks, seeds: Iterable[int], results: Iterable[EpisodeResult]) -> list[Panel]:
+def panels_of(tracks: Tracks, episodes: Iterable[EvaluationEpisode], results: Iterable[EpisodeResult]) -> list[Panel]:
     """Return the episodes by scenario and map: episodes on the same map share a panel."""
     panels: dict[tuple[str, bytes], Panel] = {}
-    for seed, result in zip(seeds, results, strict=True):
-        track, scenario = tracks.by_seed[seed], result.scenario or ""
+    for episode, result in zip(episodes, results, strict=True):
+        track, scenario = tracks.by_episode[episode], result.scenario or ""
         key = scenario, track.scene.walls.tobytes()
         panel = panels.setdefault(key, Panel(scenario, track.scene, []))
-        panel.episodes.append((seed, track, result))
+        panel.episodes.append((episode.seed, track, result))
     return list(panels.values())
 
 
 def choose(panels: list[Panel]) -> list[Panel]:
-    """Return at most MAX_PANELS panels: one of each scenario in turn, failures first; sorted by scenario."""
+    """Return at most MAX_PANELS panels: scenarios in turn, the worst first, and of each the failures first.
+
+    The panels of a scenario are next to each other.
+    """
     by_scenario: dict[str, list[Panel]] = {}
     for panel in sorted(panels, key=lambda panel: not panel.failed):
         by_scenario.setdefault(panel.scenario, []).append(panel)
-    in_turn = [panel for panel in chain(*zip_longest(*by_scenario.values())) if panel is not None]
-    return sorted(in_turn[:MAX_PANELS], key=lambda panel: panel.scenario)
+    worst_first = sorted(by_scenario, key=lambda name: (success_rate(by_scenario[name]), name))
+    rounds = zip_longest(*(by_scenario[name] for name in worst_first))
+    in_turn = [panel for panel in chain(*rounds) if panel is not None]
+    return sorted(in_turn[:MAX_PANELS], key=lambda panel: worst_first.index(panel.scenario))
+
+
+def success_rate(panels: list[Panel]) -> float:
+    """Return the share of successes in the episodes of these panels."""
+    outcomes = [result.outcome for panel in panels for _, _, result in panel.episodes]
+    return outcomes.count(SUCCESS) / len(outcomes)
 
 
 def describe_shown(panels: list[Panel], shown: list[Panel]) -> str:
@@ -123,7 +137,7 @@ def describe_shown(panels: list[Panel], shown: list[Panel]) -> str:
     if drawn == everything:
         return f"{count_episodes(everything)}, in metres"
     left_out = f"{everything - drawn} left out"
-    return f"{drawn} of {everything} episodes, in metres: scenarios in turn, failures first; {left_out}"
+    return f"{drawn} of {everything} episodes, in metres: worst scenarios first, failures first; {left_out}"
 
 
 def count_episodes(count: int) -> str:

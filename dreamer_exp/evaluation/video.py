@@ -1,7 +1,8 @@
 """Videos of an evaluation's episodes as animated GIFs: the episodes run again and are filmed."""
 
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.episode import SUCCESS, EpisodeResult
+from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import MakePolicy, batches, run_batch
 
 MODE = "rgb_array"
@@ -22,14 +24,14 @@ STILL_MS = 1500  # duration of the last frame
 MIN_MS = 20  # browsers slow down shorter frames
 
 
-def choose(seeds: list[int], results: list[EpisodeResult], count: int) -> list[int]:
-    """Return the seeds of the episodes to film: the first failures, then the first of the others."""
-    order = sorted(zip(seeds, results, strict=True), key=lambda episode: episode[1].outcome == SUCCESS)
-    return [seed for seed, _ in order[:count]]
+def choose(episodes: Sequence[EvaluationEpisode], results: list[EpisodeResult], count: int) -> list[EvaluationEpisode]:
+    """Return the episodes to film: the first failures, then the first of the others."""
+    order = sorted(zip(episodes, results, strict=True), key=lambda ended: ended[1].outcome == SUCCESS)
+    return [episode for episode, _ in order[:count]]
 
 
-def film(experiment: Experiment, make_policy: MakePolicy, seeds: list[int], stem: Path) -> list[Path]:
-    """Write `<stem>_seed<seed>_<outcome>.gif` of each of these episodes; return the files.
+def film(experiment: Experiment, make_policy: MakePolicy, episodes: list[EvaluationEpisode], stem: Path) -> list[Path]:
+    """Write a GIF of each of these episodes; return the files.
 
     Complete batches run again, because the policy's noise depends on the batch; the episodes are the same.
 
@@ -38,28 +40,34 @@ def film(experiment: Experiment, make_policy: MakePolicy, seeds: list[int], stem
     """
     written = []
     for batch in batches(experiment):
-        camera = Camera(set(seeds) & set(batch))
+        camera = Camera(set(episodes) & set(batch))
         if not camera.frames:
             continue
         results = run_batch(experiment, make_policy, batch, watch=camera, render_mode=MODE)
-        for seed, result in zip(batch, results, strict=True):
-            if seed in camera.frames:
-                name = f"{stem.name}_seed{seed}_{result.outcome or 'episode'}.gif"
-                write_gif(stem.with_name(name), camera.frames[seed], caption_of(seed, result), camera.fps)
-                written.append(stem.with_name(name))
+        for episode, result in zip(batch, results, strict=True):
+            if episode in camera.frames:
+                path = stem.with_name(file_name(stem.name, episode, result))
+                write_gif(path, camera.frames[episode], caption_of(episode.seed, result), camera.fps)
+                written.append(path)
     return written
 
 
-class Camera:
-    """A `Watch` that keeps the frames of some seeds, each as a PNG of some kilobytes."""
+def file_name(stem: str, episode: EvaluationEpisode, result: EpisodeResult) -> str:
+    """Return `<stem>_seed<seed>_<outcome>.gif`, with the scenario where the evaluation has a list of them."""
+    scenario = "" if episode.scenario is None else f"_{re.sub('[^A-Za-z0-9._-]', '-', episode.scenario)}"
+    return f"{stem}{scenario}_seed{episode.seed}_{result.outcome or 'episode'}.gif"
 
-    def __init__(self, seeds: set[int]) -> None:
-        self.frames: dict[int, list[bytes]] = {seed: [] for seed in seeds}
+
+class Camera:
+    """A `Watch` that keeps the frames of some episodes, each as a PNG of some kilobytes."""
+
+    def __init__(self, episodes: set[EvaluationEpisode]) -> None:
+        self.frames: dict[EvaluationEpisode, list[bytes]] = {episode: [] for episode in episodes}
         self.fps = DEFAULT_FPS
 
-    def __call__(self, seed: int, env: gymnasium.Env[Any, Any]) -> None:
+    def __call__(self, episode: EvaluationEpisode, env: gymnasium.Env[Any, Any]) -> None:
         """Keep the frame; raise UserError if there is none."""
-        if seed not in self.frames:
+        if episode not in self.frames:
             return
         try:
             frame: Any = env.render()
@@ -69,7 +77,7 @@ class Camera:
             raise UserError(f"no frames: render_mode={MODE} gives {type(frame).__name__}")
         png = io.BytesIO()
         Image.fromarray(frame).save(png, "PNG", compress_level=1)
-        self.frames[seed].append(png.getvalue())
+        self.frames[episode].append(png.getvalue())
         self.fps = float(env.metadata.get("render_fps") or DEFAULT_FPS)
 
 

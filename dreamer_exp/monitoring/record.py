@@ -81,7 +81,8 @@ class Record:
     def evaluation(self, row: dict[str, Any]) -> None:
         """Write the row of an evaluation."""
         self._evaluations(lambda: append_row(self.directory.evaluation, row))
-        figures = {f"evaluation/{row['policy']}/{name}": value for name, value in summary.without_outcomes(row).items()}
+        figures = {name: value for name, value in summary.without_outcomes(row).items() if name != "format"}
+        figures = {f"evaluation/{row['policy']}/{name}": value for name, value in figures.items()}
         self.tracker.log(figures, self.counters.env_steps)
 
     def enter(self, activity: str) -> None:

@@ -10,16 +10,17 @@ from rich.table import Table
 
 from dreamer_exp.config.command_words import pasteable
 from dreamer_exp.formatting import number
+from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.metric_names import LEARNER
-from dreamer_exp.rundir.reader import read_rows
+from dreamer_exp.rundir.reader import read_evaluations, read_rows
 
 
 def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str) -> dict[str, Any]:
     """Return the content of run_summary.json, computed from the run's rows."""
-    rows, evaluations = read_rows(directory.result), read_rows(directory.evaluation)
+    rows, evaluations = read_rows(directory.result), read_evaluations(directory.evaluation)
     mine = [without_outcomes(row) for row in evaluations if row["policy"] == LEARNER]
     last = rows[-1] if rows else {}
     trained = [row for row in mine if row["env_steps"]]
@@ -101,7 +102,7 @@ def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
     """Return a table of evaluations of the same episodes, one line for each (name, row)."""
     columns = columns_of([row for _, row in named])
     table = Table(
-        title=f"{named[0][1]['episodes']} episodes on fixed seeds",
+        title=title_of(named[0][1]),
         caption=CAPTION if SUCCESS_RATE in columns else None,
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -114,6 +115,12 @@ def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
     for name, row in named:
         table.add_row(name, *[cell(row, column) for column in columns])
     return table
+
+
+def title_of(row: dict[str, Any]) -> str:
+    """Return the number of an evaluation's episodes and how they were chosen."""
+    noun = "episode" if row["episodes"] == 1 else "episodes"
+    return f"{row['episodes']} {noun}: {row.get('episodes_chosen', 'fixed seeds')}"
 
 
 def columns_of(rows: list[dict[str, Any]]) -> list[Column]:
@@ -147,6 +154,9 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
     table = closing_table(summary)
     if table is not None:
         console.print(table)
+    by_scenario = scenario_table(summary["evaluations"][-1]) if summary["evaluations"] else None
+    if by_scenario is not None:
+        console.print(by_scenario)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
     lines += [f"Upload: {pasteable('runs', 'sync', root)}"] if any(root.glob("wandb/offline-run-*")) else []
     lines += [f"Next: {pasteable('evaluate', root, 'episodes=100', 'video=3')}"]
@@ -156,7 +166,7 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
 
 def draw_learning_curve(directory: RunDirectory) -> Path | None:
     """Draw return, success and world-model loss over env steps; return the path, None without rows."""
-    rows, evaluations = read_rows(directory.result), read_rows(directory.evaluation)
+    rows, evaluations = read_rows(directory.result), read_evaluations(directory.evaluation)
     if not rows:
         return None
     import matplotlib as mpl

@@ -5,6 +5,7 @@ from typing import Any
 
 # by file name: the versions that can be read, the current one last; release 0.1 wrote version 1 without a number
 READABLE = {
+    "evaluation.jsonl": (1, 2),  # of each row; 1: SPL was relative to the route up to the goal's centre
     "experiment.yaml": (1, 2),
     "manifest.json": (2, 3),  # 2: release 0.1
     "provenance.json": (1, 2),

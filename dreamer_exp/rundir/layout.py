@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+EVALUATION = "evaluation.jsonl"
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -38,7 +40,7 @@ class RunDirectory:
     @property
     def evaluation(self) -> Path:
         """One JSON row an evaluation."""
-        return self.root / "evaluation.jsonl"
+        return self.root / EVALUATION
 
     @property
     def checkpoints(self) -> Path:

@@ -78,7 +78,13 @@ def _backend(value: Any) -> Any:
     return _BACKENDS.get(value, value) if isinstance(value, str) else value
 
 
+def _evaluation(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without SPL: it was relative to the route up to the goal's centre, and so 1 for every success."""
+    return {**row, "spl": None}
+
+
 _MIGRATIONS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "evaluation.jsonl": _evaluation,
     "experiment.yaml": _experiment,
     "requested.yaml": _experiment,
     "provenance.json": _provenance,

@@ -114,6 +114,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines() if line]
 
 
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of this run's evaluation.jsonl in their current format; none if there is no file.
+
+    Raises:
+        ValueError: A line is broken.
+    """
+    return [migrate(path.name, row) for row in read_rows(path)]
+
+
 def last_row(path: Path) -> dict[str, Any] | None:
     """Return the last row of a .jsonl file, or None."""
     return RunReader().last_row(path)

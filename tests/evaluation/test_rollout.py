@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dreamer_exp.envs.contract import Fault
 from dreamer_exp.evaluation.baselines import evaluate_baseline
-from dreamer_exp.evaluation.rollout import Stopped, evaluate_policy, evaluation_seeds
+from dreamer_exp.evaluation.rollout import Stopped, evaluate_policy
 from tests.experiments import nano, nano_gym
 from tests.training import odd_envs  # noqa: F401  # registers Careless
 
@@ -41,10 +41,6 @@ class Still:
         return np.zeros((self.num_envs, 2), np.float32)
 
 
-def test_each_episode_has_another_seed() -> None:
-    assert evaluation_seeds(nano("evaluation.episodes=3", "evaluation.seed=7")) == [7, 8, 9]
-
-
 def test_a_policy_is_evaluated_on_every_seed_in_order() -> None:
     results = evaluate_policy(nano("evaluation.episodes=3"), Still)
     assert [(result.outcome, result.length) for result in results] == [("timeout", 20)] * 3
@@ -59,6 +55,13 @@ def test_an_evaluation_is_reproducible() -> None:
 def test_more_episodes_than_fit_into_a_batch_all_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dreamer_exp.evaluation.rollout.MAX_PARALLEL", 2)
     assert len(evaluate_policy(nano("evaluation.episodes=5", "env.max_steps=3"), Still)) == 5
+
+
+def test_the_shortest_path_of_every_episode_is_measured() -> None:
+    result, *_ = evaluate_baseline(nano("env.max_steps=400"), "straight_to_goal")
+    assert result.shortest_path_length == pytest.approx(result.route_length - 2.0)  # one waypoint, no walls between
+    assert result.spl is not None
+    assert 0.9 < result.spl < 1.0
 
 
 def test_straight_to_goal_reaches_the_goal_in_an_empty_arena() -> None:
@@ -94,7 +97,8 @@ def test_a_watch_is_called_from_reset_to_last_step() -> None:
     seen: list[int] = []
     experiment = nano("evaluation.episodes=2", "evaluation.seed=7")
     lengths = [
-        result.length for result in evaluate_policy(experiment, Still, watch=lambda seed, env: seen.append(seed))
+        result.length
+        for result in evaluate_policy(experiment, Still, watch=lambda episode, env: seen.append(episode.seed))
     ]
     assert [seen.count(seed) for seed in (7, 8)] == [length + 1 for length in lengths]
 

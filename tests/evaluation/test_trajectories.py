@@ -7,6 +7,7 @@ import numpy as np
 from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.envs.scene import Scene
+from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.trajectories import (
     MAX_PANELS,
     Panel,
@@ -30,23 +31,25 @@ def tracks(*widths: float) -> Tracks:
     found = Tracks()
     for seed, width in enumerate(widths):
         walls = np.array([[0.0, 0.0, width, 0.0], [0.0, 3.0, width, 3.0]])
-        found.by_seed[seed] = Track(Scene(walls, ROUTE), [(0.0, 0.0), (1.0, 0.1 * seed), (2.0, 0.0)])
+        found.by_episode[EvaluationEpisode(seed)] = Track(
+            Scene(walls, ROUTE), [(0.0, 0.0), (1.0, 0.1 * seed), (2.0, 0.0)]
+        )
     return found
 
 
 def panels(*episodes: EpisodeResult) -> list[Panel]:
     """Return panels of episodes in different rooms."""
-    return panels_of(tracks(*map(float, range(len(episodes)))), range(len(episodes)), episodes)
+    return panels_of(tracks(*map(float, range(len(episodes)))), map(EvaluationEpisode, range(len(episodes))), episodes)
 
 
 def test_a_track_holds_every_position_from_the_start() -> None:
     env, watch = CrowdNavEnv(scenario="open"), Tracks()
     env.reset(seed=7)
-    watch(7, env)
+    watch(EvaluationEpisode(7), env)
     for _ in range(3):
         env.step(np.array([1.0, 0.0], np.float32))
-        watch(7, env)
-    points = watch.by_seed[7].points
+        watch(EvaluationEpisode(7), env)
+    points = watch.by_episode[EvaluationEpisode(7)].points
     assert points[0] == env.layout.start[:2]
     assert points[-1] == (env.simulator.robot.x, env.simulator.robot.y)
     assert len(points) == 4
@@ -54,7 +57,7 @@ def test_a_track_holds_every_position_from_the_start() -> None:
 
 def test_episodes_on_one_map_share_a_panel() -> None:
     episodes = [result("doorway"), result("doorway", "timeout"), result("doorway")]
-    found = panels_of(tracks(9.0, 9.0, 8.0), range(3), episodes)
+    found = panels_of(tracks(9.0, 9.0, 8.0), map(EvaluationEpisode, range(3)), episodes)
     assert [[seed for seed, _, _ in panel.episodes] for panel in found] == [[0, 1], [2]]
 
 
@@ -66,9 +69,16 @@ def test_failures_are_drawn_first() -> None:
 
 
 def test_every_scenario_is_drawn_before_one_is_repeated() -> None:
-    episodes = [result("open", "timeout")] * 20 + [result("dense"), result("doorway")]
+    episodes = [result("dense"), result("doorway")] + [result("open", "timeout")] * 20
     scenarios = [panel.scenario for panel in choose(panels(*episodes))]
-    assert scenarios == ["dense", "doorway", *["open"] * (MAX_PANELS - 2)]
+    assert scenarios == [*["open"] * (MAX_PANELS - 2), "dense", "doorway"]
+
+
+def test_the_worst_scenarios_are_drawn_first() -> None:
+    good = [result(f"good {i:02}") for i in range(2 * MAX_PANELS)]
+    mixed = [result("mixed"), result("mixed", "timeout")]
+    scenarios = [panel.scenario for panel in choose(panels(*good, *mixed, result("worst", "timeout")))]
+    assert scenarios[:4] == ["worst", "mixed", "good 00", "good 01"]
 
 
 def test_the_title_counts_the_episodes_left_out() -> None:
@@ -82,5 +92,5 @@ def test_the_picture_is_drawn_for_all_outcomes(tmp_path: Path) -> None:
     ends = ("success", "pedestrian_collision", "wall_collision", "robot_collision", "timeout")
     episodes = [result(f"room {i}", end) for i, end in enumerate(ends)]
     path = tmp_path / "report" / "paths.png"
-    draw_trajectories(path, "a run", tracks(5.0, 6.0, 7.0, 8.0, 9.0), list(range(5)), episodes)
+    draw_trajectories(path, "a run", tracks(5.0, 6.0, 7.0, 8.0, 9.0), list(map(EvaluationEpisode, range(5))), episodes)
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -10,9 +10,12 @@ from PIL import Image
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation import video
+from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import evaluate_policy
 from tests.experiments import experiment, nano, nano_gym
 from tests.training import odd_envs  # noqa: F401  # registers Blind and Mute
+
+EPISODES = [EvaluationEpisode(seed) for seed in range(10, 15)]
 
 
 class Wanderer:
@@ -31,19 +34,25 @@ def ended(*outcomes: str | None) -> list[EpisodeResult]:
 
 def test_the_first_failures_are_filmed_then_the_first_others() -> None:
     results = ended("success", "timeout", "success", "wall_collision", "timeout")
-    assert video.choose([10, 11, 12, 13, 14], results, 2) == [11, 13]
-    assert video.choose([10, 11, 12, 13, 14], results, 4) == [11, 13, 14, 10]
+    assert video.choose(EPISODES, results, 2) == [EPISODES[1], EPISODES[3]]
+    assert video.choose(EPISODES, results, 4) == [EPISODES[place] for place in (1, 3, 4, 0)]
+
+
+def test_a_file_name_holds_the_scenario_of_a_list() -> None:
+    (result,) = ended("timeout")
+    assert video.file_name("film", EvaluationEpisode(7), result) == "film_seed7_timeout.gif"
+    assert video.file_name("film", EvaluationEpisode(7, "a/b 1"), result) == "film_a-b-1_seed7_timeout.gif"
 
 
 def test_without_failures_or_outcomes_the_first_episodes_are_filmed() -> None:
-    assert video.choose([10, 11, 12], ended("success", "success", "success"), 2) == [10, 11]
-    assert video.choose([10, 11, 12], ended(None, None, None), 2) == [10, 11]
+    assert video.choose(EPISODES[:3], ended("success", "success", "success"), 2) == EPISODES[:2]
+    assert video.choose(EPISODES[:3], ended(None, None, None), 2) == EPISODES[:2]
 
 
 def test_a_video_shows_the_evaluated_episode(tmp_path: Path) -> None:
     settings = nano("env.scenario=dense", "env.max_steps=60", "evaluation.episodes=3")
     results = evaluate_policy(settings, Wanderer)
-    (path,) = video.film(settings, Wanderer, [1_000_001], tmp_path / "evaluated")
+    (path,) = video.film(settings, Wanderer, [EvaluationEpisode(1_000_001)], tmp_path / "evaluated")
     assert path.name == f"evaluated_seed1000001_{results[1].outcome}.gif"
     with Image.open(path) as gif:
         assert gif.n_frames == results[1].length + 1  # type: ignore[attr-defined]
@@ -62,7 +71,7 @@ def test_a_video_runs_in_real_time_and_holds_its_last_frame(tmp_path: Path) -> N
 
 
 def colour(shade: int) -> bytes:
-    camera = video.Camera({1})
+    camera = video.Camera({EPISODES[0]})
 
     class Painted:
         metadata = {"render_fps": 10}  # noqa: RUF012
@@ -70,17 +79,22 @@ def colour(shade: int) -> bytes:
         def render(self) -> NDArray[np.uint8]:
             return np.full((40, 60, 3), shade, np.uint8)
 
-    camera(1, Painted())  # type: ignore[arg-type]
-    return camera.frames[1][0]
+    camera(EPISODES[0], Painted())  # type: ignore[arg-type]
+    return camera.frames[EPISODES[0]][0]
 
 
 @pytest.mark.parametrize("env_id", ["Blind-v0", "Mute-v0"])
 def test_an_environment_without_frames_is_refused(env_id: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^no frames: "):
-        video.film(nano_gym(env_id), Wanderer, [1_000_000], tmp_path / "evaluated")
+        video.film(nano_gym(env_id), Wanderer, [EvaluationEpisode(1_000_000)], tmp_path / "evaluated")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_robot_sf_has_no_frames() -> None:
     with pytest.raises(UserError, match="env=robot_sf gives no frames"):
-        video.film(experiment("env=robot_sf", "evaluation.episodes=1"), Wanderer, [1_000_000], Path("evaluated"))
+        video.film(
+            experiment("env=robot_sf", "evaluation.episodes=1"),
+            Wanderer,
+            [EvaluationEpisode(1_000_000)],
+            Path("evaluated"),
+        )

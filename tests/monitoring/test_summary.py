@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.evaluation.episodes import EpisodeList, EvaluationEpisode
 from dreamer_exp.evaluation.metrics import evaluation_row
 from dreamer_exp.monitoring import summary
 from dreamer_exp.monitoring.metrics_row import window_figures
@@ -15,6 +16,10 @@ from dreamer_exp.rundir.metric_names import LEARNER_METRICS
 
 STATUS = {"state": "finished", "error": None}
 FAILED, REACHED = EpisodeResult(-3.0, 20, outcome="timeout"), EpisodeResult(9.0, 15, outcome="success")
+
+
+def episodes(count: int) -> EpisodeList:
+    return EpisodeList(tuple(map(EvaluationEpisode, range(count))), "chosen by hand")
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def run(tmp_path: Path) -> RunDirectory:
         ("dreamerv3", 0, [FAILED, FAILED]),
         ("dreamerv3", 544, [FAILED, REACHED]),
     ):
-        append_row(directory.evaluation, evaluation_row(policy, steps, 0, results, list(range(len(results)))))
+        append_row(directory.evaluation, evaluation_row(policy, steps, 0, results, episodes(len(results))))
     return directory
 
 
@@ -87,8 +92,12 @@ def test_the_closing_table_is_complete_at_usual_widths(run: RunDirectory, width:
     assert "…" not in text
 
 
+def test_the_table_says_how_the_episodes_were_chosen() -> None:
+    assert "1 episode: chosen by hand" in table_of(REACHED)
+
+
 def table_of(*results: EpisodeResult, width: int = 100) -> str:
-    row = evaluation_row("dreamerv3", 0, 0, list(results), list(range(len(results))))
+    row = evaluation_row("dreamerv3", 0, 0, list(results), episodes(len(results)))
     console = Console(width=width, record=True, force_terminal=False)
     console.print(summary.evaluation_table([("dreamerv3", row)]))
     return console.export_text()

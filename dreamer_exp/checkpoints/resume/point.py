@@ -14,7 +14,7 @@ from dreamer_exp.rundir import metric_names, provenance
 from dreamer_exp.rundir.atomic import truncate_rows, write_json
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.reader import RunReader, read_rows
+from dreamer_exp.rundir.reader import RunReader, read_evaluations
 from dreamer_exp.rundir.status import read_status
 
 
@@ -103,7 +103,7 @@ def restore(algorithm: BaseDreamerV3, point: ResumePoint) -> None:
 
 def policy_evaluations(directory: RunDirectory, point: ResumePoint) -> list[dict[str, Any]]:
     """Return the rows of the trained policy's evaluations up to the checkpoint."""
-    rows = read_rows(directory.evaluation)
+    rows = read_evaluations(directory.evaluation)
     return [row for row in rows if row["policy"] == metric_names.LEARNER and row["env_steps"] <= point.env_steps]
 
 

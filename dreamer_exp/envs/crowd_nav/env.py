@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav import spaces
 from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
-from dreamer_exp.envs.crowd_nav.constants import DT
+from dreamer_exp.envs.crowd_nav.constants import DT, ROBOT_RADIUS, WAYPOINT_RADIUS
 from dreamer_exp.envs.crowd_nav.kinematics import RobotState, accelerate, clip
 from dreamer_exp.envs.crowd_nav.navground_simulator import NavgroundSimulator
 from dreamer_exp.envs.crowd_nav.observation import (
@@ -21,7 +21,13 @@ from dreamer_exp.envs.crowd_nav.observation import (
     drive_state,
     normalised,
 )
-from dreamer_exp.envs.crowd_nav.options import MIXED, check_max_steps, check_scenario, family_probabilities
+from dreamer_exp.envs.crowd_nav.options import (
+    MIXED,
+    check_family,
+    check_max_steps,
+    check_scenario,
+    family_probabilities,
+)
 from dreamer_exp.envs.crowd_nav.outcome import EpisodeRecord, decide_outcome
 from dreamer_exp.envs.crowd_nav.render import draw_scene
 from dreamer_exp.envs.crowd_nav.reward import TERMS, Transition, action_change, reward_terms, reward_weights
@@ -90,11 +96,18 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Start the episode of this seed.
 
         Without a seed, one that isn't reserved (envs/seeds.py) is drawn from the generator that the last seed started.
+
+        Args:
+            seed: of the episode.
+            options: `{"scenario": family}` selects the family.
+
+        Raises:
+            UserError: there is no such family.
         """
         super().reset(seed=seed)
         self._seed = draw_seed(self.np_random, 2**31) if seed is None else int(seed)
         self._rng = np.random.default_rng(np.random.SeedSequence([self._seed]))
-        self.layout: Layout = self._draw_layout()
+        self.layout: Layout = self._draw_layout((options or {}).get("scenario"))
         self.simulator.reset(self.layout, self._rng)
         self.route = Route(self.layout.route)
         self._record = EpisodeRecord(TERMS)
@@ -128,15 +141,17 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def episode_scene(self) -> Scene:
         """Return walls and route of the running episode."""
-        return Scene(self.layout.walls, self.layout.route)
+        return Scene(self.layout.walls, self.layout.route, WAYPOINT_RADIUS, ROBOT_RADIUS)
 
     def robot_position(self) -> tuple[float, float]:
         """Return the robot's x and y in metres."""
         return self.simulator.robot.x, self.simulator.robot.y
 
-    def _draw_layout(self) -> Layout:
+    def _draw_layout(self, selected: str | None) -> Layout:
         names = list(self._families)
-        family = names[self._rng.choice(len(names), p=list(self._families.values()))]
+        drawn = names[self._rng.choice(len(names), p=list(self._families.values()))]
+        family = drawn if selected is None else selected
+        check_family(family)
         return generate_layout(load_family(family), self._rng)
 
     def _rays(self) -> Float32Array:

@@ -19,6 +19,15 @@ def check_scenario(scenario: str) -> None:
     )
 
 
+def check_family(family: str) -> None:
+    """Raise UserError unless it is a family's name."""
+    if family not in FAMILIES:
+        raise UserError(
+            f"reset: options scenario={family!r}: no such scenario family.{nearest(family, FAMILIES)}"
+            f" There are: {', '.join(FAMILIES)}"
+        )
+
+
 def family_probabilities(weights: Mapping[str, float] | None) -> dict[str, float]:
     """Return the positive probabilities by family; None means equal weights, and unnamed families have weight 0.
 

@@ -108,8 +108,11 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def episode_scene(self) -> Scene:
         """Return walls and route of the running episode."""
         lines = np.array(self._env.map_def.obstacles_pysf, np.float64).reshape(-1, 4)  # x1, x2, y1, y2
-        waypoints = np.array(self._env.simulator.robot_navs[0].waypoints, np.float64).reshape(-1, 2)
-        return Scene(lines[:, [0, 2, 1, 3]], waypoints)
+        simulator = self._env.simulator
+        navigator = simulator.robot_navs[0]
+        waypoints = np.array(navigator.waypoints, np.float64).reshape(-1, 2)
+        radius = float(simulator.robots[0].config.radius)
+        return Scene(lines[:, [0, 2, 1, 3]], waypoints, float(navigator.proximity_threshold), radius)
 
     def robot_position(self) -> Point:
         """Return the robot's x and y in metres."""

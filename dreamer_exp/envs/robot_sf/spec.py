@@ -1,13 +1,13 @@
 """env=robot_sf. Importing this module imports nothing of Robot SF."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.baselines import STRAIGHT_TO_GOAL
 from dreamer_exp.envs.crowd_nav.constants import LIDAR_RANGE
 from dreamer_exp.envs.robot_sf import check, package
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
+from dreamer_exp.envs.robot_sf.scenarios import load_scenarios
 from dreamer_exp.envs.spec import EnvSpec, RawEnv, Unit
 
 
@@ -25,9 +25,11 @@ def require(config: RobotSFConfig) -> None:
     package.load()
 
 
-def evaluation_options(config: RobotSFConfig, index: int) -> dict[str, Any] | None:
-    """Return the scenario of evaluation episode `index`: a matrix is driven in its order."""
-    return None if config.scenario_matrix.path is None else {"scenario": index}
+def scenarios(config: RobotSFConfig) -> Sequence[str] | None:
+    """Return the names of the matrix's scenarios, or None for the map pool; raise UserError without the package."""
+    if config.scenario_matrix.path is None:
+        return None
+    return [scenario.name for scenario in load_scenarios(config) if scenario.name is not None]
 
 
 def units(config: RobotSFConfig) -> Mapping[str, Unit]:
@@ -44,7 +46,7 @@ SPEC = EnvSpec(
     baselines={"straight_to_goal": STRAIGHT_TO_GOAL},
     require=require,
     unchecked=check.unchecked,
-    evaluation_options=evaluation_options,
+    scenarios=scenarios,
     units=units,
     diagnose=package.diagnose,
 )

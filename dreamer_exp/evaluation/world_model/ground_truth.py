@@ -14,10 +14,11 @@ from dreamer_exp.algorithms.open_loop import Imagined
 from dreamer_exp.algorithms.policy import make_policy
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import make_env
-from dreamer_exp.evaluation.rollout import Stopped, begin_episode, never, seeded_global_generators
+from dreamer_exp.evaluation.episodes import EvaluationEpisode, fixed_seeds
+from dreamer_exp.evaluation.rollout import Stopped, never, seeded_global_generators
 
 CONTEXT = 8  # fewest real steps before a start point
-EPISODES = 16  # one start point each, on seeds evaluation.seed, evaluation.seed + 1, ...
+EPISODES = 16  # one start point each, on fixed seeds
 LATEST_START = 100  # steps into an episode
 
 Array = NDArray[np.float32]
@@ -63,8 +64,8 @@ def collect(
     choice = np.random.default_rng(first)
     cut = []
     with seeded_global_generators(first), closing(make_env(experiment.env, experiment.obs_contract)) as env:
-        for seed in range(first, first + EPISODES):
-            steps, actions = _run_episode(module, experiment, env, seed, LATEST_START + ahead, should_stop)
+        for episode in fixed_seeds(experiment, EPISODES).episodes:
+            steps, actions = _run_episode(module, env, episode, LATEST_START + ahead, should_stop)
             if len(actions) >= CONTEXT:
                 start = int(choice.integers(CONTEXT - 1, min(len(actions) - 1, LATEST_START), endpoint=True))
                 cut.append(_cut(steps, actions, start, ahead))
@@ -74,17 +75,16 @@ def collect(
     return GroundTruth(seen, is_first, taken, Imagined(*truth))
 
 
-def _run_episode(  # noqa: PLR0917
+def _run_episode(
     module: RLModule,
-    experiment: Experiment,
     env: gymnasium.Env[Any, Any],
-    seed: int,
+    episode: EvaluationEpisode,
     max_steps: int,
     should_stop: Callable[[], bool],
 ) -> tuple[list[tuple[Array, float, float]], list[Any]]:
     """Return an episode's L+1 steps (observation, reward, 0 if terminated else 1) and its L actions."""
-    policy = make_policy(module, 1, seed)
-    observation, _ = begin_episode(experiment, env, seed)
+    policy = make_policy(module, 1, episode.seed)
+    observation, _ = episode.begin(env)
     steps, done = [(observation, 0.0, 1.0)], False
     actions: list[Any] = []
     while not done and len(actions) < max_steps:

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.envs.make import evaluation_options, require, spaces_of, unchecked
+from dreamer_exp.envs.make import require, spaces_of, unchecked
 from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf.reward import WEIGHTS
+from dreamer_exp.envs.spec import spec_of
 from tests.experiments import experiment
 
 
@@ -102,12 +103,8 @@ def test_section_with_an_unknown_effect_on_the_spaces_is_refused(key: str) -> No
         spaces_of(RobotSFConfig(config={key: {"anything": 1}}))
 
 
-def test_evaluation_follows_the_order_of_a_matrix() -> None:
-    env = RobotSFConfig(scenario_matrix=ScenarioMatrixConfig(path="m.yaml"))
-
-    assert [evaluation_options(env, index) for index in (0, 1, 7)] == [{"scenario": n} for n in (0, 1, 7)]
-
-
 @pytest.mark.parametrize("env", ["crowd_nav", "robot_sf"])
-def test_evaluation_without_a_matrix_has_no_reset_options(env: str) -> None:
-    assert evaluation_options(experiment(f"env={env}").env, 3) is None
+def test_there_is_no_list_of_scenarios_without_a_matrix(env: str) -> None:
+    config = experiment(f"env={env}").env
+
+    assert spec_of(config).scenarios(config) is None

@@ -5,7 +5,7 @@ import pytest
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import make_env
-from dreamer_exp.evaluation.rollout import begin_episode
+from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, GroundTruth, collect
 from tests.experiments import nano, nano_gym
 from tests.training.networks import network
@@ -32,7 +32,7 @@ def test_the_ground_truth_is_what_the_simulator_does_with_the_actions(experiment
     for i in range(len(points.seen)):
         (begin,) = np.flatnonzero(points.is_first[i])
         now = points.seen.shape[1] - 1
-        observation, _ = begin_episode(experiment, env, experiment.evaluation.seed + i)
+        observation, _ = EvaluationEpisode(experiment.evaluation.seed + i).begin(env)
         for t, action in enumerate(points.actions[i, begin:], begin):
             if t <= now:
                 assert np.array_equal(observation, points.seen[i, t])

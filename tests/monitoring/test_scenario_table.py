@@ -1,0 +1,45 @@
+"""The terminal's table of an evaluation by scenario."""
+
+from typing import Any
+
+from rich.console import Console
+
+from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.evaluation.episodes import EpisodeList, EvaluationEpisode
+from dreamer_exp.evaluation.metrics import evaluation_row
+from dreamer_exp.monitoring.scenario_table import MAX_ROWS, scenario_table
+
+
+def row_of(*ended: tuple[str, str]) -> dict[str, Any]:
+    """Return the row of episodes given as (scenario, outcome)."""
+    results = [EpisodeResult(0.0, 1, outcome=outcome, scenario=scenario) for scenario, outcome in ended]
+    episodes = EpisodeList(tuple(map(EvaluationEpisode, range(len(results)))), "by hand")
+    return evaluation_row("dreamerv3", 0, 0, results, episodes)
+
+
+def text_of(row: dict[str, Any]) -> list[str]:
+    console = Console(width=80, record=True, force_terminal=False)
+    console.print(scenario_table(row))
+    return [line.strip() for line in console.export_text().splitlines() if line.strip()]
+
+
+def test_the_worst_scenario_is_first_with_its_interval_and_outcomes() -> None:
+    lines = text_of(row_of(("hall", "success"), ("door", "wall_collision"), ("door", "success")))
+    assert lines[0] == "dreamerv3 by scenario, worst first"
+    assert [line.split()[:5] for line in lines[3:]] == [
+        ["door", "2", "50%", "(9-91)", "0%"],
+        ["hall", "1", "100%", "(21-100)", "0%"],
+    ]
+
+
+def test_a_long_list_is_cut_and_counted() -> None:
+    row = row_of(*[(f"scenario {place}", "success") for place in range(40)])
+    lines = text_of(row)
+    assert lines[0] == f"dreamerv3 by scenario, worst first; {MAX_ROWS} of 40"
+    assert len(lines) == 3 + MAX_ROWS
+
+
+def test_one_scenario_or_none_needs_no_table() -> None:
+    assert scenario_table(row_of(("hall", "success"), ("hall", "timeout"))) is None
+    assert scenario_table({"policy": "random", "by_scenario": {}}) is None
+    assert scenario_table({"policy": "of an earlier format"}) is None

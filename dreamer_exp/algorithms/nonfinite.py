@@ -1,4 +1,4 @@
-"""Training that diverged: the first update with a loss or gradient norm that is NaN or infinite, and what it read."""
+"""Divergence of training: the first update with a loss or gradient norm that is NaN or infinite, and its inputs."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -12,14 +12,14 @@ class NonFiniteLoss(RuntimeError):
 
 
 class NonFiniteUpdate(NonFiniteLoss):
-    """The update that it was. Travels through Ray as it is.
+    """The first update that is not finite. Ray can send it between processes.
 
     Attributes:
-        number: of the update, as the learner counts them over its checkpoints; the first is 1.
-        figures: every loss and gradient norm of it, by the learner's names; none where RLlib's ended without.
-        batch: what it was computed from, by the learner's names, on the host.
-        state: what else it depended on and a policy's file lacks (AgentLearner.get_extra_state); empty where not known.
-        untouched: whether the weights are still those from before it.
+        number: Number of the update, counted by the learner across checkpoints; the first is 1.
+        figures: Losses and gradient norms with the learner's names; empty if RLlib's update ended before it had any.
+        batch: The batch on the host, with the learner's names.
+        state: Further inputs that are not in the file of a policy (AgentLearner.get_extra_state); empty if unknown.
+        untouched: Whether the weights are still those before the update.
     """
 
     def __init__(
@@ -30,36 +30,36 @@ class NonFiniteUpdate(NonFiniteLoss):
         state: dict[str, Any],
         untouched: bool,
     ) -> None:
-        super().__init__(number, figures, batch, state, untouched)  # all of it, as exceptions are pickled by their args
+        super().__init__(number, figures, batch, state, untouched)  # pickle restores an exception from these arguments
         self.number, self.figures, self.batch, self.state, self.untouched = number, figures, batch, state, untouched
 
     @property
     def broken(self) -> dict[str, float]:
-        """The figures that are not finite."""
+        """Losses and gradient norms that are not finite."""
         return {name: value for name, value in self.figures.items() if not math.isfinite(value)}
 
     def __str__(self) -> str:
-        parts = (
-            ", ".join(f"{name} is {value}" for name, value in self.broken.items()) or "it ended before it had losses"
-        )
-        return f"update {self.number:,} is not finite: {parts}"
+        causes = [f"{name} is {value}" for name, value in self.broken.items()]
+        return f"update {self.number:,} is not finite: {', '.join(causes) or 'it ended before it had losses'}"
 
 
 def is_nonfinite(error: BaseException) -> bool:
-    """Whether RLlib's update was ended by a number that isn't finite, before it had figures.
+    """Return whether an error of RLlib's update was caused by a number that is not finite.
 
-    Trap 2 of RLlib 2.60: a NaN in its world model surfaces as `assert allclose(L_dyn, L_rep)`, without a word, or
-    earlier as torch's refusal to make a distribution of it.
+    In RLlib 2.60, a NaN in the world model makes `assert allclose(L_dyn, L_rep)` fail, without a message. Before that,
+    torch can refuse to make a distribution with a NaN.
     """
-    cause = getattr(error, "cause", error)  # where Ray brought it from another process
+    cause = getattr(error, "cause", error)  # Ray wraps an error of another process
     if isinstance(cause, AssertionError):
         return not str(cause)
     return isinstance(cause, ValueError) and "found invalid values" in str(cause)
 
 
 def figures_of(results: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Losses and gradient norms of one update by RLlib's learners: of each the first learner's that isn't finite, else
-    the last one's."""
+    """Return losses and gradient norms of one update, from the results of RLlib's learners.
+
+    Each is the first value that is not finite, or the value of the last learner.
+    """
     figures: dict[str, float] = {}
     for module in (result["default_policy"] for result in results):
         for name, value in module.items():

@@ -1,4 +1,4 @@
-"""What the tests of the algorithms share."""
+"""Fixtures of the algorithms' tests."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.experiments import nano
 
 @pytest.fixture
 def trained(algo: str) -> Iterator[BaseDreamerV3]:
-    """Five iterations of 16 steps, in episodes of 20: each episode spans two chunks."""
+    """Yield an algorithm after five iterations of 16 steps with episodes of 20 steps, so that each spans two chunks."""
     algorithm = build_algorithm(nano(f"algo={algo}"))
     algorithm.episodes_seen = []
     for _ in range(5):

@@ -83,7 +83,7 @@ def test_each_action_leads_to_the_next_imagined_step(algo: str) -> None:
 
 
 @each_algorithm
-def test_what_stands_before_an_episodes_beginning_is_forgotten(algo: str) -> None:
+def test_steps_before_an_episode_begins_have_no_effect(algo: str) -> None:
     observation, actions = echo(torch.Generator().manual_seed(2), T + H)
     first = np.zeros((N, T), np.float32)
     first[:, 3] = 1.0
@@ -96,7 +96,7 @@ def test_what_stands_before_an_episodes_beginning_is_forgotten(algo: str) -> Non
 
 
 @each_algorithm
-def test_the_same_seed_draws_the_same_latents_and_another_one_others(algo: str) -> None:
+def test_latents_depend_on_the_seed_only(algo: str) -> None:
     given = (network(algo), *echo(torch.Generator().manual_seed(2), T + H))
     first, again, other = (imagine(*given, seed).observation for seed in (1, 1, 2))
     assert np.array_equal(first, again)
@@ -104,7 +104,7 @@ def test_the_same_seed_draws_the_same_latents_and_another_one_others(algo: str) 
 
 
 @each_algorithm
-def test_imagining_leaves_torchs_generator_as_it_was(algo: str) -> None:
+def test_imagining_does_not_touch_torchs_global_generator(algo: str) -> None:
     given = (network(algo), *echo(torch.Generator().manual_seed(2), T + H))
     before = torch.get_rng_state()
     imagine(*given)
@@ -112,7 +112,7 @@ def test_imagining_leaves_torchs_generator_as_it_was(algo: str) -> None:
 
 
 @each_algorithm
-def test_discrete_actions_are_seen_as_what_they_are(algo: str) -> None:
+def test_discrete_actions_affect_the_steps_after_them(algo: str) -> None:
     module = network(algo, "discrete")
     seen = np.zeros((N, T, 2), np.float32)
     choices = np.zeros((N, T - 1 + H), np.int64)
@@ -126,7 +126,7 @@ def test_discrete_actions_are_seen_as_what_they_are(algo: str) -> None:
     assert not np.array_equal(dreams[0][:, -1], dreams[1][:, -1])
 
 
-def test_the_discount_in_the_continue_heads_target_is_taken_out() -> None:
+def test_discount_is_removed_from_the_continue_probability() -> None:
     """Training asks it for gamma where the episode goes on."""
     module = network("dreamerv3")
     with torch.no_grad():
@@ -137,7 +137,7 @@ def test_the_discount_in_the_continue_heads_target_is_taken_out() -> None:
     assert np.allclose(proceeds, 1.0, atol=1e-6)
 
 
-def test_the_stock_continue_head_gives_a_probability_as_it_is() -> None:
+def test_continue_probability_of_rllibs_network_is_unchanged() -> None:
     module = network("dreamerv3_rllib")
     with torch.no_grad():
         last = [layer for layer in module.world_model.continue_predictor.modules() if hasattr(layer, "bias")][-1]
@@ -147,7 +147,7 @@ def test_the_stock_continue_head_gives_a_probability_as_it_is() -> None:
     assert np.allclose(proceeds, 1.0 / (1.0 + np.exp(-1.0)))
 
 
-def test_an_env_runners_network_is_refused() -> None:
+def test_network_of_an_env_runner_is_refused() -> None:
     acting = AgentModule(
         observation_space=network("dreamerv3").observation_space,
         action_space=network("dreamerv3").action_space,

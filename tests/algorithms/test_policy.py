@@ -28,7 +28,7 @@ def act(algorithm: BaseDreamerV3, seed: int) -> np.ndarray:
     return np.stack([policy.act(step) for step in OBSERVATIONS])
 
 
-def test_actions_have_one_row_an_environment_and_lie_in_the_bounds(algorithm: BaseDreamerV3) -> None:
+def test_actions_have_a_row_for_each_environment_and_are_in_the_bounds(algorithm: BaseDreamerV3) -> None:
     actions = act(algorithm, seed=1)
     assert actions.shape == (4, 3, 2)
     assert np.abs(actions).max() <= 1.0
@@ -38,13 +38,13 @@ def test_the_same_seed_gives_the_same_actions(algorithm: BaseDreamerV3) -> None:
     assert np.array_equal(act(algorithm, seed=1), act(algorithm, seed=1))
 
 
-def test_acting_leaves_torchs_generator_as_it_was(algorithm: BaseDreamerV3) -> None:
+def test_acting_does_not_touch_torchs_global_generator(algorithm: BaseDreamerV3) -> None:
     before = torch.get_rng_state()
     act(algorithm, seed=1)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_the_policy_remembers(algorithm: BaseDreamerV3) -> None:
+def test_action_depends_on_earlier_observations(algorithm: BaseDreamerV3) -> None:
     policy = DreamerPolicy(algorithm.env_runner.module, num_envs=3, seed=1)
     first, second = policy.act(OBSERVATIONS[0]), policy.act(OBSERVATIONS[0])
     assert not np.array_equal(first, second)

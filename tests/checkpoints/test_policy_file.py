@@ -69,7 +69,7 @@ def saved(tmp_path: Path) -> Path:
 
 @each_algorithm
 @each_action
-def test_the_network_that_comes_back_acts_alike(algo: str, kind: str, tmp_path: Path) -> None:
+def test_loaded_network_gives_the_same_actions(algo: str, kind: str, tmp_path: Path) -> None:
     module = trained(algo, kind)
     save_policy(module, tmp_path, EXTRA)
     expected = actions(module)
@@ -78,7 +78,7 @@ def test_the_network_that_comes_back_acts_alike(algo: str, kind: str, tmp_path: 
 
 
 @each_algorithm
-def test_every_weight_comes_back_world_model_included(algo: str, tmp_path: Path) -> None:
+def test_every_weight_is_restored_including_the_world_model(algo: str, tmp_path: Path) -> None:
     module = trained(algo)
     save_policy(module, tmp_path, EXTRA)
     back = load_policy(tmp_path).state_dict()
@@ -86,7 +86,7 @@ def test_every_weight_comes_back_world_model_included(algo: str, tmp_path: Path)
     assert all(torch.equal(back[name], tensor) for name, tensor in module.state_dict().items())
 
 
-def test_the_description_holds_what_was_given_with_it(saved: Path) -> None:
+def test_description_contains_network_spaces_and_extra_values(saved: Path) -> None:
     tree = json.loads((saved / DESCRIPTION).read_text())
     assert (tree["format"], tree["algorithm"], tree["observation_size"], tree["action"]) == (
         2,
@@ -118,7 +118,7 @@ print(sum(parameter.numel() for parameter in module.parameters()), ray.is_initia
 
 
 @each_algorithm
-def test_nothing_is_unpickled_and_ray_is_not_started(algo: str, tmp_path: Path) -> None:
+def test_loading_unpickles_nothing_and_does_not_start_ray(algo: str, tmp_path: Path) -> None:
     module = trained(algo)
     save_policy(module, tmp_path, EXTRA)
     done = subprocess.run(
@@ -130,7 +130,7 @@ def test_nothing_is_unpickled_and_ray_is_not_started(algo: str, tmp_path: Path) 
 
 
 @each_algorithm
-def test_loading_leaves_torchs_generator_as_it_was(algo: str, tmp_path: Path) -> None:
+def test_loading_does_not_touch_torchs_global_generator(algo: str, tmp_path: Path) -> None:
     save_policy(trained(algo), tmp_path, EXTRA)
     before = torch.get_rng_state()
     load_policy(tmp_path)
@@ -138,7 +138,7 @@ def test_loading_leaves_torchs_generator_as_it_was(algo: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", [TENSORS, DESCRIPTION])
-def test_a_missing_file_is_named(saved: Path, name: str) -> None:
+def test_missing_file_is_named(saved: Path, name: str) -> None:
     (saved / name).unlink()
     with pytest.raises(UserError, match=f"{name}: there is no such file"):
         load_policy(saved)
@@ -151,7 +151,7 @@ def test_an_unknown_format_is_refused(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"for', "[]", "{}", "\x00"])
-def test_what_is_no_description_is_refused(saved: Path, text: str) -> None:
+def test_file_that_is_not_a_description_is_refused(saved: Path, text: str) -> None:
     (saved / DESCRIPTION).write_text(text)
     with pytest.raises(UserError, match="not a policy's description"):
         load_policy(saved)
@@ -172,21 +172,21 @@ def test_what_is_no_description_is_refused(saved: Path, text: str) -> None:
         ("extra", 1),
     ],
 )
-def test_a_description_of_no_network_is_refused_by_key(saved: Path, key: str, value: Any) -> None:
+def test_invalid_description_is_refused_with_the_key(saved: Path, key: str, value: Any) -> None:
     edit(saved, **{key: value})
     with pytest.raises(UserError, match=rf"{key}=.* makes no network"):
         load_policy(saved)
 
 
 @pytest.mark.parametrize("model_size", ["12M", None])
-def test_a_size_that_rllib_lacks_is_refused(tmp_path: Path, model_size: Any) -> None:
+def test_unknown_model_size_of_rllib_is_refused(tmp_path: Path, model_size: Any) -> None:
     save_policy(trained("dreamerv3_rllib"), tmp_path, EXTRA)
     edit(tmp_path, network={"model_size": model_size, "batch_length_T": 8})
     with pytest.raises(UserError, match=r"network=.* makes no network"):
         load_policy(tmp_path)
 
 
-def test_weights_of_another_shape_are_refused_by_name(saved: Path) -> None:
+def test_weights_of_another_shape_are_refused_with_the_name(saved: Path) -> None:
     edit(saved, observation_size=8)
     with pytest.raises(UserError, match=r"agent\.decoder.* is float32\[7\], and policy\.json .* wants float32\[8\]"):
         load_policy(saved)
@@ -211,14 +211,14 @@ def test_weights_that_are_missing_or_unknown_are_refused(saved: Path, change: st
         load_policy(saved)
 
 
-def test_weights_that_were_cut_off_are_refused(saved: Path) -> None:
+def test_truncated_weights_are_refused(saved: Path) -> None:
     whole = (saved / TENSORS).read_bytes()
     (saved / TENSORS).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="not a whole safetensors file"):
         load_policy(saved)
 
 
-def test_a_disk_that_takes_no_more_is_an_error_of_the_disk_and_leaves_the_old_files(saved: Path) -> None:
+def test_full_disk_raises_oserror_and_leaves_the_old_weights(saved: Path) -> None:
     before = (saved / TENSORS).read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
@@ -230,14 +230,14 @@ def test_a_disk_that_takes_no_more_is_an_error_of_the_disk_and_leaves_the_old_fi
     assert (saved / TENSORS).read_bytes() == before
 
 
-def test_a_write_that_fails_leaves_the_old_files(saved: Path) -> None:
+def test_failed_write_leaves_the_old_files(saved: Path) -> None:
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
     with pytest.raises(ValueError, match="JSON"):
         save_policy(trained("dreamerv3", seed=2), saved, {"loss": float("nan")})
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
 
 
-def test_weights_that_cannot_be_written_leave_the_old_description_and_nothing_else(saved: Path) -> None:
+def test_failed_write_of_the_weights_leaves_the_old_description(saved: Path) -> None:
     described = (saved / DESCRIPTION).read_bytes()
     (saved / TENSORS).unlink()
     (saved / TENSORS).mkdir()
@@ -259,9 +259,7 @@ def learners_module(algorithm: BaseDreamerV3) -> RLModule:
     return found.get()
 
 
-def test_what_a_learner_trained_acts_from_its_files_as_it_is_evaluated(
-    algorithm: BaseDreamerV3, tmp_path: Path
-) -> None:
+def test_saved_policy_of_a_learner_acts_like_the_evaluated_one(algorithm: BaseDreamerV3, tmp_path: Path) -> None:
     algorithm.train()
     save_policy(learners_module(algorithm), tmp_path, EXTRA)
     observation = np.random.default_rng(1).random((3, 831), np.float32)
@@ -273,6 +271,6 @@ def test_what_a_learner_trained_acts_from_its_files_as_it_is_evaluated(
 
 
 @pytest.mark.parametrize("algorithm", ["dreamerv3"], indirect=True)
-def test_an_env_runners_network_is_refused_as_it_has_no_world_model(algorithm: BaseDreamerV3, tmp_path: Path) -> None:
+def test_network_of_an_env_runner_without_world_model_is_refused(algorithm: BaseDreamerV3, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="save the learner's"):
         save_policy(algorithm.env_runner.module, tmp_path, EXTRA)

@@ -1,8 +1,8 @@
-"""The stock learner's replay in a folder, without pickle: flat .npy arrays and replay.json.
+"""Saving and loading of RLlib's replay: flat .npy arrays and replay.json, without pickle.
 
-observations.npy (N + E, O), actions.npy (N, ...) and rewards.npy (N,) hold the E episodes' N steps one episode behind
-the other, oldest first, each with one observation more than steps; order.npy (N,) holds whose step each of RLlib's
-sampling indices is.
+observations.npy (N + E, O), actions.npy (N, ...) and rewards.npy (N,) contain the N steps of E episodes, the oldest
+episode first. An episode has one observation more than steps. order.npy (N,) contains, for each of RLlib's sampling
+indices, the place of its episode.
 """
 
 import json
@@ -20,19 +20,20 @@ from dreamer_exp.algorithms.array_file import PIECE_BYTES, Array, open_array, wr
 from dreamer_exp.algorithms.dreamerv3_rllib.replay import NO_INFO, SeededEpisodeReplay
 
 FORMAT = 1
-BOOKS = "replay.json"
+STATE = "replay.json"
 ORDER = "order.npy"
-DATA = ("observations", "actions", "rewards")  # of an episode, and the files' names
+DATA = ("observations", "actions", "rewards")  # attributes of an episode and names of files
 
 
 def save(replay: SeededEpisodeReplay, folder: Path) -> None:
     """Write the episodes one at a time, and the state that the next draws depend on.
 
-    Not kept, as nothing reads it: infos, model outputs, lookback, custom data, RLlib's metrics of the replay.
+    Infos, model outputs, lookback, custom data and RLlib's metrics of the replay are not saved, because nothing reads
+    them.
 
     Args:
-        replay: whose observations are arrays, not dicts.
-        folder: is made; files of the same names in it are replaced.
+        replay: The replay; its observations must be arrays.
+        folder: Created if needed; files of the same names in it are replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     episodes = replay.episodes
@@ -41,7 +42,7 @@ def save(replay: SeededEpisodeReplay, folder: Path) -> None:
         rows = sum(map(len, episodes)) + (len(episodes) if name == "observations" else 0)
         write_array(folder / f"{name}.npy", (rows, *like.shape[1:]), like.dtype, _values(replay, name))
     write_array(folder / ORDER, (len(replay),), np.dtype(np.int32), _order(replay))
-    books = {
+    state = {
         "format": FORMAT,
         "steps_added": replay._num_timesteps_added,
         "steps_sampled": replay.sampled_timesteps,
@@ -53,51 +54,51 @@ def save(replay: SeededEpisodeReplay, folder: Path) -> None:
         "is_terminated": [bool(episode.is_terminated) for episode in episodes],
         "is_truncated": [bool(episode.is_truncated) for episode in episodes],
     }
-    (folder / BOOKS).write_text(json.dumps(books, allow_nan=False) + "\n", encoding="utf-8")
+    (folder / STATE).write_text(json.dumps(state, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def load(replay: SeededEpisodeReplay, folder: Path) -> None:
     """Replace the content of the replay by what was saved; the next batches are then equal to those of the saved one.
 
-    With a smaller capacity the oldest episodes stay out, as if they had been evicted.
+    With a smaller capacity, the oldest episodes are left out as if they had been evicted.
 
     Raises:
-        ValueError: another format, or a file that ends too early; the replay then holds nothing.
+        ValueError: The format is unknown, or a file is too short; the replay is then empty.
     """
-    books = json.loads((folder / BOOKS).read_text(encoding="utf-8"))
-    if books["format"] != FORMAT:
-        raise ValueError(f"{folder / BOOKS}: format {books['format']}, this version reads {FORMAT}")
-    out = _left_out(books["length"], replay.capacity)
-    evicted = books["episodes_evicted"] + out
-    replay.episodes, replay.episode_id_to_index, replay._indices = deque(), {}, []  # old and new are never both held
-    episodes = deque(_episodes(folder, books, out))
-    replay._indices = _indices(folder, episodes=len(books["length"]), out=out, evicted=evicted)
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    if state["format"] != FORMAT:
+        raise ValueError(f"{folder / STATE}: format {state['format']}, this version reads {FORMAT}")
+    out = _left_out(state["length"], replay.capacity)
+    evicted = state["episodes_evicted"] + out
+    replay.episodes, replay.episode_id_to_index, replay._indices = deque(), {}, []  # frees the old steps first
+    episodes = deque(_episodes(folder, state, out))
+    replay._indices = _indices(folder, episodes=len(state["length"]), out=out, evicted=evicted)
     replay.episodes = episodes
     replay.episode_id_to_index = {episode.id_: evicted + place for place, episode in enumerate(episodes)}
     replay._num_timesteps = sum(map(len, episodes))
-    replay._num_timesteps_added = books["steps_added"]
+    replay._num_timesteps_added = state["steps_added"]
     replay._num_episodes_evicted = evicted
-    replay.sampled_timesteps = books["steps_sampled"]
-    replay.rng.bit_generator.state = books["generator"]
+    replay.sampled_timesteps = state["steps_sampled"]
+    replay.rng.bit_generator.state = state["generator"]
 
 
 def _left_out(lengths: list[int], capacity: int) -> int:
-    """How many of the oldest episodes don't fit; the newest one always does, as in RLlib."""
-    held, out = sum(lengths), 0
-    while held > capacity and out < len(lengths) - 1:
-        held -= lengths[out]
+    """Return how many of the oldest episodes exceed the capacity; the newest one is always kept, as in RLlib."""
+    steps, out = sum(lengths), 0
+    while steps > capacity and out < len(lengths) - 1:
+        steps -= lengths[out]
         out += 1
     return out
 
 
 def _values(replay: SeededEpisodeReplay, name: str) -> Iterator[Array]:
-    """Observations (n + 1, O), actions (n, ...) or rewards (n,) of each episode."""
+    """Yield observations (n + 1, O), actions (n, ...) or rewards (n,) of each episode."""
     return (np.asarray(getattr(episode, name).get()) for episode in replay.episodes)
 
 
-def _episodes(folder: Path, books: dict[str, Any], out: int) -> Iterator[SingleAgentEpisode]:
+def _episodes(folder: Path, state: dict[str, Any], out: int) -> Iterator[SingleAgentEpisode]:
     """Yield the episodes after the first `out`, as copies."""
-    lengths = books["length"]
+    lengths = state["length"]
     row = sum(lengths[:out])
     with (
         open_array(folder / "observations.npy") as observations,
@@ -107,14 +108,14 @@ def _episodes(folder: Path, books: dict[str, Any], out: int) -> Iterator[SingleA
         for place in range(out, len(lengths)):
             length = lengths[place]
             yield SingleAgentEpisode(
-                id_=books["id"][place],
+                id_=state["id"][place],
                 observations=InfiniteLookbackBuffer(observations.read(row + place, length + 1)),
                 infos=InfiniteLookbackBuffer([NO_INFO] * (length + 1)),
                 actions=InfiniteLookbackBuffer(actions.read(row, length)),
                 rewards=InfiniteLookbackBuffer(rewards.read(row, length)),
-                terminated=books["is_terminated"][place],
-                truncated=books["is_truncated"][place],
-                t_started=books["t_started"][place],
+                terminated=state["is_terminated"][place],
+                truncated=state["is_truncated"][place],
+                t_started=state["t_started"][place],
                 len_lookback_buffer=0,
             )
             row += length
@@ -129,7 +130,7 @@ def _order(replay: SeededEpisodeReplay) -> Iterator[Array]:
 
 
 def _indices(folder: Path, *, episodes: int, out: int, evicted: int) -> list[tuple[int, int]]:
-    """RLlib's list of (number of the episode, step in it), without the first `out` episodes' steps."""
+    """Return RLlib's list of (number of the episode, step in it), without the first `out` episodes."""
     with open_array(folder / ORDER) as file:
         order = file.read(0, file.shape[0])
     numbers = [evicted + place for place in range(episodes - out)]  # one object for all steps of an episode

@@ -1,4 +1,4 @@
-"""Ray for one run: a quiet local instance on loopback, or one that runs already."""
+"""Ray for one run: a local instance on loopback without log output, or a running cluster."""
 
 import logging
 import os
@@ -15,26 +15,26 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 
 CONNECT_TIMEOUT_S = 3.0
-STATUS_TIMEOUT_S = 60.0  # with Ray's import from a slow disk; where nobody answers Ray gives up after 41 s
+STATUS_TIMEOUT_S = 60.0  # includes Ray's import from a slow disk; without an answer Ray gives up after 41 s
 LOOPBACK = "127.0.0.1"
 
-# read by Ray when it starts
+# environment variables that Ray reads when it starts
 QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # sends nothing anywhere
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # no notice about CUDA_VISIBLE_DEVICES
+    "RAY_USAGE_STATS_ENABLED": "0",  # send no usage statistics
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # print no notice about CUDA_VISIBLE_DEVICES
 }
 
 
 @contextmanager
 def ray_session(experiment: Experiment, shared: str | None = None) -> Iterator[None]:
-    """Ray initialised for this experiment, and left or shut down at the end whatever happened.
+    """Initialise Ray for this experiment within the block; shut it down or disconnect from it at the end.
 
     Args:
-        experiment: whose `hardware` says what is needed.
-        shared: address of a sweep's own Ray on this machine, where no hardware.ray_address is given.
+        experiment: The experiment; its `hardware` gives the resources.
+        shared: Address of the Ray that a sweep's jobs on this machine share; used if hardware.ray_address is null.
 
     Raises:
-        UserError: no cluster answers at hardware.ray_address, or it has too few CPUs.
+        UserError: No cluster answers at hardware.ray_address, or it has too few CPUs.
     """
     hardware, debugging = experiment.hardware, experiment.run.log_level == "DEBUG"
     if hardware.ray_address is not None:
@@ -52,7 +52,7 @@ def ray_session(experiment: Experiment, shared: str | None = None) -> Iterator[N
 def start_local(num_cpus: int, num_gpus: int, debugging: bool = False) -> str:
     """Start a local Ray on loopback without a dashboard; return its address."""
     ray.init(
-        address="local",  # not what RAY_ADDRESS or an earlier `ray start` would lead to
+        address="local",  # instead of the cluster of RAY_ADDRESS or of an earlier `ray start`
         num_cpus=num_cpus,
         num_gpus=num_gpus,
         include_dashboard=False,
@@ -84,12 +84,12 @@ def join(address: str, debugging: bool = False) -> None:
 
 def _join(hardware: Hardware, debugging: bool) -> None:
     join(str(hardware.ray_address), debugging)
-    asked, there = hardware.num_env_runners + hardware.num_learners, ray.cluster_resources().get("CPU", 0)
-    if asked > there:
+    needed, cluster_cpus = hardware.num_env_runners + hardware.num_learners, ray.cluster_resources().get("CPU", 0)
+    if needed > cluster_cpus:
         ray.shutdown()
         raise UserError(
             f"hardware.num_env_runners={hardware.num_env_runners}: the cluster at {hardware.ray_address} has "
-            f"{there:.0f} CPUs, and {asked} are asked for; a run that waits for CPUs would wait indefinitely."
+            f"{cluster_cpus:.0f} CPUs, but the run needs {needed} and would wait indefinitely; lower it."
         )
 
 
@@ -108,7 +108,7 @@ def check_answers(address: str) -> None:
 def _check_status(address: str) -> None:
     """Raise UserError if the listener is not Ray, or requires a token.
 
-    Ray 2.60 starts a cluster with a token where its user has one, from a local run, and joins it without.
+    Ray 2.60 starts a cluster with a token if its user has one (from a local run), but joins a cluster without one.
     """
     status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
     try:

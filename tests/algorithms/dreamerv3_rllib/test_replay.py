@@ -49,7 +49,7 @@ def filled(seed: int, episodes: int) -> SeededEpisodeReplay:
     return replay
 
 
-def test_a_step_takes_the_bytes_that_the_dry_run_forecasts() -> None:
+def test_bytes_per_step_equal_the_forecast() -> None:
     asked = nano("algo=dreamerv3_rllib")
     forecast_bytes = forecast(asked, contract_of(asked.env, asked.obs_contract)).bytes_per_step
     tracemalloc.start()
@@ -60,7 +60,7 @@ def test_a_step_takes_the_bytes_that_the_dry_run_forecasts() -> None:
     assert measured == pytest.approx(forecast_bytes, rel=0.05)
 
 
-def test_slim_chunks_join_to_the_whole_episode() -> None:
+def test_slim_chunks_are_joined_to_the_complete_episode() -> None:
     replay = filled(seed=1, episodes=1)
     (episode,) = replay.episodes
     assert len(episode) == LENGTH
@@ -77,7 +77,7 @@ def test_another_seed_samples_other_batches() -> None:
     assert not np.array_equal(filled(seed=3, episodes=3).sample()["obs"], filled(seed=4, episodes=3).sample()["obs"])
 
 
-def test_a_reseeded_replay_samples_other_batches_and_the_same_again_for_the_same_number() -> None:
+def test_batches_after_reseeding_depend_on_the_number() -> None:
     drawn = []
     for number in (1, 1, 2):
         replay = filled(seed=3, episodes=3)

@@ -1,4 +1,4 @@
-"""The corrected loop under both algorithms: ratio, stops, episodes, and the replay of RLlib's."""
+"""The training step of both algorithms: training ratio, stops and episodes; and the replay of RLlib's learner."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ both_algorithms = pytest.mark.parametrize("algo", ["dreamerv3_rllib", "dreamerv3
 
 @pytest.fixture
 def algo() -> str:
-    """Where a test isn't for both."""
+    """Return the algorithm for tests that are not parametrised by `both_algorithms`."""
     return "dreamerv3_rllib"
 
 
@@ -30,7 +30,7 @@ def weights(algorithm: BaseDreamerV3) -> dict[str, torch.Tensor]:
 
 
 @both_algorithms
-def test_the_first_iteration_samples_until_a_batch_is_there_and_pays_for_the_last_fragment(algo: str) -> None:
+def test_first_iteration_samples_a_batch_and_updates_for_its_last_fragment(algo: str) -> None:
     algorithm = build_algorithm(nano(f"algo={algo}"))
     algorithm.train()
     assert algorithm.last_iteration.env_steps == 32
@@ -40,7 +40,7 @@ def test_the_first_iteration_samples_until_a_batch_is_there_and_pays_for_the_las
 
 
 @both_algorithms
-def test_a_small_training_ratio_is_kept_over_several_iterations(algo: str) -> None:
+def test_small_training_ratio_is_kept_over_several_iterations(algo: str) -> None:
     algorithm = build_algorithm(nano(f"algo={algo}", "algo.training_ratio=0.5"))  # 1/4 update an iteration
     updates = []
     for _ in range(8):
@@ -52,7 +52,7 @@ def test_a_small_training_ratio_is_kept_over_several_iterations(algo: str) -> No
 
 
 @both_algorithms
-def test_a_stop_is_heard_between_two_updates(algo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_iteration_stops_between_two_updates(algo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.LEARNER_CALL_S", 0.0)  # a call an update
     algorithm = build_algorithm(nano(f"algo={algo}", "algo.training_ratio=64"))
     algorithm.should_stop = lambda: algorithm.last_iteration.updates >= 3
@@ -62,31 +62,31 @@ def test_a_stop_is_heard_between_two_updates(algo: str, monkeypatch: pytest.Monk
 
 
 @both_algorithms
-def test_finished_episodes_are_reported_complete_with_their_outcome(trained: BaseDreamerV3) -> None:
-    assert len(trained.episodes_seen) == 4  # 96 steps: 4 whole episodes of 20
+def test_finished_episodes_are_reported_with_length_and_outcome(trained: BaseDreamerV3) -> None:
+    assert len(trained.episodes_seen) == 4  # 96 steps: 4 complete episodes of 20
     assert {(episode.length, episode.outcome) for episode in trained.episodes_seen} == {(20, "timeout")}
     assert all(episode.scenario == "open" for episode in trained.episodes_seen)
 
 
-def test_an_episodes_return_is_the_sum_of_its_rewards_in_the_replay(trained: BaseDreamerV3) -> None:
-    whole = [float(np.sum(episode.rewards.data)) for episode in trained.replay_buffer.episodes if episode.is_done]
+def test_return_of_an_episode_is_the_sum_of_its_rewards_in_the_replay(trained: BaseDreamerV3) -> None:
+    sums = [float(np.sum(episode.rewards.data)) for episode in trained.replay_buffer.episodes if episode.is_done]
     reported = [episode.episode_return for episode in trained.episodes_seen]
-    assert sorted(whole) == pytest.approx(sorted(reported), abs=1e-4)
+    assert sorted(sums) == pytest.approx(sorted(reported), abs=1e-4)
 
 
-def test_the_replay_holds_neither_infos_nor_model_states(trained: BaseDreamerV3) -> None:
+def test_replay_contains_neither_infos_nor_model_states(trained: BaseDreamerV3) -> None:
     for episode in trained.replay_buffer.episodes:
         assert episode.extra_model_outputs == {}
         assert all(info == {} for info in episode.infos.data)
 
 
-def test_a_timeout_is_truncated_for_the_world_model(trained: BaseDreamerV3) -> None:
+def test_timeout_is_truncated_in_the_replay(trained: BaseDreamerV3) -> None:
     done = [episode for episode in trained.replay_buffer.episodes if episode.is_done]
     assert done
     assert all(episode.is_truncated and not episode.is_terminated for episode in done)
 
 
-def test_the_same_seed_gives_the_same_weights() -> None:
+def test_same_seed_gives_the_same_weights() -> None:
     found = []
     for _ in range(2):
         algorithm = rllib()
@@ -117,25 +117,25 @@ def first_observations(*overrides: str) -> list[bytes]:
 
 
 @pytest.mark.slow
-def test_environments_of_all_runners_live_different_episodes() -> None:
+def test_environments_of_all_env_runners_have_different_episodes() -> None:
     starts = first_observations("hardware.num_env_runners=2", "hardware.num_envs_per_env_runner=4")
     assert len(starts) == len(set(starts)) == 8
 
 
-def test_neighbouring_seeds_share_no_episode() -> None:
+def test_runs_with_neighbouring_seeds_have_different_episodes() -> None:
     runs = [first_observations("hardware.num_envs_per_env_runner=4", f"run.seed={seed}") for seed in (1, 2)]
     assert not set(runs[0]) & set(runs[1])
 
 
 @pytest.mark.parametrize(("algo", "loss"), [("dreamerv3_rllib", "WORLD_MODEL_L_total"), ("dreamerv3", "total")])
-def test_discrete_actions_train_too(algo: str, loss: str) -> None:
+def test_discrete_actions_can_be_trained(algo: str, loss: str) -> None:
     algorithm = build_algorithm(nano_gym("CartPole-v1", f"algo={algo}"))
     result = algorithm.train()
     assert np.isfinite(result["learners"]["default_policy"][loss])
     algorithm.stop()
 
 
-def test_the_figures_of_an_iteration_are_means_over_its_updates() -> None:
+def test_metrics_of_an_iteration_are_means_over_its_updates() -> None:
     algorithm = rllib("algo.training_ratio=16")
     losses = []
     update_once = algorithm._update_once
@@ -152,7 +152,7 @@ def test_the_figures_of_an_iteration_are_means_over_its_updates() -> None:
     algorithm.stop()
 
 
-def test_a_checkpoint_loads_back_with_equal_weights(trained: BaseDreamerV3, tmp_path: object) -> None:
+def test_checkpoint_restores_the_weights(trained: BaseDreamerV3, tmp_path: object) -> None:
     trained.save_to_path(str(tmp_path))
     before = weights(trained)
     fresh = rllib("run.seed=9")

@@ -1,4 +1,4 @@
-"""An experiment becomes an RLlib algorithm, and nothing is lost on the way."""
+"""Building RLlib's algorithm from an experiment: every value and the device arrive."""
 
 import pytest
 import torch
@@ -53,46 +53,46 @@ OF_RLLIB = (
 
 
 @pytest.mark.parametrize("own", [OF_DREAMERV3, OF_RLLIB], ids=["dreamerv3", "dreamerv3_rllib"])
-def test_every_value_arrives_where_rllib_reads_it(own: tuple[str, ...]) -> None:
+def test_every_value_arrives_in_rllibs_config(own: tuple[str, ...]) -> None:
     odd = nano(*ODD_VALUES, *own)
     check_arrival(odd, build_config(odd))
 
 
 @pytest.mark.parametrize("name", ["horizon_H", "training_ratio", "num_envs_per_env_runner", "num_gpus_per_learner"])
-def test_a_value_that_did_not_arrive_stops_the_run_by_name(name: str) -> None:
+def test_value_that_did_not_arrive_is_an_error_with_its_name(name: str) -> None:
     config = build_config(nano())
     setattr(config, name, 99)
     with pytest.raises(ValueLost, match=rf"\.{name}=.*did not arrive.*99"):
         check_arrival(nano(), config)
 
 
-def test_a_lost_replay_capacity_is_noticed_too() -> None:
+def test_replay_capacity_that_did_not_arrive_is_an_error() -> None:
     config = build_config(nano())
     config.replay_buffer_config["capacity"] = 5
     with pytest.raises(ValueLost, match=r"algo\.replay_capacity"):
         check_arrival(nano(), config)
 
 
-def test_the_learner_sits_on_the_cpu_where_no_gpu_was_asked_for() -> None:
+def test_learner_is_on_the_cpu_if_no_gpu_is_requested() -> None:
     algorithm = build_algorithm(nano())
     assert isinstance(algorithm, BaseDreamerV3)
     assert learner_devices(algorithm) == ["cpu"]
     algorithm.stop()
 
 
-def test_a_learner_on_the_wrong_device_is_refused() -> None:
+def test_learner_on_the_wrong_device_is_an_error() -> None:
     asked = nano("hardware.num_gpus_per_learner=1", on=machine(gpus=1))
     with pytest.raises(ValueLost, match="asks for cuda, but the learner's parameters are on cpu"):
         check_device(asked, ["cpu"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this torch can use a GPU")
-def test_a_gpu_that_torch_cannot_use_is_a_users_mistake() -> None:
+def test_gpu_that_torch_cannot_use_is_refused() -> None:
     with pytest.raises(UserError, match=r"num_gpus_per_learner=1.*cannot use a GPU"):
         build_algorithm(nano("hardware.num_gpus_per_learner=1", on=machine(gpus=1)))
 
 
-def test_the_replay_has_the_capacity_asked_for() -> None:
+def test_replay_has_the_requested_capacity() -> None:
     algorithm = build_algorithm(nano("algo=dreamerv3_rllib", "algo.replay_capacity=321"))
     assert algorithm.replay_buffer.capacity == 321
     algorithm.stop()

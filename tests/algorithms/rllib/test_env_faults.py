@@ -1,4 +1,4 @@
-"""An environment that breaks its contract now and then, under both learners' env runners."""
+"""Faults of an environment in the env runners of both algorithms."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("ray_local")
 both_algorithms = pytest.mark.parametrize("algo", ["dreamerv3_rllib", "dreamerv3"])
 
 
-class Flickering(gymnasium.Env[Any, Any]):
-    """Every second of its episodes, which have ten steps, rewards NaN in its fourth."""
+class NanRewards(gymnasium.Env[Any, Any]):
+    """An environment with episodes of ten steps; in every second episode, the fourth reward is NaN."""
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
@@ -33,12 +33,12 @@ class Flickering(gymnasium.Env[Any, Any]):
         return np.full(3, self.steps / 10, np.float32), reward, False, self.steps == 10, {}
 
 
-ID = "Flickering-v0"
-gymnasium.register(ID, Flickering)
+ID = "NanRewards-v0"
+gymnasium.register(ID, NanRewards)
 
 
 @both_algorithms
-def test_the_run_goes_on_and_hears_of_each_fault(algo: str) -> None:
+def test_training_continues_and_each_fault_is_reported(algo: str) -> None:
     algorithm = build_algorithm(nano_gym(ID, f"algo={algo}"))
     episodes = []
     for _ in range(4):
@@ -53,7 +53,7 @@ def test_the_run_goes_on_and_hears_of_each_fault(algo: str) -> None:
 
 
 @both_algorithms
-def test_past_the_limit_the_fault_is_raised_as_it_was(algo: str) -> None:
+def test_fault_beyond_the_limit_is_raised_unchanged(algo: str) -> None:
     algorithm = build_algorithm(nano_gym(ID, f"algo={algo}", "env.max_faults=1"))
     with pytest.raises(Fault, match=r"^reward is nan; .*2 times"):
         train(algorithm, 6)

@@ -1,4 +1,4 @@
-"""Where Ray runs."""
+"""Ray sessions: refused addresses, and the local instance."""
 
 import socket
 import subprocess
@@ -12,27 +12,30 @@ from dreamer_exp.config.errors import UserError
 from tests.experiments import nano
 
 
-def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+def test_address_without_a_listener_is_refused_at_once() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    asked = nano("hardware=ray_cluster", f"hardware.ray_address=127.0.0.1:{port}")
-    with pytest.raises(UserError, match=r"hardware\.ray_address=.*no Ray cluster answers there"), ray_session(asked):
+    experiment = nano("hardware=ray_cluster", f"hardware.ray_address=127.0.0.1:{port}")
+    with (
+        pytest.raises(UserError, match=r"hardware\.ray_address=.*no Ray cluster answers there"),
+        ray_session(experiment),
+    ):
         pass
 
 
-def test_a_listener_that_says_nothing_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listener_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "STATUS_TIMEOUT_S", 5.0)
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        asked = nano("hardware=ray_cluster", f"hardware.ray_address=127.0.0.1:{deaf.getsockname()[1]}")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        experiment = nano("hardware=ray_cluster", f"hardware.ray_address=127.0.0.1:{silent.getsockname()[1]}")
         with (
             pytest.raises(UserError, match=r"no Ray cluster answers.*no answer after 5 s"),
-            ray_session(asked),
+            ray_session(experiment),
         ):
             pass
 
 
-def test_a_local_ray_listens_on_loopback_alone() -> None:
+def test_local_ray_listens_only_on_loopback() -> None:
     code = """
 import psutil
 from dreamer_exp.algorithms.rllib import ray_session as cluster

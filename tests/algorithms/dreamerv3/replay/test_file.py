@@ -208,7 +208,7 @@ def test_saving_and_loading_need_at_most_a_tenth_of_the_replays_memory(tmp_path:
 # --- another layout ---------------------------------------------------------------------------------------------------
 
 
-def reloaded(folder: Path, old: tuple[int, int], new: tuple[int, int], count: int = 300) -> LatentReplay:
+def round_trip(folder: Path, old: tuple[int, int], new: tuple[int, int], count: int = 300) -> LatentReplay:
     """Save `count` steps in each stream, and load them with another (number of streams, capacity)."""
     streams, capacity = old
     original = make(capacity=capacity, num_streams=streams)
@@ -236,41 +236,44 @@ def newest(stream: int, count: int, end: int = 300) -> list[tuple[int, int]]:
 
 
 def test_steps_of_few_streams_are_split_among_more(tmp_path: Path) -> None:
-    first, second, third, fourth = held(reloaded(tmp_path, (2, 80), (4, 80)))
+    first, second, third, fourth = held(round_trip(tmp_path, (2, 80), (4, 80)))
     assert first + second == newest(0, 40)
     assert third + fourth == newest(1, 40)
     assert len(first) == len(third) == 20
 
 
 def test_steps_of_many_streams_are_joined_in_fewer(tmp_path: Path) -> None:
-    assert held(reloaded(tmp_path, (4, 80), (2, 80))) == [newest(0, 20) + newest(1, 20), newest(2, 20) + newest(3, 20)]
+    assert held(round_trip(tmp_path, (4, 80), (2, 80))) == [
+        newest(0, 20) + newest(1, 20),
+        newest(2, 20) + newest(3, 20),
+    ]
 
 
 def test_indivisible_number_of_streams_keeps_all_that_fits(tmp_path: Path) -> None:
-    (first, second) = held(reloaded(tmp_path, (3, 60), (2, 60)))
+    (first, second) = held(round_trip(tmp_path, (3, 60), (2, 60)))
     assert first + second == newest(0, 20) + newest(1, 20) + newest(2, 20)
     assert len(first) == len(second)
 
 
 def test_smaller_capacity_keeps_the_newest_steps(tmp_path: Path) -> None:
-    assert held(reloaded(tmp_path, (2, 80), (2, 50))) == [newest(0, 25), newest(1, 25)]
+    assert held(round_trip(tmp_path, (2, 80), (2, 50))) == [newest(0, 25), newest(1, 25)]
 
 
 def test_larger_capacity_keeps_all_steps_and_has_room(tmp_path: Path) -> None:
-    replay = reloaded(tmp_path, (2, 80), (2, 200))
+    replay = round_trip(tmp_path, (2, 80), (2, 200))
     assert held(replay) == [newest(0, 40), newest(1, 40)]
     replay.add(0, steps(301, 361))
     assert len(replay) == 140
 
 
 def test_almost_empty_replay_fits_any_layout(tmp_path: Path) -> None:
-    assert held(reloaded(tmp_path, (2, 80), (5, 80), count=1)) == [[], [], [(0, 0)], [], [(1, 0)]]
+    assert held(round_trip(tmp_path, (2, 80), (5, 80), count=1)) == [[], [], [(0, 0)], [], [(1, 0)]]
 
 
 @pytest.mark.parametrize("new", [(4, 80), (1, 80), (2, 50), (2, 200), (3, 80)])
 def test_no_window_contains_a_transition_that_did_not_happen(tmp_path: Path, new: tuple[int, int]) -> None:
     """Neighbouring steps follow each other, or the first ends an episode and the second begins one."""
-    replay = reloaded(tmp_path, (2, 80), new)
+    replay = round_trip(tmp_path, (2, 80), new)
     for stream in range(new[0]):
         replay.add(stream, steps(7 * EPISODE, 7 * EPISODE + 9, 5))
     batch, _ = replay.sample(2000, 6)
@@ -285,7 +288,7 @@ def test_no_window_contains_a_transition_that_did_not_happen(tmp_path: Path, new
 
 def test_flags_change_only_at_the_borders_of_segments(tmp_path: Path) -> None:
     """Both borders are in the middle of an episode: 299 % 7 = 5 and 260 % 7 = 1."""
-    replay = reloaded(tmp_path, (2, 80), (1, 80))
+    replay = round_trip(tmp_path, (2, 80), (1, 80))
     flags = replay._rings["flags"].bool().numpy()
     number = np.concatenate([np.arange(260, 300)] * 2)
     assert np.array_equal(flags[:, 0], (number % EPISODE == 0) | (number == 260))
@@ -294,7 +297,7 @@ def test_flags_change_only_at_the_borders_of_segments(tmp_path: Path) -> None:
 
 
 def test_steps_from_another_layout_are_not_fresh_but_later_ones_are(tmp_path: Path) -> None:
-    replay = reloaded(tmp_path, (2, 80), (1, 100))
+    replay = round_trip(tmp_path, (2, 80), (1, 100))
     assert not replay._windows._fresh(10, 5)[0].size
     replay.add(0, steps(0, 11, 5))
     assert replay._windows._fresh(10, 5)[1].tolist() == [79, 84]

@@ -89,7 +89,7 @@ def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
 def read_table(reader: RunReader, path: Path, columns: Collection[str] | None) -> tuple[Table, tuple[str, ...]]:
     """Read the rows of a .jsonl file by column, and the names of all columns.
 
-    NaN stands for null and for values that are not numbers. The names are those of the first and of the last row: a run
+    NaN means null and for values that are not numbers. The names are those of the first and of the last row: a run
     that was resumed by a later version may have more columns there.
     """
     rows: Iterable[dict[str, Any]] = reader.rows(path)

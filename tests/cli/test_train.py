@@ -40,7 +40,7 @@ class Finished:
         )
         self.code, self.out = done.returncode, done.stdout
         self.imported = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if IMPORTED in line]
-        self.complaints = [line for line in done.stderr.splitlines() if IMPORTED not in line]
+        self.messages = [line for line in done.stderr.splitlines() if IMPORTED not in line]
 
     def left(self) -> list[str]:
         """Return the files and folders in its directory."""
@@ -75,7 +75,7 @@ def test_a_misspelt_key_exits_with_code_2_one_line_and_no_files(tmp_path: Path) 
     done = start(tmp_path, "algo.horzon_H=15")
 
     assert (done.code, done.out, done.left()) == (2, "", [])
-    (line,) = done.complaints
+    (line,) = done.messages
     assert line.startswith("dreamer_exp: algo.horzon_H: there is no such key. Did you mean 'algo.horizon_H'?")
 
 
@@ -83,14 +83,14 @@ def test_hydra_full_error_prints_the_traceback_before_the_line(tmp_path: Path) -
     done = start(tmp_path, "algo.horzon_H=15", HYDRA_FULL_ERROR="1")
 
     assert done.code == 2
-    assert any(line.startswith("Traceback") for line in done.complaints)
-    assert done.complaints[-1].startswith("dreamer_exp: algo.horzon_H: there is no such key.")
+    assert any(line.startswith("Traceback") for line in done.messages)
+    assert done.messages[-1].startswith("dreamer_exp: algo.horzon_H: there is no such key.")
 
 
 def test_a_value_refused_after_composition_leaves_no_directory(tmp_path: Path) -> None:
     done = start(tmp_path, "hardware=cuda")
 
-    assert (done.code, len(done.complaints)) == (2, 1)
+    assert (done.code, len(done.messages)) == (2, 1)
     assert [name for name in done.left() if name != "outputs"] == []
 
 
@@ -128,7 +128,7 @@ def test_a_quiet_run_has_no_first_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_dry_run_exits_with_code_0_and_prints_no_error(dry: Finished) -> None:
-    assert (dry.code, dry.complaints) == (0, [])
+    assert (dry.code, dry.messages) == (0, [])
 
 
 @pytest.mark.parametrize(("key", "cut"), [("drive_state", "[0:15]"), ("rays", "[15:831]")])
@@ -154,7 +154,7 @@ def test_a_dry_run_on_a_gpu_resolves_auto_without_importing_torch(tmp_path: Path
     done = start(tmp_path, *words, python=("-X", "importtime"), CUDA_VISIBLE_DEVICES="0", PATH="")
     experiment = yaml.safe_load(done.out[: done.out.index("\n\n")])
 
-    assert (done.code, done.complaints) == (0, [])
+    assert (done.code, done.messages) == (0, [])
     assert [experiment["algo"][name] for name in ON_GPU] == [ON_GPU["backend"], ON_GPU["precision"], "cpu"]
     assert not {"torch", "ray"} & set(done.imported)
 
@@ -212,7 +212,7 @@ def test_help_fits_100_columns(help_page: Finished) -> None:
 
 
 def test_help_leaves_no_files(help_page: Finished) -> None:
-    assert (help_page.code, help_page.complaints, help_page.left()) == (0, [], [])
+    assert (help_page.code, help_page.messages, help_page.left()) == (0, [], [])
     assert "Usual overrides:" in help_page.out
 
 
@@ -238,11 +238,11 @@ def test_config_dir_adds_a_folder_of_configs(tmp_path: Path) -> None:
 def test_dry_run_refuses_what_a_run_would_refuse_later(tmp_path: Path, words: tuple[str]) -> None:
     done = start(tmp_path, "dry_run=true", *words)
     assert done.code == 2
-    assert words[0].split("=")[0] in done.complaints[0]
+    assert words[0].split("=")[0] in done.messages[0]
 
 
 @pytest.mark.parametrize("words", [("algo=3",), ("env=null",), ("=3",)])
 def test_untyped_composition_errors_exit_with_code_2(tmp_path: Path, words: tuple[str]) -> None:
     done = start(tmp_path, "dry_run=true", *words)
     assert done.code == 2
-    assert len(done.complaints) == 1
+    assert len(done.messages) == 1

@@ -1,4 +1,4 @@
-"""Reading of run directories, whatever is wrong with their files."""
+"""Reading of run directories, also with broken or foreign files."""
 
 import json
 import os

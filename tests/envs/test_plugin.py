@@ -1,4 +1,4 @@
-"""An environment in a package of its own: installed, listed, configured, trained and evaluated by the command line."""
+"""An environment in a separate package: installed, listed, configured, trained and evaluated by the command line."""
 
 import json
 import os

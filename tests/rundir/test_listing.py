@@ -1,4 +1,4 @@
-"""`python -m dreamer_exp.runs`: the list of runs, whatever is on the disk."""
+"""`python -m dreamer_exp.runs`: the list of runs, also with broken or foreign files."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Reading a run directory, whatever is in its files."""
+"""Reading a run directory, also with broken or foreign files."""
 
 import json
 import time

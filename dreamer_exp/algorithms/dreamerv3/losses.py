@@ -25,7 +25,7 @@ class LossConfig:
     """Weights and constants, by default those published.
 
     loss_scales has the keys of loss_scales.LOSS_SCALES. decoder_weights (O,) float32, on the agent's device, multiplies
-    each element's squared error in the decoder loss; None stands for ones.
+    each element's squared error in the decoder loss; None means ones.
     """
 
     horizon_H: int = 15

@@ -33,7 +33,7 @@ class ReferenceModel:
         gae_lambda: lambda of the lambda returns.
         entropy_scale: weight of the actor's entropy.
         horizon: H.
-        decoder_weights: (O,) weights of the observation elements in the decoder loss; None stands for ones.
+        decoder_weights: (O,) weights of the observation elements in the decoder loss; None means ones.
     """
 
     weights: Mapping[str, Tensor]

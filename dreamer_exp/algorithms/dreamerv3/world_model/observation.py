@@ -54,7 +54,7 @@ class VectorDecoder(Head):
         Args:
             feature: N rows.
             observation: (..., O) of N rows.
-            weights: (O,) weights of the squared errors; None stands for ones.
+            weights: (O,) weights of the squared errors; None means ones.
         """
         target = (symlog(observation) if self.squash else observation).flatten(0, -2)
         squares = (self(feature) - target).square()

@@ -161,10 +161,10 @@ def test_forced_reset_begins_new_episodes() -> None:
     assert not {chunk.id_ for chunk in first} & {chunk.id_ for chunk in second}
 
 
-@pytest.mark.parametrize("asked", [{"num_episodes": 1}, {"num_timesteps": 8, "random_actions": True}])
-def test_unsupported_requests_raise(asked: dict[str, object]) -> None:
+@pytest.mark.parametrize("request_", [{"num_episodes": 1}, {"num_timesteps": 8, "random_actions": True}])
+def test_unsupported_requests_raise(request_: dict[str, object]) -> None:
     with pytest.raises(NotImplementedError, match="AgentEnvRunner samples a number of env steps"):
-        make_runner().sample(**asked)
+        make_runner().sample(**request_)
 
 
 def test_discrete_actions_are_stored_as_integers() -> None:

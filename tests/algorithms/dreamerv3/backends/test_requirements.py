@@ -1,4 +1,4 @@
-"""What the fused kernels take, value by value."""
+"""Values that the fused kernels support."""
 
 import pytest
 
@@ -87,7 +87,7 @@ B_8 = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
         (("algo.backend=cuda_graph", "algo.batch_size_B=8"), ("cuda_graph", "")),
         (("algo.backend=eager", "algo.batch_size_B=8"), ("eager", "")),
     ],
-    ids=["fits", "auto", "asked for", "graph was chosen", "eager was chosen"],
+    ids=["supported", "auto", "requested fused", "requested cuda_graph", "requested eager"],
 )
 def test_expected_backend_and_reason_follow_from_the_keys(words: tuple[str, ...], backend: tuple[str, str]) -> None:
     assert expected_backend(algo(*words)) == backend

@@ -80,17 +80,17 @@ def test_loaded_replay_continues_as_the_saved_one(tmp_path: Path, count: int, pr
 
 
 def test_saving_does_not_change_the_next_batches(tmp_path: Path) -> None:
-    saved, straight = trained(WRAPPED), trained(WRAPPED)
+    saved, other = trained(WRAPPED), trained(WRAPPED)
     file.save(saved, tmp_path)
-    assert equal(continued(saved, WRAPPED), continued(straight, WRAPPED))
+    assert equal(continued(saved, WRAPPED), continued(other, WRAPPED))
 
 
 def test_prefetched_batch_is_drawn_again_after_saving(tmp_path: Path) -> None:
     """Its fresh windows are not lost, and the following batches are the same as without saving."""
-    saved, straight = (trained(WRAPPED, prefetch=True) for _ in range(2))
+    saved, other = (trained(WRAPPED, prefetch=True) for _ in range(2))
     file.save(saved, tmp_path)
     for _ in range(3):
-        assert torch.equal(saved.sample(6, 5)[1], straight.sample(6, 5)[1])
+        assert torch.equal(saved.sample(6, 5)[1], other.sample(6, 5)[1])
 
 
 def test_loading_replaces_the_previous_contents(tmp_path: Path) -> None:

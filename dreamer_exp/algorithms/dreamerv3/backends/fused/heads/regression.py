@@ -21,7 +21,7 @@ def squared_error(
         raw: (N, O) float32, product of the output layer, may be columns of a wider tensor.
         bias: (O,).
         target: (N, O) float32, may be columns of a wider tensor.
-        weights: (O,) float32, of the elements' squared errors; None stands for ones, and there is one row of errors.
+        weights: (O,) float32, of the elements' squared errors; None means ones, and there is one row of errors.
         scale: of the loss.
         d_raw: (N, O), written, any dtype, may be columns of a wider tensor: gradient of scale times the mean over N of
             the weighted errors.

@@ -50,7 +50,7 @@ def two_hot_loss(
         bins: (255,), ascending.
         targets: one or two (N,) float32, of any stride.
         scales: factor of each target's cross entropies in d_raw; include 1 / N for a mean.
-        weight: (N,) float32 of any stride, factor of each row in d_raw; None stands for ones.
+        weight: (N,) float32 of any stride, factor of each row in d_raw; None means ones.
         d_raw: (N, 255), written, of any dtype, may be columns of a wider tensor: gradient of the sum of all scaled and
             weighted cross entropies.
 

@@ -6,15 +6,16 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
-from dreamer_exp.checkpoints.state import save_state
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
 from dreamer_exp.rundir.formats import current_format, format_fault
 from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import parse_object
+
+if TYPE_CHECKING:
+    from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 
 POLICY = ("policy.json", "policy.safetensors")
 PROGRESS = "progress.json"  # counters and episode window of the run
@@ -35,7 +36,7 @@ class CheckpointStore:
     root: Path
     keep: int
 
-    def save(self, algorithm: BaseDreamerV3, progress: dict[str, Any], contract_hash: str) -> Path:
+    def save(self, algorithm: "BaseDreamerV3", progress: dict[str, Any], contract_hash: str) -> Path:
         """Write a checkpoint, point `latest` at it, and remove older ones beyond `keep`, except `best`.
 
         A failed write leaves the earlier checkpoints and `latest` unchanged.
@@ -48,6 +49,8 @@ class CheckpointStore:
         Raises:
             OSError: The checkpoint could not be written.
         """
+        from dreamer_exp.checkpoints.state import save_state  # imports torch, which finding a checkpoint does not need
+
         name = f"{progress['env_steps']:09d}"
         about = {key: progress[key] for key in ("iteration", "env_steps", "updates")} | {"contract_hash": contract_hash}
         self._remove_temporary_folders()

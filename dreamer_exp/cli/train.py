@@ -118,6 +118,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
         if not config.dry_run:
             announce(experiment, output)
         experiment, contract = resolve(experiment, machine)
+        new_run.refuse_second_run(output)
         if config.dry_run:
             from dreamer_exp.planning import dry_run
 
@@ -125,7 +126,6 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
             remove_traces(output)
             return None
         require(experiment.env)
-        new_run.refuse_second_run(output)
         save_composition(config, hydra_config, output)
         train_run = import_train()
     except (UserError, *composition_errors.COMPOSITION_ERRORS, KeyboardInterrupt):  # the second from ${a.missing.key}
@@ -150,17 +150,24 @@ def resume(words: list[str]) -> int:
     if is_dry_run:
         from dreamer_exp.planning import dry_run
 
-        dry_run.show(request.experiment, request.contract, request.machine)
-    else:
-        announce(request.experiment, request.root)
-        import_train()(request.experiment, request.contract, request.machine, request.root, resumed=request.changed)
+        dry_run.show(request.experiment, request.contract, request.machine, request.point.progress)
+        return 0
+    announce(request.experiment, request.root)
+    import_train()(
+        request.experiment,
+        request.contract,
+        request.machine,
+        request.root,
+        resumed=request.changed,
+        resume_point=request.point,
+    )
     return 0
 
 
 def announce(experiment: Experiment, root: Path) -> None:
     """Print what begins, before the seconds that an environment and the imports of ray and torch take."""
     if logging.getLevelName(experiment.run.log_level) <= logging.INFO:
-        print(f"{root.name}: {experiment.env.name}, {experiment.algo.name}; importing ray and torch", flush=True)
+        print(f"{root.name}: importing ray and torch", flush=True)
 
 
 def import_train() -> Callable[..., float | None]:

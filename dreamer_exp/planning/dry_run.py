@@ -1,6 +1,7 @@
 """`dry_run=true`: print the resolved experiment, the observation, resources, memory and the planned work."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,28 @@ from dreamer_exp.envs.scaling import METRIC
 from dreamer_exp.formatting import gibibytes, parameter_count
 from dreamer_exp.hardware import Machine
 from dreamer_exp.planning.forecast import Forecast, forecast, host_bytes, parameters, replay_room
+from dreamer_exp.planning.work import describe_time, describe_work, last_pace, work_to_come
 
 
-def show(experiment: Experiment, contract: ObservationContract, machine: Machine) -> None:
-    """Print everything that is known before the run, without importing ray or torch."""
+def show(
+    experiment: Experiment,
+    contract: ObservationContract,
+    machine: Machine,
+    progress: Mapping[str, Any] | None = None,
+) -> None:
+    """Print everything that is known before the run, without importing ray or torch.
+
+    Args:
+        experiment: The resolved experiment.
+        contract: The observation and action contract of its environment.
+        machine: The machine that would run it.
+        progress: The counters of the checkpoint that a resume continues from; None for a new run.
+    """
     console = Console(highlight=False)
     console.print(yaml.safe_dump(experiment.to_dict(), sort_keys=False).rstrip(), markup=False)
     console.print()
     console.print(observation_table(contract))
-    console.print(plan_table(experiment, contract, machine))
+    console.print(plan_table(experiment, contract, machine, progress))
     for line in warnings(experiment, forecast(experiment, contract), machine):
         console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
     if skipped := unchecked(experiment.env):
@@ -44,12 +58,16 @@ def observation_table(contract: ObservationContract) -> Table:
     return table
 
 
-def plan_table(experiment: Experiment, contract: ObservationContract, machine: Machine) -> Table:
+def plan_table(
+    experiment: Experiment,
+    contract: ObservationContract,
+    machine: Machine,
+    progress: Mapping[str, Any] | None = None,
+) -> Table:
     """Return a table of resources, memory and the planned work, one line each."""
-    hardware, algo = experiment.hardware, experiment.algo
+    hardware, work = experiment.hardware, work_to_come(experiment, progress)
     runners = f"{hardware.num_env_runners} env runners" if hardware.num_env_runners else "the main process"
     gpu_memory = f", {gibibytes(machine.gpu_memory_bytes)} on the first" if machine.gpu_memory_bytes else ""
-    iterations = experiment.run.train_iterations
     rows = {
         "actions": f"{contract.action.kind} of size {contract.action.size}",
         "machine": f"{machine.cpus} CPUs ({machine.sources['cpus']}), {machine.gpus} GPUs{gpu_memory}, "
@@ -61,8 +79,8 @@ def plan_table(experiment: Experiment, contract: ObservationContract, machine: M
         "replay": replay_text(experiment, forecast(experiment, contract), machine),
         "memory": memory_text(experiment, forecast(experiment, contract), machine),
         "disk": disk_text(forecast(experiment, contract)),
-        "work": f"{iterations:,} iterations, {iterations * hardware.env_steps_per_iteration:,} env steps, "
-        f"about {experiment.planned_updates():,} updates of {algo.batch_size_B} x {algo.batch_length_T} steps",
+        "to come": describe_work(experiment, work),
+        "time": describe_time(work, last_pace(experiment, Path.cwd())),
     }
     table = Table(title="Plan", show_header=False)
     table.add_column(style="bold")

@@ -47,6 +47,7 @@ def train(
     root: Path,
     *,
     resumed: Changes | None = None,
+    resume_point: ResumePoint | None = None,
     shared_ray: str | None = None,
 ) -> float | None:
     """Run the experiment in a directory and return its objective.
@@ -57,6 +58,7 @@ def train(
         machine: the machine that runs it.
         root: the run's directory.
         resumed: the changed keys of a run to resume in that directory; None starts a new run.
+        resume_point: the checkpoint to resume from; None finds it.
         shared_ray: the address of the Ray that the jobs of a sweep share.
 
     Returns:
@@ -67,7 +69,7 @@ def train(
         UserError: the run cannot start.
         RunFailed: any other error. In each case status.json, run_summary.json and all rows are written.
     """
-    run = _prepare(experiment, contract, machine, RunDirectory(root.resolve()), resumed)
+    run = _prepare(experiment, contract, machine, RunDirectory(root.resolve()), resumed, kept=resume_point)
     quiet(experiment.run.log_level)
     with stop_on_signals(lambda: _announce_stop(run), lambda: _end_at_once(run)) as stop:
         summary = _execute(run, stop, resumed or {}, shared_ray)
@@ -86,11 +88,12 @@ def _prepare(
     machine: Machine,
     directory: RunDirectory,
     resumed: Changes | None,
+    *,
+    kept: ResumePoint | None,
 ) -> RunContext:
     """Return the run's parts; raise UserError for a run that cannot be resumed, before any file is changed."""
     checkpoints = CheckpointStore(directory.checkpoints, experiment.run.keep_checkpoints)
-    kept = None
-    if resumed is not None:
+    if resumed is not None and kept is None:
         kept = point.require_resume_point(checkpoints, contract.hash, experiment.run.train_iterations)
         point.read_provenance(directory)
     return RunContext(experiment, contract, machine, directory, checkpoints=checkpoints, resume_point=kept)

@@ -112,7 +112,7 @@ def test_ctrl_c_while_ray_and_torch_are_imported_is_quiet_and_leaves_nothing(tmp
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
 
-    assert re.fullmatch(r"mine_\w+: crowd_nav, dreamerv3; importing ray and torch\n", first)
+    assert re.fullmatch(r"mine_\w+: importing ray and torch\n", first)
     assert process.communicate(timeout=120) == ("", "")
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == []
@@ -125,6 +125,16 @@ def test_a_quiet_run_has_no_first_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 # Dry run
+
+
+def test_a_dry_run_into_the_directory_of_a_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "status.json").write_text("{}")
+    done = start(tmp_path, "hydra.run.dir=mine", "dry_run=true")
+
+    (line,) = done.complaints
+    assert (done.code, done.out) == (2, "")
+    assert "already holds a run" in line
 
 
 def test_a_dry_run_exits_with_code_0_and_prints_no_error(dry: Finished) -> None:

@@ -4,10 +4,8 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
-from dreamer_exp.checkpoints.state import load_state
 from dreamer_exp.checkpoints.store import MANIFEST, PROGRESS, CheckpointStore, read_manifest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir import metric_names, provenance
@@ -16,6 +14,9 @@ from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import RunReader, read_evaluations
 from dreamer_exp.rundir.status import read_status
+
+if TYPE_CHECKING:
+    from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,10 @@ def drop_later_rows(directory: RunDirectory, point: ResumePoint) -> int:
     )
 
 
-def restore(algorithm: BaseDreamerV3, point: ResumePoint) -> None:
+def restore(algorithm: "BaseDreamerV3", point: ResumePoint) -> None:
     """Load the checkpoint into an algorithm that was just built; its environments start new episodes."""
+    from dreamer_exp.checkpoints.state import load_state  # imports torch, which a dry run does not need
+
     algorithm.reset_episodes(point.env_steps)
     load_state(algorithm, point.checkpoint)
     algorithm.updates_owed = point.progress["updates_owed"]

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamer_exp.checkpoints.resume.point import ResumePoint, read_provenance, require_resume_point
+from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config import load, saved_experiment
 from dreamer_exp.config.command_words import path_value
 from dreamer_exp.config.errors import UserError
@@ -13,6 +15,7 @@ from dreamer_exp.envs.make import require
 from dreamer_exp.hardware import Machine, probe
 from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.rundir import lock
+from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.status import refuse_running
 
 KEY = "resume="
@@ -27,6 +30,7 @@ class ResumeRequest:
     contract: ObservationContract
     machine: Machine
     changed: dict[str, tuple[object, object]]  # by key: its value before and after
+    point: ResumePoint
 
 
 def is_requested(words: list[str]) -> bool:
@@ -59,7 +63,13 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     changed = saved_experiment.changes(root / "experiment.yaml", experiment)
     saved_experiment.refuse_other_network(changed, experiment)
     require(experiment.env)
-    return ResumeRequest(root, experiment, contract, machine, changed), bool(composed.dry_run)
+    point = require_resume_point(
+        CheckpointStore(RunDirectory(root).checkpoints, experiment.run.keep_checkpoints),
+        contract.hash,
+        experiment.run.train_iterations,
+    )
+    read_provenance(RunDirectory(root))
+    return ResumeRequest(root, experiment, contract, machine, changed, point), bool(composed.dry_run)
 
 
 def take_lock(root: Path, key: str, dry_run: bool) -> None:

@@ -157,6 +157,22 @@ def test_overrides_that_a_resume_cannot_apply_are_refused_in_one_line(
     assert len(err.splitlines()) == 1
 
 
+def test_a_dry_run_of_a_resume_counts_what_is_left_and_changes_nothing(half_run: RunDirectory) -> None:
+    before = {path: path.stat().st_mtime_ns for path in half_run.root.rglob("*")}
+    code, out, err = run(f"resume={half_run.root}", "run.train_iterations=5", "dry_run=true")
+    assert (code, err) == (0, "")
+    assert "3 of 5 iterations, 48 env steps" in " ".join(out.replace("│", " ").split())
+    assert {path: path.stat().st_mtime_ns for path in half_run.root.rglob("*")} == before
+
+
+def test_a_dry_run_of_a_resume_refuses_what_the_resume_would(half_run: RunDirectory) -> None:
+    words = (f"resume={half_run.root}", "run.train_iterations=1")
+    refusals = {run(*words), run(*words, "dry_run=true")}
+    assert refusals == {
+        (2, "", "dreamer_exp: resume: the run has done 2 of run.train_iterations=1; increase it to continue.\n")
+    }
+
+
 def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
     code, _, err = run(f"resume={tmp_path}")
     assert (code, err.count("\n")) == (2, 1)

@@ -27,6 +27,8 @@ def sweep(words: list[str], resumed: bool, launch: Callable[[list[str]], None]) 
         CommandFailed: the sweep's directory cannot be written.
     """
     machine = probe()
+    if "dry_run=true" not in words:
+        print("Composing and checking the jobs", flush=True)  # a tenth of a second each
     with composing():
         plan = make_plan(words, machine)
     try:

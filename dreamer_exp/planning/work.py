@@ -56,8 +56,9 @@ def work_to_come(experiment: Experiment, progress: Mapping[str, Any] | None = No
 
 def _prefill_env_steps(experiment: Experiment) -> int:
     """Return the env steps of the first iteration's fragments but the last: together they hold the first batch."""
-    algo, each = experiment.algo, experiment.hardware.env_steps_per_iteration
-    return (math.ceil(algo.batch_size_B * algo.batch_length_T / each) - 1) * each
+    each = experiment.hardware.env_steps_per_iteration
+    batch: int = experiment.algo.batch_size_B * experiment.algo.batch_length_T
+    return (math.ceil(batch / each) - 1) * each
 
 
 def describe_work(experiment: Experiment, work: Work) -> str:

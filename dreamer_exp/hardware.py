@@ -83,6 +83,18 @@ def auto_env_runners(cpus: int, cap: int | None) -> int:
 # CPUs
 
 
+def physical_cores(cpus: int, root: Path = Path("/")) -> int:
+    """Return the physical cores behind the CPUs of this process's affinity, at most `cpus`.
+
+    Two hardware threads of one core count once. Where the topology is unknown, it is `cpus`.
+    """
+    sched_getaffinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    own = sched_getaffinity(0) if sched_getaffinity else ()
+    topology = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    siblings = [_read(root / topology.format(cpu)) for cpu in own]
+    return max(1, min(cpus, len(set(siblings)))) if siblings and all(siblings) else max(1, cpus)
+
+
 def _cpus(environ: Mapping[str, str], root: Path) -> tuple[int, str]:
     affinity = _affinity()
     for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.hardware import UNKNOWN_MEMORY_BYTES, auto_env_runners, probe
+from dreamer_exp.hardware import UNKNOWN_MEMORY_BYTES, auto_env_runners, physical_cores, probe
 
 GIB = 2**30
 MEMINFO = "MemTotal:       16777216 kB\nMemFree:         1048576 kB\nMemAvailable:    8388608 kB\n"  # 16 and 8 GiB
@@ -109,6 +109,17 @@ def test_without_affinity_the_systems_cpus_count(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 10)
     assert probe({}, tmp_path).cpus == 10
+
+
+def test_hardware_threads_of_one_core_count_once(files: Files) -> None:
+    topology = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    root = files({topology.format(cpu): f"{cpu % 8},{cpu % 8 + 8}\n" for cpu in range(16)})
+    assert physical_cores(16, root) == 8
+    assert physical_cores(3, root) == 3
+
+
+def test_without_a_topology_every_cpu_is_a_core(tmp_path: Path) -> None:
+    assert physical_cores(12, tmp_path) == 12
 
 
 def test_the_cpu_name_is_read_from_the_kernel(files: Files) -> None:

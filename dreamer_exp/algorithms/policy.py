@@ -1,28 +1,48 @@
 """The trained policy by itself: deterministic, batched, without RLlib's connectors."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from dreamer_exp.algorithms.dreamerv3.acting.policy import AgentPolicy
+from dreamer_exp.algorithms.dreamerv3.acting.policy import EpisodePolicy
+from dreamer_exp.algorithms.dreamerv3.maths import draw_classes
 from dreamer_exp.algorithms.dreamerv3.module import AgentModule
+from dreamer_exp.algorithms.rows import RowNoise
+
+
+class Policy(Protocol):
+    """A deterministic policy of N episodes that begin at different times.
+
+    An episode's actions depend on its seed and observations alone, bit for bit for equal N.
+    """
+
+    def begin(self, row: int, seed: int) -> None:
+        """Begin an episode in a row, with the noise of this seed."""
+
+    def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
+        """Return actions for observations (N, O): (N, A) in [-1, 1], or integers (N,) for Discrete."""
 
 
 class DreamerPolicy:
-    """Acts in B environments at once with the mode of the actor's distribution.
+    """Acts in N environments at once with the mode of the actor's distribution.
 
-    The posterior latent is sampled even so (RLlib 2.60), hence the generator: the same seed gives the same actions,
-    and torch's global generator, which training draws from, is left as it was.
+    The posterior latent is sampled even so (RLlib 2.60). It is drawn from the row's own generator; torch's global
+    generator, which training draws from, keeps its state.
     """
 
-    def __init__(self, module: RLModule, num_envs: int, seed: int) -> None:
+    def __init__(self, module: RLModule, num_envs: int) -> None:
         self._module = module
         self._device = next(self._module.parameters()).device
         self._discrete = hasattr(self._module.action_space, "n")
+        self._sampling = RowSampling(RowNoise(num_envs), num_envs)
         with torch.random.fork_rng(devices=[]):  # RLlib draws a latent here too, and throws it away
             initial = self._module.get_initial_state()
         self._state = {
@@ -30,31 +50,64 @@ class DreamerPolicy:
             for name, value in initial.items()
         }
         self._is_first = torch.ones(num_envs, device=self._device)
-        self._random_state = _seeded_state(seed)
+
+    @torch.no_grad()
+    def begin(self, row: int, seed: int) -> None:
+        """Begin an episode in a row: initial state, and the noise of this seed."""
+        self._sampling.noise.begin(row, seed)
+        self._is_first[row] = 1.0
+        for part in self._state.values():
+            part[row] = 0  # RLlib masks by a product, which would keep NaN
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
-        """Actions (B, A) in [-1, 1], or (B,) whole numbers for Discrete, of observations (B, size)."""
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self._random_state)
-            batch = {
-                Columns.OBS: torch.as_tensor(observations, device=self._device)[:, None],
-                Columns.STATE_IN: self._state,
-                "is_first": self._is_first,
-            }
+        """Return actions (N, A) in [-1, 1], or integers (N,) for Discrete, for observations (N, O)."""
+        batch = {
+            Columns.OBS: torch.as_tensor(observations, device=self._device)[:, None],
+            Columns.STATE_IN: self._state,
+            "is_first": self._is_first,
+        }
+        with torch.random.fork_rng(devices=[]), self._sampling:
             output = self._module.forward_inference(batch)
-            self._random_state = torch.get_rng_state()
         self._state = output[Columns.STATE_OUT]
         self._is_first = torch.zeros_like(self._is_first)
         actions: NDArray[Any] = output[Columns.ACTIONS][:, 0].cpu().numpy()
         return actions if self._discrete else np.clip(actions, -1.0, 1.0)
 
 
-def make_policy(module: RLModule, num_envs: int, seed: int) -> DreamerPolicy | AgentPolicy:
-    """Return the deterministic policy of a network of either algorithm."""
+class RowSampling(TorchFunctionMode):
+    """Mode in which `torch.multinomial` draws each row's classes from the row's own generator.
+
+    RLlib draws latents by torch.distributions, which takes no generator and calls `torch.multinomial` for all rows.
+
+    Args:
+        noise: of the rows.
+        rows: N.
+    """
+
+    def __init__(self, noise: RowNoise, rows: int) -> None:
+        super().__init__()
+        self.noise, self._rows = noise, rows
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Replace `torch.multinomial`; call any other function as it is."""
+        if func is torch.multinomial:
+            return self._draw(args[0])
+        return func(*args, **(kwargs or {}))
+
+    def _draw(self, probabilities: Tensor) -> Tensor:
+        """Return one class (M, 1) for each of M distributions (M, C): M/N of each row, in the order of the rows.
+
+        RLlib also draws an initial state, which it throws away; M need not be a multiple of N there.
+        """
+        noise = self.noise.uniform(-(-len(probabilities) // self._rows)).to(probabilities.device)
+        return draw_classes(probabilities, noise.flatten()[: len(probabilities)])[:, None]
+
+
+def policy_maker(module: RLModule) -> Callable[[int], Policy]:
+    """Return a function that builds the deterministic policy of either algorithm's network for N rows.
+
+    It can be pickled, and for the published algorithm be loaded without RLlib.
+    """
     if isinstance(module, AgentModule):
-        return AgentPolicy(module.agent, num_envs, seed)
-    return DreamerPolicy(module, num_envs, seed)
-
-
-def _seeded_state(seed: int) -> torch.Tensor:
-    return torch.Generator().manual_seed(seed).get_state()
+        return partial(EpisodePolicy, module.agent)
+    return partial(DreamerPolicy, module)

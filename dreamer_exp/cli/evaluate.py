@@ -4,8 +4,9 @@ import secrets
 import tempfile
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
@@ -15,20 +16,33 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import contract_of, require
+from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.protocol import evaluated, read_protocol
+from dreamer_exp.hardware import Machine, physical_cores, probe
 from dreamer_exp.monitoring.logs import quiet
+from dreamer_exp.planning.forecast import RUNNER_BYTES
 from dreamer_exp.rundir.provenance import now_utc
 
+if TYPE_CHECKING:
+    from dreamer_exp.evaluation.workers.base import OpenWorkers
+
 USAGE = """\
-dreamer-exp evaluate RUN [episodes=N] [env=OPTION] [video=N] [out=DIR] [KEY=VALUE ...]
+dreamer-exp evaluate RUN [episodes=N] [env=OPTION] [workers=N] [video=N] [out=DIR] [KEY=VALUE ...]
 
 RUN is a run's directory (its best checkpoint, else its latest) or a checkpoint. The metrics of
 every episode (JSON) and the paths driven (PNG) are written into RUN/report, or into DIR; video=N
-adds N episodes as GIFs, failures first. The run's own settings apply; settings given here replace
+adds N episodes as GIFs, failures first. workers=N runs the episodes in N processes, 0 in this one;
+by default (auto) there is one for each physical core, as far as memory and episodes suffice. The
+result does not depend on it. The run's own settings apply; settings given here replace
 them, for example env=robot_sf, episodes=100 (short for evaluation.episodes=100), evaluation.seed=7
 or evaluation.baselines=[orca]. evaluation.protocol=robot_sf_s30_h600 drives that list of episodes
 instead, with the options of the environment that belong to it.
 """
+
+
+AUTO = "auto"
+OWN_WORDS = ("video", "out", "workers")  # words that are not settings of the run
+EPISODES_EACH = 8  # fewest for an automatic worker, whose start takes seconds
 
 
 @dataclass(frozen=True)
@@ -40,12 +54,14 @@ class EvaluationRequest:
         overrides: settings that replace the run's.
         video: number of episodes to film.
         out: the output folder; None for the run's report/.
+        workers: number of processes, 0 for this one; None for "auto".
     """
 
     path: Path
     overrides: list[str]
     video: int = 0
     out: Path | None = None
+    workers: int | None = None
 
 
 def main() -> NoReturn:
@@ -68,19 +84,28 @@ def read_words(words: list[str]) -> EvaluationRequest:
     """Return the request of a command line.
 
     Raises:
-        UserError: no run is named, or video is not a whole number.
+        UserError: no run is named, or a number is not one.
     """
     if "=" in words[0] and not Path(words[0]).exists():
         raise UserError(f"{words[0]}: name the run first: dreamer-exp evaluate outputs/<run> {words[0]}")
-    own = {name: value for name, _, value in (word.partition("=") for word in words[1:]) if name in ("video", "out")}
-    rest = [word for word in words[1:] if not word.startswith(("video=", "out="))]
+    given = [word.partition("=") for word in words[1:]]
+    own = {name: value for name, _, value in given if name in OWN_WORDS}
+    rest = [name + sign + value for name, sign, value in given if name not in OWN_WORDS]
     overrides = [f"evaluation.{word}" if word.startswith("episodes=") else word for word in rest]
-    video = own.get("video", "0")
-    if not (video.isascii() and video.isdigit()):
-        raise UserError(f"video={video}: it takes a whole number of episodes to film, 0 or more.")
     return EvaluationRequest(
-        Path(words[0]), as_typed(overrides), int(video), Path(own["out"]) if own.get("out") else None
+        Path(words[0]),
+        as_typed(overrides),
+        whole_number("video", own.get("video", "0"), "episodes to film"),
+        Path(own["out"]) if own.get("out") else None,
+        None if (number := own.get("workers", AUTO)) == AUTO else whole_number("workers", number, "processes, or auto"),
     )
+
+
+def whole_number(key: str, text: str, what: str) -> int:
+    """Return the number of a word; raise UserError if it is not a whole number, 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise UserError(f"{key}={text}: it takes a whole number of {what}, 0 or more.")
+    return int(text)
 
 
 def evaluate(request: EvaluationRequest, console: Console) -> None:
@@ -89,9 +114,9 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     Raises:
         UserError: there is no checkpoint, the folder cannot be written, or the env has another observation contract.
     """
-    from dreamer_exp.algorithms.policy import make_policy
+    from dreamer_exp.algorithms.policy import policy_maker
     from dreamer_exp.checkpoints import store
-    from dreamer_exp.checkpoints.policy_file import load_policy
+    from dreamer_exp.checkpoints.policy_file import TENSORS, load_policy
     from dreamer_exp.evaluation.report import EvaluationReport
 
     quiet("WARNING")  # after the imports, because RLlib sets its own level
@@ -105,17 +130,38 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     trained = store.read_manifest(checkpoint)
     check_contract(experiment, trained["contract_hash"])
     folder = writable(request.out or root / "report")
-    module = load_policy(checkpoint)
     report = EvaluationReport(
         experiment,
-        lambda num_envs, seed: make_policy(module, num_envs, seed),
+        policy_maker(load_policy(checkpoint)),
+        trained["files"][TENSORS]["sha256"],
         f"{root.name}, checkpoint {checkpoint.name}, in {experiment.env.name}",
         folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}_{secrets.token_hex(2)}",
         console,
+        choose_workers(experiment, request.workers, checkpoint),
     )
     settings = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}
     about = {"run": root.name, "checkpoint": checkpoint.name, "experiment": settings}
     report.evaluate(about, trained["env_steps"], trained["updates"], request.video)
+
+
+def choose_workers(experiment: Experiment, number: int | None, checkpoint: Path) -> "OpenWorkers":
+    """Return where the episodes run: in a number of processes, in this process for 0; None chooses."""
+    from dreamer_exp.checkpoints.policy_file import TENSORS
+    from dreamer_exp.evaluation.workers.base import this_process
+    from dreamer_exp.evaluation.workers.processes import processes
+
+    if number is None:
+        network_bytes = (checkpoint / TENSORS).stat().st_size
+        episodes = len(episode_list(experiment).episodes)
+        number = auto_workers(episodes, probe(), RUNNER_BYTES + network_bytes)
+    return partial(processes, number=number) if number else this_process
+
+
+def auto_workers(episodes: int, machine: Machine, bytes_each: int) -> int:
+    """Return a number of processes: one for each physical core, and as far as memory and episodes suffice."""
+    room = machine.memory_available_bytes // bytes_each
+    number = min(physical_cores(machine.cpus), episodes // EPISODES_EACH, room)
+    return number if number > 1 else 0
 
 
 def refuse_no_episodes(experiment: Experiment) -> None:

@@ -24,11 +24,9 @@ from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.provenance import package_version
 
 SOURCES = (
-    "evaluation/baselines.py",
-    "evaluation/episodes.py",
-    "evaluation/recorder.py",
-    "evaluation/rollout.py",
-)  # next to all of envs/
+    "envs",
+    *(f"evaluation/{name}.py" for name in ("baselines", "episodes", "generators", "recorder", "rollout")),
+)
 
 
 def identity(experiment: Experiment, name: str) -> dict[str, Any] | None:
@@ -92,10 +90,11 @@ def digest(tree: Any) -> str:
 
 
 @cache
-def code_digest(package: Path = Path(dreamer_exp.__file__).parent) -> str:
-    """Return the SHA-256 of the code that produces the episodes: all of envs/, and SOURCES."""
-    files = [path for path in (package / "envs").rglob("*") if path.suffix in (".py", ".yaml")]
+def code_digest(package: Path = Path(dreamer_exp.__file__).parent, sources: tuple[str, ...] = SOURCES) -> str:
+    """Return the SHA-256 of the code that produces the episodes: files of the package, and all code of its folders."""
+    folders = [path for path in (package / name for name in sources) if path.is_dir()]
+    files = {path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".yaml")}
     sha256 = hashlib.sha256()
-    for path in sorted([*files, *(package / name for name in SOURCES)]):
+    for path in sorted(files | {package / name for name in sources if name.endswith(".py")}):
         sha256.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return sha256.hexdigest()

@@ -1,53 +1,69 @@
-"""The evaluation's episodes driven by the baselines, in the raw environment."""
+"""Episodes of the baselines, in the raw environment."""
 
 import math
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Sequence
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import make_baseline
-from dreamer_exp.envs.episode import FAULT, EpisodeResult, result_of
+from dreamer_exp.envs.episode import FAULT
 from dreamer_exp.envs.make import make_raw_env
-from dreamer_exp.evaluation import baseline_cache
-from dreamer_exp.evaluation.episodes import episode_list
+from dreamer_exp.evaluation.episodes import EvaluationEpisode
+from dreamer_exp.evaluation.generators import SeparateGenerators, seed_all
 from dreamer_exp.evaluation.recorder import EpisodeRecorder
-from dreamer_exp.evaluation.rollout import Stopped, never, seeded_global_generators
+from dreamer_exp.evaluation.rollout import Finished, Row, one_thread
 
 
-def evaluate_baseline(
-    experiment: Experiment, name: str, should_stop: Callable[[], bool] = never
-) -> list[EpisodeResult]:
-    """Return a baseline's results in the evaluation's episodes, in their order.
+class BaselineRollouts:
+    """Rollouts of a baseline, one episode after the other, each in a new env.
 
-    The same experiment always gives the same episodes, so they are cached (baseline_cache.py).
-
-    Raises:
-        Stopped: `should_stop` returned True.
+    Args:
+        experiment: gives the env.
+        name: of the baseline.
     """
-    identity = baseline_cache.identity(experiment, name)
-    results = baseline_cache.load(identity)
-    if results is None:
-        with seeded_global_generators(experiment.evaluation.seed):
-            results = _run_episodes(experiment, name, should_stop)
-        baseline_cache.save(identity, results)
-    return results
 
+    capacity = 1
 
-def _run_episodes(experiment: Experiment, name: str, should_stop: Callable[[], bool]) -> list[EpisodeResult]:
-    env = make_raw_env(experiment.env)
-    results = []
-    for episode in episode_list(experiment).episodes:
-        observation, info = episode.begin(env)
-        recorder = EpisodeRecorder(env)
-        baseline = make_baseline(name, experiment.env, env, episode.seed)
-        baseline.reset()
-        total, length, done = 0.0, 0, False
-        while not done:
-            if should_stop():
-                raise Stopped
-            observation, reward, terminated, truncated, info = env.step(baseline.act(observation))
-            if not math.isfinite(reward):
-                reward, truncated, info = 0.0, True, {"outcome": FAULT}
-            total, length, done = total + float(reward), length + 1, terminated or truncated
-        results.append(recorder.complete(result_of(info, total, length)))
-    env.close()
-    return results
+    def __init__(self, experiment: Experiment, name: str) -> None:
+        self._experiment, self._name = experiment, name
+        self._waiting: deque[EvaluationEpisode] = deque()
+        self._running: Row | None = None
+        self._generators = SeparateGenerators()
+
+    def advance(self, episodes: Sequence[EvaluationEpisode], seconds: float) -> list[Finished]:
+        """Begin these episodes and step, as `Rollouts.advance`."""
+        self._waiting.extend(episodes)
+        deadline = time.monotonic() + seconds
+        with one_thread(), self._generators.installed():
+            while (self._running or self._waiting) and time.monotonic() < deadline:
+                if self._running is None:
+                    self._begin(self._waiting.popleft())
+                elif (finished := self._step(self._running)) is not None:
+                    self._running = None
+                    return [finished]
+        return []
+
+    def close(self) -> None:
+        """Close the env of the running episode."""
+        if self._running is not None:
+            self._running.env.close()
+        self._running = None
+
+    def _begin(self, episode: EvaluationEpisode) -> None:
+        seed_all(episode.seed)
+        env = make_raw_env(self._experiment.env)
+        self._observation, _ = episode.begin(env)
+        self._running = Row(episode, env, EpisodeRecorder(env))
+        self._baseline = make_baseline(self._name, self._experiment.env, env, episode.seed)
+        self._baseline.reset()
+
+    def _step(self, row: Row) -> Finished | None:
+        """Step the running episode once; return it if it ended."""
+        action = self._baseline.act(self._observation)
+        self._observation, reward, terminated, truncated, info = row.env.step(action)
+        if not math.isfinite(reward):
+            reward, truncated, info = 0.0, True, {"outcome": FAULT}
+        row.total += float(reward)
+        row.length += 1
+        return row.finish(info) if terminated or truncated else None

@@ -1,6 +1,8 @@
 """An evaluation of a trained policy: a table, metrics as JSON, a picture of the paths, and videos."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,16 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation import video
-from dreamer_exp.evaluation.baselines import evaluate_baseline
-from dreamer_exp.evaluation.episodes import EpisodeList, EvaluationEpisode, episode_list
+from dreamer_exp.evaluation.episode_log import EpisodeLog, identity_of
+from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
+from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
 from dreamer_exp.evaluation.metrics import evaluation_row
-from dreamer_exp.evaluation.rollout import MakePolicy, evaluate_policy
+from dreamer_exp.evaluation.rollout import Finished, MakePolicy
 from dreamer_exp.evaluation.scenarios import draw_scenarios, scenarios_csv
-from dreamer_exp.evaluation.trajectories import Tracks, count_episodes, draw_trajectories
+from dreamer_exp.evaluation.trajectories import Track, count_episodes, draw_trajectories
+from dreamer_exp.evaluation.workers.base import OpenWorkers, this_process
+from dreamer_exp.monitoring.episode_progress import EpisodeProgress
+from dreamer_exp.monitoring.progress import LiveLine
 from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.monitoring.summary import evaluation_table
 from dreamer_exp.rundir.atomic import write_json, write_text
@@ -30,16 +36,22 @@ class EvaluationReport:
     Attributes:
         experiment: gives the env, the contract, the episodes and the baselines.
         policy: builds the policy.
+        policy_id: SHA-256 of its weights; an evaluation of the same policy that was cut off is continued.
         title: names the policy and the environment.
         stem: the path that every file's name begins with.
         console: where to print.
+        workers: where the episodes run.
+        logs: of the finished episodes, removed once the metrics are written.
     """
 
     experiment: Experiment
     policy: MakePolicy
+    policy_id: str
     title: str
     stem: Path
     console: Console
+    workers: OpenWorkers = this_process
+    logs: list[EpisodeLog] = field(default_factory=list)
 
     def evaluate(self, about: dict[str, Any], env_steps: int, updates: int, videos: int) -> None:
         """Print the tables, then write `<stem>.json`, pictures and videos.
@@ -54,18 +66,18 @@ class EvaluationReport:
             videos: number of episodes to film, failures first.
         """
         self.print_line(self.title)
-        driven, tracks = episode_list(self.experiment), Tracks()
-        with self.console.status(f"{count_episodes(len(driven.episodes))} of the policy"):
-            results = evaluate_policy(self.experiment, self.policy, watch=tracks)
-        rows = [evaluation_row(LEARNER, env_steps, updates, results, driven), *self.evaluate_baselines(driven)]
+        finished = self.evaluate_policy()
+        rows = [self.row(LEARNER, env_steps, updates, [each.result for each in finished]), *self.evaluate_baselines()]
         self.console.print(evaluation_table([(row["policy"], row) for row in rows]))
         metrics = self.stem.with_name(f"{self.stem.name}.json")
         write_json(metrics, {**about, "evaluations": rows})
+        for log in self.logs:
+            log.remove()
         self.print_line(f"Metrics: {metrics}")
         self.report_scenarios(rows)
-        self.draw_paths(tracks, driven, results)
+        self.draw_paths(finished)
         if videos:
-            self.write_videos(video.choose(driven.episodes, results, videos))
+            self.write_videos(video.choose(finished, videos))
 
     def report_scenarios(self, rows: list[dict[str, Any]]) -> None:
         """Print the policy's worst scenarios; write the rates of all scenarios as CSV and the policy's as a picture."""
@@ -79,25 +91,57 @@ class EvaluationReport:
         self.print_line(f"Scenarios: {csv}")
         self.print_line(f"Scenarios: {picture}")
 
-    def evaluate_baselines(self, driven: EpisodeList) -> list[dict[str, Any]]:
+    def evaluate_policy(self) -> list[Finished]:
+        """Return the policy's episodes, their recordings tracks."""
+        with self.unfinished("the policy", self.policy_id) as options:
+            return evaluate_policy(self.experiment, self.policy, Track, **options)
+
+    @contextmanager
+    def unfinished(self, what: str, policy_id: str) -> Iterator[dict[str, Any]]:
+        """Yield options of the evaluation: episodes done in a call that was killed, a log and a live line."""
+        log = EpisodeLog(self.stem.parent, identity_of(self.experiment, policy_id))
+        done = log.load(self.episodes)
+        if done:
+            self.print_line(f"{what}: continuing after {count_episodes(len(done))} of an evaluation that was cut off")
+        with LiveLine(self.console) as line:
+            earlier = [finished.result for finished in done.values()]
+            progress = EpisodeProgress(what, len(self.episodes), line.show, earlier)
+
+            def finish(finished: Finished) -> None:
+                log.append(finished)
+                progress(finished)
+
+            yield {"done": done, "on_finished": finish, "workers": self.workers}
+        self.logs.append(log)
+
+    def evaluate_baselines(self) -> list[dict[str, Any]]:
         """Return the rows of the requested baselines that the environment supports."""
         possible, impossible = split_applicable(self.experiment.evaluation.baselines, self.experiment.env)
         if impossible:
             self.print_line(f"not for env={self.experiment.env.name}: baseline {', '.join(impossible)}")
-        rows = []
-        for name in possible:
-            with self.console.status(f"{count_episodes(len(driven.episodes))} of the baseline {name}"):
-                results = evaluate_baseline(self.experiment, name)
-            rows.append(evaluation_row(name, 0, 0, results, driven))
-        return rows
+        return [self.row(name, 0, 0, self.evaluate_baseline(name)) for name in possible]
 
-    def draw_paths(self, tracks: Tracks, driven: EpisodeList, results: list[EpisodeResult]) -> None:
+    def evaluate_baseline(self, name: str) -> list[EpisodeResult]:
+        """Return a baseline's results."""
+        with self.unfinished(f"the baseline {name}", name) as options:
+            return evaluate_baseline(self.experiment, name, **options)
+
+    @property
+    def episodes(self) -> list[EvaluationEpisode]:
+        """The episodes of the evaluation."""
+        return list(episode_list(self.experiment).episodes)
+
+    def row(self, policy: str, env_steps: int, updates: int, results: list[EpisodeResult]) -> dict[str, Any]:
+        """Return the row of a policy's results."""
+        return evaluation_row(policy, env_steps, updates, results, episode_list(self.experiment))
+
+    def draw_paths(self, finished: list[Finished]) -> None:
         """Write the picture of the paths, or print why there is none."""
-        if not tracks.by_episode:
+        if finished[0].recording.scene is None:
             self.print_line(f"Paths: none, env={self.experiment.env.name} has no map")
             return
         picture = self.stem.with_name(f"{self.stem.name}_paths.png")
-        draw_trajectories(picture, self.title, tracks, driven.episodes, results)
+        draw_trajectories(picture, self.title, finished)
         self.print_line(f"Paths: {picture}")
 
     def write_videos(self, episodes: list[EvaluationEpisode]) -> None:

@@ -1,21 +1,23 @@
-"""Episodes of the deterministic policy on fixed seeds."""
+"""Episodes of the deterministic policy, several at once in one process."""
 
-import random
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from dreamer_exp.algorithms.rows import ROWS
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.episode import EpisodeResult, result_of
 from dreamer_exp.envs.make import make_guarded_env
-from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
+from dreamer_exp.evaluation.episodes import EvaluationEpisode
+from dreamer_exp.evaluation.generators import SeparateGenerators, seed_all
 from dreamer_exp.evaluation.recorder import EpisodeRecorder
-
-MAX_PARALLEL = 32  # environments in one batch of the policy
 
 
 class Stopped(Exception):
@@ -23,114 +25,153 @@ class Stopped(Exception):
 
 
 class BatchPolicy(Protocol):
-    """A policy that acts in several environments at once."""
+    """A policy of ROWS episodes that begin at different times (algorithms/policy.py)."""
+
+    def begin(self, row: int, seed: int) -> None:
+        """Begin an episode in a row, with the noise of this seed."""
 
     def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
-        """Return the actions for a batch of observations."""
+        """Return the actions for observations (ROWS, O)."""
 
 
-MakePolicy = Callable[[int, int], BatchPolicy]
-"""Builds a policy from a number of environments and a seed."""
-Watch = Callable[[EvaluationEpisode, gymnasium.Env[Any, Any]], None]
-"""Called with an episode and its env after the reset and after each step."""
+MakePolicy = Callable[[int], BatchPolicy]
+"""Builds a policy for a number of rows."""
 
 
-def never() -> bool:
-    """Return False: nothing asks to stop."""
-    return False
+class Watch(Protocol):
+    """A recording of one episode, which other processes send to the main one."""
+
+    def __call__(self, env: gymnasium.Env[Any, Any]) -> None:
+        """Record; called after the reset and after each step."""
 
 
-def unwatched(episode: EvaluationEpisode, env: gymnasium.Env[Any, Any]) -> None:
-    """Do nothing with a step."""
+class Finished(NamedTuple):
+    """An episode that ended."""
+
+    episode: EvaluationEpisode
+    result: EpisodeResult
+    recording: Any = None
+    """What `watch()` returned, after the episode's last step."""
 
 
-def evaluate_policy(
-    experiment: Experiment,
-    make_policy: MakePolicy,
-    should_stop: Callable[[], bool] = never,
-    watch: Watch = unwatched,
-) -> list[EpisodeResult]:
-    """Return the policy's results in the evaluation's episodes, in their order.
+class Rollouts(Protocol):
+    """Episodes that run in one process."""
+
+    capacity: int
+    """Most episodes at once."""
+
+    def advance(self, episodes: Sequence[EvaluationEpisode], seconds: float) -> list[Finished]:
+        """Begin these episodes; step all running ones until one ends or the time is over, and return those that ended.
+
+        The global generators and torch's number of threads are those of before after each call.
+        """
+
+    def close(self) -> None:
+        """Close the environments of the episodes that still run."""
+
+
+MakeRollouts = Callable[[], Rollouts]
+"""Builds rollouts; it is sent to other processes."""
+
+
+@dataclass
+class Row:
+    """A running episode."""
+
+    episode: EvaluationEpisode
+    env: gymnasium.Env[Any, Any]
+    recorder: EpisodeRecorder
+    watch: Watch | None = None
+    total: float = 0.0
+    length: int = 0
+
+    def finish(self, info: dict[str, Any]) -> Finished:
+        """Close the env; return the episode with its result."""
+        self.env.close()
+        result = self.recorder.complete(result_of(info, self.total, self.length))
+        return Finished(self.episode, result, self.watch)
+
+
+class PolicyRollouts:
+    """Rollouts of a policy: one product for all rows at each step, and a new env for each episode.
 
     Args:
-        experiment: gives the env, the contract and the episodes.
-        make_policy: called once for each batch of episodes.
-        should_stop: called at every step.
-        watch: called at every step.
-
-    Raises:
-        Stopped: `should_stop` returned True.
+        experiment: gives the env and the contract.
+        make_policy: called once, with ROWS.
+        watch: called for each episode; None records nothing.
+        render_mode: of the envs.
     """
-    results: list[EpisodeResult] = []
-    for episodes in batches(experiment):
-        results += run_batch(experiment, make_policy, episodes, should_stop=should_stop, watch=watch)
-    return results
 
+    capacity = ROWS
 
-def batches(experiment: Experiment) -> list[list[EvaluationEpisode]]:
-    """Return the episodes in batches that run in parallel; the policy's noise depends on the complete batch."""
-    episodes = list(episode_list(experiment).episodes)
-    return [episodes[start : start + MAX_PARALLEL] for start in range(0, len(episodes), MAX_PARALLEL)]
+    def __init__(
+        self,
+        experiment: Experiment,
+        make_policy: MakePolicy,
+        watch: Callable[[], Watch] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self._experiment, self._watch, self._render_mode = experiment, watch, render_mode
+        self._policy = make_policy(ROWS)
+        self._rows: list[Row | None] = [None] * ROWS
+        self._observations = np.zeros((ROWS, 0), np.float32)
+        self._generators = SeparateGenerators()
 
+    def advance(self, episodes: Sequence[EvaluationEpisode], seconds: float) -> list[Finished]:
+        """Begin these episodes and step, as `Rollouts.advance`."""
+        finished: list[Finished] = []
+        deadline = time.monotonic() + seconds
+        with one_thread(), self._generators.installed():
+            for episode in episodes:
+                self._begin(self._rows.index(None), episode)
+            while any(self._rows) and not finished and time.monotonic() < deadline:
+                finished = self._step()
+        return finished
 
-def run_batch(
-    experiment: Experiment,
-    make_policy: MakePolicy,
-    episodes: list[EvaluationEpisode],
-    *,
-    should_stop: Callable[[], bool] = never,
-    watch: Watch = unwatched,
-    render_mode: str | None = None,
-) -> list[EpisodeResult]:
-    """Return the results of these episodes, run in parallel, each in a separate env.
+    def close(self) -> None:
+        """Close the envs of the running episodes."""
+        for row in self._rows:
+            if row is not None:
+                row.env.close()
+        self._rows = [None] * ROWS
 
-    Raises:
-        Stopped: `should_stop` returned True.
-    """
-    with seeded_global_generators(episodes[0].seed):
-        envs = [make_guarded_env(experiment.env, experiment.obs_contract, render_mode) for _ in episodes]
-        policy = make_policy(len(episodes), episodes[0].seed)
-        observations = np.stack([episode.begin(env)[0] for env, episode in zip(envs, episodes, strict=True)])
-        recorders = [EpisodeRecorder(env) for env in envs]
-        for env, episode in zip(envs, episodes, strict=True):
-            watch(episode, env)
-        returns, lengths = np.zeros(len(episodes)), np.zeros(len(episodes), int)
-        results: list[EpisodeResult | None] = [None] * len(episodes)
-        while None in results:
-            if should_stop():
-                raise Stopped
-            actions = policy.act(observations)
-            for i, env in enumerate(envs):
-                if results[i] is not None:
-                    continue  # the actions of a finished episode are computed with the batch and ignored
-                observations[i], reward, terminated, truncated, info = env.step(actions[i])
-                watch(episodes[i], env)
-                returns[i] += float(reward)
-                lengths[i] += 1
-                if terminated or truncated:
-                    results[i] = recorders[i].complete(result_of(info, float(returns[i]), int(lengths[i])))
-                    env.close()  # type: ignore[no-untyped-call]  # Gymnasium's
-    return [result for result in results if result is not None]
+    def _begin(self, place: int, episode: EvaluationEpisode) -> None:
+        seed_all(episode.seed)
+        env = make_guarded_env(self._experiment.env, self._experiment.obs_contract, self._render_mode)
+        observation, _ = episode.begin(env)
+        row = Row(episode, env, EpisodeRecorder(env), self._watch and self._watch())
+        self._rows[place] = row
+        if not self._observations.size:
+            self._observations = np.zeros((ROWS, *observation.shape), np.float32)
+        self._observations[place] = observation
+        self._policy.begin(place, episode.seed)
+        if row.watch is not None:
+            row.watch(env)
+
+    def _step(self) -> list[Finished]:
+        """Step every running episode once; return those that ended."""
+        actions = self._policy.act(self._observations)
+        finished = []
+        for place, row in enumerate(self._rows):
+            if row is None:
+                continue
+            self._observations[place], reward, terminated, truncated, info = row.env.step(actions[place])
+            row.total += float(reward)
+            row.length += 1
+            if row.watch is not None:
+                row.watch(row.env)
+            if terminated or truncated:
+                finished.append(row.finish(info))
+                self._rows[place] = None
+        return finished
 
 
 @contextmanager
-def seeded_global_generators(seed: int) -> Iterator[None]:
-    """Seed the global generators of Python, NumPy and torch within the block, and restore them after it.
-
-    An env or a network that draws from them is evaluated the same way every time, and training is not affected.
-    """
-    import torch
-
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    outer = random.getstate(), np.random.get_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+def one_thread() -> Iterator[None]:
+    """Compute with one thread within the block: small products are fastest so, next to other processes too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=gpus):
-            torch.default_generator.manual_seed(seed)
-            if gpus:
-                torch.cuda.manual_seed_all(seed)
-            yield
+        yield
     finally:
-        random.setstate(outer[0])
-        np.random.set_state(outer[1])  # noqa: NPY002
+        torch.set_num_threads(before)

@@ -1,19 +1,22 @@
 """The evaluations of a run: when they are due, what they write, and which one is the best so far."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from dreamer_exp.algorithms.policy import make_policy
+from dreamer_exp.algorithms.policy import policy_maker
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.episode import EpisodeResult
-from dreamer_exp.evaluation.baselines import evaluate_baseline
 from dreamer_exp.evaluation.episodes import episode_list
+from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
 from dreamer_exp.evaluation.metrics import evaluation_row
 from dreamer_exp.evaluation.protocol import evaluated
-from dreamer_exp.evaluation.rollout import evaluate_policy
+from dreamer_exp.evaluation.workers.base import OpenWorkers, this_process
+from dreamer_exp.evaluation.workers.env_runners import env_runners
 from dreamer_exp.monitoring.counters import Counters
+from dreamer_exp.monitoring.episode_progress import EpisodeProgress
 from dreamer_exp.monitoring.record import Record
 from dreamer_exp.monitoring.summary import score
 from dreamer_exp.rundir.metric_names import LEARNER
@@ -23,21 +26,21 @@ Print = Callable[[str], None]
 
 
 class EvaluationSchedule:
-    """Evaluations of one run, in the episodes of its protocol.
+    """Evaluations of one run in the episodes of its protocol, by its env runners or, without any, the main process.
 
     Args:
         experiment: the resolved experiment.
         counters: the run's totals; they decide when an evaluation is due.
         record: where the rows are written.
-        show_status: shows what the run is doing at present.
+        show_progress: shows how far an evaluation is.
         print_line: prints a line that stays on the terminal.
     """
 
     def __init__(
-        self, experiment: Experiment, counters: Counters, record: Record, show_status: Print, print_line: Print
+        self, experiment: Experiment, counters: Counters, record: Record, show_progress: Print, print_line: Print
     ) -> None:
         self._experiment, self._counters, self._record = evaluated(experiment), counters, record
-        self._show_status, self._print_line = show_status, print_line
+        self._show_progress, self._print_line = show_progress, print_line
         self._best: tuple[float, ...] | None = None
         self._last = 0  # env steps at the last evaluation
 
@@ -62,17 +65,21 @@ class EvaluationSchedule:
         if not self._experiment.evaluation.episodes or stop() or (steps and steps == self._last):
             return False
         self._record.enter(EVALUATING)
-        self._show_status(f"evaluating the policy after {steps:,} steps")
-        module = algorithm.module_to_evaluate()
-        results = evaluate_policy(self._experiment, lambda n, seed: make_policy(module, n, seed), stop)
-        reached = score(self._write(LEARNER, results))
+        finished = evaluate_policy(
+            self._experiment,
+            policy_maker(algorithm.module_to_evaluate()),
+            should_stop=stop,
+            on_finished=self._progress(f"evaluating the policy after {steps:,} steps"),
+            workers=workers_of(algorithm),
+        )
+        reached = score(self._write(LEARNER, [each.result for each in finished]))
         self._last = steps
         if not steps or (self._best is not None and reached <= self._best):
             return False
         self._best = reached
         return True
 
-    def evaluate_baselines(self, stop: Callable[[], bool]) -> None:
+    def evaluate_baselines(self, algorithm: BaseDreamerV3, stop: Callable[[], bool]) -> None:
         """Evaluate the baselines on the same seeds.
 
         Raises:
@@ -84,8 +91,14 @@ class EvaluationSchedule:
             self._print_line(f"not for env={env.name}: baseline {', '.join(impossible)}")
         for name in possible if evaluation.episodes else []:
             self._record.enter(EVALUATING)
-            self._show_status(f"evaluating the baseline {name}")
-            self._write(name, evaluate_baseline(self._experiment, name, stop))
+            progress = self._progress(f"evaluating the baseline {name}")
+            results = evaluate_baseline(
+                self._experiment, name, should_stop=stop, on_finished=progress, workers=workers_of(algorithm)
+            )
+            self._write(name, results)
+
+    def _progress(self, what: str) -> EpisodeProgress:
+        return EpisodeProgress(what, len(episode_list(self._experiment).episodes), self._show_progress)
 
     def _write(self, policy: str, results: list[EpisodeResult]) -> dict[str, Any]:
         """Record the row of an evaluation and return it."""
@@ -93,3 +106,9 @@ class EvaluationSchedule:
         row = evaluation_row(policy, self._counters.env_steps, self._counters.updates, results, driven)
         self._record.evaluation(row)
         return row
+
+
+def workers_of(algorithm: BaseDreamerV3) -> OpenWorkers:
+    """Return the algorithm's env runners as workers, or this process if it has none."""
+    actors = algorithm.env_runner_actors()
+    return partial(env_runners, actors=actors) if actors else this_process

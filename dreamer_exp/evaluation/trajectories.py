@@ -1,7 +1,7 @@
 """The robot's path in each episode of an evaluation, and a picture of the paths on their maps."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
 from dreamer_exp.envs.scene import Scene, position_of, scene_of
-from dreamer_exp.evaluation.episodes import EvaluationEpisode
+from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 
 MAX_PANELS = 12
@@ -28,28 +28,33 @@ STYLES = {
 
 @dataclass
 class Track:
-    """One episode: its scene, and the robot's positions (x, y) in metres, one a step."""
+    """A `Watch` that keeps an episode's scene, None without a map, and the robot's positions (x, y) in metres."""
 
-    scene: Scene
-    points: list[tuple[float, float]]
+    scene: Scene | None = None
+    points: list[tuple[float, float]] = field(default_factory=list)
 
-
-class Tracks:
-    """A `Watch` that keeps the track of every episode; it keeps nothing without a map."""
-
-    def __init__(self) -> None:
-        self.by_episode: dict[EvaluationEpisode, Track] = {}
-
-    def __call__(self, episode: EvaluationEpisode, env: gymnasium.Env[Any, Any]) -> None:
-        """Add the robot's position; the first call with an episode starts its track."""
+    def __call__(self, env: gymnasium.Env[Any, Any]) -> None:
+        """Add the robot's position; the first call keeps the scene."""
         position = position_of(env)
         if position is None:
             return
-        if episode not in self.by_episode:
-            scene = scene_of(env)
-            assert scene is not None
-            self.by_episode[episode] = Track(scene, [])
-        self.by_episode[episode].points.append(position)
+        if self.scene is None:
+            self.scene = scene_of(env)
+        self.points.append(position)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the track as JSON values; of the scene, what is drawn."""
+        scene = self.scene and {"walls": self.scene.walls.tolist(), "route": self.scene.route.tolist()}
+        return {"scene": scene, "points": [(float(x), float(y)) for x, y in self.points]}
+
+    @classmethod
+    def from_dict(cls, tree: dict[str, Any]) -> "Track":
+        """Return the track of `to_dict`."""
+        scene = tree["scene"]
+        if scene is not None:
+            walls, route = np.array(scene["walls"], float), np.array(scene["route"], float)
+            scene = Scene(walls.reshape(-1, 4), route.reshape(-1, 2))
+        return cls(scene, [(x, y) for x, y in tree["points"]])
 
 
 @dataclass(frozen=True)
@@ -58,32 +63,28 @@ class Panel:
 
     scenario: str
     scene: Scene
-    episodes: list[tuple[int, Track, EpisodeResult]]  # seed first
+    episodes: list[Finished]  # whose recordings are tracks
 
     @property
     def failed(self) -> bool:
         """Return whether an episode did not succeed."""
-        return any(result.outcome != SUCCESS for _, _, result in self.episodes)
+        return any(finished.result.outcome != SUCCESS for finished in self.episodes)
 
 
-def draw_trajectories(
-    path: Path, title: str, tracks: Tracks, episodes: Sequence[EvaluationEpisode], results: list[EpisodeResult]
-) -> None:
+def draw_trajectories(path: Path, title: str, episodes: Sequence[Finished]) -> None:
     """Write the picture: one panel for each map, at most MAX_PANELS, worst scenarios and failures first.
 
     Args:
         path: the PNG.
         title: its first line.
-        tracks: the tracks of all episodes.
-        episodes: the episodes, in the order of `results`.
-        results: how the episodes ended; they decide the colours.
+        episodes: their recordings are tracks, their outcomes decide the colours.
     """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    panels = panels_of(tracks, episodes, results)
+    panels = panels_of(episodes)
     shown = choose(panels)
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
@@ -94,20 +95,19 @@ def draw_trajectories(
     for axis in axes.flat[len(shown) :]:
         axis.axis("off")
     figure.suptitle(f"{title}\n{describe_shown(panels, shown)}", fontsize=10)
-    _add_legend(figure, results)
+    _add_legend(figure, [finished.result for finished in episodes])
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
-def panels_of(tracks: Tracks, episodes: Iterable[EvaluationEpisode], results: Iterable[EpisodeResult]) -> list[Panel]:
+def panels_of(episodes: Iterable[Finished]) -> list[Panel]:
     """Return the episodes by scenario and map: episodes on the same map share a panel."""
     panels: dict[tuple[str, bytes], Panel] = {}
-    for episode, result in zip(episodes, results, strict=True):
-        track, scenario = tracks.by_episode[episode], result.scenario or ""
-        key = scenario, track.scene.walls.tobytes()
-        panel = panels.setdefault(key, Panel(scenario, track.scene, []))
-        panel.episodes.append((episode.seed, track, result))
+    for finished in episodes:
+        scene, scenario = finished.recording.scene, finished.result.scenario or ""
+        key = scenario, scene.walls.tobytes()
+        panels.setdefault(key, Panel(scenario, scene, [])).episodes.append(finished)
     return list(panels.values())
 
 
@@ -127,7 +127,7 @@ def choose(panels: list[Panel]) -> list[Panel]:
 
 def success_rate(panels: list[Panel]) -> float:
     """Return the share of successes in the episodes of these panels."""
-    outcomes = [result.outcome for panel in panels for _, _, result in panel.episodes]
+    outcomes = [finished.result.outcome for panel in panels for finished in panel.episodes]
     return outcomes.count(SUCCESS) / len(outcomes)
 
 
@@ -149,14 +149,14 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
     from matplotlib.collections import LineCollection
 
     axis.add_collection(LineCollection(list(panel.scene.walls.reshape(-1, 2, 2)), colors="#2C3038", linewidths=1.5))
-    for _, track, result in panel.episodes:
-        colour, mark = STYLES[str(result.outcome)]
-        points = np.array(track.points)
-        planned = np.vstack([points[:1], track.scene.route])
+    for finished in panel.episodes:
+        colour, mark = STYLES[str(finished.result.outcome)]
+        route, points = finished.recording.scene.route, np.array(finished.recording.points)
+        planned = np.vstack([points[:1], route])
         axis.plot(*planned.T, color=GREY, linestyle=":", linewidth=1)
         axis.plot(*points.T, color=colour, linewidth=1.4, alpha=0.85)
         axis.plot(*points[0], "o", markerfacecolor="white", markeredgecolor="black", markersize=6)
-        axis.plot(*track.scene.route[-1], "*", color="black", markersize=9)
+        axis.plot(*route[-1], "*", color="black", markersize=9)
         axis.plot(*points[-1], mark, color=colour, markeredgecolor="white", markersize=7)
     axis.spines[:].set_visible(False)
     axis.set_aspect("equal")
@@ -167,9 +167,11 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
 
 def caption(panel: Panel) -> str:
     """Return the scenario, and the seed and outcome of its episode or the number of episodes."""
-    (seed, _, result), *others = panel.episodes
-    outcome = str(result.outcome).replace("_", " ")
-    return f"{panel.scenario}\n" + (count_episodes(len(others) + 1) if others else f"seed {seed}: {outcome}")
+    first, *others = panel.episodes
+    outcome = str(first.result.outcome).replace("_", " ")
+    return f"{panel.scenario}\n" + (
+        count_episodes(len(others) + 1) if others else f"seed {first.episode.seed}: {outcome}"
+    )
 
 
 def _add_legend(figure: Any, results: list[EpisodeResult]) -> None:

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from PIL import Image, ImageDraw, ImageFont
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.episode import SUCCESS, EpisodeResult
+from dreamer_exp.evaluation.dispatch import run_episodes
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
-from dreamer_exp.evaluation.rollout import MakePolicy, batches, run_batch
+from dreamer_exp.evaluation.rollout import Finished, MakePolicy, PolicyRollouts
 
 MODE = "rgb_array"
+MAX_FILMED = 4  # episodes at once, whose frames are in memory
 STRIP = 26  # height of the caption in pixels
 COLOURS = 64
 DEFAULT_FPS = 30.0  # for an env without render_fps
@@ -24,31 +27,29 @@ STILL_MS = 1500  # duration of the last frame
 MIN_MS = 20  # browsers slow down shorter frames
 
 
-def choose(episodes: Sequence[EvaluationEpisode], results: list[EpisodeResult], count: int) -> list[EvaluationEpisode]:
+def choose(finished: Sequence[Finished], count: int) -> list[EvaluationEpisode]:
     """Return the episodes to film: the first failures, then the first of the others."""
-    order = sorted(zip(episodes, results, strict=True), key=lambda ended: ended[1].outcome == SUCCESS)
-    return [episode for episode, _ in order[:count]]
+    order = sorted(finished, key=lambda each: each.result.outcome == SUCCESS)
+    return [each.episode for each in order[:count]]
 
 
-def film(experiment: Experiment, make_policy: MakePolicy, episodes: list[EvaluationEpisode], stem: Path) -> list[Path]:
+def film(
+    experiment: Experiment, make_policy: MakePolicy, episodes: Sequence[EvaluationEpisode], stem: Path
+) -> list[Path]:
     """Write a GIF of each of these episodes; return the files.
 
-    Complete batches run again, because the policy's noise depends on the batch; the episodes are the same.
+    They run again, and are the same: an episode depends on its seed alone.
 
     Raises:
         UserError: the environment renders no frames.
     """
     written = []
-    for batch in batches(experiment):
-        camera = Camera(set(episodes) & set(batch))
-        if not camera.frames:
-            continue
-        results = run_batch(experiment, make_policy, batch, watch=camera, render_mode=MODE)
-        for episode, result in zip(batch, results, strict=True):
-            if episode in camera.frames:
-                path = stem.with_name(file_name(stem.name, episode, result))
-                write_gif(path, camera.frames[episode], caption_of(episode.seed, result), camera.fps)
-                written.append(path)
+    make = partial(PolicyRollouts, experiment, make_policy, Camera, MODE)
+    for finished in run_episodes(make, episodes, at_once=MAX_FILMED):
+        episode, result, camera = finished
+        path = stem.with_name(file_name(stem.name, episode, result))
+        write_gif(path, camera.frames, caption_of(episode.seed, result), camera.fps)
+        written.append(path)
     return written
 
 
@@ -59,16 +60,14 @@ def file_name(stem: str, episode: EvaluationEpisode, result: EpisodeResult) -> s
 
 
 class Camera:
-    """A `Watch` that keeps the frames of some episodes, each as a PNG of some kilobytes."""
+    """A `Watch` that keeps an episode's frames, each as a PNG of some kilobytes."""
 
-    def __init__(self, episodes: set[EvaluationEpisode]) -> None:
-        self.frames: dict[EvaluationEpisode, list[bytes]] = {episode: [] for episode in episodes}
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
         self.fps = DEFAULT_FPS
 
-    def __call__(self, episode: EvaluationEpisode, env: gymnasium.Env[Any, Any]) -> None:
+    def __call__(self, env: gymnasium.Env[Any, Any]) -> None:
         """Keep the frame; raise UserError if there is none."""
-        if episode not in self.frames:
-            return
         try:
             frame: Any = env.render()
         except (gymnasium.error.Error, NotImplementedError) as error:  # also without a rendering package
@@ -77,7 +76,7 @@ class Camera:
             raise UserError(f"no frames: render_mode={MODE} gives {type(frame).__name__}")
         png = io.BytesIO()
         Image.fromarray(frame).save(png, "PNG", compress_level=1)
-        self.frames[episode].append(png.getvalue())
+        self.frames.append(png.getvalue())
         self.fps = float(env.metadata.get("render_fps") or DEFAULT_FPS)
 
 

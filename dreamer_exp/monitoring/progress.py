@@ -1,14 +1,57 @@
-"""Progress of a run: a live panel in a terminal, one plain line an iteration elsewhere."""
+"""Progress in a terminal: live. Elsewhere: plain lines, at most one in LINES_EVERY_S seconds."""
 
+import time
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 
 from dreamer_exp.formatting import clock, gibibytes, number
+
+LINES_EVERY_S = 10.0
+
+
+class Pace:
+    """Clock that is due at most once in LINES_EVERY_S seconds."""
+
+    def __init__(self) -> None:
+        self._next = -float("inf")  # monotonic seconds
+
+    def __call__(self) -> bool:
+        """Return whether a line is due; if so, the next one is due LINES_EVERY_S later."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + LINES_EVERY_S
+        return True
+
+
+class LiveLine:
+    """One line of a command, used as a context manager: with a spinner in a terminal, paced plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._pace = console, Pace()
+        self._status = console.status("") if console.is_terminal else None
+
+    def __enter__(self) -> "LiveLine":
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def show(self, text: str) -> None:
+        """Show the text in the place of the last one."""
+        if self._status:
+            self._status.update(escape(text))
+        elif self._pace():
+            self._console.print(text, soft_wrap=True, markup=False)
 
 
 class Progress:
@@ -25,6 +68,7 @@ class Progress:
         self._total = train_iterations
         self._shown = shown
         self._iteration_s: float | None = None  # moving average without evaluations and start-up
+        self._pace = Pace()
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "Progress":
@@ -45,6 +89,11 @@ class Progress:
         else:
             self._console.print(text, soft_wrap=True)
 
+    def show_progress(self, text: str) -> None:
+        """Show how far the run is in something that takes long."""
+        if self._live or (self._shown and self._pace()):
+            self.show_status(text)
+
     def show(self, row: dict[str, Any], prefill_env_steps: int = 0) -> None:
         """Show the row of a finished iteration; the training ratio leaves the steps of the prefill out."""
         if not self._shown:
@@ -52,7 +101,7 @@ class Progress:
         figures = describe(row, self._total, self._seconds_left(row), prefill_env_steps)
         if self._live:
             self._live.update(self._panel(figures, row["iteration"]))
-        else:
+        elif self._pace():
             self._console.print("  ".join(f"{name} {value}" for name, value in figures.items()), soft_wrap=True)
 
     def _seconds_left(self, row: dict[str, Any]) -> float:

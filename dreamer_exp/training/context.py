@@ -55,7 +55,7 @@ class RunContext:
         self.provenance = {**provenance.collect(machine, gpu_names(), packages), "contract": contract.to_dict()}
         self.record = Record(directory, experiment, self.counters, self.provenance["started_utc"])
         self.evaluations = EvaluationSchedule(
-            experiment, self.counters, self.record, self.progress.show_status, self.print_line
+            experiment, self.counters, self.record, self.progress.show_progress, self.print_line
         )
         self.memory = MemoryWatch(experiment, contract)
         self.cpu_contention = ContentionWatch(experiment)

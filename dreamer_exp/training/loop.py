@@ -34,7 +34,7 @@ def loop(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) ->
     should_evaluate = evaluations.is_due
 
     if counters.iterations == 0:
-        evaluations.evaluate_baselines(stop)
+        evaluations.evaluate_baselines(algorithm, stop)
         evaluate(run, algorithm, stop)
 
     while counters.iterations < run.experiment.run.train_iterations and not stop():

@@ -1,14 +1,22 @@
 """The policy of RLlib's network by itself: deterministic, batched, and without a trace in training's random streams."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from ray.rllib.core.rl_module.rl_module import RLModule
 
-from dreamer_exp.algorithms.policy import DreamerPolicy
+from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
+from dreamer_exp.algorithms.policy import DreamerPolicy, policy_maker
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
+from dreamer_exp.algorithms.rows import ROWS
+from dreamer_exp.checkpoints.policy_file import build
 from tests.experiments import nano
 
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -23,8 +31,16 @@ def algorithm(ray_local: None) -> Iterator[BaseDreamerV3]:
     built.stop()
 
 
+def begun(algorithm: BaseDreamerV3, seed: int, rows: int = 3) -> DreamerPolicy:
+    """Return the policy with an episode in each row."""
+    policy = DreamerPolicy(algorithm.env_runner.module, rows)
+    for row in range(rows):
+        policy.begin(row, seed + row)
+    return policy
+
+
 def act(algorithm: BaseDreamerV3, seed: int) -> np.ndarray:
-    policy = DreamerPolicy(algorithm.env_runner.module, num_envs=3, seed=seed)
+    policy = begun(algorithm, seed)
     return np.stack([policy.act(step) for step in OBSERVATIONS])
 
 
@@ -45,6 +61,57 @@ def test_acting_does_not_touch_torchs_global_generator(algorithm: BaseDreamerV3)
 
 
 def test_action_depends_on_earlier_observations(algorithm: BaseDreamerV3) -> None:
-    policy = DreamerPolicy(algorithm.env_runner.module, num_envs=3, seed=1)
+    policy = begun(algorithm, seed=1)
     first, second = policy.act(OBSERVATIONS[0]), policy.act(OBSERVATIONS[0])
     assert not np.array_equal(first, second)
+
+
+NETWORKS = {
+    "dreamerv3": asdict(SIZES["nano"]),
+    "dreamerv3_rllib": {"model_size": "nano", "batch_length_T": 8},
+}
+ACTIONS = [{"kind": "box", "size": 3}, {"kind": "discrete", "size": 5}]
+
+
+@pytest.fixture(scope="module", params=product(NETWORKS, ACTIONS), ids=lambda param: f"{param[0]} {param[1]['kind']}")
+def module(request: pytest.FixtureRequest) -> RLModule:
+    """Return a random network whose widths are no multiples of a vector register's."""
+    name, action = request.param
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        built = build(
+            {
+                "algorithm": name,
+                "network": NETWORKS[name],
+                "observation_size": 7,
+                "action": action,
+                "symlog_obs": True,
+            }
+        )
+        with torch.no_grad():
+            for parameter in built.parameters():
+                parameter.add_(0.1 * torch.randn(parameter.shape))
+    return built
+
+
+def episode(module: RLModule, place: int, others_seed: int) -> list[NDArray[Any]]:
+    """Return the actions of one episode, in a row among others that began earlier."""
+    policy, others = policy_maker(module)(ROWS), np.random.default_rng(others_seed)
+    own = np.random.default_rng(0)
+    for row in range(0, ROWS, 2):
+        policy.begin(row, seed=row + others_seed)
+    policy.act(others.normal(size=(ROWS, 7)).astype(np.float32))
+    policy.begin(place, seed=1)
+    actions = []
+    for _ in range(6):
+        observations = others.normal(size=(ROWS, 7)).astype(np.float32)
+        observations[place] = own.normal(size=7)
+        actions.append(policy.act(observations)[place])
+    return actions
+
+
+@pytest.mark.parametrize("place", range(ROWS))
+def test_an_episode_depends_bit_for_bit_on_its_seed_alone(module: RLModule, place: int) -> None:
+    expected = episode(module, place=0, others_seed=0)
+    assert len(np.unique(expected, axis=0)) > 1
+    assert np.array_equal(episode(module, place, others_seed=1 + place), expected)

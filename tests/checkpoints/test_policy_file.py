@@ -17,7 +17,7 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from safetensors.torch import load_file, save_file
 
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
-from dreamer_exp.algorithms.policy import make_policy
+from dreamer_exp.algorithms.policy import Policy, policy_maker
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.checkpoints.policy_file import DESCRIPTION, TENSORS, build, load_policy, save_policy
@@ -52,8 +52,16 @@ def trained(algo: str, kind: str = "box", seed: int = 1) -> RLModule:
 
 
 def actions(module: RLModule) -> np.ndarray:
-    policy = make_policy(module, num_envs=3, seed=5)
+    policy = begun(module)
     return np.stack([policy.act(step) for step in OBSERVATIONS])
+
+
+def begun(module: RLModule) -> Policy:
+    """Return the policy of three episodes."""
+    policy = policy_maker(module)(3)
+    for row in range(3):
+        policy.begin(row, seed=5 + row)
+    return policy
 
 
 def edit(folder: Path, **changes: Any) -> None:
@@ -263,10 +271,7 @@ def test_saved_policy_of_a_learner_acts_like_the_evaluated_one(algorithm: BaseDr
     algorithm.train()
     save_policy(learners_module(algorithm), tmp_path, EXTRA)
     observation = np.random.default_rng(1).random((3, 831), np.float32)
-    acted = [
-        make_policy(module, num_envs=3, seed=5).act(observation)
-        for module in (load_policy(tmp_path), algorithm.module_to_evaluate())
-    ]
+    acted = [begun(module).act(observation) for module in (load_policy(tmp_path), algorithm.module_to_evaluate())]
     assert np.array_equal(*acted)
 
 

@@ -5,13 +5,24 @@ from pathlib import Path
 import pytest
 
 from dreamer_exp.checkpoints.store import resolve
-from dreamer_exp.cli.evaluate import EvaluationRequest, check_contract, read_words, refuse_no_episodes, writable
+from dreamer_exp.cli.evaluate import (
+    EPISODES_EACH,
+    EvaluationRequest,
+    auto_workers,
+    check_contract,
+    read_words,
+    refuse_no_episodes,
+    writable,
+)
 from dreamer_exp.cli.recompose import recompose
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
-from tests.experiments import experiment
+from dreamer_exp.hardware import physical_cores
+from tests.experiments import experiment, machine
+
+GIB = 2**30
 
 
 @pytest.fixture
@@ -31,6 +42,26 @@ def test_the_commands_own_words_are_separated_from_settings() -> None:
 
 def test_by_default_nothing_is_filmed_and_files_go_into_the_run() -> None:
     assert read_words(["outputs/run"]) == EvaluationRequest(Path("outputs/run"), [], video=0, out=None)
+
+
+@pytest.mark.parametrize(("words", "number"), [([], None), (["workers=auto"], None), (["workers=0"], 0),
+                                               (["workers=8"], 8)])  # fmt: skip
+def test_workers_are_automatic_or_a_number(words: list[str], number: int | None) -> None:
+    assert read_words(["outputs/run", *words]).workers == number
+
+
+@pytest.mark.parametrize("word", ["workers=-1", "workers=many", "workers="])
+def test_workers_take_a_whole_number(word: str) -> None:
+    with pytest.raises(UserError, match=f"^{word}: it takes a whole number of processes, or auto"):
+        read_words(["outputs/run", word])
+
+
+def test_automatic_workers_are_bounded_by_episodes_and_memory() -> None:
+    here = machine(cpus=1000, memory_bytes=64 * GIB)
+    assert auto_workers(episodes=10_000, machine=here, bytes_each=1) == physical_cores(1000)
+    assert auto_workers(episodes=4 * EPISODES_EACH, machine=here, bytes_each=1) == min(4, physical_cores(1000))
+    assert auto_workers(episodes=10_000, machine=here, bytes_each=33 * GIB) == 0
+    assert auto_workers(episodes=EPISODES_EACH, machine=here, bytes_each=1) == 0
 
 
 @pytest.mark.parametrize("word", ["video=some", "video=-1", "video=1.5", "video="])

@@ -10,7 +10,7 @@ import pytest
 import dreamer_exp
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.evaluation import baseline_cache
-from dreamer_exp.evaluation.baselines import evaluate_baseline
+from dreamer_exp.evaluation.evaluate import evaluate_baseline
 from dreamer_exp.evaluation.rollout import Stopped
 from tests.experiments import nano, nano_gym
 

@@ -7,8 +7,8 @@ import pytest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.seeds import is_reserved
-from dreamer_exp.evaluation.baselines import evaluate_baseline
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
+from dreamer_exp.evaluation.evaluate import evaluate_baseline
 from dreamer_exp.evaluation.protocol import evaluated, protocol_names, read_protocol
 from tests.experiments import experiment, nano
 

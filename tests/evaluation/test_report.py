@@ -3,31 +3,20 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from rich.console import Console
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.evaluation.report import EvaluationReport
+from tests.evaluation.policies import Still
 from tests.experiments import nano, nano_gym
 from tests.training import odd_envs  # noqa: F401  # registers Blind
-
-
-class Still:
-    """Policy that never moves, in any environment."""
-
-    def __init__(self, num_envs: int, seed: int) -> None:
-        self.actions = np.zeros((num_envs, 2), np.float32)
-
-    def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.actions
 
 
 def evaluate(experiment: Experiment, folder: Path, videos: int = 0) -> str:
     """Evaluate a policy; return what is printed in a terminal of 100 columns."""
     console = Console(width=100, record=True, force_terminal=False)
-    EvaluationReport(experiment, Still, "a run", folder / "evaluation", console).evaluate(
+    EvaluationReport(experiment, Still, "weights", "a run", folder / "evaluation", console).evaluate(
         {"run": "a run"}, 512, 8, videos
     )
     return console.export_text()

@@ -8,11 +8,11 @@ from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.envs.scene import Scene
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
+from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.evaluation.trajectories import (
     MAX_PANELS,
     Panel,
     Track,
-    Tracks,
     choose,
     describe_shown,
     draw_trajectories,
@@ -26,39 +26,37 @@ def result(scenario: str, outcome: str = "success") -> EpisodeResult:
     return EpisodeResult(0.0, 1, outcome=outcome, scenario=scenario)
 
 
-def tracks(*widths: float) -> Tracks:
-    """Return tracks of episodes with seeds 0, 1, ..., each in a room of this width."""
-    found = Tracks()
-    for seed, width in enumerate(widths):
+def finished(*episodes: tuple[EpisodeResult, float]) -> list[Finished]:
+    """Return episodes with seeds 0, 1, ..., each in a room of this width."""
+    ended = []
+    for seed, (ended_as, width) in enumerate(episodes):
         walls = np.array([[0.0, 0.0, width, 0.0], [0.0, 3.0, width, 3.0]])
-        found.by_episode[EvaluationEpisode(seed)] = Track(
-            Scene(walls, ROUTE), [(0.0, 0.0), (1.0, 0.1 * seed), (2.0, 0.0)]
-        )
-    return found
+        track = Track(Scene(walls, ROUTE), [(0.0, 0.0), (1.0, 0.1 * seed), (2.0, 0.0)])
+        ended.append(Finished(EvaluationEpisode(seed), ended_as, track))
+    return ended
 
 
 def panels(*episodes: EpisodeResult) -> list[Panel]:
     """Return panels of episodes in different rooms."""
-    return panels_of(tracks(*map(float, range(len(episodes)))), map(EvaluationEpisode, range(len(episodes))), episodes)
+    return panels_of(finished(*((episode, float(width)) for width, episode in enumerate(episodes))))
 
 
 def test_a_track_holds_every_position_from_the_start() -> None:
-    env, watch = CrowdNavEnv(scenario="open"), Tracks()
+    env, watch = CrowdNavEnv(scenario="open"), Track()
     env.reset(seed=7)
-    watch(EvaluationEpisode(7), env)
+    watch(env)
     for _ in range(3):
         env.step(np.array([1.0, 0.0], np.float32))
-        watch(EvaluationEpisode(7), env)
-    points = watch.by_episode[EvaluationEpisode(7)].points
+        watch(env)
+    points = watch.points
     assert points[0] == env.layout.start[:2]
     assert points[-1] == (env.simulator.robot.x, env.simulator.robot.y)
     assert len(points) == 4
 
 
 def test_episodes_on_one_map_share_a_panel() -> None:
-    episodes = [result("doorway"), result("doorway", "timeout"), result("doorway")]
-    found = panels_of(tracks(9.0, 9.0, 8.0), map(EvaluationEpisode, range(3)), episodes)
-    assert [[seed for seed, _, _ in panel.episodes] for panel in found] == [[0, 1], [2]]
+    found = panels_of(finished((result("doorway"), 9.0), (result("doorway", "timeout"), 9.0), (result("doorway"), 8.0)))
+    assert [[each.episode.seed for each in panel.episodes] for panel in found] == [[0, 1], [2]]
 
 
 def test_failures_are_drawn_first() -> None:
@@ -90,7 +88,7 @@ def test_the_title_counts_the_episodes_left_out() -> None:
 
 def test_the_picture_is_drawn_for_all_outcomes(tmp_path: Path) -> None:
     ends = ("success", "pedestrian_collision", "wall_collision", "robot_collision", "timeout")
-    episodes = [result(f"room {i}", end) for i, end in enumerate(ends)]
+    episodes = finished(*((result(f"room {i}", end), 5.0 + i) for i, end in enumerate(ends)))
     path = tmp_path / "report" / "paths.png"
-    draw_trajectories(path, "a run", tracks(5.0, 6.0, 7.0, 8.0, 9.0), list(map(EvaluationEpisode, range(5))), episodes)
+    draw_trajectories(path, "a run", episodes)
     assert path.read_bytes().startswith(b"\x89PNG")

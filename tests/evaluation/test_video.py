@@ -11,47 +11,43 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation import video
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
-from dreamer_exp.evaluation.rollout import evaluate_policy
+from dreamer_exp.evaluation.evaluate import evaluate_policy
+from dreamer_exp.evaluation.rollout import Finished
+from tests.evaluation.policies import Wanderer
 from tests.experiments import experiment, nano, nano_gym
 from tests.training import odd_envs  # noqa: F401  # registers Blind and Mute
 
-EPISODES = [EvaluationEpisode(seed) for seed in range(10, 15)]
+
+def ended(*outcomes: str | None) -> list[Finished]:
+    """Return episodes with these outcomes, of seeds 10, 11, ..."""
+    results = [EpisodeResult(0.0, 1, outcome=outcome) for outcome in outcomes]
+    return [Finished(EvaluationEpisode(seed), result) for seed, result in enumerate(results, 10)]
 
 
-class Wanderer:
-    """Policy whose episodes depend on the complete batch, like a network that draws noise."""
-
-    def __init__(self, num_envs: int, seed: int) -> None:
-        self.rng, self.shape = np.random.default_rng(seed), (num_envs, 2)
-
-    def act(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.rng.uniform([-0.2, -1.0], [1.0, 1.0], self.shape).astype(np.float32)
-
-
-def ended(*outcomes: str | None) -> list[EpisodeResult]:
-    return [EpisodeResult(0.0, 1, outcome=outcome) for outcome in outcomes]
+def chosen(finished: list[Finished], count: int) -> list[int]:
+    return [episode.seed for episode in video.choose(finished, count)]
 
 
 def test_the_first_failures_are_filmed_then_the_first_others() -> None:
     results = ended("success", "timeout", "success", "wall_collision", "timeout")
-    assert video.choose(EPISODES, results, 2) == [EPISODES[1], EPISODES[3]]
-    assert video.choose(EPISODES, results, 4) == [EPISODES[place] for place in (1, 3, 4, 0)]
+    assert chosen(results, 2) == [11, 13]
+    assert chosen(results, 4) == [11, 13, 14, 10]
 
 
 def test_a_file_name_holds_the_scenario_of_a_list() -> None:
-    (result,) = ended("timeout")
-    assert video.file_name("film", EvaluationEpisode(7), result) == "film_seed7_timeout.gif"
-    assert video.file_name("film", EvaluationEpisode(7, "a/b 1"), result) == "film_a-b-1_seed7_timeout.gif"
+    (finished,) = ended("timeout")
+    assert video.file_name("film", EvaluationEpisode(7), finished.result) == "film_seed7_timeout.gif"
+    assert video.file_name("film", EvaluationEpisode(7, "a/b 1"), finished.result) == "film_a-b-1_seed7_timeout.gif"
 
 
 def test_without_failures_or_outcomes_the_first_episodes_are_filmed() -> None:
-    assert video.choose(EPISODES[:3], ended("success", "success", "success"), 2) == EPISODES[:2]
-    assert video.choose(EPISODES[:3], ended(None, None, None), 2) == EPISODES[:2]
+    assert chosen(ended("success", "success", "success"), 2) == [10, 11]
+    assert chosen(ended(None, None, None), 2) == [10, 11]
 
 
 def test_a_video_shows_the_evaluated_episode(tmp_path: Path) -> None:
     settings = nano("env.scenario=dense", "env.max_steps=60", "evaluation.episodes=3")
-    results = evaluate_policy(settings, Wanderer)
+    results = [finished.result for finished in evaluate_policy(settings, Wanderer)]
     (path,) = video.film(settings, Wanderer, [EvaluationEpisode(1_000_001)], tmp_path / "evaluated")
     assert path.name == f"evaluated_seed1000001_{results[1].outcome}.gif"
     with Image.open(path) as gif:
@@ -71,7 +67,7 @@ def test_a_video_runs_in_real_time_and_holds_its_last_frame(tmp_path: Path) -> N
 
 
 def colour(shade: int) -> bytes:
-    camera = video.Camera({EPISODES[0]})
+    camera = video.Camera()
 
     class Painted:
         metadata = {"render_fps": 10}  # noqa: RUF012
@@ -79,8 +75,8 @@ def colour(shade: int) -> bytes:
         def render(self) -> NDArray[np.uint8]:
             return np.full((40, 60, 3), shade, np.uint8)
 
-    camera(EPISODES[0], Painted())  # type: ignore[arg-type]
-    return camera.frames[EPISODES[0]][0]
+    camera(Painted())  # type: ignore[arg-type]
+    return camera.frames[0]
 
 
 @pytest.mark.parametrize("env_id", ["Blind-v0", "Mute-v0"])

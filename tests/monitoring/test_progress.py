@@ -10,7 +10,7 @@ from rich.console import Console
 from dreamer_exp.algorithms.rllib.algorithm import Iteration
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.metrics_row import make_row
-from dreamer_exp.monitoring.progress import Progress, describe
+from dreamer_exp.monitoring.progress import LiveLine, Progress, describe
 
 
 def row(updates: int = 0, learner: dict[str, float] | None = None) -> dict[str, Any]:
@@ -28,9 +28,38 @@ def lines(shown: bool, terminal: bool = False) -> str:
     return file.getvalue()
 
 
-def test_without_a_terminal_each_iteration_is_one_plain_line() -> None:
+def test_without_a_terminal_an_iteration_is_one_plain_line() -> None:
     assert len(lines(shown=True).splitlines()) == 2
     assert "\x1b" not in lines(shown=True)
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the monotonic time, to be set by the test."""
+    seconds = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_without_a_terminal_rows_and_progress_are_printed_at_most_every_ten_seconds(now: list[float]) -> None:
+    file = io.StringIO()
+    with Progress(Console(file=file, width=100, force_terminal=False), 10, shown=True) as progress:
+        for now[0] in (0.0, 4.0, 9.9, 10.0, 19.0, 25.0):
+            progress.show(row())
+            progress.show_progress("evaluating")
+    assert len(file.getvalue().splitlines()) == 3
+
+
+def test_a_line_of_a_command_is_paced_without_a_terminal_and_live_in_one(now: list[float]) -> None:
+    shown = {}
+    for terminal in (False, True):
+        file = io.StringIO()
+        with LiveLine(Console(file=file, width=100, force_terminal=terminal)) as line:
+            for now[0] in (0.0, 4.0, 10.0):
+                line.show(f"episode {now[0]:.0f}")
+        shown[terminal] = file.getvalue()
+    assert shown[False] == "episode 0\nepisode 10\n"
+    assert "\x1b" in shown[True]
 
 
 def test_missing_values_are_dashes() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+from ray.actor import ActorHandle
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dreamerv3 import DreamerV3
 from ray.rllib.core.columns import Columns
@@ -87,6 +88,11 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         """Return the network after the last update, in the main process."""
         module: RLModule = self.env_runner.module
         return module
+
+    def env_runner_actors(self) -> dict[int, ActorHandle]:
+        """Return the healthy env runners with processes of their own, by number."""
+        manager = self.env_runner_group._worker_manager  # RLlib 2.60 has no public way to its actors
+        return {number: actor for number, actor in manager.actors().items() if manager.is_actor_healthy(number)}
 
     def reset_episodes(self, number: int) -> int:
         """Cut all running episodes; the next ones start from seeds of this number. Return how many had steps."""

@@ -36,6 +36,8 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
     episodes.
     """
 
+    rollouts: Any = None
+    """Episodes of an evaluation that run here (evaluation/workers/env_runners.py)."""
     _number = 0  # env steps at the last checkpoint
     _needs_initial_reset: bool
 

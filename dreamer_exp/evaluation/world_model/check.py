@@ -23,7 +23,7 @@ from dreamer_exp.config.schema import EnvConfig
 from dreamer_exp.envs.contract import Entry, ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.envs.spec import spec_of
-from dreamer_exp.evaluation.rollout import never
+from dreamer_exp.evaluation.dispatch import never
 from dreamer_exp.evaluation.world_model.figure import draw
 from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, collect
 from dreamer_exp.rundir.atomic import replace_file, write_json

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from dreamer_exp.algorithms.open_loop import Imagined
-from dreamer_exp.algorithms.policy import make_policy
+from dreamer_exp.algorithms.policy import Policy, policy_maker
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import make_env
+from dreamer_exp.evaluation.dispatch import never
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, fixed_seeds
-from dreamer_exp.evaluation.rollout import Stopped, never, seeded_global_generators
+from dreamer_exp.evaluation.generators import seeded_global_generators
+from dreamer_exp.evaluation.rollout import Stopped, one_thread
 
 CONTEXT = 8  # fewest real steps before a start point
-EPISODES = 16  # one start point each, on fixed seeds
+EPISODES = 16  # one start point each, on seeds evaluation.seed, evaluation.seed + 1, ...
 LATEST_START = 100  # steps into an episode
 
 Array = NDArray[np.float32]
@@ -63,9 +65,11 @@ def collect(
     first = experiment.evaluation.seed
     choice = np.random.default_rng(first)
     cut = []
-    with seeded_global_generators(first), closing(make_env(experiment.env, experiment.obs_contract)) as env:
+    policy = policy_maker(module)(1)
+    env = make_env(experiment.env, experiment.obs_contract)
+    with one_thread(), seeded_global_generators(first), closing(env):
         for episode in fixed_seeds(experiment, EPISODES).episodes:
-            steps, actions = _run_episode(module, env, episode, LATEST_START + ahead, should_stop)
+            steps, actions = _run_episode(policy, env, episode, LATEST_START + ahead, should_stop)
             if len(actions) >= CONTEXT:
                 start = int(choice.integers(CONTEXT - 1, min(len(actions) - 1, LATEST_START), endpoint=True))
                 cut.append(_cut(steps, actions, start, ahead))
@@ -76,14 +80,14 @@ def collect(
 
 
 def _run_episode(
-    module: RLModule,
+    policy: Policy,
     env: gymnasium.Env[Any, Any],
     episode: EvaluationEpisode,
     max_steps: int,
     should_stop: Callable[[], bool],
 ) -> tuple[list[tuple[Array, float, float]], list[Any]]:
     """Return an episode's L+1 steps (observation, reward, 0 if terminated else 1) and its L actions."""
-    policy = make_policy(module, 1, episode.seed)
+    policy.begin(0, episode.seed)
     observation, _ = episode.begin(env)
     steps, done = [(observation, 0.0, 1.0)], False
     actions: list[Any] = []

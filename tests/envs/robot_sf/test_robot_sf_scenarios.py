@@ -10,7 +10,7 @@ from robot_sf_episodes import CLASSIC, EMPTY, SANITY, SCENARIOS, drive, matrix, 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf.env import RobotSFEnv
-from dreamer_exp.evaluation.baselines import evaluate_baseline
+from dreamer_exp.evaluation.evaluate import evaluate_baseline
 from tests.experiments import experiment
 
 pytestmark = pytest.mark.robot_sf

@@ -5,7 +5,7 @@ import pytest
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import make_env
-from dreamer_exp.evaluation.episodes import EvaluationEpisode
+from dreamer_exp.evaluation.episodes import fixed_seeds
 from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, GroundTruth, collect
 from tests.experiments import nano, nano_gym
 from tests.training.networks import network
@@ -28,11 +28,12 @@ def cut(experiment: Experiment) -> GroundTruth:
 def test_the_ground_truth_is_what_the_simulator_does_with_the_actions(experiment: Experiment) -> None:
     points = cut(experiment)
     env = make_env(experiment.env, experiment.obs_contract)
+    episodes = fixed_seeds(experiment, len(points.seen)).episodes
     compared = 0
     for i in range(len(points.seen)):
         (begin,) = np.flatnonzero(points.is_first[i])
         now = points.seen.shape[1] - 1
-        observation, _ = EvaluationEpisode(experiment.evaluation.seed + i).begin(env)
+        observation, _ = episodes[i].begin(env)
         for t, action in enumerate(points.actions[i, begin:], begin):
             if t <= now:
                 assert np.array_equal(observation, points.seen[i, t])

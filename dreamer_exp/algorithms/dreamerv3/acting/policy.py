@@ -1,4 +1,4 @@
-"""Policy that acts with an agent in N environments at once and keeps their model states."""
+"""Policies that act with an agent in N environments at once and keep their model states."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.rows import RowNoise
 
 
 class AgentPolicy:
@@ -98,3 +99,29 @@ class AgentPolicy:
 
     def _uniform(self, rows: int, columns: int) -> Tensor:
         return torch.rand(rows, columns, generator=self._generator, device=self._generator.device)
+
+
+class EpisodePolicy(AgentPolicy):
+    """Deterministic policy of N episodes that begin at different times, each with the noise of its own seed.
+
+    An episode's actions depend on its seed and observations alone: on a CPU, no layer mixes rows, and the shapes of all
+    products are fixed by N. They are the same bit for bit for equal N, whatever the row and the other rows.
+
+    Args:
+        agent: the network; decoder, heads and critics may be missing.
+        num_envs: N.
+    """
+
+    def __init__(self, agent: Agent, num_envs: int) -> None:
+        super().__init__(agent, num_envs, seed=0)
+        self._noise = RowNoise(num_envs)
+
+    @torch.inference_mode()
+    def begin(self, row: int, seed: int) -> None:
+        """Begin an episode in a row: initial state, and the noise of this seed."""
+        self._noise.begin(row, seed)
+        for part in (*self._state, self._action):
+            part[row] = 0.0  # assigned, because a product would keep NaN
+
+    def _uniform(self, rows: int, columns: int) -> Tensor:
+        return self._noise.uniform(columns).to(self._generator.device)

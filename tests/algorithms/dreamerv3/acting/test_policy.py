@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dreamer_exp.algorithms.dreamerv3.acting.policy import AgentPolicy
+from dreamer_exp.algorithms.dreamerv3.acting.policy import AgentPolicy, EpisodePolicy
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
@@ -131,3 +131,12 @@ def test_classes_match_the_one_hot_latent() -> None:
 def test_stored_action_is_the_one_returned() -> None:
     policy = AgentPolicy(BOX_AGENT, ROWS, seed=1, explore=True)
     assert np.array_equal(policy.act(STEPS[0]), policy.action)
+
+
+def test_a_row_that_was_not_finite_begins_a_new_episode() -> None:
+    policy = EpisodePolicy(BOX_AGENT, ROWS)
+    policy.begin(0, seed=1)
+    first = policy.act(STEPS[0])[0]
+    policy.act(np.full_like(STEPS[0], np.nan))
+    policy.begin(0, seed=1)
+    assert np.array_equal(policy.act(STEPS[0])[0], first)

@@ -1,0 +1,130 @@
+"""Processes of their own as workers."""
+
+import os
+import pickle
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from multiprocessing import connection, get_context
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from dreamer_exp.evaluation.episodes import EvaluationEpisode
+from dreamer_exp.evaluation.rollout import MakeRollouts, Rollouts
+from dreamer_exp.evaluation.workers.base import SLICE_S, Answer, WorkerDied
+
+PRELOADED = ["torch", "dreamer_exp.evaluation.rollout"]  # imported once for all processes
+
+
+class Processes:
+    """A number of processes, which are forked from a server process. One that died is replaced at its next request.
+
+    Args:
+        make: builds the rollouts of each process; it is pickled.
+        number: of processes.
+    """
+
+    def __init__(self, make: MakeRollouts, number: int) -> None:
+        self.alive = tuple(range(number))
+        self._make = pickle.dumps(make)
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload(PRELOADED)
+        self._running: dict[int, tuple[BaseProcess, Any]] = {}
+        with one_thread_in_children():
+            for worker in self.alive:
+                self._start(worker)
+
+    def request(self, worker: int, episodes: Sequence[EvaluationEpisode]) -> None:
+        """Send the episodes to the process."""
+        if worker not in self._running:
+            self._start(worker)
+        with suppress(OSError):  # it died while it was idle, which `wait` reports
+            self._running[worker][1].send(episodes)
+
+    def wait(self) -> list[tuple[int, Answer]]:
+        """Receive the answers."""
+        workers = {end: worker for worker, (_, end) in self._running.items()}
+        return [(workers[end], self._receive(workers[end])) for end in connection.wait(list(workers), SLICE_S)]
+
+    def close(self) -> None:
+        """Kill the processes, which hold nothing to be kept."""
+        for process, end in self._running.values():
+            process.kill()
+            end.close()
+        for process, _ in self._running.values():
+            process.join()
+
+    def _start(self, worker: int) -> None:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=serve, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()
+        with suppress(OSError):  # it died at once, which `wait` reports
+            ours.send_bytes(self._make)
+        self._running[worker] = process, ours
+
+    def _receive(self, worker: int) -> Answer:
+        process, end = self._running[worker]
+        try:
+            answer: Answer = pickle.loads(end.recv_bytes())
+        except (EOFError, OSError):
+            process.join()
+            end.close()
+            del self._running[worker]
+            return WorkerDied(f"process {process.pid} {describe_exit(process.exitcode)}")
+        return answer
+
+
+@contextmanager
+def processes(make: MakeRollouts, episodes: int, *, number: int) -> Iterator[Processes]:
+    """Run the episodes in at most this number of processes."""
+    with closing(Processes(make, min(number, episodes))) as workers:
+        yield workers
+
+
+@contextmanager
+def one_thread_in_children() -> Iterator[None]:
+    """Let the processes that are started within the block load their numerical libraries with one thread each."""
+    name = "OMP_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def describe_exit(code: int | None) -> str:
+    """Return how a process ended."""
+    if code is not None and code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def serve(end: Any) -> None:
+    """Answer requests until the other end closes; the main function of a process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the main one decides
+    with suppress(EOFError, OSError):  # the main process has died
+        make = end.recv_bytes()
+        try:
+            with closing(pickle.loads(make)()) as rollouts:
+                while True:
+                    end.send_bytes(pickle.dumps(_advance(rollouts, end)))
+        except Exception as error:  # noqa: BLE001  # raised again in the main process
+            end.send_bytes(pickle.dumps(sendable(error)))
+
+
+def _advance(rollouts: Rollouts, end: Any) -> Answer:
+    return rollouts.advance(end.recv(), SLICE_S)
+
+
+def sendable(error: Exception) -> Exception:
+    """Return the exception, or its text as a RuntimeError if it cannot be pickled."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001  # an exception's own code can raise any
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

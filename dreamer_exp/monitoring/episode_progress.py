@@ -1,0 +1,43 @@
+"""Progress of an evaluation: episodes done, success so far, time left."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dreamer_exp.envs.episode import SUCCESS, EpisodeResult
+from dreamer_exp.formatting import clock
+
+
+class EpisodeProgress:
+    """Line of text about an evaluation, shown at its beginning and after each episode.
+
+    Args:
+        what: is evaluated: "evaluating the policy".
+        total: number of episodes.
+        show: shows the line.
+        done: episodes that ended earlier; the time left does not count them.
+    """
+
+    def __init__(
+        self, what: str, total: int, show: Callable[[str], None], done: list[EpisodeResult] | None = None
+    ) -> None:
+        self._what, self._total, self._show = what, total, show
+        self._results = list(done or [])
+        self._earlier = len(self._results)
+        self._started = time.monotonic()
+        show(self.line())
+
+    def __call__(self, finished: Any) -> None:
+        """Count an episode (`finished.result`) and show the line."""
+        self._results.append(finished.result)
+        self._show(self.line())
+
+    def line(self) -> str:
+        """Return text such as "evaluating the policy: 37/100 episodes, success 81%, eta 0:12"."""
+        done = len(self._results)
+        parts = [f"{done}/{self._total} episodes"]
+        if with_outcome := [result.outcome == SUCCESS for result in self._results if result.outcome is not None]:
+            parts.append(f"success {sum(with_outcome) / len(with_outcome):.0%}")
+        if here := done - self._earlier:
+            parts.append(f"eta {clock((time.monotonic() - self._started) / here * (self._total - done))}")
+        return f"{self._what}: {', '.join(parts)}"

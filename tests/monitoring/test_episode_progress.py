@@ -1,0 +1,51 @@
+"""The line about an evaluation."""
+
+from typing import NamedTuple
+
+import pytest
+
+from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.monitoring.episode_progress import EpisodeProgress
+
+
+class Ended(NamedTuple):
+    result: EpisodeResult
+
+
+def ended(outcome: str | None) -> Ended:
+    return Ended(EpisodeResult(0.0, 1, outcome=outcome))
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the monotonic time, to be set by the test."""
+    seconds = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_the_line_counts_episodes_and_successes_and_estimates_the_rest(now: list[float]) -> None:
+    lines: list[str] = []
+    progress = EpisodeProgress("the policy", 4, lines.append)
+    for outcome in ("success", "timeout"):
+        now[0] += 5.0
+        progress(ended(outcome))
+    assert lines == [
+        "the policy: 0/4 episodes",
+        "the policy: 1/4 episodes, success 100%, eta 0:15",
+        "the policy: 2/4 episodes, success 50%, eta 0:10",
+    ]
+
+
+def test_episodes_that_ended_earlier_count_but_not_in_the_estimate(now: list[float]) -> None:
+    lines: list[str] = []
+    progress = EpisodeProgress("the policy", 4, lines.append, [ended("success").result] * 2)
+    now[0] += 5.0
+    progress(ended("success"))
+    assert lines == ["the policy: 2/4 episodes, success 100%", "the policy: 3/4 episodes, success 100%, eta 0:05"]
+
+
+def test_without_outcomes_there_is_no_success(now: list[float]) -> None:
+    lines: list[str] = []
+    EpisodeProgress("the policy", 2, lines.append)(ended(None))
+    assert lines[-1] == "the policy: 1/2 episodes, eta 0:00"

@@ -1,6 +1,6 @@
-"""Either learner's world model, open loop: real steps seen, then only the actions that were taken.
+"""Open-loop prediction of a world model: real steps observed, then only the actions that were taken.
 
-Letters as in dreamerv3/__init__.py: N rows, T seen steps, H imagined ones, O observation, A actions.
+Letters: N rows, T observed steps, H imagined ones, O observation, A actions.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.core.rl_module.rl_module import RLModule
-from ray.rllib.utils.torch_utils import inverse_symlog
-from torch import Tensor
 
-from dreamer_exp.algorithms.dreamerv3.module import AgentModule
-from dreamer_exp.algorithms.dreamerv3.world_model.open_loop import open_loop
+from dreamer_exp.algorithms.protocol import Imagine
 
 Array = NDArray[np.float32]
 
@@ -31,7 +28,7 @@ class Imagined:
 
 
 def imagine_open_loop(  # noqa: PLR0917
-    module: RLModule, seen: Array, is_first: Array, actions: NDArray[Any], gamma: float, seed: int
+    imagine: Imagine, module: RLModule, seen: Array, is_first: Array, actions: NDArray[Any], gamma: float, seed: int
 ) -> Imagined:
     """Observe the seen steps, then imagine the results of the remaining actions.
 
@@ -39,7 +36,8 @@ def imagine_open_loop(  # noqa: PLR0917
     global generator is left as it was.
 
     Args:
-        module: the whole network of either learner (policy_file.load_policy).
+        imagine: the algorithm's (protocol.Implementation).
+        module: the complete network (policy_file.load_policy).
         seen: observations (N, T, O).
         is_first: 1 where an episode begins (N, T): the filter begins there, whatever stands before it.
         actions: one after each seen step, and on: (N, T-1+H, A) in [-1, 1], or (N, T-1+H) whole numbers for Discrete.
@@ -54,37 +52,8 @@ def imagine_open_loop(  # noqa: PLR0917
     device = next(module.parameters()).device
     observations, beginnings = torch.as_tensor(seen, device=device), torch.as_tensor(is_first, device=device)
     taken = torch.as_tensor(_as_vectors(actions, module.action_space), device=device)
-    if isinstance(module, AgentModule):
-        generator = torch.Generator(device).manual_seed(seed)
-        parts = open_loop(module.agent, observations, beginnings, taken, gamma, generator)
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-            parts = _stock_open_loop(module, observations, beginnings, taken)
+    parts = imagine(module, observations, beginnings, taken, gamma, seed)
     return Imagined(*(part.cpu().numpy() for part in parts))
-
-
-@torch.no_grad()
-def _stock_open_loop(
-    module: RLModule, seen: Tensor, is_first: Tensor, actions: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """RLlib 2.60's world model by its own parts, as its `dream_trajectory` puts them together."""
-    model, rows, steps = module.world_model, len(seen), seen.shape[1]
-    state = {name: value.expand(rows, *value.shape) for name, value in module.get_initial_state().items()}
-    for t in range(steps):
-        if t:
-            state["a"] = actions[:, t - 1]
-        state = model.forward_inference(seen[:, t, None], state, is_first[:, t])
-    h, z = state["h"], state["z"]
-    states = [(h, z)]
-    for action in actions[:, steps - 1 :].unbind(1):
-        h = model.sequence_model(a=action, h=h, z=z)
-        z = model.dynamics_predictor(h=h)
-        states.append((h, z))
-    observation = torch.stack([model.decoder(h=h, z=z) for h, z in states], 1)
-    reward = torch.stack([inverse_symlog(model.reward_predictor(h=h, z=z)) for h, z in states], 1)
-    going_on = [model.continue_predictor(h=h, z=z, return_distribution=True)[1].probs for h, z in states]
-    return inverse_symlog(observation) if model.symlog_obs else observation, reward, torch.stack(going_on, 1)
 
 
 def _as_vectors(actions: NDArray[Any], space: gymnasium.Space[Any]) -> Array:

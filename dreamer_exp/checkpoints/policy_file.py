@@ -5,41 +5,42 @@ policy.safetensors holds every weight once; policy.json says what network they b
     {"format": 2, "algorithm": "dreamerv3", "network": {"deter": 512, ...}, "observation_size": 831,
      "action": {"kind": "box", "size": 2}, "symlog_obs": true, "extra": {"contract_hash": "...", "env_steps": 512, ...}}
 
-`network` is NetworkSize's fields for "dreamerv3", and RLlib's model_size and batch_length_T for "dreamerv3_rllib".
+Which keys describe the network is the algorithm's (AlgorithmSpec.policy_format), here `network` and `symlog_obs`.
 Format 1 had `learner`, "fast" or "rllib", in the place of `algorithm`. Format of the weights:
 https://github.com/huggingface/safetensors (a JSON header, then plain numbers).
 """
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
-from ray.rllib.algorithms.dreamerv3.dreamerv3_catalog import DreamerV3Catalog
-from ray.rllib.algorithms.dreamerv3.torch.dreamerv3_torch_rl_module import DreamerV3TorchRLModule
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.rl_module.rl_module import RLModule
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from dreamer_exp.algorithms.dreamerv3.module import AgentModule, action_kind
-from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
-from dreamer_exp.algorithms.dreamerv3_rllib.config import SIZES as RLLIB_SIZES
+from dreamer_exp.algorithms.protocol import Implementation, Policy
+from dreamer_exp.algorithms.spec import AlgorithmSpec
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.plugins import find_spec, find_specs
+from dreamer_exp.envs.contract import policy_spaces
 from dreamer_exp.rundir.atomic import json_text, write_bytes, write_text
+from dreamer_exp.rundir.migration import ALGORITHMS
 
 FORMAT = 2
 TENSORS, DESCRIPTION = "policy.safetensors", "policy.json"
 
 
-def save_policy(module: RLModule, folder: Path, extra: Mapping[str, Any]) -> None:
+def save_policy(module: RLModule, algorithm: str, folder: Path, extra: Mapping[str, Any]) -> None:
     """Write both files into the folder, the description last; each file is replaced atomically.
 
     Args:
-        module: the whole network of either learner, world model included, on any device.
+        module: the complete network of the learner, world model included, on any device.
+        algorithm: the name of the algorithm.
         folder: where the files go; made if it isn't there.
         extra: JSON values that a reader may want: contract_hash, env_steps, updates.
 
@@ -49,9 +50,14 @@ def save_policy(module: RLModule, folder: Path, extra: Mapping[str, Any]) -> Non
     """
     if module.inference_only:
         raise ValueError("an env runner's network lacks the world model's heads: save the learner's.")
-    description = json_text({"format": FORMAT, **describe(module), "extra": dict(extra)})
+    description = json_text({"format": FORMAT, **describe(module, algorithm), "extra": dict(extra)})
     write_bytes(folder / TENSORS, save(_tensors(module)))  # save_file hides an OSError
     write_text(folder / DESCRIPTION, description)
+
+
+def save_learner_policy(learner: Learner, algorithm: str, folder: Path, extra: Mapping[str, Any]) -> None:
+    """Save the policy of a learner, in its process (`Algorithm.on_learner`)."""
+    save_policy(learner.module[DEFAULT_MODULE_ID].unwrapped(), algorithm, folder, extra)
 
 
 def load_policy(folder: Path) -> RLModule:
@@ -78,6 +84,16 @@ def load_policy(folder: Path) -> RLModule:
     return module
 
 
+def load_policy_maker(folder: Path) -> Callable[[int], Policy]:
+    """Return a function that builds the deterministic policy of a saved network for N episodes.
+
+    Raises:
+        UserError: as `load_policy`.
+    """
+    module, algorithm = load_policy(folder), read_description(folder)["algorithm"]
+    return _implementation(algorithm).policy_maker(module)
+
+
 def read_description(folder: Path) -> dict[str, Any]:
     """policy.json, checked as far as building the network takes; `extra` is whatever was given.
 
@@ -91,78 +107,62 @@ def read_description(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a policy's description; name another checkpoint.") from error
     if number == 1:
-        tree["algorithm"] = FORMAT_1.get(str(tree.pop("learner", None)))
+        tree["algorithm"] = ALGORITHMS.get(str(tree.pop("learner", None)))
     elif number != FORMAT:
         raise UserError(f"{path}: format={number!r} is unknown here, allowed are 1 and {FORMAT}; update dreamer-exp.")
-    faults = [key for key, fits in FITS.items() if not fits(tree.get(key))]
-    if not faults and not NETWORK_FITS[tree["algorithm"]](tree["network"]):
-        faults = ["network"]
-    if faults:
-        raise UserError(f"{path}: {faults[0]}={tree.get(faults[0])!r} makes no network; name another checkpoint.")
+    if key := _first_fault(tree):
+        raise UserError(f"{path}: {key}={tree.get(key)!r} makes no network; name another checkpoint.")
     return dict(tree)
 
 
-def describe(module: RLModule) -> dict[str, Any]:
-    """Return the description from which `build` makes a network of the same kind and size."""
-    config = module.model_config
-    kind = action_kind(module.action_space)
-    fast = isinstance(module, AgentModule)
+def _first_fault(description: Mapping[str, Any]) -> str | None:
+    """Return the first key without a value that a network can be built from."""
+    algorithm, specs = description.get("algorithm"), find_specs("algorithms")
+    if not isinstance(algorithm, str) or algorithm not in specs:
+        return "algorithm"
+    fits = FITS | dict(specs[algorithm].policy_format)
+    return next((key for key, is_fit in fits.items() if not is_fit(description.get(key))), None)
+
+
+def describe(module: RLModule, algorithm: str) -> dict[str, Any]:
+    """Return what `build` needs to make a network of the same kind and size."""
+    observation_space, action_space = module.observation_space, module.action_space
+    discrete = isinstance(action_space, gymnasium.spaces.Discrete)
     return {
-        "algorithm": "dreamerv3" if fast else "dreamerv3_rllib",
-        "network": asdict(module.agent.size) if fast else {name: config[name] for name in OF_RLLIB},
-        "observation_size": int(module.observation_space.shape[0]),
-        "action": {"kind": "discrete" if kind.discrete else "box", "size": kind.size},
-        "symlog_obs": bool(config["symlog_obs"]),
+        "algorithm": algorithm,
+        "observation_size": int(observation_space.shape[0]),
+        "action": {
+            "kind": "discrete" if discrete else "box",
+            "size": int(action_space.n if discrete else action_space.shape[0]),
+        },
+        **_implementation(algorithm).describe_network(module),
     }
 
 
 def build(description: Mapping[str, Any]) -> RLModule:
-    """Return a network of this description with arbitrary weights; torch's global generator is left as it was."""
-    action, network = description["action"], description["network"]
-    spaces = {
-        "observation_space": gymnasium.spaces.Box(-np.inf, np.inf, (description["observation_size"],), np.float32),
-        "action_space": gymnasium.spaces.Discrete(action["size"])
-        if action["kind"] == "discrete"
-        else gymnasium.spaces.Box(-1.0, 1.0, (action["size"],), np.float32),
-    }
-    shared = {"symlog_obs": description["symlog_obs"]}
+    """Return a network of this description with arbitrary weights; torch's global generator keeps its state."""
+    action = description["action"]
+    spaces = policy_spaces(description["observation_size"], action["kind"], action["size"])
     with torch.random.fork_rng(devices=[]):
-        if description["algorithm"] == "dreamerv3":
-            return AgentModule(**spaces, inference_only=False, model_config={**shared, "size": network, "seed": 0})
-        model_config = {**shared, **network}
-        return DreamerV3TorchRLModule(
-            **spaces, inference_only=False, model_config=model_config, catalog_class=DreamerV3Catalog
-        )
+        return _implementation(description["algorithm"]).build_network(description, *spaces)
 
 
-OF_RLLIB = ("model_size", "batch_length_T")
+def _implementation(algorithm: str) -> Implementation:
+    spec: AlgorithmSpec = find_spec("algorithms", algorithm)
+    return spec.load()
 
 
-def _whole(value: Any) -> bool:
+def _is_size(value: Any) -> bool:
     return type(value) is int and value >= 1
 
 
-def _fits_fast(network: Mapping[str, Any]) -> bool:
-    names = {field.name for field in fields(NetworkSize)}
-    return names == set(network) and all(map(_whole, network.values())) and network["deter"] % network["blocks"] == 0
-
-
-def _fits_rllib(network: Mapping[str, Any]) -> bool:
-    return set(network) == set(OF_RLLIB) and network["model_size"] in RLLIB_SIZES and _whole(network["batch_length_T"])
-
-
 def _fits_action(action: Any) -> bool:
-    return isinstance(action, dict) and action.get("kind") in ("box", "discrete") and _whole(action.get("size"))
+    return isinstance(action, dict) and action.get("kind") in ("box", "discrete") and _is_size(action.get("size"))
 
 
-FORMAT_1 = {"fast": "dreamerv3", "rllib": "dreamerv3_rllib"}  # `learner` of format 1: the algorithm
-NETWORK_FITS = {"dreamerv3": _fits_fast, "dreamerv3_rllib": _fits_rllib}
 FITS: dict[str, Callable[[Any], bool]] = {
-    "algorithm": lambda value: value in ("dreamerv3", "dreamerv3_rllib"),
-    "network": lambda value: isinstance(value, dict),
-    "observation_size": _whole,
+    "observation_size": _is_size,
     "action": _fits_action,
-    "symlog_obs": lambda value: isinstance(value, bool),
     "extra": lambda value: isinstance(value, dict),
 }
 

@@ -8,40 +8,38 @@ from typing import Any
 
 import numpy as np
 import torch
-from ray.rllib.core import DEFAULT_MODULE_ID
-from ray.rllib.core.learner.learner import Learner
 
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
-from dreamer_exp.checkpoints.policy_file import save_policy
+from dreamer_exp.algorithms.protocol import Algorithm
+from dreamer_exp.checkpoints.policy_file import save_learner_policy
 
 RLLIB, REPLAY, RANDOM = "rllib", "replay", "random.json"  # in a checkpoint's folder
 
 
-def save_state(algorithm: BaseDreamerV3, folder: Path, about: dict[str, Any]) -> None:
+def save_state(algorithm: Algorithm, name: str, folder: Path, about: dict[str, Any]) -> None:
     """Write the algorithm's state into a folder, which is created if needed.
 
-    The state of the env runners is not saved: the caller resets them before (`BaseDreamerV3.reset_episodes`).
+    The state of the env runners is not saved: the caller resets them before (`Algorithm.reset_episodes`).
 
     Args:
         algorithm: Between two iterations.
+        name: The name of the algorithm.
         folder: Absolute path, on a file system that the learner's process can write too.
         about: JSON values for policy.json.
     """
     folder.mkdir(parents=True, exist_ok=True)
     algorithm.save_to_path(str(folder / RLLIB))
     algorithm.save_replay(folder / REPLAY)
-    algorithm.on_learner(partial(_save_policy, folder=folder, about=about))
+    algorithm.on_learner(partial(save_learner_policy, algorithm=name, folder=folder, extra=about))
     (folder / RANDOM).write_text(json.dumps(random_states()), encoding="utf-8")
 
 
-def load_state(algorithm: BaseDreamerV3, folder: Path) -> None:
+def load_state(algorithm: Algorithm, folder: Path) -> None:
     """Load what `save_state` wrote into an algorithm that was just built.
 
     RLlib's files are pickles, which can run any code: load only checkpoints that you trust.
     """
     algorithm.restore_from_path(str(folder / RLLIB))
     algorithm.load_replay(folder / REPLAY)
-    algorithm.on_learner(_draw_first_latent)
     set_random_states(json.loads((folder / RANDOM).read_text(encoding="utf-8")))
 
 
@@ -64,12 +62,3 @@ def set_random_states(states: dict[str, Any]) -> None:
     name, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((name, np.array(keys, np.uint32), position, has_gauss, cached))  # noqa: NPY002
     torch.set_rng_state(torch.frombuffer(bytearray.fromhex(states["torch"]), dtype=torch.uint8))
-
-
-def _draw_first_latent(learner: Learner) -> None:
-    """Make RLlib's stock module draw its first latent now, which an uninterrupted run did before the checkpoint."""
-    learner.module[DEFAULT_MODULE_ID].unwrapped().is_stateful()
-
-
-def _save_policy(learner: Learner, folder: Path, about: dict[str, Any]) -> None:
-    save_policy(learner.module[DEFAULT_MODULE_ID].unwrapped(), folder, about)

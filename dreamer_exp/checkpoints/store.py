@@ -15,7 +15,7 @@ from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import parse_object
 
 if TYPE_CHECKING:
-    from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
+    from dreamer_exp.algorithms.protocol import Algorithm
 
 POLICY = ("policy.json", "policy.safetensors")
 PROGRESS = "progress.json"  # counters and episode window of the run
@@ -36,13 +36,14 @@ class CheckpointStore:
     root: Path
     keep: int
 
-    def save(self, algorithm: "BaseDreamerV3", progress: dict[str, Any], contract_hash: str) -> Path:
+    def save(self, algorithm: "Algorithm", name: str, progress: dict[str, Any], contract_hash: str) -> Path:
         """Write a checkpoint, point `latest` at it, and remove older ones beyond `keep`, except `best`.
 
         A failed write leaves the earlier checkpoints and `latest` unchanged.
 
         Args:
-            algorithm: Its env runners were reset (`BaseDreamerV3.reset_episodes`).
+            algorithm: Its env runners were reset (`Algorithm.reset_episodes`).
+            name: The name of the algorithm.
             progress: JSON values; `env_steps`, `updates` and `iteration` are copied into the manifest.
             contract_hash: Of the policy's observations and actions.
 
@@ -51,16 +52,16 @@ class CheckpointStore:
         """
         from dreamer_exp.checkpoints.state import save_state  # imports torch, which finding a checkpoint does not need
 
-        name = f"{progress['env_steps']:09d}"
+        checkpoint = self.root / f"{progress['env_steps']:09d}"
         about = {key: progress[key] for key in ("iteration", "env_steps", "updates")} | {"contract_hash": contract_hash}
         self._remove_temporary_folders()
-        with replace_folder(self.root / name) as temporary:
-            save_state(algorithm, temporary, about)
+        with replace_folder(checkpoint) as temporary:
+            save_state(algorithm, name, temporary, about)
             write_json(temporary / PROGRESS, progress)
             write_json(temporary / MANIFEST, manifest(temporary, about))
-        write_text(self.root / LATEST, name + "\n")
+        write_text(self.root / LATEST, checkpoint.name + "\n")
         self._remove_old()
-        return self.root / name
+        return checkpoint
 
     def mark_best(self, checkpoint: Path) -> None:
         """Point `best` at a checkpoint."""

@@ -1,4 +1,4 @@
-"""The command `dreamer-exp doctor`: versions, CPUs, GPUs and memory of this machine, and its environments."""
+"""The command `dreamer-exp doctor`: versions, CPUs, GPUs, memory, environments and algorithms of this machine."""
 
 import platform
 from typing import NoReturn
@@ -17,8 +17,8 @@ from dreamer_exp.rundir.provenance import PACKAGES, package_version
 USAGE = """\
 dreamer-exp doctor
 
-Prints versions, CPUs, GPUs, memory and environments of this machine, and what to do about missing
-packages. The exit code is 0 whatever is missing.
+Prints versions, CPUs, GPUs, memory, environments and algorithms of this machine, and what to do
+about missing packages. The exit code is 0 whatever is missing.
 """
 
 
@@ -62,6 +62,7 @@ def diagnose() -> tuple[dict[str, str], list[str]]:
         "torch's GPUs": _gpus(),
         **_machine(advice),
         **_environments(advice),
+        "algorithms": _algorithms(advice),
     }
     return rows, advice
 
@@ -102,3 +103,10 @@ def _environments(advice: list[str]) -> dict[str, str]:
         rows.setdefault(f"env={name}", "unavailable, see below")
         advice.append(f"env={name}: {reason}")
     return rows
+
+
+def _algorithms(advice: list[str]) -> str:
+    """Return the names of the algorithms, those of plug-ins that cannot be loaded left out."""
+    plugins = find_plugins("algorithms")
+    advice += [f"algo={name}: {reason}" for name, reason in plugins.unavailable.items()]
+    return ", ".join(plugins.specs)

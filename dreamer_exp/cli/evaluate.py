@@ -114,9 +114,8 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     Raises:
         UserError: there is no checkpoint, the folder cannot be written, or the env has another observation contract.
     """
-    from dreamer_exp.algorithms.policy import policy_maker
     from dreamer_exp.checkpoints import store
-    from dreamer_exp.checkpoints.policy_file import TENSORS, load_policy
+    from dreamer_exp.checkpoints.policy_file import TENSORS, load_policy_maker
     from dreamer_exp.evaluation.report import EvaluationReport
 
     quiet("WARNING")  # after the imports, because RLlib sets its own level
@@ -132,7 +131,7 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     folder = writable(request.out or root / "report")
     report = EvaluationReport(
         experiment,
-        policy_maker(load_policy(checkpoint)),
+        load_policy_maker(checkpoint),
         trained["files"][TENSORS]["sha256"],
         f"{root.name}, checkpoint {checkpoint.name}, in {experiment.env.name}",
         folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}_{secrets.token_hex(2)}",

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from dreamer_exp.config.schema import (
+    AlgoConfig,
     EnvConfig,
     EvaluationConfig,
     ObsContractConfig,
@@ -66,7 +67,7 @@ class Experiment:
     run: RunConfig
     env: EnvConfig
     obs_contract: ObsContractConfig
-    algo: Any  # the resolved dataclass of the algorithm (algorithms/<name>/config.py)
+    algo: AlgoConfig  # the resolved dataclass of the algorithm (algorithms/<name>/config.py)
     hardware: Hardware
     tracking: TrackingConfig
     evaluation: EvaluationConfig
@@ -83,11 +84,6 @@ class Experiment:
     def fingerprint(self) -> str:
         """Return the fingerprint of the tree."""
         return fingerprint(self.to_dict())
-
-    def planned_updates(self) -> int:
-        """Return the number of updates that the training ratio gives for `run.train_iterations`."""
-        sampled = self.run.train_iterations * self.hardware.env_steps_per_iteration
-        return int(sampled * self.algo.training_ratio / (self.algo.batch_size_B * self.algo.batch_length_T))
 
 
 def fingerprint(tree: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ Usual overrides:
     run.seed=N                     every random stream
     run.log_level=WARNING          DEBUG, INFO, WARNING or ERROR
     algo.training_ratio=N          replayed steps per env step
-    algo=dreamerv3_rllib           RLlib's stock learner instead of DreamerV3 as published
+{algorithms}
     algo.model_size=S              {sizes}
     algo.horizon_H=N               imagined steps
     algo.batch_size_B=N algo.batch_length_T=N
@@ -65,13 +65,20 @@ def help_text(extra_dirs: tuple[Path, ...] = ()) -> str:
         )
         for name, names in found.items()
     ]
-    return INTRODUCTION + "\n".join(lines) + "\n" + USUAL.format(sizes=_sizes())
+    return INTRODUCTION + "\n".join(lines) + "\n" + USUAL.format(algorithms=_algorithms(), sizes=_sizes())
+
+
+def _algorithms() -> str:
+    """Return each algorithm with the first line of its docstring, a line each."""
+    found = [(name, (node.__doc__ or "").partition("\n")[0].rstrip(".")) for name, node in variants("algo").items()]
+    return "\n".join(f"    {f'algo={name}':<31}{summary}" for name, summary in found)
 
 
 def _sizes() -> str:
     """Return the model sizes of each algorithm that has a choice of them, a line each."""
-    found = [(name, key) for name, node in variants("algo").items() for key in fields(node) if key.name == "model_size"]
-    return f"\n{' ' * 35}".join(f"{name}: {' '.join(key.metadata['choices'])}" for name, key in found)
+    keys = [(name, key) for name, node in variants("algo").items() for key in fields(node) if key.name == "model_size"]
+    found = [f"{name}: {' '.join(key.metadata['choices'])}" for name, key in keys if key.metadata["choices"]]
+    return f"\n{' ' * 35}".join(found)
 
 
 def groups() -> list[str]:

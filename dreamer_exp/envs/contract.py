@@ -286,6 +286,14 @@ def _hash(boxes: dict[str, Box], config: ObsContractConfig, action: Action, acti
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
+def policy_spaces(observation_size: int, action_kind: str, action_size: int) -> tuple[Box, Space[Any]]:
+    """Return the spaces of a policy: observations (observation_size,), and Box actions in [-1, 1] or Discrete ones."""
+    observation = Box(-np.inf, np.inf, (observation_size,), np.float32)
+    if action_kind == "discrete":
+        return observation, Discrete(action_size)
+    return observation, Box(-1.0, 1.0, (action_size,), np.float32)
+
+
 def _numeric(entries: Any, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
     if key not in entries:
         raise ContractError(f"{key}: missing from the observation, which has: {', '.join(entries)}")

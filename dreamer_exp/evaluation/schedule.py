@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from dreamer_exp.algorithms.policy import policy_maker
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
+from dreamer_exp.algorithms.protocol import Algorithm
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.episode import EpisodeResult
@@ -55,7 +55,7 @@ class EvaluationSchedule:
         every = self._experiment.evaluation.every_env_steps
         return bool(every) and self._counters.env_steps // every > self._last // every
 
-    def evaluate(self, algorithm: BaseDreamerV3, stop: Callable[[], bool]) -> bool:
+    def evaluate(self, algorithm: Algorithm, stop: Callable[[], bool]) -> bool:
         """Evaluate the present policy, at most once at each env step; return whether it is the best trained one.
 
         Raises:
@@ -65,6 +65,7 @@ class EvaluationSchedule:
         if not self._experiment.evaluation.episodes or stop() or (steps and steps == self._last):
             return False
         self._record.enter(EVALUATING)
+        policy_maker = spec_of(self._experiment.algo).load().policy_maker
         finished = evaluate_policy(
             self._experiment,
             policy_maker(algorithm.module_to_evaluate()),
@@ -79,7 +80,7 @@ class EvaluationSchedule:
         self._best = reached
         return True
 
-    def evaluate_baselines(self, algorithm: BaseDreamerV3, stop: Callable[[], bool]) -> None:
+    def evaluate_baselines(self, algorithm: Algorithm, stop: Callable[[], bool]) -> None:
         """Evaluate the baselines on the same seeds.
 
         Raises:
@@ -108,7 +109,7 @@ class EvaluationSchedule:
         return row
 
 
-def workers_of(algorithm: BaseDreamerV3) -> OpenWorkers:
+def workers_of(algorithm: Algorithm) -> OpenWorkers:
     """Return the algorithm's env runners as workers, or this process if it has none."""
     actors = algorithm.env_runner_actors()
     return partial(env_runners, actors=actors) if actors else this_process

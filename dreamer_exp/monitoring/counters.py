@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import asdict
 from typing import Any
 
-from dreamer_exp.algorithms.rllib.algorithm import Iteration
+from dreamer_exp.algorithms.protocol import Iteration
 from dreamer_exp.envs.episode import EpisodeResult, without_faults
 from dreamer_exp.rundir.metric_names import WINDOW
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import psutil
 
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
 
 LOAD_PER_CPU = 1.5  # runnable programs per CPU that count as contention; one run alone stays near 1
@@ -23,8 +24,8 @@ class ContentionWatch:
 
     def __init__(self, experiment: Experiment) -> None:
         hardware = experiment.hardware
-        on_cpu = experiment.algo.name == "dreamerv3" and not hardware.num_gpus_per_learner
-        self._disabled = hardware.learner_threads == 1 or not on_cpu
+        threaded = spec_of(experiment.algo).uses_learner_threads and not hardware.num_gpus_per_learner
+        self._disabled = hardware.learner_threads == 1 or not threaded
         self._start_s: float | None = None
 
     def check(self, row: Mapping[str, Any], load: float | None = None, cpus: int | None = None) -> str | None:

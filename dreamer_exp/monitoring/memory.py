@@ -57,7 +57,7 @@ class MemoryWatch:
 
     def __init__(self, experiment: Experiment, contract: ObservationContract) -> None:
         self._expected = forecast(experiment, contract)
-        self._on_host = getattr(experiment.algo, "replay_device", "cpu") != "cuda"
+        self._on_host = not self._expected.memory.replay_on_gpu
         self._env_steps = experiment.run.train_iterations * experiment.hardware.env_steps_per_iteration
         self._history: deque[Row] = deque(maxlen=MAX_ROWS)
         self._warned = False

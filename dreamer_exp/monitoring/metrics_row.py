@@ -1,10 +1,12 @@
 """The metrics row of an iteration (its names: rundir/metric_names.py)."""
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dreamer_exp.algorithms.rllib.algorithm import Iteration
+from dreamer_exp.algorithms.protocol import Iteration
+from dreamer_exp.algorithms.spec import AlgorithmSpec
 from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult, without_faults
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.memory import rss, workers_rss
@@ -15,6 +17,8 @@ def make_row(
     counters: Counters,
     iteration: Iteration,
     learner: Mapping[str, Any],
+    *,
+    spec: AlgorithmSpec,
     steps_per_update: int,
     replay: Mapping[str, int],
 ) -> dict[str, Any]:
@@ -26,7 +30,8 @@ def make_row(
         counters: totals, this iteration included.
         iteration: what the iteration did.
         learner: the learner's metrics, means over the iteration's updates.
-        steps_per_update: batch_size_B x batch_length_T.
+        spec: gives the names of these metrics.
+        steps_per_update: replayed steps in one update.
         replay: `steps` and `bytes` in the replay.
     """
     ended = without_faults(iteration.episodes)
@@ -43,7 +48,7 @@ def make_row(
         "episode_length_mean": mean(episode.length for episode in ended),
         **window_figures(counters.window),
         "training_ratio_actual": counters.updates * steps_per_update / counters.env_steps,
-        **{name: _learner_value(learner, keys, iteration.updates) for name, keys in LEARNER_METRICS.items()},
+        **learner_metrics(learner if iteration.updates else {}, spec),
         "replay/steps": replay["steps"],
         "replay/bytes": replay["bytes"],
         "time/sample_s": iteration.sample_s,
@@ -76,6 +81,12 @@ def window_figures(window: Iterable[EpisodeResult]) -> dict[str, float | None]:
     }
 
 
+def learner_metrics(learner: Mapping[str, Any], spec: AlgorithmSpec) -> dict[str, float | None]:
+    """Return the metrics by their names in a row: all of LEARNER_METRICS, then new ones; None for missing ones."""
+    found = {name: float(learner[key]) for name, key in spec.metrics.items() if key in learner}
+    return {name: found.get(name) for name in dict.fromkeys((*LEARNER_METRICS, *spec.metrics))}
+
+
 def mean(values: Iterable[float]) -> float | None:
     """Return the mean, or None without values."""
     found = list(values)
@@ -84,12 +95,5 @@ def mean(values: Iterable[float]) -> float | None:
 
 def gpu_bytes() -> int | None:
     """Return the GPU memory in bytes that torch reserves in this process; None without a GPU in use."""
-    import torch
-
-    return torch.cuda.memory_reserved() if torch.cuda.is_initialized() else None
-
-
-def _learner_value(learner: Mapping[str, Any], keys: Iterable[str | None], updates: int) -> float | None:
-    """Return the metric under the name that this learner uses; None without updates or without such a metric."""
-    found = [learner[key] for key in keys if key is not None and key in learner]
-    return float(found[0]) if updates and found else None
+    torch = sys.modules.get("torch")  # imported by what uses the GPU
+    return torch.cuda.memory_reserved() if torch and torch.cuda.is_initialized() else None

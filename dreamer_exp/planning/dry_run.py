@@ -9,14 +9,13 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from dreamer_exp.algorithms.dreamerv3.backends.requirements import expected_backend
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import unchecked
-from dreamer_exp.envs.scaling import METRIC
 from dreamer_exp.formatting import gibibytes, parameter_count
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.forecast import Forecast, forecast, host_bytes, parameters, replay_room
+from dreamer_exp.planning.forecast import Forecast, forecast, host_bytes, replay_room
 from dreamer_exp.planning.work import describe_time, describe_work, last_pace, work_to_come
 
 
@@ -65,20 +64,20 @@ def plan_table(
     progress: Mapping[str, Any] | None = None,
 ) -> Table:
     """Return a table of resources, memory and the planned work, one line each."""
-    hardware, work = experiment.hardware, work_to_come(experiment, progress)
+    hardware, work, expected = experiment.hardware, work_to_come(experiment, progress), forecast(experiment, contract)
     runners = f"{hardware.num_env_runners} env runners" if hardware.num_env_runners else "the main process"
     gpu_memory = f", {gibibytes(machine.gpu_memory_bytes)} on the first" if machine.gpu_memory_bytes else ""
     rows = {
         "actions": f"{contract.action.kind} of size {contract.action.size}",
         "machine": f"{machine.cpus} CPUs ({machine.sources['cpus']}), {machine.gpus} GPUs{gpu_memory}, "
         f"{gibibytes(machine.memory_available_bytes)} of {gibibytes(machine.memory_bytes)} free",
-        "learner": learner_text(experiment, contract),
+        "learner": learner_text(experiment, expected),
         "sampling": f"{runners} x {hardware.num_envs_per_env_runner} environments x "
         f"{hardware.rollout_fragment_length} steps = {hardware.env_steps_per_iteration:,} env steps an iteration, "
         + ("in parallel with the learner" if hardware.overlap_sampling else "alternating with the learner"),
-        "replay": replay_text(experiment, forecast(experiment, contract), machine),
-        "memory": memory_text(experiment, forecast(experiment, contract), machine),
-        "disk": disk_text(forecast(experiment, contract)),
+        "replay": replay_text(experiment, expected, machine),
+        "memory": memory_text(expected, machine),
+        "disk": disk_text(expected),
         "to come": describe_work(experiment, work),
         "time": describe_time(work, last_pace(experiment, Path.cwd())),
     }
@@ -90,27 +89,23 @@ def plan_table(
     return table
 
 
-def learner_text(experiment: Experiment, contract: ObservationContract) -> str:
+def learner_text(experiment: Experiment, expected: Forecast) -> str:
     """Return device, algorithm and size of the network as text."""
-    gpus, algo = experiment.hardware.num_gpus_per_learner, experiment.algo
-    count = parameters(experiment, contract)
+    gpus, spec, count = experiment.hardware.num_gpus_per_learner, spec_of(experiment.algo), expected.memory.parameters
+    backend = spec.backend(experiment.algo)
     counted = "" if count is None else f" ({parameter_count(count)} parameters)"
-    device = f"{gpus} GPU(s)" if gpus else "CPU"
-    backend, why = expected_backend(algo) if algo.name == "dreamerv3" else ("", "")
-    reason = f"; not fused: {why}" if why else ""
-    return f"{device}, {algo.name}{computing(algo, backend)}, size {algo.model_size}{counted}{reason}"
-
-
-def computing(algo: Any, backend: str) -> str:
-    """Return the backend and precision of the updates in brackets, or "" for an algorithm without a choice of them."""
-    return f" (backend {backend}, precision {algo.precision})" if algo.name == "dreamerv3" else ""
+    reason = f"; not {backend.requested}: {backend.why}" if backend and backend.why else ""
+    return f"{f'{gpus} GPU(s)' if gpus else 'CPU'}, {spec.describe(experiment.algo, backend)}{counted}{reason}"
 
 
 def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:
     """Return device and size of the replay, and the memory there, as text."""
-    capacity, room = experiment.algo.replay_capacity, replay_room(experiment, machine)
-    step, full = f"{expected.bytes_per_step:,} bytes a step", gibibytes(capacity * expected.bytes_per_step)
-    if getattr(experiment.algo, "replay_device", "cpu") == "cuda":
+    capacity, step_bytes = expected.memory.replay_capacity, expected.memory.bytes_per_step
+    if not capacity:
+        return "none"
+    room = replay_room(experiment, expected, machine)
+    step, full = f"{step_bytes:,} bytes a step", gibibytes(capacity * step_bytes)
+    if expected.memory.replay_on_gpu:
         available = "" if room is None else f", of its {gibibytes(room)}"
         return f"on the GPU; {step}; {full} from the start, for its capacity of {capacity:,} steps{available}"
     available = "" if room is None else f", of {gibibytes(room)} free"
@@ -120,9 +115,9 @@ def replay_text(experiment: Experiment, expected: Forecast, machine: Machine) ->
     )
 
 
-def memory_text(experiment: Experiment, expected: Forecast, machine: Machine) -> str:
+def memory_text(expected: Forecast, machine: Machine) -> str:
     """Return the largest host memory of the run as text."""
-    total = host_bytes(experiment, expected)
+    total = host_bytes(expected)
     parts = f"{gibibytes(expected.process_bytes)} for processes and network"
     parts += "" if total == expected.process_bytes else f", {gibibytes(expected.replay_bytes)} for the replay"
     return f"about {gibibytes(total)} of this machine's {gibibytes(machine.memory_available_bytes)} free: {parts}"
@@ -144,27 +139,22 @@ def disk_free() -> int:
 
 def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> list[str]:
     """Return what will work badly, one line each, with the key to change."""
-    found = []
     hardware = experiment.hardware
-    if experiment.obs_contract.scaling == METRIC and getattr(experiment.algo, "symlog_obs", False):
-        found.append(
-            "obs_contract.scaling=metric and algo.symlog_obs=true both squash the observation: set "
-            "algo.symlog_obs=false."
-        )
+    found = spec_of(experiment.algo).warnings(experiment)
     if hardware.ray_address is None and hardware.num_cpus > machine.cpus:
         found.append(
             f"hardware.num_cpus={hardware.num_cpus}, but this machine has {machine.cpus} usable CPUs: "
             f"{hardware.num_env_runners} env runners share them."
         )
-    room, on_gpu = replay_room(experiment, machine), getattr(experiment.algo, "replay_device", "cpu") == "cuda"
+    room, on_gpu = replay_room(experiment, expected, machine), expected.memory.replay_on_gpu
     if room is not None and not on_gpu:
         room -= expected.process_bytes
     if room is not None and expected.replay_bytes > 0.8 * room:
         available = f"the GPU has {gibibytes(room)}" if on_gpu else f"{gibibytes(room)} are left"
         found.append(
-            f"algo.replay_capacity={experiment.algo.replay_capacity}: the replay will need "
+            f"algo.replay_capacity={expected.memory.replay_capacity}: the replay will need "
             f"{gibibytes(expected.replay_bytes)}, and {available}; "
-            f"{int(0.5 * room / expected.bytes_per_step):,} steps need half of that."
+            f"{int(0.5 * room / expected.memory.bytes_per_step):,} steps need half of that."
         )
     if expected.checkpoints * expected.checkpoint_bytes > disk_free():
         found.append(

@@ -5,21 +5,22 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.forecast import check_memory, place_replay
+from dreamer_exp.planning.forecast import check_memory, settle
 from dreamer_exp.rundir import metric_names
 from dreamer_exp.tracking.wandb.names import check_names
 
 
 def resolve(experiment: Experiment, machine: Machine) -> tuple[Experiment, ObservationContract]:
-    """Return the experiment with its replay placed, and the contract of its environment.
+    """Return the experiment with its options settled, and the contract of its environment.
 
     Raises:
         UserError: the run cannot work on this machine; the message names the key.
     """
     contract = contract_of(experiment.env, experiment.obs_contract)
-    experiment = place_replay(experiment, contract, machine)
-    metric_names.check_objective(experiment.run.objective, experiment.algo.name)
-    spec_of(experiment.algo).check_contract(experiment, contract)
+    spec = spec_of(experiment.algo)
+    experiment = settle(experiment, contract, machine)
+    metric_names.check_objective(experiment.run.objective, spec.name, spec.metrics)
+    spec.check_contract(experiment, contract)
     check_names(experiment.tracking)
     check_memory(experiment, contract, machine)
     return experiment, contract

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.formatting import duration
 from dreamer_exp.rundir.layout import RunDirectory
@@ -46,29 +47,28 @@ def work_to_come(experiment: Experiment, progress: Mapping[str, Any] | None = No
         experiment: the resolved experiment.
         progress: `iteration`, `updates` and `updates_owed` of the checkpoint to resume from; None for a new run.
     """
-    algo, each = experiment.algo, experiment.hardware.env_steps_per_iteration
+    update, each = spec_of(experiment.algo).work(experiment.algo), experiment.hardware.env_steps_per_iteration
     iterations = experiment.run.train_iterations - (progress["iteration"] if progress else 0)
     prefill = 0 if progress else _prefill_env_steps(experiment)
     owed = progress["updates_owed"] if progress else 0.0
-    updates = owed + iterations * each * algo.training_ratio / (algo.batch_size_B * algo.batch_length_T)
+    updates = owed + iterations * each * update.training_ratio / update.steps
     return Work(iterations, iterations * each + prefill, prefill, int(updates))
 
 
 def _prefill_env_steps(experiment: Experiment) -> int:
     """Return the env steps of the first iteration's fragments but the last: together they hold the first batch."""
     each = experiment.hardware.env_steps_per_iteration
-    batch: int = experiment.algo.batch_size_B * experiment.algo.batch_length_T
-    return (math.ceil(batch / each) - 1) * each
+    return (math.ceil(spec_of(experiment.algo).work(experiment.algo).steps / each) - 1) * each
 
 
 def describe_work(experiment: Experiment, work: Work) -> str:
     """Return the work as text."""
-    algo, total = experiment.algo, experiment.run.train_iterations
+    batch, total = spec_of(experiment.algo).work(experiment.algo).batch, experiment.run.train_iterations
     iterations = f"{work.iterations:,} of {total:,}" if work.iterations < total else f"{total:,}"
     filling = f" ({work.prefill_env_steps:,} before the first update)" if work.prefill_env_steps else ""
     return (
         f"{iterations} iterations, {work.env_steps:,} env steps{filling}, about {work.updates:,} updates of "
-        f"{algo.batch_size_B} x {algo.batch_length_T} steps"
+        f"{' x '.join(map(str, batch))} steps"
     )
 
 

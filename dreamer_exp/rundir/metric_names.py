@@ -1,39 +1,41 @@
 """The metric names of a run: an interface to compare, W&B dashboards and users' scripts."""
 
+from collections.abc import Collection
+
 from dreamer_exp.config.errors import UserError, nearest
 
 LEARNER = "dreamerv3"  # name of the trained policy in evaluation.jsonl, next to the baselines
 WINDOW = 100  # last finished episodes in the *_window metrics
 
-# our name: the names in dreamerv3 and in RLlib 2.60; None: null in the rows of that algorithm
-LEARNER_METRICS: dict[str, tuple[str | None, str | None]] = {
-    "loss/total": ("total", "total_loss"),
-    "loss/world_model": ("world_model", "WORLD_MODEL_L_total"),
-    "loss/decoder": ("decoder", "WORLD_MODEL_L_decoder"),
-    "loss/reward": ("reward", "WORLD_MODEL_L_reward"),
-    "loss/continue": ("continue", "WORLD_MODEL_L_continue"),
-    "loss/prediction": (None, "WORLD_MODEL_L_prediction"),
-    "loss/dynamics": ("dynamics", "WORLD_MODEL_L_dynamics"),
-    "loss/representation": ("representation", "WORLD_MODEL_L_representation"),
-    "loss/actor": ("actor", "ACTOR_L_total"),
-    "loss/actor_reinforce": (None, "ACTOR_L_neglogp_reinforce_term"),
-    "loss/actor_entropy_term": (None, "ACTOR_L_neg_entropy_term"),
-    "loss/critic": ("critic", "CRITIC_L_total"),
-    "loss/critic_replay": ("critic_replay", None),
-    "loss/critic_value_targets": (None, "CRITIC_L_neg_logp_of_value_targets"),
-    "loss/critic_slow_regulariser": (None, "CRITIC_L_slow_critic_regularization"),
-    "actor_entropy": ("entropy", "ACTOR_action_entropy"),
-    "advantage_abs_mean": ("advantage", None),
-    "return_scale": ("return_scale", None),
-    "return_percentile_5": ("return_low", "ACTOR_value_targets_pct5_ema"),
-    "return_percentile_95": ("return_high", "ACTOR_value_targets_pct95_ema"),
-    "grad_norm/world_model": ("grad_norm_world_model", "WORLD_MODEL_gradients_global_norm"),
-    "grad_norm/actor": ("grad_norm_actor", "ACTOR_gradients_global_norm"),
-    "grad_norm/critic": ("grad_norm_critic", "CRITIC_gradients_global_norm"),
-    "grad_max/world_model": (None, "WORLD_MODEL_gradients_maxabs_after_clipping"),
-    "grad_max/actor": (None, "ACTOR_gradients_maxabs_after_clipping"),
-    "grad_max/critic": (None, "CRITIC_gradients_maxabs_after_clipping"),
-}
+# of the learner; null in the rows of an algorithm without it (AlgorithmSpec.metrics)
+LEARNER_METRICS = (
+    "loss/total",
+    "loss/world_model",
+    "loss/decoder",
+    "loss/reward",
+    "loss/continue",
+    "loss/prediction",
+    "loss/dynamics",
+    "loss/representation",
+    "loss/actor",
+    "loss/actor_reinforce",
+    "loss/actor_entropy_term",
+    "loss/critic",
+    "loss/critic_replay",
+    "loss/critic_value_targets",
+    "loss/critic_slow_regulariser",
+    "actor_entropy",
+    "advantage_abs_mean",
+    "return_scale",
+    "return_percentile_5",
+    "return_percentile_95",
+    "grad_norm/world_model",
+    "grad_norm/actor",
+    "grad_norm/critic",
+    "grad_max/world_model",
+    "grad_max/actor",
+    "grad_max/critic",
+)
 
 ROW = (
     "iteration",
@@ -67,19 +69,24 @@ ROW = (
 FINAL = ("success_rate", "return_mean")
 
 
-def check_objective(name: str, algorithm: str) -> None:
+def check_objective(name: str, algorithm: str, reported: Collection[str]) -> None:
     """Refuse a `run.objective` that no run has, or that this algorithm does not report.
+
+    Args:
+        name: the objective.
+        algorithm: the name of the algorithm.
+        reported: the metrics of its learner, a subset of LEARNER_METRICS and new ones (AlgorithmSpec.metrics).
 
     Raises:
         UserError: It is not a metric, or null in all rows of this algorithm.
     """
-    if name not in (*FINAL, *ROW):
-        hint = nearest(name, (*FINAL, *ROW))
+    known = tuple(dict.fromkeys((*FINAL, *ROW, *reported)))
+    if name not in known:
+        hint = nearest(name, known)
         raise UserError(
             f"run.objective={name!r} is not a metric of a run.{hint} Usual: {', '.join(FINAL)}, loss/world_model."
         )
-    of_dreamerv3, of_rllib = LEARNER_METRICS.get(name, ("", ""))
-    if (of_dreamerv3 if algorithm == "dreamerv3" else of_rllib) is None:
+    if name in LEARNER_METRICS and name not in reported:
         raise UserError(
             f"run.objective={name!r} is null in all rows of algo={algorithm}. "
             f"Usual: {', '.join(FINAL)}, loss/world_model."

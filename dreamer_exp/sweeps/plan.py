@@ -17,7 +17,7 @@ from dreamer_exp.config.schema import AUTO
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.forecast import forecast, host_bytes, place_replay
+from dreamer_exp.planning.forecast import forecast, host_bytes, planned_updates, settle
 from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.sweeps.launchers import (
     HERE,
@@ -147,8 +147,8 @@ def _need(name: str, config: DictConfig, machine: Machine) -> Need:
     with _named(name):
         experiment = load.load_experiment(config, share(machine, max(1, machine.cpus // cpus)))
         contract = contract_of(experiment.env, experiment.obs_contract)
-        experiment = place_replay(experiment, contract, machine)
-    memory_bytes = host_bytes(experiment, forecast(experiment, contract))
+        experiment = settle(experiment, contract, machine)
+    memory_bytes = host_bytes(forecast(experiment, contract))
     return Need(cpus, gpus * max(1, int(hardware.num_learners)), memory_bytes)
 
 
@@ -166,8 +166,8 @@ def show_plan(plan: Plan) -> None:
             Text(short(job.name)),
             str(experiment.hardware.num_env_runners),
             f"{experiment.run.train_iterations * experiment.hardware.env_steps_per_iteration:,}",
-            f"{experiment.planned_updates():,}",
-            gibibytes(host_bytes(experiment, expected)),
+            f"{planned_updates(experiment):,}",
+            gibibytes(host_bytes(expected)),
         )
     if plan.jobs:
         console.print(table)

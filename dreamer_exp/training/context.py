@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dreamer_exp.algorithms.rllib.build import gpu_names
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.checkpoints.resume import point
 from dreamer_exp.checkpoints.resume.point import ResumePoint
 from dreamer_exp.checkpoints.store import CheckpointStore
@@ -57,6 +58,7 @@ class RunContext:
         self.evaluations = EvaluationSchedule(
             experiment, self.counters, self.record, self.progress.show_progress, self.print_line
         )
+        self.spec = spec_of(experiment.algo)
         self.memory = MemoryWatch(experiment, contract)
         self.cpu_contention = ContentionWatch(experiment)
         self.checkpoint_writes = Attempts("a checkpoint")

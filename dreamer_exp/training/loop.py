@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteLoss
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3, Iteration
+from dreamer_exp.algorithms.protocol import Algorithm, Iteration
 from dreamer_exp.monitoring.metrics_row import blank_nonfinite, make_row
-from dreamer_exp.planning.forecast import forecast
 from dreamer_exp.rundir.status import TRAINING
 from dreamer_exp.training.clocks import Every
 from dreamer_exp.training.context import RunContext
@@ -20,7 +19,7 @@ from dreamer_exp.training.context import RunContext
 log = logging.getLogger(__name__)
 
 
-def loop(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) -> None:
+def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> None:
     """Train until `run.train_iterations` are done or `stop` returns True.
 
     The loop continues from `run.counters`, so it can be called again after a resume or a recovery.
@@ -39,7 +38,7 @@ def loop(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) ->
 
     while counters.iterations < run.experiment.run.train_iterations and not stop():
         # Sample a fragment from every environment, then make the updates that the training ratio owes for it
-        # (BaseDreamerV3.training_step).
+        # (`training_step` of the algorithm).
         run.record.enter(TRAINING)
         metrics = algorithm.train()
         counters.add(algorithm.last_iteration)
@@ -63,14 +62,14 @@ def loop(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) ->
     evaluate(run, algorithm, stop)
 
 
-def evaluate(run: RunContext, algorithm: BaseDreamerV3, stop: Callable[[], bool]) -> None:
+def evaluate(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> None:
     """Evaluate the policy; if it is the best one so far, save a checkpoint and point `best` at it."""
     is_best = run.evaluations.evaluate(algorithm, stop)
     if is_best and (checkpoint := save(run, algorithm)) is not None:
         run.checkpoints.mark_best(checkpoint)
 
 
-def save(run: RunContext, algorithm: BaseDreamerV3) -> Path | None:
+def save(run: RunContext, algorithm: Algorithm) -> Path | None:
     """Write a checkpoint unless there is one of this step; return it, or None if the disk refused it.
 
     Running episodes are cut first, so that a resumed run continues exactly like this one.
@@ -83,17 +82,24 @@ def save(run: RunContext, algorithm: BaseDreamerV3) -> Path | None:
     progress = {**counters.to_dict(), "updates_owed": algorithm.updates_owed}
 
     def write() -> None:
-        run.last_checkpoint = run.checkpoints.save(algorithm, progress, run.contract.hash)
+        run.last_checkpoint = run.checkpoints.save(algorithm, run.spec.name, progress, run.contract.hash)
 
     return run.last_checkpoint if run.checkpoint_writes(write) else None
 
 
-def metrics_row(run: RunContext, algorithm: BaseDreamerV3, metrics: dict[str, Any]) -> dict[str, Any]:
+def metrics_row(run: RunContext, algorithm: Algorithm, metrics: dict[str, Any]) -> dict[str, Any]:
     """Return the row of the iteration that was just counted."""
-    algo, steps = run.experiment.algo, algorithm.replay_steps
-    replay = {"steps": steps, "bytes": steps * forecast(run.experiment, run.contract).bytes_per_step}
+    steps, spec, algo = algorithm.replay_steps, run.spec, run.experiment.algo
+    replay = {"steps": steps, "bytes": steps * spec.memory(run.experiment, run.contract).bytes_per_step}
     learner = metrics.get("learners", {}).get("default_policy", {})
-    return make_row(run.counters, algorithm.last_iteration, learner, algo.batch_size_B * algo.batch_length_T, replay)
+    return make_row(
+        run.counters,
+        algorithm.last_iteration,
+        learner,
+        spec=spec,
+        steps_per_update=spec.work(algo).steps,
+        replay=replay,
+    )
 
 
 def warn_about_faults(iteration: Iteration) -> None:

@@ -5,9 +5,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
 from dreamer_exp.algorithms.nonfinite import NonFiniteLoss
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
+from dreamer_exp.algorithms.protocol import Algorithm
 from dreamer_exp.algorithms.rllib.build import build_algorithm, learner_devices
 from dreamer_exp.algorithms.rllib.ray_session import ray_session
 from dreamer_exp.checkpoints.policy_file import load_policy
@@ -23,7 +22,7 @@ from dreamer_exp.hardware import Machine
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.monitoring.record import reason
 from dreamer_exp.monitoring.summary import show_end
-from dreamer_exp.planning.dry_run import computing, warnings
+from dreamer_exp.planning.dry_run import warnings
 from dreamer_exp.planning.forecast import forecast
 from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import write_json, write_text
@@ -163,7 +162,7 @@ def _train(run: RunContext, stop: StopRequest) -> None:
     _imagine(run, stop)
 
 
-def _loop_until_done(run: RunContext, algorithm: BaseDreamerV3, stop: StopRequest) -> None:
+def _loop_until_done(run: RunContext, algorithm: Algorithm, stop: StopRequest) -> None:
     """Run the loop; after a non-finite loss, restore the last checkpoint and run it again."""
     recovery = Recovery(run, algorithm)
     while True:
@@ -190,23 +189,22 @@ def _imagine(run: RunContext, stop: StopRequest) -> None:
         log.warning("report/imagination.png could not be drawn: %s", problem)
 
 
-def _describe(run: RunContext, algorithm: BaseDreamerV3) -> None:
+def _describe(run: RunContext, algorithm: Algorithm) -> None:
     """Record and print on which devices and with which backend the learner really computes."""
-    devices, (backend, why) = learner_devices(algorithm), ("", "")
-    hardware, algo = run.experiment.hardware, run.experiment.algo
+    devices, backend, spec = learner_devices(algorithm), algorithm.backend, run.spec
     about = run.provenance["resumes"][-1] if run.resume_point else run.provenance
     about["learner_devices"] = devices
-    if isinstance(algorithm, PublishedDreamerV3):
-        backend, why = algorithm.backend
-        about |= {"backend": backend, "why_not_fused": why}
+    place = f" on {', '.join(devices)}"
+    if backend:
+        about |= {"backend": backend.name, "why_not_fused": backend.why}
     write_json(run.directory.provenance, run.provenance)
     run.print_line(
-        f"{run.directory.root.name}: {run.experiment.env.name}, {algo.name} on {', '.join(devices)}"
-        f"{computing(algo, backend)}, size {algo.model_size}, {hardware.num_env_runners} env runners, "
-        f"{run.contract.size} floats observed"
+        f"{run.directory.root.name}: {run.experiment.env.name}, "
+        f"{spec.describe(run.experiment.algo, backend, place)}, "
+        f"{run.experiment.hardware.num_env_runners} env runners, {run.contract.size} floats observed"
     )
-    if why:
-        run.print_line(f"not fused: {why}")
+    if backend and backend.why:
+        run.print_line(f"not {backend.requested}: {backend.why}")
 
 
 def _announce_stop(run: RunContext) -> None:

@@ -1,6 +1,7 @@
 """Imagination without sight, of either learner: which action leads where, what is forgotten, whose noise is drawn."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from torch import Tensor
 from torch.nn import functional
 
+from dreamer_exp.algorithms.dreamerv3.implementation import imagine as imagine_published
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, world_model_losses
 from dreamer_exp.algorithms.dreamerv3.maths import categorical_kl
 from dreamer_exp.algorithms.dreamerv3.module import AgentModule
+from dreamer_exp.algorithms.dreamerv3_rllib.open_loop import imagine as imagine_stock
 from dreamer_exp.algorithms.open_loop import Imagined, imagine_open_loop
 from dreamer_exp.checkpoints.policy_file import build
 from tests.checkpoints.test_policy_file import NETWORKS
@@ -66,8 +69,12 @@ def learnt(algo: str) -> RLModule:
     return module
 
 
+def imagine_any(module: RLModule, *given: Any) -> Imagined:
+    return imagine_open_loop(imagine_published if isinstance(module, AgentModule) else imagine_stock, module, *given)
+
+
 def imagine(module: RLModule, observation: Tensor, actions: Tensor, seed: int = 0) -> Imagined:
-    return imagine_open_loop(
+    return imagine_any(
         module, observation[:, :T].numpy(), beginnings(T).numpy(), actions[:, : T - 1 + H].numpy(), GAMMA, seed
     )
 
@@ -91,7 +98,7 @@ def test_steps_before_an_episode_begins_have_no_effect(algo: str) -> None:
     for before in (0.0, 5.0):
         seen, taken = observation[:, :T].numpy().copy(), actions[:, : T - 1 + H].numpy().copy()
         seen[:, :3], taken[:, :3] = before, before
-        dreams.append(imagine_open_loop(learnt(algo), seen, first, taken, GAMMA, seed=0))
+        dreams.append(imagine_any(learnt(algo), seen, first, taken, GAMMA, 0))
     assert np.array_equal(dreams[0].observation, dreams[1].observation)
 
 
@@ -119,8 +126,7 @@ def test_discrete_actions_affect_the_steps_after_them(algo: str) -> None:
     changed = choices.copy()
     changed[:, -1] = 1  # between the last two imagined steps
     dreams = [
-        imagine_open_loop(module, seen, beginnings(T).numpy(), taken, GAMMA, 0).observation
-        for taken in (choices, changed)
+        imagine_any(module, seen, beginnings(T).numpy(), taken, GAMMA, 0).observation for taken in (choices, changed)
     ]
     assert np.array_equal(dreams[0][:, :-1], dreams[1][:, :-1])
     assert not np.array_equal(dreams[0][:, -1], dreams[1][:, -1])

@@ -17,11 +17,12 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from safetensors.torch import load_file, save_file
 
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
-from dreamer_exp.algorithms.policy import Policy, policy_maker
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
-from dreamer_exp.checkpoints.policy_file import DESCRIPTION, TENSORS, build, load_policy, save_policy
+from dreamer_exp.checkpoints.policy_file import DESCRIPTION, TENSORS, build, load_policy, load_policy_maker, save_policy
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.plugins import find_spec
+from dreamer_exp.evaluation.rollout import BatchPolicy, MakePolicy
 from tests.experiments import nano
 
 NETWORKS = {"dreamerv3": asdict(SIZES["nano"]), "dreamerv3_rllib": {"model_size": "nano", "batch_length_T": 8}}
@@ -51,14 +52,19 @@ def trained(algo: str, kind: str = "box", seed: int = 1) -> RLModule:
     return module
 
 
-def actions(module: RLModule) -> np.ndarray:
-    policy = begun(module)
+def policy_maker(algo: str, module: RLModule) -> MakePolicy:
+    make: MakePolicy = find_spec("algorithms", algo).load().policy_maker(module)
+    return make
+
+
+def actions(make_policy: MakePolicy) -> np.ndarray:
+    policy = begun(make_policy)
     return np.stack([policy.act(step) for step in OBSERVATIONS])
 
 
-def begun(module: RLModule) -> Policy:
+def begun(make_policy: MakePolicy) -> BatchPolicy:
     """Return the policy of three episodes."""
-    policy = policy_maker(module)(3)
+    policy = make_policy(3)
     for row in range(3):
         policy.begin(row, seed=5 + row)
     return policy
@@ -71,7 +77,7 @@ def edit(folder: Path, **changes: Any) -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    save_policy(trained("dreamerv3"), tmp_path, EXTRA)
+    save_policy(trained("dreamerv3"), "dreamerv3", tmp_path, EXTRA)
     return tmp_path
 
 
@@ -79,16 +85,16 @@ def saved(tmp_path: Path) -> Path:
 @each_action
 def test_loaded_network_gives_the_same_actions(algo: str, kind: str, tmp_path: Path) -> None:
     module = trained(algo, kind)
-    save_policy(module, tmp_path, EXTRA)
-    expected = actions(module)
+    save_policy(module, algo, tmp_path, EXTRA)
+    expected = actions(policy_maker(algo, module))
     assert len(np.unique(expected)) > 1
-    assert np.array_equal(actions(load_policy(tmp_path)), expected)
+    assert np.array_equal(actions(load_policy_maker(tmp_path)), expected)
 
 
 @each_algorithm
 def test_every_weight_is_restored_including_the_world_model(algo: str, tmp_path: Path) -> None:
     module = trained(algo)
-    save_policy(module, tmp_path, EXTRA)
+    save_policy(module, algo, tmp_path, EXTRA)
     back = load_policy(tmp_path).state_dict()
     assert back.keys() == module.state_dict().keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in module.state_dict().items())
@@ -128,7 +134,7 @@ print(sum(parameter.numel() for parameter in module.parameters()), ray.is_initia
 @each_algorithm
 def test_loading_unpickles_nothing_and_does_not_start_ray(algo: str, tmp_path: Path) -> None:
     module = trained(algo)
-    save_policy(module, tmp_path, EXTRA)
+    save_policy(module, algo, tmp_path, EXTRA)
     done = subprocess.run(
         [sys.executable, "-c", NO_PICKLE, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
     )
@@ -139,7 +145,7 @@ def test_loading_unpickles_nothing_and_does_not_start_ray(algo: str, tmp_path: P
 
 @each_algorithm
 def test_loading_does_not_touch_torchs_global_generator(algo: str, tmp_path: Path) -> None:
-    save_policy(trained(algo), tmp_path, EXTRA)
+    save_policy(trained(algo), algo, tmp_path, EXTRA)
     before = torch.get_rng_state()
     load_policy(tmp_path)
     assert torch.equal(before, torch.get_rng_state())
@@ -188,7 +194,7 @@ def test_invalid_description_is_refused_with_the_key(saved: Path, key: str, valu
 
 @pytest.mark.parametrize("model_size", ["12M", None])
 def test_unknown_model_size_of_rllib_is_refused(tmp_path: Path, model_size: Any) -> None:
-    save_policy(trained("dreamerv3_rllib"), tmp_path, EXTRA)
+    save_policy(trained("dreamerv3_rllib"), "dreamerv3_rllib", tmp_path, EXTRA)
     edit(tmp_path, network={"model_size": model_size, "batch_length_T": 8})
     with pytest.raises(UserError, match=r"network=.* makes no network"):
         load_policy(tmp_path)
@@ -232,7 +238,7 @@ def test_full_disk_raises_oserror_and_leaves_the_old_weights(saved: Path) -> Non
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            save_policy(trained("dreamerv3", seed=2), saved, EXTRA)
+            save_policy(trained("dreamerv3", seed=2), "dreamerv3", saved, EXTRA)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (saved / TENSORS).read_bytes() == before
@@ -241,7 +247,7 @@ def test_full_disk_raises_oserror_and_leaves_the_old_weights(saved: Path) -> Non
 def test_failed_write_leaves_the_old_files(saved: Path) -> None:
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
     with pytest.raises(ValueError, match="JSON"):
-        save_policy(trained("dreamerv3", seed=2), saved, {"loss": float("nan")})
+        save_policy(trained("dreamerv3", seed=2), "dreamerv3", saved, {"loss": float("nan")})
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
 
 
@@ -250,14 +256,19 @@ def test_failed_write_of_the_weights_leaves_the_old_description(saved: Path) -> 
     (saved / TENSORS).unlink()
     (saved / TENSORS).mkdir()
     with pytest.raises(OSError, match=TENSORS):
-        save_policy(trained("dreamerv3", seed=2), saved, {})
+        save_policy(trained("dreamerv3", seed=2), "dreamerv3", saved, {})
     assert (saved / DESCRIPTION).read_bytes() == described
     assert {path.name for path in saved.iterdir()} == {TENSORS, DESCRIPTION}
 
 
 @pytest.fixture(params=["dreamerv3", "dreamerv3_rllib"])
-def algorithm(request: pytest.FixtureRequest, ray_local: None) -> Iterator[BaseDreamerV3]:
-    built = build_algorithm(nano(f"algo={request.param}"))
+def algo(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def algorithm(algo: str, ray_local: None) -> Iterator[BaseDreamerV3]:
+    built = build_algorithm(nano(f"algo={algo}"))
     yield built
     built.stop()
 
@@ -267,15 +278,20 @@ def learners_module(algorithm: BaseDreamerV3) -> RLModule:
     return found.get()
 
 
-def test_saved_policy_of_a_learner_acts_like_the_evaluated_one(algorithm: BaseDreamerV3, tmp_path: Path) -> None:
+def test_saved_policy_of_a_learner_acts_like_the_evaluated_one(
+    algorithm: BaseDreamerV3, algo: str, tmp_path: Path
+) -> None:
     algorithm.train()
-    save_policy(learners_module(algorithm), tmp_path, EXTRA)
+    save_policy(learners_module(algorithm), algo, tmp_path, EXTRA)
     observation = np.random.default_rng(1).random((3, 831), np.float32)
-    acted = [begun(module).act(observation) for module in (load_policy(tmp_path), algorithm.module_to_evaluate())]
+    acted = [
+        begun(make_policy).act(observation)
+        for make_policy in (load_policy_maker(tmp_path), policy_maker(algo, algorithm.module_to_evaluate()))
+    ]
     assert np.array_equal(*acted)
 
 
-@pytest.mark.parametrize("algorithm", ["dreamerv3"], indirect=True)
+@pytest.mark.parametrize("algo", ["dreamerv3"], indirect=True)
 def test_network_of_an_env_runner_without_world_model_is_refused(algorithm: BaseDreamerV3, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="save the learner's"):
-        save_policy(algorithm.env_runner.module, tmp_path, EXTRA)
+        save_policy(algorithm.env_runner.module, "dreamerv3", tmp_path, EXTRA)

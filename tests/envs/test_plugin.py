@@ -1,18 +1,15 @@
 """An environment in a separate package: installed, listed, configured, trained and evaluated by the command line."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
+from tests.plugins import install, python
 
 PACKAGE = CHECKOUT / "tests" / "envs" / "plugin_package"
-TIMEOUT_S = 300
 WORDS = ("env=line_world", "obs_contract=vector")
 BROKEN = {
     "missing_import": "import a_package_that_is_not_installed",
@@ -33,13 +30,7 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the package from its source with pip, and return the folder."""
-    folder = tmp_path_factory.mktemp("site")
-    source = tmp_path_factory.mktemp("source") / "package"
-    subprocess.run(["cp", "-r", PACKAGE, source], check=True)  # a build must not write into the checkout
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
-    subprocess.run([*pip, "--target", str(folder), str(source)], check=True, capture_output=True, timeout=TIMEOUT_S)
-    return folder
+    return install(PACKAGE, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +45,6 @@ def broken_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in BROKEN.items():
         (folder / f"broken_{name}.py").write_text(text + "\n")
     return folder
-
-
-def python(
-    folder: Path, *sites: Path, module: str = "dreamer_exp", words: tuple[str, ...] = ()
-) -> tuple[int, str, str]:
-    """Run a module in a folder with these sites installed: exit code, stdout, stderr."""
-    path = os.pathsep.join(map(str, (*sites, CHECKOUT)))
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_S,
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from dreamer_exp.algorithms.dreamerv3.module import AgentModule
-from dreamer_exp.algorithms.policy import policy_maker
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.checkpoints.policy_file import build
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of
@@ -71,4 +71,5 @@ def network(experiment: Experiment) -> AgentModule:
 
 def network_policy(experiment: Experiment) -> MakePolicy:
     """Return the policy of a random network."""
-    return policy_maker(network(experiment))
+    make: MakePolicy = spec_of(experiment.algo).load().policy_maker(network(experiment))
+    return make

@@ -1,6 +1,6 @@
 """The totals of a run."""
 
-from dreamer_exp.algorithms.rllib.algorithm import Iteration
+from dreamer_exp.algorithms.protocol import Iteration
 from dreamer_exp.monitoring.counters import Counters
 
 

@@ -2,12 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamer_exp.algorithms.rllib.algorithm import Iteration
+from dreamer_exp.algorithms.protocol import Iteration
+from dreamer_exp.algorithms.spec import AlgorithmSpec
+from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.metrics_row import blank_nonfinite, make_row, window_figures
@@ -21,43 +24,43 @@ grad_norm/actor grad_norm/critic replay/steps replay/bytes time/sample_s time/up
 rate/env_steps_per_s rate/updates_per_s memory/rss_bytes memory/env_runners_rss_bytes
 memory/gpu_bytes""".split()  # noqa: SIM905  # a list literal of 32 lines reads worse
 
-# what each learner reports
-DREAMERV3, RLLIB = ({key: 1.5 for key in keys if key} for keys in zip(*LEARNER_METRICS.values(), strict=True))
-each_learner = pytest.mark.parametrize("learner", [DREAMERV3, RLLIB], ids=["dreamerv3", "dreamerv3_rllib"])
+DREAMERV3, RLLIB = (find_spec("algorithms", name) for name in ("dreamerv3", "dreamerv3_rllib"))
+each_algorithm = pytest.mark.parametrize("spec", [DREAMERV3, RLLIB], ids=["dreamerv3", "dreamerv3_rllib"])
 
 
-def row_of(iteration: Iteration, learner: dict[str, float] = RLLIB) -> dict[str, object]:
+def row_of(iteration: Iteration, spec: AlgorithmSpec = RLLIB, **changed: float) -> dict[str, object]:
     counters = Counters()
     counters.add(iteration)
-    return make_row(counters, iteration, learner, steps_per_update=32, replay={"steps": 16, "bytes": 100})
+    learner = dict.fromkeys(spec.metrics.values(), 1.5) | changed
+    replay = {"steps": 16, "bytes": 100}
+    return make_row(counters, iteration, learner, spec=spec, steps_per_update=32, replay=replay)
 
 
 def test_the_row_has_every_promised_name() -> None:
     assert set(PROMISED) <= set(row_of(Iteration(env_steps=16, updates=2)))
 
 
-@each_learner
-def test_the_row_has_exactly_the_names_of_metric_names(learner: dict[str, float]) -> None:
-    assert tuple(row_of(Iteration(env_steps=16, updates=2), learner)) == ROW
+@each_algorithm
+def test_the_row_has_exactly_the_names_of_metric_names(spec: AlgorithmSpec) -> None:
+    assert tuple(row_of(Iteration(env_steps=16, updates=2), spec)) == ROW
 
 
-@each_learner
-def test_every_promised_metric_of_the_learner_is_a_number(learner: dict[str, float]) -> None:
-    row = row_of(Iteration(env_steps=16, updates=2), learner)
+def test_a_metric_that_only_this_algorithm_has_is_added() -> None:
+    row = row_of(Iteration(env_steps=16, updates=2), replace(RLLIB, metrics={**RLLIB.metrics, "loss/clip": "clip"}))
+    assert row["loss/clip"] == 1.5
+    assert row.keys() - {"loss/clip"} == set(ROW)
+
+
+@each_algorithm
+def test_every_promised_metric_of_the_learner_is_a_number(spec: AlgorithmSpec) -> None:
+    row = row_of(Iteration(env_steps=16, updates=2), spec)
     assert {row[name] for name in PROMISED if name in LEARNER_METRICS} == {1.5}
 
 
-@pytest.mark.parametrize(
-    ("learner", "lacks"),
-    [
-        (DREAMERV3, {name for name, (name_in_dreamerv3, _) in LEARNER_METRICS.items() if name_in_dreamerv3 is None}),
-        (RLLIB, {name for name, (_, rllib) in LEARNER_METRICS.items() if rllib is None}),
-    ],
-    ids=["dreamerv3", "dreamerv3_rllib"],
-)
-def test_a_metric_that_the_learner_lacks_is_null(learner: dict[str, float], lacks: set[str]) -> None:
-    row = row_of(Iteration(env_steps=16, updates=2), learner)
-    assert {name for name in LEARNER_METRICS if row[name] is None} == lacks
+@each_algorithm
+def test_a_metric_that_the_learner_lacks_is_null(spec: AlgorithmSpec) -> None:
+    row = row_of(Iteration(env_steps=16, updates=2), spec)
+    assert {name for name in LEARNER_METRICS if row[name] is None} == set(LEARNER_METRICS) - spec.metrics.keys()
 
 
 def test_an_iteration_without_ended_episodes_has_null_means_and_zero_episodes() -> None:
@@ -72,7 +75,7 @@ def test_the_window_keeps_episodes_of_earlier_iterations() -> None:
     counters.add(Iteration(env_steps=16, episodes=[EpisodeResult(3.0, 16, outcome="success")]))
     later = Iteration(env_steps=16)
     counters.add(later)
-    row = make_row(counters, later, {}, 32, {"steps": 0, "bytes": 0})
+    row = make_row(counters, later, {}, spec=RLLIB, steps_per_update=32, replay={"steps": 0, "bytes": 0})
     assert (row["episode_return_mean"], row["episode_return_window"], row["success_rate_window"]) == (None, 3.0, 1.0)
 
 
@@ -107,17 +110,17 @@ def test_the_training_ratio_is_replayed_steps_per_env_step() -> None:
     assert row_of(Iteration(env_steps=16, updates=4))["training_ratio_actual"] == 4 * 32 / 16
 
 
-@each_learner
-def test_an_iteration_without_updates_has_no_losses(learner: dict[str, float]) -> None:
-    assert row_of(Iteration(env_steps=16, updates=0), learner)["loss/world_model"] is None
+@each_algorithm
+def test_an_iteration_without_updates_has_no_losses(spec: AlgorithmSpec) -> None:
+    assert row_of(Iteration(env_steps=16, updates=0), spec)["loss/world_model"] is None
 
 
-METRICS = [(name, key) for name, keys in LEARNER_METRICS.items() for key in keys if key]
+METRICS = [(spec, name) for spec in (DREAMERV3, RLLIB) for name in spec.metrics]
 
 
 @given(st.sampled_from([math.nan, math.inf, -math.inf]), st.sampled_from(METRICS))
-def test_a_nonfinite_loss_is_named_and_replaced_by_null(value: float, metric: tuple[str, str]) -> None:
-    name, key = metric
-    row = row_of(Iteration(env_steps=16, updates=1), {**(DREAMERV3 if key in DREAMERV3 else RLLIB), key: value})
+def test_a_nonfinite_loss_is_named_and_replaced_by_null(value: float, metric: tuple[AlgorithmSpec, str]) -> None:
+    spec, name = metric
+    row = row_of(Iteration(env_steps=16, updates=1), spec, **{spec.metrics[name]: value})
     assert blank_nonfinite(row) == [name]
     assert json.loads(json.dumps(row, allow_nan=False))[name] is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dreamer_exp.algorithms.rllib.algorithm import Iteration
+from dreamer_exp.algorithms.protocol import Iteration
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.metrics_row import make_row
 from dreamer_exp.monitoring.progress import LiveLine, Progress, describe

@@ -12,6 +12,8 @@ from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
+from dreamer_exp.algorithms.dreamerv3_rllib.memory import WEIGHTS
+from dreamer_exp.algorithms.spec import MemoryModel
 from dreamer_exp.checkpoints.policy_file import build
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
@@ -19,15 +21,13 @@ from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.dry_run import computing, plan_table, warnings
+from dreamer_exp.planning.dry_run import plan_table, replay_text, warnings
 from dreamer_exp.planning.forecast import (
-    RLLIB_WEIGHTS,
     RUNNER_BYTES,
     check_memory,
     forecast,
-    parameters,
-    place_replay,
     replay_room,
+    settle,
 )
 from tests.experiments import experiment, machine, nano
 
@@ -55,7 +55,7 @@ def contract(of: Experiment) -> ObservationContract:
 GPU = with_gpu(80)
 ON_GPU = experiment(on=GPU)  # its replay_device is "auto"
 CONTRACT = contract(ON_GPU)
-STEP = forecast(ON_GPU, CONTRACT).bytes_per_step
+STEP = forecast(ON_GPU, CONTRACT).memory.bytes_per_step
 
 
 def holding(capacity: int, device: str = "auto") -> Experiment:
@@ -82,7 +82,10 @@ def trained_parameters(contract: ObservationContract, network: NetworkSize) -> i
 @pytest.mark.parametrize("size", ["nano", "XS", "1M"])
 @pytest.mark.parametrize(
     ("forecast_of", "measured"),
-    [(lambda *known: forecast(*known).bytes_per_step, replay_bytes), (parameters, trained_parameters)],
+    [
+        (lambda *known: forecast(*known).memory.bytes_per_step, replay_bytes),
+        (lambda *known: forecast(*known).memory.parameters, trained_parameters),
+    ],
     ids=["bytes a step of the replay", "parameters of the network"],
 )
 def test_the_forecast_equals_what_dreamerv3_builds(
@@ -99,13 +102,13 @@ def test_the_forecast_equals_what_dreamerv3_builds(
 
 
 def test_the_parameters_of_rllibs_network_are_not_forecast() -> None:
-    assert parameters(rllib(), CONTRACT) is None
+    assert forecast(rllib(), CONTRACT).memory.parameters is None
 
 
 @pytest.mark.parametrize("size", [name for name in SIZES if name[:-1].isdigit()])
 def test_a_published_size_has_about_the_parameters_in_its_name(size: str) -> None:
     asked = experiment(f"algo.model_size={size}")
-    count = parameters(asked, contract(asked))
+    count = forecast(asked, contract(asked)).memory.parameters
 
     assert count is not None
     assert 0.7 < count / 1e6 / int(size[:-1]) < 1.0  # the name counts a network of images
@@ -130,17 +133,17 @@ def test_auto_is_the_gpu_if_the_full_replay_needs_less_than_half_of_it(
 ) -> None:
     on = replace(GPU, gpu_memory_bytes=steps_in_gpu * STEP)
 
-    assert place_replay(holding(capacity), CONTRACT, on).algo.replay_device == device
+    assert settle(holding(capacity), CONTRACT, on).algo.replay_device == device
 
 
 def test_a_short_run_does_not_make_a_large_replay_fit_a_gpu() -> None:
     short = replace(holding(10**9), run=replace(ON_GPU.run, train_iterations=1))
 
-    assert place_replay(short, CONTRACT, GPU).algo.replay_device == "cpu"
+    assert settle(short, CONTRACT, GPU).algo.replay_device == "cpu"
 
 
 def test_auto_is_the_host_if_the_gpus_memory_is_unknown() -> None:
-    assert place_replay(ON_GPU, CONTRACT, with_gpu(0)).algo.replay_device == "cpu"
+    assert settle(ON_GPU, CONTRACT, with_gpu(0)).algo.replay_device == "cpu"
 
 
 def test_auto_is_the_host_if_the_learner_is_on_another_machine() -> None:
@@ -148,7 +151,7 @@ def test_auto_is_the_host_if_the_learner_is_on_another_machine() -> None:
     asked = experiment(*words, on=GPU)
 
     assert asked.algo.replay_device == "auto"
-    assert place_replay(asked, CONTRACT, GPU).algo.replay_device == "cpu"
+    assert settle(asked, CONTRACT, GPU).algo.replay_device == "cpu"
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -156,19 +159,19 @@ def test_auto_is_the_host_if_the_learner_is_on_another_machine() -> None:
 def test_a_given_device_is_kept(device: str, gpu_gibibytes: int) -> None:
     asked = holding(10**6, device)
 
-    assert place_replay(asked, CONTRACT, with_gpu(gpu_gibibytes)) == asked
+    assert settle(asked, CONTRACT, with_gpu(gpu_gibibytes)) == asked
 
 
 def test_rllibs_replay_is_on_the_host() -> None:
     asked = rllib(on=GPU)
 
-    assert place_replay(asked, CONTRACT, GPU) == asked
-    assert replay_room(asked, GPU) == 16 * GIB
+    assert settle(asked, CONTRACT, GPU) == asked
+    assert replay_room(asked, forecast(asked, CONTRACT), GPU) == 16 * GIB
 
 
 @given(st.integers(512, 10**9), st.integers(0, 2 * 10**11))
 def test_the_chosen_device_always_has_room_for_the_replay(capacity: int, gpu_bytes: int) -> None:
-    placed = place_replay(holding(capacity), CONTRACT, replace(GPU, gpu_memory_bytes=gpu_bytes))
+    placed = settle(holding(capacity), CONTRACT, replace(GPU, gpu_memory_bytes=gpu_bytes))
 
     assert placed.algo.replay_device in ("cpu", "cuda")
     assert placed.algo.replay_device == "cpu" or forecast(placed, CONTRACT).replay_bytes < gpu_bytes
@@ -223,7 +226,7 @@ def test_a_replay_on_the_host_has_the_memory_that_the_processes_leave() -> None:
 
 def test_each_env_runner_needs_a_process_and_an_acting_network() -> None:
     one, two = (forecast(experiment(f"hardware.num_env_runners={n}", on=GPU), CONTRACT).process_bytes for n in (1, 2))
-    assert RUNNER_BYTES < two - one < RUNNER_BYTES + 4 * (parameters(ON_GPU, CONTRACT) or 0)
+    assert RUNNER_BYTES < two - one < RUNNER_BYTES + 4 * (forecast(ON_GPU, CONTRACT).memory.parameters or 0)
 
 
 def test_a_learner_on_the_cpu_needs_host_memory() -> None:
@@ -231,7 +234,7 @@ def test_a_learner_on_the_cpu_needs_host_memory() -> None:
         experiment("hardware.num_gpus_per_learner=0", on=GPU),
         experiment("hardware.num_gpus_per_learner=1", on=GPU),
     )
-    network = 4 * 4 * (parameters(ON_GPU, CONTRACT) or 0)
+    network = 4 * 4 * (forecast(ON_GPU, CONTRACT).memory.parameters or 0)
     assert forecast(on_cpu, CONTRACT).process_bytes - forecast(on_gpu, CONTRACT).process_bytes > network
 
 
@@ -241,7 +244,7 @@ def test_the_weights_of_rllibs_networks_are_forecast_within_5_percent(size: str,
     network = {"model_size": size, "batch_length_T": 32}
     description = {"algorithm": "dreamerv3_rllib", "network": network, "observation_size": observed, "symlog_obs": True}
     built = build({**description, "action": {"kind": "box", "size": 2}})
-    fixed, per_float = RLLIB_WEIGHTS[size]
+    fixed, per_float = WEIGHTS[size]
     assert fixed + per_float * observed == pytest.approx(sum(each.numel() for each in built.parameters()), rel=0.05)
 
 
@@ -253,21 +256,21 @@ def test_the_weights_of_rllibs_networks_are_forecast_within_5_percent(size: str,
 )
 def test_a_capacity_in_bytes_becomes_steps(words: tuple[str, ...]) -> None:
     asked = experiment(*words, "algo.replay_capacity=1 GiB")
-    placed = place_replay(asked, CONTRACT, machine())
-    step = forecast(placed, CONTRACT).bytes_per_step
+    placed = settle(asked, CONTRACT, machine())
+    step = forecast(placed, CONTRACT).memory.bytes_per_step
     assert placed.algo.replay_capacity == GIB // step
     assert "GiB" not in placed.to_yaml()
 
 
 def test_a_capacity_in_bytes_below_one_batch_is_refused_with_its_steps() -> None:
     with pytest.raises(UserError, match=r"^algo\.replay_capacity='1 MB' holds 227 steps: .* at least .* = 512"):
-        place_replay(experiment("algo.replay_capacity=1 MB"), CONTRACT, machine())
+        settle(experiment("algo.replay_capacity=1 MB"), CONTRACT, machine())
 
 
 def test_the_device_of_a_capacity_in_bytes_depends_on_the_bytes() -> None:
     asked = experiment("algo.replay_capacity=30 GiB", on=GPU)
-    assert place_replay(asked, CONTRACT, GPU).algo.replay_device == "cuda"
-    assert place_replay(asked, CONTRACT, with_gpu(59)).algo.replay_device == "cpu"
+    assert settle(asked, CONTRACT, GPU).algo.replay_device == "cuda"
+    assert settle(asked, CONTRACT, with_gpu(59)).algo.replay_device == "cpu"
 
 
 def test_a_replay_on_the_host_needs_no_gpu_memory() -> None:
@@ -327,13 +330,13 @@ def plan(asked: Experiment, on: Machine) -> dict[str, str]:
 
 
 def test_the_plan_has_backend_precision_and_parameters_of_dreamerv3() -> None:
-    rows = plan(place_replay(ON_GPU, CONTRACT, GPU), GPU)
+    rows = plan(settle(ON_GPU, CONTRACT, GPU), GPU)
 
     assert rows["learner"] == "1 GPU(s), dreamerv3 (backend fused, precision tf32), size XS (4.3M parameters)"
 
 
 def test_the_plan_gives_the_reason_for_another_backend() -> None:
-    asked = place_replay(experiment("algo.batch_size_B=8", on=GPU), CONTRACT, GPU)
+    asked = settle(experiment("algo.batch_size_B=8", on=GPU), CONTRACT, GPU)
 
     why = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
     assert plan(asked, GPU)["learner"].endswith(
@@ -373,6 +376,7 @@ def test_the_plan_has_the_gpus_memory_if_it_is_known(gpu: Machine, text: str) ->
     assert text in plan(experiment(), gpu)["machine"]
 
 
-def test_only_the_published_algorithm_has_a_backend_and_a_precision() -> None:
-    assert computing(experiment().algo, "eager") == " (backend eager, precision float32)"
-    assert computing(rllib().algo, "") == ""
+def test_an_algorithm_without_a_replay_needs_no_memory_for_it() -> None:
+    asked = nano()
+    expected = replace(forecast(asked, CONTRACT), memory=MemoryModel(weight_bytes=8, acting_bytes=4))
+    assert replay_text(asked, expected, machine()) == "none"

@@ -19,7 +19,8 @@ from dreamer_exp.algorithms.dreamerv3.acting.chunks import STREAM
 from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.dreamerv3.replay import file
 from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3, Fragment, Iteration
+from dreamer_exp.algorithms.protocol import Backend, Iteration
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3, Fragment
 
 LEARNER_CALL_S = 1.0  # aimed-at duration of a call of the learner; a stop request waits for its end
 
@@ -66,9 +67,9 @@ class PublishedDreamerV3(BaseDreamerV3):
         return self._steps_held
 
     @property
-    def backend(self) -> tuple[str, str]:
-        """Backend that the learner's updates use, and the reason if it is not the requested one, or ""."""
-        backend: tuple[str, str] = self.on_learner(attrgetter("backend"))
+    def backend(self) -> Backend:
+        """Backend that the learner's updates use."""
+        backend: Backend = self.on_learner(attrgetter("backend"))
         return backend
 
     def module_to_evaluate(self) -> RLModule:

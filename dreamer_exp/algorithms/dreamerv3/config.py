@@ -1,10 +1,11 @@
 """`algo=dreamerv3`: its keys, what "auto" becomes, and the values that cannot work together."""
 
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES, check_decoder_scales, check_loss_scales
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
-from dreamer_exp.algorithms.rllib.base_config import BaseDreamerV3Config, check_base, values_of
+from dreamer_exp.algorithms.rllib.base_config import BaseDreamerV3Config, check_base, smallest_replay, values_of
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 from dreamer_exp.config.schema import AUTO, key
@@ -14,7 +15,7 @@ from dreamer_exp.envs.contract import ObservationContract
 RATES = {"world_model_lr": 4e-5, "actor_lr": 4e-5, "critic_lr": 4e-5}
 # how an update is computed under auto; a GPU that cannot run fused takes cuda_graph (backends/requirements.py)
 ON_CPU = {"backend": "eager", "precision": "float32", "replay_device": "cpu"}
-ON_GPU = {"backend": "fused", "precision": "tf32", "replay_device": AUTO}  # auto: until planning/forecast.py places it
+ON_GPU = {"backend": "fused", "precision": "tf32", "replay_device": AUTO}  # auto: until memory.py settles it
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class DreamerV3AlgoConfig(BaseDreamerV3Config):
 class DreamerV3Algo(DreamerV3AlgoConfig):
     """DreamerV3AlgoConfig with every "auto" replaced.
 
-    Two values wait until the observation's size is known (planning/forecast.py): an "auto" of `replay_device`, and a
+    Two values wait until the observation's size is known (memory.py): an "auto" of `replay_device`, and a
     `replay_capacity` in bytes.
     """
 
@@ -95,10 +96,15 @@ class DreamerV3Algo(DreamerV3AlgoConfig):
 
 
 def resolve(config: DreamerV3AlgoConfig, hardware: Hardware) -> DreamerV3Algo:
-    """Return the config with the network's sizes, the learning rates and the way to compute an update."""
+    """Return the config with a value for every "auto"."""
+    return DreamerV3Algo(**resolved_values(config, hardware))
+
+
+def resolved_values(config: DreamerV3AlgoConfig, hardware: Hardware) -> dict[str, Any]:
+    """Return the config's values, with the network's sizes, the learning rates and the way to compute an update."""
     values = values_of(config, RATES) | {"network": resolve_network(config)}
     computing = ON_GPU if hardware.num_gpus_per_learner else ON_CPU
-    return DreamerV3Algo(**values | {name: word for name, word in computing.items() if values[name] == AUTO})
+    return values | {name: word for name, word in computing.items() if values[name] == AUTO}
 
 
 def resolve_network(config: DreamerV3AlgoConfig) -> NetworkSize:
@@ -113,8 +119,8 @@ def check(experiment: Experiment) -> None:
     Raises:
         UserError: naming the first key that doesn't fit the others.
     """
-    check_base(experiment)
     algo, hardware = resolved(experiment), experiment.hardware
+    check_base(algo)
     if not isinstance(algo.replay_capacity, str):
         check_capacity(algo, hardware.num_envs)
     check_loss_scales(algo.loss_scales)
@@ -157,3 +163,10 @@ def resolved(experiment: Experiment) -> DreamerV3Algo:
     """Return the experiment's `algo`, which is this algorithm's."""
     assert isinstance(experiment.algo, DreamerV3Algo)
     return experiment.algo
+
+
+def update_on_cpu(experiment: Experiment) -> DreamerV3Algo:
+    """Return the options that compute the same update on the CPU, eagerly."""
+    algo = smallest_replay(experiment, resolved(experiment))
+    precision = "float32" if algo.precision == "tf32" else algo.precision
+    return replace(algo, backend="eager", replay_device="cpu", precision=precision)

@@ -21,6 +21,7 @@ from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
+from dreamer_exp.algorithms.protocol import Backend
 
 PARAMETER_GROUPS = {  # group of the optimiser: modules of the agent
     "world_model": ("encoder", "rssm", "decoder", "reward", "cont"),
@@ -43,11 +44,11 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         returns: range of the imagined returns so far.
         generator: of the updates' noise.
         update_once: makes one update with a batch; returns its figures and the new states (B, T, ...).
-        backend: name of the backend that updates use, and the reason if it is not the requested one, or "".
+        backend: the backend that updates use.
     """
 
     update_once: Callable[[Batch], tuple[dict[str, Tensor], State]]
-    backend: tuple[str, str]
+    backend: Backend
 
     def build(self) -> None:
         """Build module and optimiser as RLlib does, then the replay and the update."""
@@ -216,7 +217,8 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         )
         shape = config.batch_size_B, config.batch_length_T
         selected = select_backend(update, config.backend, config.precision, shape, config.why_not_fused)
-        self.update_once, self.backend = selected.update, (selected.name, selected.why)
+        self.update_once = selected.update
+        self.backend = Backend(selected.name, config.precision, config.backend, selected.why)
 
 
 def noise_seed(run_seed: int) -> int:

@@ -1,6 +1,9 @@
 """Sizes of the network by `algo.model_size`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
+
+from dreamer_exp.algorithms.rllib.base_config import is_count
 
 BINS = 255  # outputs of the reward head and of the critics
 
@@ -56,3 +59,10 @@ SIZES = {
 # RLlib's names, for the published size of about as many parameters: on 831 observations RLlib's have 11.6M, 23.8M,
 # 51.7M and 138.7M, and these 10.1M, 22.4M, 39.4M and 155.4M
 SIZES |= {"S": SIZES["12M"], "M": SIZES["25M"], "L": SIZES["50M"], "XL": SIZES["200M"]}
+
+
+def fits_network(network: Any) -> bool:
+    """Return whether `network` of a policy.json has NetworkSize's fields, with values that make a network."""
+    if not isinstance(network, dict) or {field.name for field in fields(NetworkSize)} != set(network):
+        return False
+    return all(map(is_count, network.values())) and network["deter"] % network["blocks"] == 0

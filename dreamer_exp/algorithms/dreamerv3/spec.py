@@ -1,7 +1,48 @@
 """`algo=dreamerv3`: DreamerV3 as published."""
 
-from dreamer_exp.algorithms.dreamerv3.config import DreamerV3AlgoConfig, check, check_contract, resolve
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import expected_backend
+from dreamer_exp.algorithms.dreamerv3.config import (
+    DreamerV3AlgoConfig,
+    check,
+    check_contract,
+    resolve,
+    resolved,
+    update_on_cpu,
+)
+from dreamer_exp.algorithms.dreamerv3.memory import memory_model, settle
+from dreamer_exp.algorithms.dreamerv3.sizes import fits_network
+from dreamer_exp.algorithms.protocol import Implementation
+from dreamer_exp.algorithms.rllib.base_config import imagination, is_bool, update_work, warnings
 from dreamer_exp.algorithms.spec import AlgorithmSpec
+
+METRICS = {
+    "loss/total": "total",
+    "loss/world_model": "world_model",
+    "loss/decoder": "decoder",
+    "loss/reward": "reward",
+    "loss/continue": "continue",
+    "loss/dynamics": "dynamics",
+    "loss/representation": "representation",
+    "loss/actor": "actor",
+    "loss/critic": "critic",
+    "loss/critic_replay": "critic_replay",
+    "actor_entropy": "entropy",
+    "advantage_abs_mean": "advantage",
+    "return_scale": "return_scale",
+    "return_percentile_5": "return_low",
+    "return_percentile_95": "return_high",
+    "grad_norm/world_model": "grad_norm_world_model",
+    "grad_norm/actor": "grad_norm_actor",
+    "grad_norm/critic": "grad_norm_critic",
+}
+
+
+def load() -> Implementation:
+    """Import the implementation."""
+    from dreamer_exp.algorithms.dreamerv3.implementation import IMPLEMENTATION
+
+    return IMPLEMENTATION
+
 
 SPEC = AlgorithmSpec(
     name="dreamerv3",
@@ -9,6 +50,18 @@ SPEC = AlgorithmSpec(
     resolve=resolve,
     check=check,
     check_contract=check_contract,
-    overlaps_sampling=True,
+    load=load,
+    work=update_work,
+    memory=memory_model,
+    size=lambda algo: str(algo.model_size),
+    metrics=METRICS,
+    policy_format={"network": fits_network, "symlog_obs": is_bool},
+    warnings=lambda experiment: warnings(resolved(experiment), experiment.obs_contract.scaling),
+    settle=settle,
+    update_on_cpu=update_on_cpu,
+    backend=expected_backend,
+    imagination=imagination,
     network_keys=("model_size", "network", "symlog_obs"),
+    overlaps_sampling=True,
+    uses_learner_threads=True,
 )

@@ -1,13 +1,21 @@
 """`algo=dreamerv3_rllib`: its keys, what "auto" becomes, and the values that cannot work together."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from dreamer_exp.algorithms.rllib.base_config import BaseDreamerV3Config, check_base, values_of
+from dreamer_exp.algorithms.rllib.base_config import (
+    BaseDreamerV3Config,
+    check_base,
+    is_count,
+    smallest_replay,
+    values_of,
+)
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 from dreamer_exp.config.schema import AUTO, key
 
 SIZES = ("nano", "micro", "mini", "XXS", "XS", "S", "M", "L", "XL")
+NETWORK = ("model_size", "batch_length_T")  # `network` in policy.json
 RATES = {"world_model_lr": 1e-4, "actor_lr": 3e-5, "critic_lr": 3e-5}  # RLlib's own for XS
 
 
@@ -30,7 +38,7 @@ class DreamerV3RLlibAlgoConfig(BaseDreamerV3Config):
 class DreamerV3RLlibAlgo(DreamerV3RLlibAlgoConfig):
     """DreamerV3RLlibAlgoConfig with every "auto" replaced.
 
-    A `replay_capacity` in bytes waits until the observation's size is known (planning/forecast.py).
+    A `replay_capacity` in bytes waits until the observation's size is known (memory.py).
     """
 
     world_model_lr: float = RATES["world_model_lr"]
@@ -50,8 +58,8 @@ def check(experiment: Experiment) -> None:
     Raises:
         UserError: naming the first key that doesn't fit the others.
     """
-    check_base(experiment)
     algo, hardware = resolved(experiment), experiment.hardware
+    check_base(algo)
     if hardware.overlap_sampling:
         raise UserError("hardware.overlap_sampling=always: algo=dreamerv3_rllib samples and learns in turn; use never.")
     if hardware.num_learners > 1 and algo.batch_size_B % hardware.num_learners:
@@ -64,3 +72,15 @@ def resolved(experiment: Experiment) -> DreamerV3RLlibAlgo:
     """Return the experiment's `algo`, which is this algorithm's."""
     assert isinstance(experiment.algo, DreamerV3RLlibAlgo)
     return experiment.algo
+
+
+def update_on_cpu(experiment: Experiment) -> DreamerV3RLlibAlgo:
+    """Return the options that compute the same update next to the smallest replay."""
+    return smallest_replay(experiment, resolved(experiment))
+
+
+def fits_network(network: Any) -> bool:
+    """Return whether `network` of a policy.json names a size of RLlib's and a batch length."""
+    if not isinstance(network, dict) or set(network) != set(NETWORK):
+        return False
+    return network["model_size"] in SIZES and is_count(network["batch_length_T"])

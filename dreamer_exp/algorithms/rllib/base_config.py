@@ -1,12 +1,17 @@
 """What `algo=dreamerv3` and `algo=dreamerv3_rllib` share: keys, the resolving of "auto", and checks."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
+from dreamer_exp.algorithms.spec import Imagination, UpdateWork
+from dreamer_exp.config.byte_sizes import parse_bytes
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO, AlgoConfig, key
+from dreamer_exp.envs.scaling import METRIC
+
+Algo = TypeVar("Algo", bound="BaseDreamerV3Config")
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,12 @@ def values_of(config: BaseDreamerV3Config, rates: Mapping[str, float]) -> dict[s
     return values | {name: rate if values[name] == AUTO else float(values[name]) for name, rate in rates.items()}
 
 
-def check_base(experiment: Experiment) -> None:
+def check_base(algo: BaseDreamerV3Config) -> None:
     """Check what both refuse: a replay smaller than a batch, and an actor without its critic.
 
     Raises:
         UserError: naming the key and what is allowed.
     """
-    algo = experiment.algo
-    assert isinstance(algo, BaseDreamerV3Config)
     check_batch_fits(algo)
     if algo.train_actor and not algo.train_critic:
         raise UserError("algo.train_critic=False with algo.train_actor=True: an actor needs its critic; set both.")
@@ -60,3 +63,64 @@ def check_batch_fits(algo: BaseDreamerV3Config) -> None:
             f"algo.replay_capacity={algo.replay_capacity} is less than one batch: it has to be at least "
             f"algo.batch_size_B x algo.batch_length_T = {batch}."
         )
+
+
+def capacity_in_steps(
+    experiment: Experiment, algo: Algo, bytes_per_step: int, check: Callable[[Experiment], None]
+) -> Algo:
+    """Return the options with a `replay_capacity` in bytes replaced by the steps that it holds.
+
+    Args:
+        experiment: the resolved experiment.
+        algo: its options.
+        bytes_per_step: bytes of a replayed step.
+        check: the algorithm's check of values against each other.
+
+    Raises:
+        UserError: the bytes hold too few steps.
+    """
+    amount = algo.replay_capacity
+    if not isinstance(amount, str):
+        return algo
+    steps = (parse_bytes(amount) or 0) // bytes_per_step
+    algo = replace(algo, replay_capacity=steps)
+    try:
+        check(replace(experiment, algo=algo))
+    except UserError as error:
+        raise UserError(f"algo.replay_capacity={amount!r} holds {steps:,} steps: {error}") from error
+    return algo
+
+
+def smallest_replay(experiment: Experiment, algo: Algo) -> Algo:
+    """Return the options with a replay that one update can be computed next to, without reading it."""
+    return replace(algo, replay_capacity=2 * experiment.hardware.num_envs * (algo.batch_length_T + 1))
+
+
+def warnings(algo: BaseDreamerV3Config, scaling: str) -> list[str]:
+    """Return a warning if environment and network both squash the observations."""
+    if scaling != METRIC or not algo.symlog_obs:
+        return []
+    line = (
+        "obs_contract.scaling=metric and algo.symlog_obs=true both squash the observation: set algo.symlog_obs=false."
+    )
+    return [line]
+
+
+def update_work(algo: BaseDreamerV3Config) -> UpdateWork:
+    """Return training ratio and batch (B, T)."""
+    return UpdateWork(algo.training_ratio, (algo.batch_size_B, algo.batch_length_T))
+
+
+def imagination(algo: BaseDreamerV3Config) -> Imagination:
+    """Return horizon and discount."""
+    return Imagination(algo.horizon_H, algo.gamma)
+
+
+def is_bool(value: Any) -> bool:
+    """Return whether a value of policy.json is true or false."""
+    return isinstance(value, bool)
+
+
+def is_count(value: Any) -> bool:
+    """Return whether a value of policy.json is a whole number of at least 1."""
+    return type(value) is int and value >= 1

@@ -16,7 +16,7 @@ from dreamer_exp.rundir.reader import RunReader, read_evaluations
 from dreamer_exp.rundir.status import read_status
 
 if TYPE_CHECKING:
-    from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
+    from dreamer_exp.algorithms.protocol import Algorithm
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def drop_later_rows(directory: RunDirectory, point: ResumePoint) -> int:
     )
 
 
-def restore(algorithm: "BaseDreamerV3", point: ResumePoint) -> None:
+def restore(algorithm: "Algorithm", point: ResumePoint) -> None:
     """Load the checkpoint into an algorithm that was just built; its environments start new episodes."""
     from dreamer_exp.checkpoints.state import load_state  # imports torch, which a dry run does not need
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from dreamer_exp.algorithms.open_loop import Imagined, imagine_open_loop
+from dreamer_exp.algorithms.spec import spec_of as algorithm_spec_of
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import EnvConfig
 from dreamer_exp.envs.contract import Entry, ObservationContract
@@ -59,31 +60,39 @@ def draw_imagination(
     The global random generators are not changed.
 
     Args:
-        module: the network of either algorithm (policy_file.load_policy).
-        experiment: gives the env, the contract, the evaluation seeds, horizon_H and gamma.
+        module: the network of the algorithm (policy_file.load_policy).
+        experiment: gives the algorithm, the env, the contract and the evaluation seeds.
         path: the figure (PNG).
         should_stop: called at every step.
 
     Returns:
         `steps` from 0 (the last seen one) to H, `starts` (start points still running at each step), and `errors`: for
         each quantity the mean absolute errors of `model` and `nothing_changes`, and the steps at which the model is
-        `better_at`. None, without a file, if no episode outlasts the context.
+        `better_at`. None, without a file, if there is no world model or no episode outlasts the context.
 
     Raises:
         Stopped: `should_stop` returned True.
     """
-    ahead = max(AHEAD, experiment.algo.horizon_H)
+    spec = algorithm_spec_of(experiment.algo)
+    imagine = spec.load().imagine
+    if spec.imagination is None or imagine is None:
+        return None
+    horizon, discount = spec.imagination(experiment.algo)
+    ahead = max(AHEAD, horizon)
     start_points = collect(module, experiment, ahead, should_stop)
     if start_points is None:
         return None
-    given = (start_points.seen, start_points.is_first, start_points.actions, experiment.algo.gamma)
+    given = (start_points.seen, start_points.is_first, start_points.actions, discount)
     contract = contract_of(experiment.env, experiment.obs_contract)
     truth, *rollouts = (
         replace(imagined, observation=contract.to_observed(imagined.observation))
-        for imagined in (start_points.truth, *(imagine_open_loop(module, *given, draw) for draw in range(DRAWS)))
+        for imagined in (
+            start_points.truth,
+            *(imagine_open_loop(imagine, module, *given, draw) for draw in range(DRAWS)),
+        )
     )
     parts = quantities(contract, experiment.env)
-    curves = error_curves(truth, rollouts, parts, experiment.algo.horizon_H)
+    curves = error_curves(truth, rollouts, parts, horizon)
     with replace_file(path) as temporary:
         units = {part.name: part.unit for part in parts}
         draw(curves, units, typical_rays(truth, rollouts[0], parts), temporary)

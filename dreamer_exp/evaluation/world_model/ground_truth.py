@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from dreamer_exp.algorithms.open_loop import Imagined
-from dreamer_exp.algorithms.policy import Policy, policy_maker
+from dreamer_exp.algorithms.protocol import Policy
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import make_env
 from dreamer_exp.evaluation.dispatch import never
@@ -51,7 +52,7 @@ def collect(
     The result is the same every time, and the global random generators are not changed.
 
     Args:
-        module: the network of either algorithm.
+        module: the network of the algorithm.
         experiment: gives the env, the contract and the seeds.
         ahead: H, the number of steps to keep after a start point.
         should_stop: called at every step.
@@ -65,7 +66,7 @@ def collect(
     first = experiment.evaluation.seed
     choice = np.random.default_rng(first)
     cut = []
-    policy = policy_maker(module)(1)
+    policy = spec_of(experiment.algo).load().policy_maker(module)(1)
     env = make_env(experiment.env, experiment.obs_contract)
     with one_thread(), seeded_global_generators(first), closing(env):
         for episode in fixed_seeds(experiment, EPISODES).episodes:

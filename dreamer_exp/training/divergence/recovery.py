@@ -3,7 +3,7 @@
 import logging
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteLoss, NonFiniteUpdate
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
+from dreamer_exp.algorithms.protocol import Algorithm
 from dreamer_exp.checkpoints.resume import point
 from dreamer_exp.checkpoints.resume.point import ResumePoint
 from dreamer_exp.monitoring.record import reason
@@ -20,7 +20,7 @@ class Diverged(Exception):
 class Recovery:
     """Recovery of one run, which is allowed once."""
 
-    def __init__(self, run: RunContext, algorithm: BaseDreamerV3) -> None:
+    def __init__(self, run: RunContext, algorithm: Algorithm) -> None:
         self._run, self._algorithm = run, algorithm
         self._used = False
 
@@ -49,7 +49,9 @@ class Recovery:
             return
         run, checkpoint = self._run, kept.checkpoint if kept else None
         try:
-            folder = write_diagnostics(run.directory.root, cause, self._algorithm, run.contract, checkpoint)
+            folder = write_diagnostics(
+                run.directory.root, cause, self._algorithm, run.contract, checkpoint, spec=run.spec
+            )
         except OSError as problem:
             log.warning("diagnostics/ could not be written: %s", problem)
         else:

@@ -1,32 +1,27 @@
 """The replay of an update on the CPU, to find the first number that is not finite."""
 
+import inspect
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import Learner
-from ray.rllib.policy.sample_batch import SampleBatch
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import dreamer_exp
-from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import batch_of
-from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
-from dreamer_exp.algorithms.nonfinite import figures_of, is_nonfinite
 from dreamer_exp.algorithms.rllib.build import build_config
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.envs.contract import ObservationContract, policy_spaces
 
-OURS = (str(Path(dreamer_exp.__file__).parent / "algorithms"), "dreamerv3")  # paths of the code to report
+CODE = (str(Path(dreamer_exp.__file__).parent / "algorithms"), str(Path("ray", "rllib", "algorithms")))
 UNSET = ("empty", "new_empty", "resize")  # operations that return uninitialised memory
 
 
@@ -59,18 +54,16 @@ def replay(
         weights: the weights of the complete network; None for the initial ones.
         state: `NonFiniteUpdate.state`.
     """
-    learner = _learner(experiment, contract, batch)
+    spec, learner = spec_of(experiment.algo), _learner(experiment, contract)
     module = learner.module[DEFAULT_MODULE_ID].unwrapped()
     if weights is not None:
         module.load_state_dict(dict(weights))
-    if state:
-        learner.set_extra_state(state)
     known = {f"batch: {name}": torch.as_tensor(value) for name, value in batch.items()}
     trained = {name: value.detach() for name, value in module.named_parameters() if value.requires_grad}
     known |= {f"weight: {name}": value for name, value in trained.items()}
     before = next((f"{name}{_index(value)}" for name, value in known.items() if not _finite(value)), None)
-    with FirstNonFinite() as operations:
-        figures = _update(learner, batch)
+    with FirstNonFinite(inspect.getfile(spec.config)) as operations:
+        figures = spec.load().replay_update(learner, batch, state)
     return UpdateReplay(figures, before or operations.first)
 
 
@@ -78,11 +71,15 @@ class FirstNonFinite(TorchDispatchMode):
     """Mode that records the first operation with finite inputs and an output that is not finite.
 
     Values that are infinite or NaN by design, such as RLlib's initial moving averages, are therefore not reported.
+
+    Args:
+        module: a file of the algorithm, whose folder has the code to report; its base classes are reported anyway.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.first: str | None = None
+        self._code = (*CODE, str(Path(module).parent))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and check its output."""
@@ -92,7 +89,7 @@ class FirstNonFinite(TorchDispatchMode):
         if self.first is None and was_finite and not func.__name__.startswith(UNSET):
             nonfinite = _nonfinite(result)
             if nonfinite is not None:
-                self.first = f"{func.__name__} {tuple(nonfinite.shape)}{_index(nonfinite)}, {_source_line()}"
+                self.first = f"{func.__name__} {tuple(nonfinite.shape)}{_index(nonfinite)}, {_source_line(self._code)}"
         return result
 
 
@@ -101,12 +98,8 @@ def _nonfinite(tree: Any) -> Tensor | None:
     return next((leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor) and not _finite(leaf)), None)
 
 
-def _learner(experiment: Experiment, contract: ObservationContract, batch: Mapping[str, Any]) -> Learner:
-    steps = 2 * experiment.hardware.num_envs * (experiment.algo.batch_length_T + 1)  # the replay is not used
-    algo = replace(experiment.algo, replay_capacity=steps)
-    if algo.name == "dreamerv3":
-        precision = "float32" if algo.precision == "tf32" else algo.precision
-        algo = replace(algo, backend="eager", replay_device="cpu", precision=precision)
+def _learner(experiment: Experiment, contract: ObservationContract) -> Learner:
+    """Return a learner of the experiment in this process, on the CPU."""
     hardware = replace(
         experiment.hardware,
         num_cpus=1,
@@ -115,30 +108,10 @@ def _learner(experiment: Experiment, contract: ObservationContract, batch: Mappi
         num_learners=0,
         overlap_sampling=False,
     )
+    algo = spec_of(experiment.algo).update_on_cpu(experiment)
     config = build_config(replace(experiment, algo=algo, hardware=hardware))
-    action = contract.action
-    spaces = (
-        gymnasium.spaces.Box(-np.inf, np.inf, (contract.size,), np.float32),
-        gymnasium.spaces.Discrete(action.size)
-        if action.kind == "discrete"
-        else gymnasium.spaces.Box(-1.0, 1.0, (action.size,), np.float32),
-    )
+    spaces = policy_spaces(contract.size, contract.action.kind, contract.action.size)
     return config.build_learner(spaces={DEFAULT_MODULE_ID: spaces})
-
-
-def _update(learner: Learner, batch: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    if isinstance(learner, AgentLearner):
-        figures, _ = learner.update_once(batch_of({name: torch.as_tensor(value) for name, value in batch.items()}))
-        return {name: float(value) for name, value in figures.items()}
-    try:
-        results = learner.update(
-            batch=SampleBatch(dict(batch)).as_multi_agent(), timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: 0}
-        )
-    except (AssertionError, ValueError) as error:
-        if not is_nonfinite(error):
-            raise
-        return {}
-    return figures_of([results])
 
 
 def _finite(value: Tensor) -> bool:
@@ -151,10 +124,9 @@ def _index(value: Tensor) -> str:
     return f" at {index}: {value[tuple(index)].item()}"
 
 
-def _source_line() -> str:
-    """Return the innermost line of the algorithm's code; for a gradient, the call of backward()."""
-    frames = [frame for frame in traceback.extract_stack() if any(part in frame.filename for part in OURS)]
-    frames = [frame for frame in frames if frame.filename != __file__]
+def _source_line(code: Sequence[str]) -> str:
+    """Return the innermost line in one of these folders; for a gradient, the call of backward()."""
+    frames = [frame for frame in traceback.extract_stack() if any(folder in frame.filename for folder in code)]
     if not frames:
         return "outside of the algorithm"
     frame = frames[-1]

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ray.rllib.core import DEFAULT_MODULE_ID
-from ray.rllib.core.learner.learner import Learner
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
-from dreamer_exp.checkpoints.policy_file import TENSORS, save_policy
+from dreamer_exp.algorithms.protocol import Algorithm, BatchNames
+from dreamer_exp.algorithms.spec import AlgorithmSpec
+from dreamer_exp.checkpoints.policy_file import TENSORS, save_learner_policy
 from dreamer_exp.config.command_words import pasteable
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
@@ -25,16 +24,16 @@ BATCH, STATE, RANGES, LOSSES, ROWS, COMMAND = (
     "batch.npz", "state.npz", "ranges.json", "losses.json", "rows.json", "command.txt"
 )  # fmt: skip
 LAST_ROWS = 20
-OBSERVATIONS = ("observation", "obs")  # names in a batch of dreamerv3, and of dreamerv3_rllib
-ACTIONS, REWARDS = ("action", "actions"), ("reward", "rewards")
 
 
 def write_diagnostics(
     root: Path,
     update: NonFiniteUpdate,
-    algorithm: BaseDreamerV3,
+    algorithm: Algorithm,
     contract: ObservationContract,
     checkpoint: Path | None,
+    *,
+    spec: AlgorithmSpec,
 ) -> Path:
     """Write the diagnostics of an update atomically; return their folder.
 
@@ -52,17 +51,18 @@ def write_diagnostics(
         algorithm: the algorithm as the update left it.
         contract: gives the observation keys.
         checkpoint: the newest complete checkpoint of the run, if there is one.
+        spec: of the algorithm.
     """
     folder = _unused(root / "diagnostics" / f"nonfinite_{update.number:09d}")
     with replace_folder(folder) as temporary:
         _save(temporary / BATCH, update.batch)
-        write_json(temporary / RANGES, ranges(update.batch, contract))
+        write_json(temporary / RANGES, ranges(update.batch, spec.load().batch_names, contract))
         write_json(temporary / LOSSES, _losses(update, contract, checkpoint))
         write_json(temporary / ROWS, read_rows(RunDirectory(root).result)[-LAST_ROWS:])
         if update.untouched:
             _save(temporary / STATE, update.state)
-            call = partial(_save_policy, folder=temporary, extra={"contract_hash": contract.hash})
-            next(iter(algorithm.learner_group.foreach_learner(call))).get()
+            about = {"contract_hash": contract.hash}
+            algorithm.on_learner(partial(save_learner_policy, algorithm=spec.name, folder=temporary, extra=about))
         write_text(temporary / COMMAND, pasteable("replay-update", folder) + "\n")
     return folder
 
@@ -100,21 +100,21 @@ def read_diagnostics(folder: Path) -> Diagnostics:
     return Diagnostics(_load(folder / BATCH), state, losses, weights)
 
 
-def ranges(batch: Mapping[str, NDArray[Any]], contract: ObservationContract) -> dict[str, Any]:
+def ranges(batch: Mapping[str, NDArray[Any]], names: BatchNames, contract: ObservationContract) -> dict[str, Any]:
     """Return `min` and `max` of the finite values and the number of others (`not_finite`).
 
     The result has the keys `observation`, `action` and `reward`; each observation key also has the bounds of the
     contract.
     """
-    observation = _first_of(batch, OBSERVATIONS)
+    observation = batch[names.observation]
     bounds = {entry["key"]: {"low": entry["low"], "high": entry["high"]} for entry in contract.to_dict()["entries"]}
     keys = {
         entry.key: _range(observation[..., entry.start : entry.stop]) | bounds[entry.key] for entry in contract.entries
     }
     return {
         "observation": keys,
-        "action": _range(_first_of(batch, ACTIONS)),
-        "reward": _range(_first_of(batch, REWARDS)),
+        "action": _range(batch[names.action]),
+        "reward": _range(batch[names.reward]),
     }
 
 
@@ -136,10 +136,6 @@ def _losses(update: NonFiniteUpdate, contract: ObservationContract, checkpoint: 
     }
 
 
-def _save_policy(learner: Learner, folder: Path, extra: dict[str, Any]) -> None:
-    save_policy(learner.module[DEFAULT_MODULE_ID].unwrapped(), folder, extra)
-
-
 def _unused(folder: Path) -> Path:
     """Return the folder, or its name with _2, _3, ... if the run diverged at this update before."""
     unused, number = folder, 1
@@ -147,10 +143,6 @@ def _unused(folder: Path) -> Path:
         number += 1
         unused = folder.with_name(f"{folder.name}_{number}")
     return unused
-
-
-def _first_of(batch: Mapping[str, NDArray[Any]], names: tuple[str, str]) -> NDArray[Any]:
-    return next(batch[name] for name in names if name in batch)
 
 
 def _save(path: Path, arrays: Mapping[str, Any]) -> None:

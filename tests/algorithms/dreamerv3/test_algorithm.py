@@ -14,8 +14,8 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODUL
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
 from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
 from dreamer_exp.algorithms.dreamerv3.learner import EXTRA_STATE, EXTRA_STATE_0_1, AgentLearner
+from dreamer_exp.algorithms.dreamerv3.spec import SPEC
 from dreamer_exp.algorithms.rllib.build import build_algorithm
-from dreamer_exp.rundir.metric_names import LEARNER_METRICS
 from tests.experiments import nano
 
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -73,8 +73,7 @@ def test_timeout_is_a_last_step_and_not_terminal(trained: PublishedDreamerV3) ->
 
 def test_every_figure_of_the_learner_is_in_the_metrics_row(trained: PublishedDreamerV3) -> None:
     figures = trained.train()["learners"][DEFAULT_MODULE_ID]
-    named = {published for published, _ in LEARNER_METRICS.values() if published}
-    assert named == set(figures)
+    assert set(SPEC.metrics.values()) == set(figures)
     assert all(np.isfinite(value) for value in figures.values())
 
 
@@ -129,7 +128,7 @@ class SlowEnvRunner(AgentEnvRunner):
 
 
 def test_busy_env_runner_receives_the_next_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamer_exp.algorithms.rllib.build.AgentEnvRunner", SlowEnvRunner)
+    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.configure.AgentEnvRunner", SlowEnvRunner)
     algorithm = build(*TWO_RUNNERS, "hardware.overlap_sampling=always")
     algorithm.train()
     learned = weights(algorithm)
@@ -181,7 +180,7 @@ def test_remote_learner_gives_the_same_weights() -> None:
 @pytest.mark.parametrize("where", [(), REMOTE], ids=["local", "remote"])
 def test_algorithm_reports_the_backend_of_its_learner(where: tuple[str, ...]) -> None:
     algorithm = build("algo.backend=eager", *where)
-    assert algorithm.backend == ("eager", "")
+    assert algorithm.backend == ("eager", "float32", "eager", "")
     algorithm.stop()
 
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES, check_loss_scales, decoder_weights
+from dreamer_exp.algorithms.dreamerv3.spec import SPEC
 from dreamer_exp.algorithms.rllib.build import build_algorithm, build_config
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
-from dreamer_exp.rundir.metric_names import LEARNER_METRICS
 from tests.experiments import nano, nano_gym
 
 DRIVE_STATE_RAYS = "obs_contract=drive_state_rays"
@@ -25,7 +25,7 @@ def test_the_keys_default_to_the_published_values() -> None:
 
 
 def test_every_loss_scale_has_a_metric_of_its_name() -> None:
-    assert {LEARNER_METRICS[f"loss/{name}"][0] for name in LOSS_SCALES} == set(LOSS_SCALES)
+    assert {SPEC.metrics[f"loss/{name}"] for name in LOSS_SCALES} == set(LOSS_SCALES)
 
 
 @pytest.mark.parametrize(

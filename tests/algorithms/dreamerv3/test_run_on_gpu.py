@@ -34,7 +34,7 @@ def trained(backend: str) -> dict[str, np.ndarray]:
     algorithm = build(backend)
     for _ in range(ITERATIONS):
         algorithm.train()
-    assert algorithm.backend == (backend, "")
+    assert (algorithm.backend.name, algorithm.backend.why) == (backend, "")
     found = weights(algorithm)
     algorithm.stop()
     return found

@@ -51,7 +51,7 @@ def filled(seed: int, episodes: int) -> SeededEpisodeReplay:
 
 def test_bytes_per_step_equal_the_forecast() -> None:
     asked = nano("algo=dreamerv3_rllib")
-    forecast_bytes = forecast(asked, contract_of(asked.env, asked.obs_contract)).bytes_per_step
+    forecast_bytes = forecast(asked, contract_of(asked.env, asked.obs_contract)).memory.bytes_per_step
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     replay = filled(seed=1, episodes=20)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import ray
 
-from dreamer_exp.algorithms.policy import policy_maker
+from dreamer_exp.algorithms.dreamerv3_rllib.algorithm import StockDreamerV3
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
+from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.evaluation.dispatch import EvaluationFailed, run_episodes
 from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.evaluate import evaluate_policy
-from dreamer_exp.evaluation.rollout import Finished, PolicyRollouts
+from dreamer_exp.evaluation.rollout import Finished, MakePolicy, PolicyRollouts
 from dreamer_exp.evaluation.schedule import workers_of
 from dreamer_exp.evaluation.workers.base import this_process
 from tests.experiments import nano
@@ -31,8 +32,14 @@ def algorithm(ray_local: None, request: pytest.FixtureRequest) -> Iterator[BaseD
     built.stop()
 
 
+def policy_of(algorithm: BaseDreamerV3) -> MakePolicy:
+    name = "dreamerv3_rllib" if isinstance(algorithm, StockDreamerV3) else "dreamerv3"
+    make: MakePolicy = find_spec("algorithms", name).load().policy_maker(algorithm.module_to_evaluate())
+    return make
+
+
 def evaluate(algorithm: BaseDreamerV3, **options: Any) -> list[Finished]:
-    return evaluate_policy(EXPERIMENT, policy_maker(algorithm.module_to_evaluate()), **options)
+    return evaluate_policy(EXPERIMENT, policy_of(algorithm), **options)
 
 
 def sampled(algorithm: BaseDreamerV3) -> list[np.ndarray]:
@@ -71,7 +78,7 @@ def test_the_episodes_of_a_dead_env_runner_run_in_the_others(
 @pytest.mark.parametrize("algorithm", ["dreamerv3"], indirect=True)
 def test_without_env_runners_left_the_evaluation_fails_in_one_line(algorithm: BaseDreamerV3) -> None:
     actors = algorithm.env_runner_actors()
-    make = partial(PolicyRollouts, EXPERIMENT, policy_maker(algorithm.module_to_evaluate()))
+    make = partial(PolicyRollouts, EXPERIMENT, policy_of(algorithm))
     for actor in actors.values():
         ray.kill(actor)
     with pytest.raises(EvaluationFailed, match=r"evaluation: env runner . died .* with none left to try"):

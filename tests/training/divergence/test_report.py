@@ -14,8 +14,10 @@ import pytest
 import yaml
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
+from dreamer_exp.algorithms.protocol import BatchNames
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
+from dreamer_exp.algorithms.spec import AlgorithmSpec, spec_of
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.training.divergence.report import ranges, read_diagnostics, write_diagnostics
@@ -68,6 +70,7 @@ class Diverged:
 
     root: Path
     algorithm: BaseDreamerV3
+    spec: AlgorithmSpec
     contract: ObservationContract
     found: NonFiniteUpdate
     folder: Path
@@ -88,9 +91,9 @@ def run(algo: str, tmp_path_factory: pytest.TempPathFactory, ray_local: None) ->
         with pytest.raises(NonFiniteUpdate) as raised:
             train_and_break(algorithm)
         contract = contract_of(settings.env, settings.obs_contract)
-        folder = write_diagnostics(root, raised.value, algorithm, contract, None)
+        folder = write_diagnostics(root, raised.value, algorithm, contract, None, spec=spec_of(settings.algo))
     algorithm.stop()
-    return Diverged(root, algorithm, contract, raised.value, folder)
+    return Diverged(root, algorithm, spec_of(settings.algo), contract, raised.value, folder)
 
 
 def test_the_folder_is_named_by_the_update_and_is_complete(run: Diverged) -> None:
@@ -137,7 +140,7 @@ def test_a_second_divergence_at_the_same_update_keeps_both(run: Diverged) -> Non
     """If the weights before the update are unknown, the diagnostics name the nearest checkpoint."""
     spoiled = NonFiniteUpdate(run.found.number, run.found.figures, run.found.batch, {}, untouched=False)
     kept = run.root / "checkpoints" / "000000064"
-    second = write_diagnostics(run.root, spoiled, run.algorithm, run.contract, kept)
+    second = write_diagnostics(run.root, spoiled, run.algorithm, run.contract, kept, spec=run.spec)
     assert second.name == f"{run.folder.name}_2"
     assert read_diagnostics(second).losses["checkpoint"] == "000000064"
     assert read_diagnostics(second).weights is None
@@ -152,7 +155,7 @@ def test_ranges_are_listed_by_observation_key() -> None:
     observation = np.full((2, 3, contract.size), 0.5, np.float32)
     observation[0, 1, 20], observation[1, 2, 3] = np.nan, 40.0
     batch = {"observation": observation, "action": np.zeros((2, 3, 2)), "reward": np.full((2, 3), -np.inf)}
-    found = ranges(batch, contract)
+    found = ranges(batch, BatchNames("observation", "action", "reward"), contract)
     assert found["observation"]["drive_state"] == {"min": 0.5, "max": 40.0, "not_finite": 0, "low": -1.0, "high": 1.0}
     assert found["observation"]["rays"] == {"min": 0.5, "max": 0.5, "not_finite": 1, "low": 0.0, "high": 1.0}
     assert found["reward"] == {"min": None, "max": None, "not_finite": 6}

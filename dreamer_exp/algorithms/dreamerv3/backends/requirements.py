@@ -2,6 +2,7 @@
 
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
+from dreamer_exp.algorithms.protocol import Backend
 
 TILE = 16  # rows of the smallest product on tensor cores
 SEQUENCES = 64  # that the scans over time hold
@@ -12,13 +13,13 @@ BINS = 256  # of a two-hot value, padded
 INDICES = 2**31  # elements of a buffer that a kernel counts
 
 
-def expected_backend(algo: DreamerV3Algo) -> tuple[str, str]:
-    """Return the backend that the keys lead to, and why it is not the one asked for, or "".
+def expected_backend(algo: DreamerV3Algo) -> Backend:
+    """Return the backend that the keys lead to.
 
     The learner knows more (the action space, Triton, the GPU itself) and may still use `cuda_graph` (select.py).
     """
     why = why_not_fused(algo) if algo.backend == "fused" else ""
-    return ("cuda_graph", why) if why else (algo.backend, "")
+    return Backend("cuda_graph" if why else algo.backend, algo.precision, algo.backend, why)
 
 
 def why_not_fused(algo: DreamerV3Algo) -> str:

@@ -21,7 +21,7 @@ CAPABILITY = (8, 0)  # lowest compute capability with bfloat16 and TensorFloat-3
 OUTPUTS = 32  # most outputs of the actor in the kernels of imagination
 
 
-class Backend(NamedTuple):
+class BackendUpdate(NamedTuple):
     """An update, the name of its backend (a value of algo.backend), and why it is not the requested one, or ""."""
 
     update: Callable[[Batch], tuple[dict[str, Tensor], State]]
@@ -31,7 +31,7 @@ class Backend(NamedTuple):
 
 def select_backend(
     update: EagerUpdate, backend: str, precision: str, shape: tuple[int, int], why_not_fused: str = ""
-) -> Backend:
+) -> BackendUpdate:
     """Return the update on a backend, for batches of B sequences of T steps; on `cuda_graph` if `fused` cannot run.
 
     Args:
@@ -42,15 +42,15 @@ def select_backend(
         why_not_fused: A known reason why the fused kernels cannot run, or "".
     """
     if backend == "eager":
-        return Backend(update, "eager")
+        return BackendUpdate(update, "eager")
     if backend == "cuda_graph":
-        return Backend(CudaGraphUpdate(update), "cuda_graph")
+        return BackendUpdate(CudaGraphUpdate(update), "cuda_graph")
     gpu, rows = torch.cuda.get_device_properties(update.device), shape[0]
     why, fused = why_not_fused or why_not_on(gpu, update.agent.action, rows), None
     if not why:
         programs = programs_on(gpu.multi_processor_count, rows, update.agent.size.deter)
         fused, why = try_fused(update, precision, shape, programs)
-    return Backend(CudaGraphUpdate(fused or update), "fused" if fused else "cuda_graph", why)
+    return BackendUpdate(CudaGraphUpdate(fused or update), "fused" if fused else "cuda_graph", why)
 
 
 def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:

@@ -90,4 +90,5 @@ B_8 = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
     ids=["supported", "auto", "requested fused", "requested cuda_graph", "requested eager"],
 )
 def test_expected_backend_and_reason_follow_from_the_keys(words: tuple[str, ...], backend: tuple[str, str]) -> None:
-    assert expected_backend(algo(*words)) == backend
+    expected = expected_backend(algo(*words))
+    assert (expected.name, expected.why) == backend

@@ -1,8 +1,6 @@
 """The trained policy by itself: deterministic, batched, without RLlib's connectors."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,23 +10,8 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dreamer_exp.algorithms.dreamerv3.acting.policy import EpisodePolicy
 from dreamer_exp.algorithms.dreamerv3.maths import draw_classes
-from dreamer_exp.algorithms.dreamerv3.module import AgentModule
 from dreamer_exp.algorithms.rows import RowNoise
-
-
-class Policy(Protocol):
-    """A deterministic policy of N episodes that begin at different times.
-
-    An episode's actions depend on its seed and observations alone, bit for bit for equal N.
-    """
-
-    def begin(self, row: int, seed: int) -> None:
-        """Begin an episode in a row, with the noise of this seed."""
-
-    def act(self, observations: NDArray[np.float32]) -> NDArray[Any]:
-        """Return actions for observations (N, O): (N, A) in [-1, 1], or integers (N,) for Discrete."""
 
 
 class DreamerPolicy:
@@ -101,13 +84,3 @@ class RowSampling(TorchFunctionMode):
         """
         noise = self.noise.uniform(-(-len(probabilities) // self._rows)).to(probabilities.device)
         return draw_classes(probabilities, noise.flatten()[: len(probabilities)])[:, None]
-
-
-def policy_maker(module: RLModule) -> Callable[[int], Policy]:
-    """Return a function that builds the deterministic policy of either algorithm's network for N rows.
-
-    It can be pickled, and for the published algorithm be loaded without RLlib.
-    """
-    if isinstance(module, AgentModule):
-        return partial(EpisodePolicy, module.agent)
-    return partial(DreamerPolicy, module)

@@ -1,0 +1,1 @@
+"""DreamerV3 with weight decay: the smallest algorithm of docs/algorithms.md."""

@@ -173,15 +173,21 @@ def time_to(run: Run, metric: str, at: str, level: float) -> float:
     return float(reached[0]) if len(reached) else float("inf")
 
 
+def last_evaluation(run: Run) -> dict[str, Any] | None:
+    """Return the row of the policy's last evaluation after training, or None."""
+    rows = [row for row in run.evaluations if row["policy"] == LEARNER and row[STEPS] > 0]
+    return rows[-1] if rows else None
+
+
 def successes(run: Run) -> tuple[int, int]:
     """Return successful and all episodes of the last evaluation after training; (0, 0) without one.
 
     An episode that ended with a fault is not a success, as in the evaluation's own rate.
     """
-    rows = [row for row in run.evaluations if row["policy"] == LEARNER and row[STEPS] > 0]
-    if not rows or rows[-1].get("success_rate") is None:
+    row = last_evaluation(run)
+    if row is None or row.get("success_rate") is None:
         return 0, 0
-    counts = rows[-1].get("outcome_counts", {})
+    counts = row.get("outcome_counts", {})
     return counts.get(SUCCESS, 0), sum(counts.values())
 
 

@@ -97,6 +97,7 @@ class Comparison:
     findings: tuple[str, ...] = ()  # sentences: "A beats B (P = 0.97)"
     faults: tuple[str, ...] = ()  # of paths without a run, and of every run
     statistics: tuple[dict[str, Any], ...] = ()  # JSON tree of each group, in the order of `groups`
+    scenarios: tuple[dict[str, dict[str, Any]], ...] = ()  # rates by scenario of each group (scenarios.scenario_rates)
     differences: tuple[Difference, ...] = ()
     pairs: tuple[Pair, ...] = ()
     by: str | None = None  # the key that defines the groups, where one was requested

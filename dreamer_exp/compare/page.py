@@ -23,6 +23,7 @@ from plotly.offline import get_plotlyjs
 from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_of
 from dreamer_exp.compare.metrics import OFFERED, Metric, curve, describe, series
 from dreamer_exp.compare.model import Comparison, Group, Run
+from dreamer_exp.compare.scenarios import worst_first
 from dreamer_exp.formatting import MISSING, count, duration, number
 from dreamer_exp.palette import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION
 from dreamer_exp.rundir.atomic import write_text
@@ -65,6 +66,7 @@ def render_page(comparison: Comparison, folder: Path) -> str:
         runs={run.root: _run_view(run, place, folder) for place, run in enumerate(comparison.runs)},
         group_of={run.root: groups[place] for place, group in enumerate(comparison.groups) for run in group.runs},
         other_differences=[one for one in comparison.differences if one.key not in comparison.differing],
+        scenarios=worst_first(comparison.scenarios),
         max_singles=MAX_SINGLES,
         data=data,
         policy=_content_policy(scripts.values()),

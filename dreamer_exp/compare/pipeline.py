@@ -22,6 +22,7 @@ from dreamer_exp.compare.metrics import (
     time_to,
 )
 from dreamer_exp.compare.model import Comparison, ComparisonRequest, Group, Run
+from dreamer_exp.compare.scenarios import scenario_rates
 from dreamer_exp.compare.statistics import interquartile_mean, iqm_interval
 from dreamer_exp.rundir.rates import wilson_interval
 
@@ -59,6 +60,7 @@ def compare(runs: Sequence[Run], request: ComparisonRequest, faults: Iterable[st
         findings=(*verdicts, *cautions(grouping, outcomes, metric, len(verdicts))),
         faults=(*faults, *(f"{run.name}: {fault}" for run in runs for fault in run.faults)),
         statistics=tuple(statistics),
+        scenarios=tuple(scenario_rates([one.run for one in of_group]) for of_group in outcomes),
         differences=find_differences(runs, [*grouping.differing, *grouping.pooled, *NEUTRAL_KEYS]),
         pairs=tuple(pair for of_task in pairs for pair in of_task),
         by=request.by,

@@ -164,12 +164,25 @@ def _no_rows() -> Table:
 
 
 def _count_outcomes(row: dict[str, Any]) -> dict[str, Any]:
-    """Return an evaluation's row with `outcome_counts` in place of its episodes."""
-    episodes, _ = row.pop("outcomes", None), row.pop("outcome_counts", None)
+    """Return an evaluation's row with `outcome_counts` and `scenario_counts` in place of its episodes."""
+    episodes = row.pop("outcomes", None)
+    for name in ("outcome_counts", "scenario_counts", "by_scenario"):
+        row.pop(name, None)
     if isinstance(episodes, list):
-        outcomes = [episode.get("outcome") for episode in episodes if isinstance(episode, dict)]
-        row["outcome_counts"] = dict(Counter(outcome for outcome in outcomes if isinstance(outcome, str)))
+        known = [episode for episode in episodes if isinstance(episode, dict)]
+        row["outcome_counts"] = dict(Counter(one["outcome"] for one in known if isinstance(one.get("outcome"), str)))
+        row["scenario_counts"] = _count_scenarios(known)
     return row
+
+
+def _count_scenarios(episodes: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return the number of each outcome by scenario, over the episodes that have both."""
+    counts: dict[str, Counter[str]] = {}
+    for episode in episodes:
+        scenario, outcome = episode.get("scenario"), episode.get("outcome")
+        if isinstance(scenario, str) and isinstance(outcome, str):
+            counts.setdefault(scenario, Counter())[outcome] += 1
+    return {scenario: dict(outcomes) for scenario, outcomes in counts.items()}
 
 
 def _state(status: dict[str, Any], job: dict[str, Any]) -> str:

@@ -12,9 +12,11 @@ from rich.text import Text
 
 from dreamer_exp.compare.metrics import ranked, with_unit
 from dreamer_exp.compare.model import Comparison, Difference, Run
+from dreamer_exp.compare.scenarios import worst_first
 from dreamer_exp.formatting import MISSING, count, duration
 
 VALUES = 6  # shown per key
+SCENARIOS, SCENARIO_GROUPS = 12, 3  # shown in the table by scenario
 LINES = 30  # shown per list; compare.json has all
 ENDED = ("finished", "interrupted")  # states of runs that ended as requested
 
@@ -27,6 +29,8 @@ def show(console: Console, comparison: Comparison) -> None:
     if comparison.groups:
         console.print(_value_table(comparison))
         console.print(_time_table(comparison))
+    if len(worst_first(comparison.scenarios)) > 1:
+        console.print(_scenario_table(comparison))
     others = [run for run in comparison.runs if run.state not in ENDED]
     _print_list(console, "Unfinished runs", [_run_line(run) for run in others])
     _print_list(console, "Findings", comparison.findings)
@@ -95,6 +99,19 @@ def _time_table(comparison: Comparison) -> Table:
         reached = f"{steps['reached']} of {steps['of']}"
         times = [_median(steps["median"], count), _median(wall["median"], duration)]
         table.add_row(*map(Text, (tree["label"], reached, *times, count(tree["env_steps"]), duration(tree["wall_s"]))))
+    return table
+
+
+def _scenario_table(comparison: Comparison) -> Table:
+    """Return a table of success by scenario for the best groups, the scenario with the fewest successes first."""
+    places = ranked(comparison.statistics, comparison.lower_is_better)[:SCENARIO_GROUPS]
+    names = worst_first(comparison.scenarios)
+    table = _table("success by scenario", *(comparison.groups[place].label for place in places))
+    for name in names[:SCENARIOS]:
+        rates = [comparison.scenarios[place].get(name) for place in places]
+        table.add_row(*map(Text, (name, *(MISSING if one is None else _rate(one) for one in rates))))
+    if len(names) > SCENARIOS:
+        table.add_row(f"and {len(names) - SCENARIOS} more", "compare.json has all")
     return table
 
 

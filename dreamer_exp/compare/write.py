@@ -19,6 +19,7 @@ from dreamer_exp.compare.metrics import curve, outcome, time_to
 from dreamer_exp.compare.model import Comparison, Group, Run
 from dreamer_exp.compare.page import write_page
 from dreamer_exp.compare.read import flatten
+from dreamer_exp.compare.scenarios import scenario_lines
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.listing import printable
@@ -48,7 +49,7 @@ def write_files(folder: Path, comparison: Comparison) -> list[Path]:
 
 
 def write_tables(folder: Path, comparison: Comparison) -> list[Path]:
-    """Write a table of groups, a table of runs and the complete comparison as JSON, and return their paths.
+    """Write tables of groups, of runs and of scenarios (if there are any), and everything as JSON; return the paths.
 
     Unknown and infinite values are empty or null.
 
@@ -65,6 +66,9 @@ def write_tables(folder: Path, comparison: Comparison) -> list[Path]:
     write_text(paths[0], _csv([flatten(tree) for tree in comparison.statistics]))
     write_text(paths[1], _csv(runs))
     write_json(paths[2], _finite(_tree(comparison, runs)))
+    if any(comparison.scenarios):
+        paths.append(folder / "compare_scenarios.csv")
+        write_text(paths[-1], _csv(scenario_lines(comparison.groups, comparison.scenarios)))
     return paths
 
 
@@ -78,6 +82,7 @@ def _tree(comparison: Comparison, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "threshold": comparison.threshold,
         "findings": comparison.findings,
         "groups": comparison.statistics,
+        "scenarios": comparison.scenarios,
         "pairs": [asdict(pair) for pair in comparison.pairs],
         "runs": runs,
         "differences": [asdict(difference) for difference in comparison.differences],

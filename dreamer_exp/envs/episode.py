@@ -68,6 +68,10 @@ class EpisodeResult:
     near_misses: int | None = None
     faults: int = 0
     fault: str | None = None
+    impossible: bool = False
+    """Whether it was in collision after the first step whatever the action; measured by an evaluation."""
+    social: dict[str, float | None] | None = None
+    """Social metrics by name (docs/metrics.md); measured by an evaluation of an environment that reports its state."""
 
     @property
     def collided(self) -> bool:

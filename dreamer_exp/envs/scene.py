@@ -1,4 +1,4 @@
-"""The map of an episode and the robot's position in it, for pictures of the driven paths."""
+"""The map of an episode, and robot and pedestrians in it, for pictures and metrics of the driven paths."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +20,26 @@ class Scene:
     """Metres from a waypoint, or the goal, within which it counts as reached."""
     robot_radius: float = 0.0
     """Metres that the robot's centre has to keep from every wall."""
+    pedestrian_radius: float = 0.0
+    """Metres."""
+    step_s: float = 0.1
+    """Seconds in a step of the simulation."""
+
+
+@dataclass(frozen=True)
+class SceneState:
+    """Robot and pedestrians at one moment."""
+
+    time_s: float
+    """Simulated seconds since the beginning of the episode."""
+    position: tuple[float, float]
+    """The robot's x and y in metres."""
+    heading: float
+    """Radians counter-clockwise from +x."""
+    pedestrians: NDArray[np.float64]
+    """(N, 2): x and y in metres."""
+    forces: NDArray[np.float64] | None = None
+    """(N, 2): the total social force on each pedestrian, per unit of mass; None if the simulator has none."""
 
 
 @runtime_checkable
@@ -31,6 +51,20 @@ class HasScene(Protocol):
 
     def robot_position(self) -> tuple[float, float]:
         """Return the robot's x and y in metres."""
+
+
+@runtime_checkable
+class HasSceneState(Protocol):
+    """A further method by which an environment has social metrics measured (docs/metrics.md)."""
+
+    def scene_state(self) -> SceneState:
+        """Return robot and pedestrians now."""
+
+
+def state_of(env: gymnasium.Env[Any, Any]) -> SceneState | None:
+    """Return robot and pedestrians now, or None if the environment doesn't report them."""
+    inner = env.unwrapped
+    return inner.scene_state() if isinstance(inner, HasSceneState) else None
 
 
 def scene_of(env: gymnasium.Env[Any, Any]) -> Scene | None:

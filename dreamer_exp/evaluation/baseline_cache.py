@@ -23,10 +23,8 @@ from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.provenance import package_version
 
-SOURCES = (
-    "envs",
-    *(f"evaluation/{name}.py" for name in ("baselines", "episodes", "generators", "recorder", "rollout")),
-)
+MODULES = ("baselines", "episodes", "generators", "impossible", "recorder", "rollout", "social")
+SOURCES = ("envs", *(f"evaluation/{name}.py" for name in MODULES))
 
 
 def identity(experiment: Experiment, name: str) -> dict[str, Any] | None:

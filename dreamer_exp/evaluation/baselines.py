@@ -54,7 +54,7 @@ class BaselineRollouts:
         seed_all(episode.seed)
         env = make_raw_env(self._experiment.env)
         self._observation, _ = episode.begin(env)
-        self._running = Row(episode, env, EpisodeRecorder(env))
+        self._running = Row(episode, env, EpisodeRecorder(env, episode, self._experiment.env.max_steps))
         self._baseline = make_baseline(self._name, self._experiment.env, env, episode.seed)
         self._baseline.reset()
 
@@ -66,4 +66,5 @@ class BaselineRollouts:
             reward, truncated, info = 0.0, True, {"outcome": FAULT}
         row.total += float(reward)
         row.length += 1
+        row.recorder.step()
         return row.finish(info) if terminated or truncated else None

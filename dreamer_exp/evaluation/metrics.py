@@ -5,6 +5,7 @@ from typing import Any
 
 from dreamer_exp.envs.episode import COLLISIONS, FAULT, SUCCESS, TIMEOUT, EpisodeResult
 from dreamer_exp.evaluation.episodes import EpisodeList
+from dreamer_exp.evaluation.social import NAMES
 from dreamer_exp.monitoring.metrics_row import mean
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import EVALUATION
@@ -19,7 +20,9 @@ def evaluation_row(
     A metric is None if no episode has it: a Gymnasium task has no outcomes, and so no rates. `time_to_goal_s_mean` is
     a mean over successes, `min_clearance_m_*` over episodes with pedestrians. An episode that ended by a fault of the
     environment (`faults` counts them) stays in the rates as a failure, so that all rates cover the same episodes.
-    `by_scenario` has the rates of each scenario, worst first.
+    Impossible episodes (impossible.py) stay in the rates too; `success_rate_without_impossible` leaves them out.
+    Social metrics (social.py) are means over the episodes that have them. `by_scenario` has the rates of each scenario,
+    worst first.
 
     Args:
         policy: the name of the policy or baseline.
@@ -44,10 +47,29 @@ def evaluation_row(
         "time_to_goal_s_mean": mean(r.time_s for r in results if r.outcome == SUCCESS and r.time_s is not None),
         "min_clearance_m_mean": mean(clearances),
         "min_clearance_m_min": min(clearances, default=None),
+        "near_misses": mean(result.near_misses for result in results if result.near_misses is not None),
+        **_social_means(results),
+        **_without_impossible(results),
         "by_scenario": rates_by_scenario(results),
         "outcomes": [
             {**asdict(result), "seed": episode.seed} for result, episode in zip(results, driven.episodes, strict=True)
         ],
+    }
+
+
+def _social_means(results: list[EpisodeResult]) -> dict[str, float | None]:
+    """Return the mean of each social metric over the episodes that have it."""
+    measured = [result.social for result in results if result.social is not None]
+    return {name: mean(value for of_one in measured if (value := of_one.get(name)) is not None) for name in NAMES}
+
+
+def _without_impossible(results: list[EpisodeResult]) -> dict[str, Any]:
+    """Return the number of impossible episodes, and the success rate and interval without them."""
+    rates = _rates([result for result in results if not result.impossible])
+    return {
+        "impossible_episodes": sum(result.impossible for result in results),
+        "success_rate_without_impossible": rates["success_rate"],
+        "success_without_impossible_interval_95": rates["success_interval_95"],
     }
 
 

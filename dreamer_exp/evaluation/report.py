@@ -24,7 +24,7 @@ from dreamer_exp.evaluation.workers.base import OpenWorkers, this_process
 from dreamer_exp.monitoring.episode_progress import EpisodeProgress
 from dreamer_exp.monitoring.progress import LiveLine
 from dreamer_exp.monitoring.scenario_table import scenario_table
-from dreamer_exp.monitoring.summary import evaluation_table
+from dreamer_exp.monitoring.summary import evaluation_table, impossible_line
 from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.metric_names import LEARNER
 
@@ -69,6 +69,8 @@ class EvaluationReport:
         finished = self.evaluate_policy()
         rows = [self.row(LEARNER, env_steps, updates, [each.result for each in finished]), *self.evaluate_baselines()]
         self.console.print(evaluation_table([(row["policy"], row) for row in rows]))
+        if line := impossible_line(rows[0]):
+            self.print_line(line)
         metrics = self.stem.with_name(f"{self.stem.name}.json")
         write_json(metrics, {**about, "evaluations": rows})
         for log in self.logs:

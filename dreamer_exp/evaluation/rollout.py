@@ -86,9 +86,9 @@ class Row:
     length: int = 0
 
     def finish(self, info: dict[str, Any]) -> Finished:
-        """Close the env; return the episode with its result."""
-        self.env.close()
+        """Return the episode with its result, and close the env."""
         result = self.recorder.complete(result_of(info, self.total, self.length))
+        self.env.close()
         return Finished(self.episode, result, self.watch)
 
 
@@ -139,7 +139,8 @@ class PolicyRollouts:
         seed_all(episode.seed)
         env = make_guarded_env(self._experiment.env, self._experiment.obs_contract, self._render_mode)
         observation, _ = episode.begin(env)
-        row = Row(episode, env, EpisodeRecorder(env), self._watch and self._watch())
+        recorder = EpisodeRecorder(env, episode, self._experiment.env.max_steps)
+        row = Row(episode, env, recorder, self._watch and self._watch())
         self._rows[place] = row
         if not self._observations.size:
             self._observations = np.zeros((ROWS, *observation.shape), np.float32)
@@ -158,6 +159,7 @@ class PolicyRollouts:
             self._observations[place], reward, terminated, truncated, info = row.env.step(actions[place])
             row.total += float(reward)
             row.length += 1
+            row.recorder.step()
             if row.watch is not None:
                 row.watch(row.env)
             if terminated or truncated:

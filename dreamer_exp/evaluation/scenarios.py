@@ -59,7 +59,7 @@ def draw_scenarios(path: Path, title: str, rates: Rates) -> None:
     axis.set_xticks(range(len(outcomes)), [kind.replace("_", "\n") for kind in outcomes], fontsize=8)
     axis.set_yticks(range(len(rates)), [label(name, of_one["episodes"]) for name, of_one in rates.items()], fontsize=7)
     axis.xaxis.tick_top()
-    axis.tick_params(length=0)
+    axis.tick_params(which="both", length=0)
     axis.spines[:].set_visible(False)
     figure.suptitle(f"{title}\nepisodes by scenario and outcome, worst first", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,5 +97,5 @@ def _draw_shares(axis: Any, shares: list[list[float]], outcomes: list[str]) -> N
 def _label_cell(axis: Any, column: int, line: int, value: float, episodes: int) -> None:
     """Write the number of episodes into a cell, nothing into an empty one."""
     if value:
-        colour = "white" if value > 0.6 else "black"
+        colour = "white" if value > 0.8 else "black"
         axis.text(column, line, f"{round(value * episodes)}", ha="center", va="center", fontsize=7, color=colour)

@@ -79,6 +79,7 @@ class Column(NamedTuple):
     spec: str
 
 
+MAX_LISTED = 5  # impossible episodes
 SUCCESS_RATE = Column("success", "success_rate", "")
 COLUMNS = (
     SUCCESS_RATE,
@@ -123,6 +124,20 @@ def title_of(row: dict[str, Any]) -> str:
     return f"{row['episodes']} {noun}: {row.get('episodes_chosen', 'fixed seeds')}"
 
 
+def impossible_line(row: dict[str, Any]) -> str | None:
+    """Return one line about the impossible episodes of an evaluation and its success without them; None without any."""
+    count = row.get("impossible_episodes") or 0
+    if not count:
+        return None
+    places = [f"{one['scenario']} (seed {one['seed']})" for one in row.get("outcomes", []) if one.get("impossible")]
+    more = f" and {len(places) - MAX_LISTED} more" if len(places) > MAX_LISTED else ""
+    listed = f": {', '.join(places[:MAX_LISTED])}{more}" if places else ""
+    rate, interval = row["success_rate_without_impossible"], row["success_without_impossible_interval_95"]
+    without = "none is left" if interval is None else f"success without {_in_percent(rate, interval)}"
+    noun = "episode was" if count == 1 else "episodes were"
+    return f"{count} {noun} impossible (in collision after the first step whatever the action){listed}; {without}"
+
+
 def columns_of(rows: list[dict[str, Any]]) -> list[Column]:
     """Return the columns to show.
 
@@ -146,7 +161,11 @@ def rate_with_interval(row: dict[str, Any]) -> str:
     interval = row["success_interval_95"]
     if interval is None:
         return "-"
-    return f"{row['success_rate']:.0%} ({100 * interval[0]:.0f}-{100 * interval[1]:.0f})"
+    return _in_percent(row["success_rate"], interval)
+
+
+def _in_percent(rate: float, interval: list[float]) -> str:
+    return f"{rate:.0%} ({100 * interval[0]:.0f}-{100 * interval[1]:.0f})"
 
 
 def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
@@ -157,6 +176,8 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
     by_scenario = scenario_table(summary["evaluations"][-1]) if summary["evaluations"] else None
     if by_scenario is not None:
         console.print(by_scenario)
+    if summary["evaluations"] and (line := impossible_line(summary["evaluations"][-1])):
+        console.print(line, soft_wrap=True, markup=False)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
     lines += [f"Upload: {pasteable('runs', 'sync', root)}"] if any(root.glob("wandb/offline-run-*")) else []
     lines += [f"Next: {pasteable('evaluate', root, 'episodes=100', 'video=3')}"]

@@ -53,4 +53,6 @@ def test_every_key_of_the_final_info_is_documented() -> None:
 def test_results_have_the_keys_of_the_final_info() -> None:
     info = dict.fromkeys(EpisodeInfo.__annotations__, 1)
     result = asdict(result_of(info, 2.0, 3))
-    assert result == {"episode_return": 2.0, "length": 3, **{name: 1 for name in info if name != "reward_terms"}}
+    measured = {"impossible": False, "social": None}  # by an evaluation
+    reported = {name: 1 for name in info if name != "reward_terms"}
+    assert result == {"episode_return": 2.0, "length": 3, **reported, **measured}

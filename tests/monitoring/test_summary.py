@@ -113,6 +113,16 @@ def test_the_table_shows_every_column_within_100_columns() -> None:
     assert line == ["dreamerv3", *values]
 
 
+def test_a_line_lists_impossible_episodes_and_the_success_without_them() -> None:
+    impossible = EpisodeResult(0.0, 1, outcome="wall_collision", scenario="door", impossible=True)
+    row = evaluation_row("dreamerv3", 0, 0, [REACHED, impossible], episodes(2))
+    assert summary.impossible_line(row) == (
+        "1 episode was impossible (in collision after the first step whatever the action): door (seed 1); "
+        "success without 100% (21-100)"
+    )
+    assert summary.impossible_line(evaluation_row("dreamerv3", 0, 0, [REACHED], episodes(1))) is None
+
+
 def test_collisions_with_robots_have_a_column_if_there_were_any() -> None:
     assert "rob." not in table_of(REACHED)
     assert "rob." in table_of(EpisodeResult(0.0, 1, outcome="robot_collision"))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav import spaces
 from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
-from dreamer_exp.envs.crowd_nav.constants import DT, ROBOT_RADIUS, WAYPOINT_RADIUS
+from dreamer_exp.envs.crowd_nav.constants import DT, PEDESTRIAN_RADIUS, ROBOT_RADIUS, WAYPOINT_RADIUS
 from dreamer_exp.envs.crowd_nav.kinematics import RobotState, accelerate, clip
 from dreamer_exp.envs.crowd_nav.navground_simulator import NavgroundSimulator
 from dreamer_exp.envs.crowd_nav.observation import (
@@ -37,7 +37,7 @@ from dreamer_exp.envs.crowd_nav.scenarios.generate import generate_layout
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, Layout
 from dreamer_exp.envs.crowd_nav.simulator import Collisions, Simulator
 from dreamer_exp.envs.episode import TIMEOUT, EpisodeInfo, Outcome
-from dreamer_exp.envs.scene import Scene
+from dreamer_exp.envs.scene import Scene, SceneState
 from dreamer_exp.envs.seeds import draw_seed
 
 
@@ -141,7 +141,13 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def episode_scene(self) -> Scene:
         """Return walls and route of the running episode."""
-        return Scene(self.layout.walls, self.layout.route, WAYPOINT_RADIUS, ROBOT_RADIUS)
+        return Scene(self.layout.walls, self.layout.route, WAYPOINT_RADIUS, ROBOT_RADIUS, PEDESTRIAN_RADIUS, DT)
+
+    def scene_state(self) -> SceneState:
+        """Return robot and pedestrians now; navground's pedestrians follow no forces."""
+        robot = self.simulator.robot
+        positions = np.array(self.simulator.pedestrians[0], np.float64).reshape(-1, 2)
+        return SceneState(self._record.steps * DT, (robot.x, robot.y), robot.heading, positions)
 
     def robot_position(self) -> tuple[float, float]:
         """Return the robot's x and y in metres."""

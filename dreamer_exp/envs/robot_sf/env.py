@@ -18,7 +18,7 @@ from dreamer_exp.envs.robot_sf.reward import ROUTE
 from dreamer_exp.envs.robot_sf.route_progress import RouteReward
 from dreamer_exp.envs.robot_sf.scenarios import choose, load_scenarios
 from dreamer_exp.envs.robot_sf.streams import EpisodeStreams
-from dreamer_exp.envs.scene import Scene
+from dreamer_exp.envs.scene import Scene, SceneState
 from dreamer_exp.envs.seeds import draw_seed, is_reserved
 
 Observation = dict[str, NDArray[Any]]
@@ -111,8 +111,24 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         simulator = self._env.simulator
         navigator = simulator.robot_navs[0]
         waypoints = np.array(navigator.waypoints, np.float64).reshape(-1, 2)
-        radius = float(simulator.robots[0].config.radius)
-        return Scene(lines[:, [0, 2, 1, 3]], waypoints, float(navigator.proximity_threshold), radius)
+        return Scene(
+            lines[:, [0, 2, 1, 3]],
+            waypoints,
+            goal_radius=float(navigator.proximity_threshold),
+            robot_radius=float(simulator.robots[0].config.radius),
+            pedestrian_radius=float(simulator.config.ped_radius),
+            step_s=self._config.dt,
+        )
+
+    def scene_state(self) -> SceneState:
+        """Return robot and pedestrians now; the forces are those of the last step."""
+        simulator = self._env.simulator
+        (x, y), heading = simulator.robot_poses[0]
+        positions = np.array(simulator.ped_pos, np.float64).reshape(-1, 2)
+        forces = np.array(simulator.last_ped_forces, np.float64).reshape(-1, 2)
+        if len(forces) != len(positions):
+            forces = np.zeros_like(positions)
+        return SceneState(self._record.steps * self._config.dt, (float(x), float(y)), float(heading), positions, forces)
 
     def robot_position(self) -> Point:
         """Return the robot's x and y in metres."""

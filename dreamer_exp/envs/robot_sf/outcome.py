@@ -44,7 +44,7 @@ class EpisodeRecord:
     def __init__(self, start: Point, route: list[Point]) -> None:
         """Start at this point (x, y) with this route, in metres."""
         self._position = start
-        self._steps = 0
+        self.steps = 0
         self._driven = 0.0
         self._route_length = path_length([start, *route])
         self._min_clearance: float | None = None
@@ -57,7 +57,7 @@ class EpisodeRecord:
         `meta["min_clearance"]` is that of the step: metres between the surfaces of robot and nearest pedestrian, NaN
         without pedestrians.
         """
-        self._steps += 1
+        self.steps += 1
         self._driven += math.dist(self._position, position)
         self._position = position
         clearance = float(meta["min_clearance"])
@@ -73,7 +73,7 @@ class EpisodeRecord:
         return {
             "path_length": self._driven,
             "route_length": self._route_length,
-            "time_s": round(self._steps * dt, 6),
+            "time_s": round(self.steps * dt, 6),
             "min_clearance": self._min_clearance,
             "near_misses": self._near_misses,
             "reward_terms": dict(self._reward_terms),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,3 +38,11 @@ class Mortal:
 
     def close(self) -> None:
         """Close nothing."""
+
+
+class Asleep(Mortal):
+    """Rollouts that never answer."""
+
+    def advance(self, episodes: Sequence[EvaluationEpisode], seconds: float) -> list[Finished]:
+        time.sleep(600.0)
+        return []

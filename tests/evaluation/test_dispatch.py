@@ -1,5 +1,6 @@
 """Episodes depend on their seeds alone: neither workers nor the number of episodes at once change a result."""
 
+import multiprocessing
 from functools import partial
 from typing import Any
 
@@ -9,9 +10,9 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.evaluation.dispatch import EvaluationFailed, describe, run_episodes
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
-from dreamer_exp.evaluation.rollout import PolicyRollouts
+from dreamer_exp.evaluation.rollout import PolicyRollouts, Stopped
 from dreamer_exp.evaluation.workers.processes import processes
-from tests.evaluation.mortal import Mortal
+from tests.evaluation.mortal import Asleep, Mortal
 from tests.evaluation.policies import network_policy
 from tests.experiments import nano
 
@@ -108,6 +109,13 @@ def test_an_exception_of_an_episode_is_raised_here(tmp_path: Any) -> None:
     make = partial(Mortal, tmp_path, deaths=0, error=ValueError("no such door"))
     with pytest.raises(ValueError, match="no such door"):
         run_episodes(make, EPISODES, at_once=2, workers=partial(processes, number=2))
+
+
+def test_an_interrupted_evaluation_ends_its_processes_at_once(tmp_path: Any) -> None:
+    make, answers = partial(Asleep, tmp_path, deaths=0), iter([False, True])
+    with pytest.raises(Stopped):
+        run_episodes(make, EPISODES, at_once=2, workers=partial(processes, number=2), should_stop=lambda: next(answers))
+    assert multiprocessing.active_children() == []
 
 
 def test_many_lost_episodes_are_described_by_the_first_seeds() -> None:

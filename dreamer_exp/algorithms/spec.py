@@ -20,6 +20,8 @@ class UpdateWork(NamedTuple):
     """Replayed steps per env step."""
     batch: tuple[int, ...]
     """Shape of the steps in one update's batch, for example (B, T)."""
+    windows: bool = False
+    """Whether the first update waits for B different windows of T + 1 steps, not only for B x T steps."""
 
     @property
     def steps(self) -> int:

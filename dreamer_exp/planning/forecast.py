@@ -42,13 +42,6 @@ def settle(experiment: Experiment, contract: ObservationContract, machine: Machi
     return replace(experiment, algo=spec_of(experiment.algo).settle(experiment, contract, gpu_memory_bytes))
 
 
-def planned_updates(experiment: Experiment) -> int:
-    """Return the updates that the training ratio will have asked for after `run.train_iterations`."""
-    work = spec_of(experiment.algo).work(experiment.algo)
-    sampled = experiment.run.train_iterations * experiment.hardware.env_steps_per_iteration
-    return int(sampled * work.training_ratio / work.steps)
-
-
 def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
     """Return the largest sizes of the run."""
     spec = spec_of(experiment.algo)

@@ -57,8 +57,14 @@ def work_to_come(experiment: Experiment, progress: Mapping[str, Any] | None = No
 
 def _prefill_env_steps(experiment: Experiment) -> int:
     """Return the env steps of the first iteration's fragments but the last: together they hold the first batch."""
-    each = experiment.hardware.env_steps_per_iteration
-    return (math.ceil(spec_of(experiment.algo).work(experiment.algo).steps / each) - 1) * each
+    update, hardware = spec_of(experiment.algo).work(experiment.algo), experiment.hardware
+    fragments = math.ceil(update.steps / hardware.env_steps_per_iteration)
+    if update.windows:
+        sequences, steps = update.batch
+        fragments = max(
+            fragments, math.ceil((steps + sequences / hardware.num_envs) / hardware.rollout_fragment_length)
+        )
+    return (fragments - 1) * hardware.env_steps_per_iteration
 
 
 def describe_work(experiment: Experiment, work: Work) -> str:

@@ -17,8 +17,9 @@ from dreamer_exp.config.schema import AUTO
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.forecast import forecast, host_bytes, planned_updates, settle
+from dreamer_exp.planning.forecast import forecast, host_bytes, settle
 from dreamer_exp.planning.resolve import resolve
+from dreamer_exp.planning.work import work_to_come
 from dreamer_exp.sweeps.launchers import (
     HERE,
     given_slots,
@@ -159,14 +160,14 @@ def show_plan(plan: Plan) -> None:
     for heading in ("job", "overrides", "env runners", "env steps", "updates", "memory"):
         table.add_column(heading, justify="left" if heading == "overrides" else "right", overflow="fold")
     for num, job in enumerate(plan.jobs):
-        experiment = job.experiment
+        experiment, work = job.experiment, work_to_come(job.experiment)
         expected = forecast(experiment, contract_of(experiment.env, experiment.obs_contract))
         table.add_row(
             str(num),
             Text(short(job.name)),
             str(experiment.hardware.num_env_runners),
-            f"{experiment.run.train_iterations * experiment.hardware.env_steps_per_iteration:,}",
-            f"{planned_updates(experiment):,}",
+            f"{work.env_steps:,}",
+            f"{work.updates:,}",
             gibibytes(host_bytes(expected)),
         )
     if plan.jobs:

@@ -25,7 +25,7 @@ def test_a_description_has_backend_and_precision_where_there_is_a_choice(algo: s
 def test_the_work_of_an_update_is_its_sequences_times_their_steps(algo: str) -> None:
     options = experiment(f"algo={algo}", "algo.batch_size_B=4", "algo.batch_length_T=8", "algo.training_ratio=2").algo
     work = spec_of(options).work(options)
-    assert (work, work.steps) == (UpdateWork(2.0, (4, 8)), 32)
+    assert (work, work.steps) == (UpdateWork(2.0, (4, 8), windows=algo == "dreamerv3"), 32)
 
 
 def test_a_replayed_update_is_computed_eagerly_on_the_host() -> None:

@@ -12,7 +12,7 @@ from dreamer_exp.config.compose import override_summary, run_stamp
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.load import load_experiment
 from dreamer_exp.envs.make import contract_of
-from dreamer_exp.planning.forecast import planned_updates
+from dreamer_exp.planning.work import work_to_come
 from tests.config.composing import CONF, GROUPS, OPTIONS, PRESETS, composed, loaded, option_file, value_at
 from tests.experiments import machine
 
@@ -124,7 +124,7 @@ def test_planned_updates_are_the_training_ratio_times_env_steps_over_the_batch()
     experiment = loaded("run.train_iterations=20", "hardware.num_env_runners=8")
 
     assert experiment.hardware.env_steps_per_iteration == 8 * 16
-    assert planned_updates(experiment) == 20 * 8 * 16 * 64 // (16 * 32)
+    assert work_to_come(experiment).updates == 20 * 8 * 16 * 64 // (16 * 32)
 
 
 def test_without_env_runners_an_iteration_samples_the_environments_of_the_main_process() -> None:

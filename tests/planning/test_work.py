@@ -37,6 +37,12 @@ def test_a_batch_that_one_fragment_holds_needs_no_prefill() -> None:
     assert work_to_come(nano(*WORDS, "hardware.num_envs_per_env_runner=2")).prefill_env_steps == 0
 
 
+def test_long_sequences_of_many_environments_wait_for_windows_of_different_steps() -> None:
+    words = ("hardware.num_envs_per_env_runner=8", "algo.batch_length_T=24")  # 128 env steps hold 4 x 24, but no window
+    assert work_to_come(nano(*WORDS, *words)).prefill_env_steps == 128
+    assert work_to_come(nano(*WORDS, *words, "algo=dreamerv3_rllib")).prefill_env_steps == 0
+
+
 def test_a_resumed_run_has_the_rest_to_do() -> None:
     assert work_to_come(nano(*WORDS), {"iteration": 7, "updates_owed": 0.5}) == Work(3, 48, 0, 6)
 

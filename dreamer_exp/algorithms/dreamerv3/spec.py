@@ -51,7 +51,7 @@ SPEC = AlgorithmSpec(
     check=check,
     check_contract=check_contract,
     load=load,
-    work=update_work,
+    work=lambda algo: update_work(algo)._replace(windows=True),
     memory=memory_model,
     size=lambda algo: str(algo.model_size),
     metrics=METRICS,

@@ -96,6 +96,12 @@ class Algorithm(Protocol):
     def reset_episodes(self, number: int) -> int:
         """Cut all running episodes and seed the next ones by this number; return how many had steps."""
 
+    def close_envs(self) -> None:
+        """Close all environments after `reset_episodes`, until `make_envs`."""
+
+    def make_envs(self) -> None:
+        """Make the environments again."""
+
     def reseed_replay(self, number: int) -> None:
         """Draw the next batches from the random stream of this number."""
 

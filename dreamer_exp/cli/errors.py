@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from dreamer_exp.cli.terminal import keep_running_without_terminal, unwritten
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, typed_line
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_TRACEBACK = os.environ.get(FULL_ERROR) == "1"  # read once: the command train sets the variable for Hydra
@@ -52,6 +52,8 @@ def explain(error: Exception) -> tuple[str, int]:
 
     if isinstance(error, UserError):
         return str(error), 2
+    if getattr(error, "__notes__", None):  # raised by an environment
+        return typed_line(error), 1
     if isinstance(error, composition_errors.COMPOSITION_ERRORS):
         return str(composition_errors.user_error(error)), 2
     return str(error) or type(error).__name__, 1

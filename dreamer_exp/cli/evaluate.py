@@ -12,6 +12,7 @@ from rich.console import Console
 
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.recompose import recompose
+from dreamer_exp.cli.supervisor import announce, supervise
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.text_values import as_typed
@@ -74,6 +75,7 @@ def run(words: list[str]) -> int:
     if not words or {"--help", "-h"} & set(words):
         print(USAGE)
         return 0
+    supervise()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # RLlib and Gymnasium warn when they are imported
         evaluate(read_words(words), Console(highlight=False))
@@ -122,6 +124,7 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     checkpoint = store.resolve(request.path.resolve())
     root = checkpoint.parents[1]
     experiment = recompose(root, request.overrides)
+    announce(env=experiment.env.label)
     refuse_no_episodes(experiment)
     refuse_part_of_protocol(experiment, request.overrides)
     experiment = evaluated(experiment)

@@ -18,9 +18,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dreamer_exp.checkpoints.resume import prepare
+from dreamer_exp.cli import supervisor
 from dreamer_exp.cli.errors import FULL_ERROR, CommandFailed, composing, run_command
-from dreamer_exp.config import compose, composition_errors, load, multirun
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config import compose, load, multirun
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.option_files import check_option_files, extra_dirs
 from dreamer_exp.config.text_values import as_typed
@@ -46,12 +46,14 @@ def run(words: list[str]) -> int | None:
     HydraConfig.instance().cfg = None  # of an earlier call in this process
     os.environ[FULL_ERROR] = "1"  # Hydra then raises its errors instead of printing them and exiting
     if prepare.is_requested(words):
+        supervisor.supervise()
         return resume(words)
     sweep_words = resumed_sweep.command_line(words)
     if multirun.is_sweep(sweep_words):
         from dreamer_exp.cli.sweep import sweep
 
         return sweep(sweep_words, sweep_words != words, start_hydra)
+    supervisor.supervise()
     train(words)
     return 0
 
@@ -114,6 +116,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
         multirun.refuse_without_flag(config)
         machine = probe()
         experiment = load.load_experiment(config, machine)
+        supervisor.announce(env=experiment.env.label)
         evaluated(experiment)  # refuses a wrong protocol
         if not config.dry_run:
             announce(experiment, output)
@@ -128,9 +131,10 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
         require(experiment.env)
         save_composition(config, hydra_config, output)
         train_run = import_train()
-    except (UserError, *composition_errors.COMPOSITION_ERRORS, KeyboardInterrupt):  # the second from ${a.missing.key}
+    except BaseException:  # of any kind: a run that does not start leaves nothing
         remove_traces(output)
         raise
+    supervisor.announce(root=str(output))
     return train_run(experiment, contract, machine, output)
 
 
@@ -153,6 +157,7 @@ def resume(words: list[str]) -> int:
         dry_run.show(request.experiment, request.contract, request.machine, request.point.progress)
         return 0
     announce(request.experiment, request.root)
+    supervisor.announce(env=request.experiment.env.label, root=str(request.root))
     import_train()(
         request.experiment,
         request.contract,

@@ -52,6 +52,11 @@ def first_line(error: BaseException | str, empty: str | None = None) -> str:
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
+def noted_line(error: BaseException, empty: str = "no message") -> str:
+    """Return the first line of the error's message and its notes: `no such file (a note)`."""
+    return first_line(error, empty) + "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+
+
 def typed_line(error: BaseException, empty: str = "no message") -> str:
-    """Return the error's type and the first line of its message: `ValueError: no such file`."""
-    return f"{type(error).__name__}: {first_line(error, empty)}"
+    """Return the error's type, the first line of its message, and its notes: `ValueError: no such file (a note)`."""
+    return f"{type(error).__name__}: {noted_line(error, empty)}"

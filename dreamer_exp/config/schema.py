@@ -67,6 +67,11 @@ class EnvConfig:
         low=0,
     )
 
+    @property
+    def label(self) -> str:
+        """What messages call the environment."""
+        return f"env={self.name}"
+
 
 @dataclass(frozen=True)
 class ObsContractConfig:
@@ -141,6 +146,12 @@ class EvaluationConfig:
         "episode i of fixed_seeds resets with seed + i; training never uses 900,000 to 1,099,999",
         low=0,
         high=2**31 - 1,
+    )
+    max_parallel_envs: int | None = key(
+        None,
+        "environments at a time in an evaluation; null: no limit; 1 also closes those of training until it has ended, "
+        "for environments that cannot exist twice",
+        low=1,
     )
     baselines: list[str] = key(
         [],

@@ -7,6 +7,7 @@ that a trained policy depends on, so that a checkpoint refuses an environment th
 import hashlib
 import json
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, SupportsFloat, TypeAlias
@@ -25,6 +26,7 @@ Vector: TypeAlias = NDArray[np.float32]
 
 SINGLE_KEY = "observation"  # key of the only entry if the observation is a Box
 BOUNDS_TOLERANCE = 1e-4  # relative to the range; absolute if the range is infinite
+MAX_REWARD = float(np.finfo(np.float32).max)
 CUSTOM = ObsContractConfig(name="custom")
 
 
@@ -96,8 +98,9 @@ def build_contract(
     """Return the contract of an environment with these spaces.
 
     Raises:
-        UserError: an unknown or repeated key, an entry that isn't a Box, unknown `frames` or `scaling`, an entry that
-            the scaling doesn't know, or actions that are neither Discrete nor a bounded one-dimensional float Box.
+        UserError: an unknown or repeated key, an entry that isn't a Box, a space of size 0, unknown `frames` or
+            `scaling`, an entry that the scaling doesn't know, or actions that are neither Discrete nor a bounded
+            one-dimensional float Box.
     """
     if config.frames not in ("all", "latest"):
         raise UserError(f"obs_contract.frames: {config.frames!r} is not allowed; use all or latest")
@@ -153,9 +156,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
             ContractError: a wrong shape or type.
         """
         observation, reward, terminated, truncated, info = self.env.step(self._to_env(action))
-        if not math.isfinite(reward):
-            raise Fault(f"reward is {reward}; the env must return a finite number")
-        return self._flatten(observation), reward, terminated, truncated, info
+        return self._flatten(observation), read_reward(reward), terminated, truncated, info
 
     def _flatten(self, observation: Any) -> Vector:
         entries = observation if self._is_dict else {SINGLE_KEY: observation}
@@ -197,6 +198,25 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         return Fault(f"{entry.key}{index} is {vector[position]}; it must be finite and in [{low}, {high}]")
 
 
+def read_reward(reward: Any) -> float:
+    """Return a number, or an array's or tensor's only element, as a float; raise Fault if float32 cannot hold it."""
+    value = reward if type(reward) is float else _only_element(reward)
+    if not math.isfinite(value):
+        raise Fault(f"reward is {value}; the env must return a finite number")
+    if abs(value) > MAX_REWARD:
+        raise Fault(f"reward is {value}; the env must return a number that float32 can hold, up to {MAX_REWARD:.3g}")
+    return value
+
+
+def _only_element(reward: Any) -> float:
+    if hasattr(reward, "__float__") or isinstance(reward, np.ndarray):
+        try:
+            return float(reward.item() if isinstance(reward, np.ndarray) else reward)
+        except (TypeError, ValueError, OverflowError, RuntimeError):  # several elements, a complex number, 10**400
+            pass
+    raise Fault(f"reward is {reprlib.repr(reward)} ({type(reward).__name__}); the env must return one number")
+
+
 def flat_space(observation_space: Space[Any], config: ObsContractConfig) -> Box:
     """Return the space of the vector: Box (size,) float32 with the bounds of every element, scaled as the vector is."""
     boxes = _selected_boxes(observation_space, config)
@@ -224,6 +244,9 @@ def _tolerated(space: Box) -> tuple[Vector, Vector]:
 
 def _selected_boxes(space: Space[Any], config: ObsContractConfig) -> dict[str, Box]:
     boxes = _raw_boxes(space, config.keys)
+    for key, box in boxes.items():
+        if 0 in box.shape:
+            raise UserError(f"env: the observation space of {key!r} is {box}, which holds no number; give it one")
     if config.frames == "all":
         return boxes
     return {key: _last_row(box) if len(box.shape) >= 2 else box for key, box in boxes.items()}
@@ -265,6 +288,8 @@ def _box_at(space: Dict, key: str) -> Box:
 
 
 def _describe_action(space: Space[Any]) -> Action:
+    if isinstance(space, Box) and 0 in space.shape:
+        raise UserError(f"env: the action space is {space}, which holds no number; give it one")
     if isinstance(space, Discrete):
         first, n = int(space.start), int(space.n)
         return Action("discrete", n, (first,), (first + n - 1,))

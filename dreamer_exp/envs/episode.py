@@ -1,14 +1,20 @@
 """The outcome of an episode, under the same names for every environment."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict, cast, get_args
 
 import numpy as np
 
-Outcome: TypeAlias = Literal["success", "timeout", "pedestrian_collision", "wall_collision", "robot_collision", "fault"]
+from dreamer_exp.envs.notices import Notice
+
+Outcome: TypeAlias = Literal[
+    "success", "timeout", "failure", "pedestrian_collision", "wall_collision", "robot_collision", "fault"
+]
 SUCCESS: Final = "success"
 TIMEOUT: Final = "timeout"
+FAILURE: Final = "failure"
+"""The episode ended without success, in none of the other ways."""
 PEDESTRIAN_COLLISION: Final = "pedestrian_collision"
 WALL_COLLISION: Final = "wall_collision"
 ROBOT_COLLISION: Final = "robot_collision"
@@ -20,7 +26,8 @@ COLLISIONS: Final = (PEDESTRIAN_COLLISION, WALL_COLLISION, ROBOT_COLLISION)
 class EpisodeInfo(TypedDict, total=False):
     """What `info` holds at the last step of an episode; every key is optional, and other keys are ignored.
 
-    A figure that the environment doesn't report is missing from the evaluation: without `outcome` there are no success
+    An environment may use these names for something else: `read_info` takes a value only in the form declared here. A
+    figure that the environment doesn't report is missing from the evaluation: without `outcome` there are no success
     rates, without `path_length` there is no SPL.
     """
 
@@ -49,6 +56,8 @@ class EpisodeInfo(TypedDict, total=False):
     """Faults since the last finished episode; written by the fault guard."""
     fault: str
     """The message of the last of them; written by the fault guard."""
+    notices: tuple[Notice, ...]
+    """What a user should read once; written by BoundaryEnv."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,11 @@ class EpisodeResult:
     """Whether it was in collision after the first step whatever the action; measured by an evaluation."""
     social: dict[str, float | None] | None = None
     """Social metrics by name (docs/metrics.md); measured by an evaluation of an environment that reports its state."""
+    notices: tuple[Notice, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values, without the notices."""
+        return {name: value for name, value in asdict(self).items() if name != "notices"}
 
     @property
     def collided(self) -> bool:
@@ -93,28 +107,118 @@ class EpisodeResult:
         return 1.0 if self.path_length <= shortest else shortest / self.path_length
 
 
+class Form(NamedTuple):
+    """The form of a key of EpisodeInfo: a test of a plain Python value, and the words for it."""
+
+    allows: Callable[[Any], bool]
+    words: str
+
+
+MAX_TEXT = 100  # characters of a name
+MAX_FAULT_TEXT = 1000
+SUCCESS_KEYS = ("success", "is_success")
+"""What Gymnasium-Robotics, Meta-World and Stable-Baselines3 write in place of `outcome`."""
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+OF_ENVIRONMENTS = tuple(outcome for outcome in OUTCOMES if outcome != FAULT)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300  # False for NaN
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT and value.isprintable()
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, (bool, int, float)) and value in (0, 1)
+
+
+_LENGTH = Form(lambda value: _is_number(value) and value >= 0, "a finite number, 0 or more")
+_COUNT = Form(lambda value: _is_whole(value) and value >= 0, "a whole number, 0 or more")
+FORMS = {
+    "outcome": Form(lambda value: isinstance(value, str) and value in OF_ENVIRONMENTS, " or ".join(OF_ENVIRONMENTS)),
+    "scenario": Form(_is_text, f"a printable str of at most {MAX_TEXT} characters"),
+    "seed": Form(_is_whole, "a whole number"),
+    "path_length": _LENGTH,
+    "route_length": _LENGTH,
+    "shortest_path_length": _LENGTH,
+    "time_s": _LENGTH,
+    "min_clearance": Form(lambda value: value is None or _is_number(value), "a finite number or None"),
+    "near_misses": _COUNT,
+}
+"""What an environment may report."""
+_FORMS_OF_RESULTS = FORMS | {
+    "outcome": Form(lambda value: isinstance(value, str) and value in OUTCOMES, " or ".join(OUTCOMES)),
+    "faults": _COUNT,
+    "fault": Form(lambda value: isinstance(value, str) and len(value) <= MAX_FAULT_TEXT, "a str"),
+}
+
+
+def read_info(info: object, *, truncated: bool) -> EpisodeInfo:
+    """Return what an environment reports of its episode in the last `info`, with a notice for each key in another form.
+
+    Without a known `outcome`, a true or false `success` or `is_success` gives it; an episode without success is a
+    timeout if it was truncated, else a failure.
+
+    Args:
+        info: as the environment returned it, which may be anything.
+        truncated: whether the episode was truncated, not terminated.
+    """
+    if not isinstance(info, Mapping):
+        return {"notices": (Notice("info", f"info is ignored: it is {_show(info)}, not a dict"),)}
+    known, notices = _read(info, FORMS)
+    for name in SUCCESS_KEYS:
+        value = _plain(info.get(name))
+        if "outcome" not in known and name in info and _is_flag(value):
+            known["outcome"] = SUCCESS if value else TIMEOUT if truncated else FAILURE
+    if notices:
+        known["notices"] = notices
+    return cast(EpisodeInfo, known)
+
+
+def _read(info: Mapping[Any, Any], forms: Mapping[str, Form]) -> tuple[dict[str, Any], tuple[Notice, ...]]:
+    """Return the values of these keys that have the right form, and a notice for each other one."""
+    known, notices = {}, []
+    for name, form in forms.items():
+        if name not in info:
+            continue
+        value = _plain(info[name])
+        if form.allows(value):
+            known[name] = value
+        elif value is not None:
+            notices.append(
+                Notice(f"info[{name}]", f'info["{name}"] is ignored: it is {_show(value)}, not {form.words}')
+            )
+    return known, tuple(notices)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy, an array without dimensions, or a subclass of a Python type as a value of that type."""
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, float) else value
+
+
+def _show(value: object) -> str:
+    """Return a short value as Python writes it, of any other one the type."""
+    is_short = (isinstance(value, str) and len(value) <= MAX_TEXT) or _is_whole(value) or isinstance(value, float)
+    return repr(value) if is_short or isinstance(value, (bool, type(None))) else f"a {type(value).__name__}"
+
+
 def result_of(info: Mapping[str, Any], episode_return: float, length: int) -> EpisodeResult:
     """Return the result of an episode from its last info (EpisodeInfo), its return and its length in steps."""
-
-    def reported(name: str) -> Any:
-        value = info.get(name)
-        return value.item() if isinstance(value, np.generic) else value  # infos of a vector environment are numpy's
-
-    return EpisodeResult(
-        episode_return=episode_return,
-        length=length,
-        outcome=reported("outcome"),
-        scenario=reported("scenario"),
-        seed=reported("seed"),
-        path_length=reported("path_length"),
-        route_length=reported("route_length"),
-        shortest_path_length=reported("shortest_path_length"),
-        time_s=reported("time_s"),
-        min_clearance=reported("min_clearance"),
-        near_misses=reported("near_misses"),
-        faults=reported("faults") or 0,
-        fault=reported("fault") or None,
-    )
+    known, _ = _read(info, _FORMS_OF_RESULTS)
+    notices = info.get("notices")
+    return EpisodeResult(episode_return, length, **known, notices=notices if isinstance(notices, tuple) else ())
 
 
 def without_faults(episodes: Iterable[EpisodeResult]) -> list[EpisodeResult]:

@@ -1,10 +1,14 @@
 """From options to an environment: the raw one, the one behind its observation contract, and its spaces alone."""
 
+import re
+
+from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import EnvConfig, ObsContractConfig
 from dreamer_exp.envs.action_repeat import ActionRepeat
+from dreamer_exp.envs.boundary import BoundaryEnv, make_behind_boundary
 from dreamer_exp.envs.contract import ContractEnv, ObservationContract, build_contract
 from dreamer_exp.envs.fault_guard import FaultGuard
-from dreamer_exp.envs.spec import RawEnv, Spaces, spec_of
+from dreamer_exp.envs.spec import Spaces, spec_of
 
 
 def make_env(env: EnvConfig, contract: ObsContractConfig, render_mode: str | None = None) -> ContractEnv:
@@ -13,7 +17,8 @@ def make_env(env: EnvConfig, contract: ObsContractConfig, render_mode: str | Non
     Each action is applied `env.action_repeat` times. Baselines act in the raw environment, at every step.
 
     Raises:
-        UserError: the environment cannot be made, or does not fit the contract.
+        UserError: the environment does not fit the contract; or as `make_raw_env`.
+        EnvironmentFailed: as `make_raw_env`.
     """
     raw = make_raw_env(env, render_mode)
     return ContractEnv(ActionRepeat(raw, env.action_repeat) if env.action_repeat > 1 else raw, contract)
@@ -23,26 +28,27 @@ def make_guarded_env(env: EnvConfig, contract: ObsContractConfig, render_mode: s
     """Return the environment of `make_env` for a run: up to `env.max_faults` faults only end their episode.
 
     Raises:
-        UserError: as `make_env`.
+        UserError, EnvironmentFailed: as `make_env`.
     """
     return FaultGuard(make_env(env, contract, render_mode), env.max_faults)
 
 
-def make_raw_env(env: EnvConfig, render_mode: str | None = None) -> RawEnv:
+def make_raw_env(env: EnvConfig, render_mode: str | None = None) -> BoundaryEnv:
     """Return the environment with its own observations and actions, truncated at `env.max_steps`.
 
     Raises:
-        UserError: the environment cannot be made.
+        UserError: a setting with which the environment cannot be made.
+        EnvironmentFailed: the environment failed while it was made.
     """
-    made: RawEnv = spec_of(env).make(env, render_mode)
-    return made
+    spec = spec_of(env)
+    return make_behind_boundary(lambda: spec.make(env, render_mode), env.label)
 
 
 def spaces_of(env: EnvConfig) -> Spaces:
     """Return the raw observation and action space, without starting a simulator if the environment allows that.
 
     Raises:
-        UserError: the environment cannot be made.
+        UserError, EnvironmentFailed: as `make_raw_env`.
     """
     spaces = spec_of(env).spaces
     if spaces is not None:
@@ -54,7 +60,10 @@ def spaces_of(env: EnvConfig) -> Spaces:
 
 def contract_of(env: EnvConfig, contract: ObsContractConfig) -> ObservationContract:
     """Return the contract that `make_env` would apply; raise UserError if the two do not fit."""
-    return build_contract(*spaces_of(env), contract)
+    try:
+        return build_contract(*spaces_of(env), contract)
+    except UserError as error:  # which names the group
+        raise UserError(re.sub("^env: ", f"{env.label}: ", str(error))) from error
 
 
 def unchecked(env: EnvConfig) -> str | None:

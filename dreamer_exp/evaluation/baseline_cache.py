@@ -66,7 +66,7 @@ def save(key: dict[str, Any] | None, results: list[EpisodeResult]) -> None:
     path = cache_file(key)
     if path is None:
         return
-    trees = [asdict(result) for result in results]
+    trees = [result.to_dict() for result in results]
     with contextlib.suppress(OSError):  # a read-only home, a full disk: the next run repeats the episodes
         write_json(path, {"identity": key, "sha256": digest(trees), "results": trees})
 

@@ -1,12 +1,13 @@
 """Episodes of the baselines, in the raw environment."""
 
-import math
 import time
 from collections import deque
 from collections.abc import Sequence
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import make_baseline
+from dreamer_exp.envs.boundary import hinting
+from dreamer_exp.envs.contract import Fault
 from dreamer_exp.envs.episode import FAULT
 from dreamer_exp.envs.make import make_raw_env
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
@@ -52,7 +53,8 @@ class BaselineRollouts:
 
     def _begin(self, episode: EvaluationEpisode) -> None:
         seed_all(episode.seed)
-        env = make_raw_env(self._experiment.env)
+        with hinting("evaluation.max_parallel_envs=1" if self._experiment.evaluation.max_parallel_envs != 1 else None):
+            env = make_raw_env(self._experiment.env)
         self._observation, _ = episode.begin(env)
         self._running = Row(episode, env, EpisodeRecorder(env, episode, self._experiment.env.max_steps))
         self._baseline = make_baseline(self._name, self._experiment.env, env, episode.seed)
@@ -61,9 +63,10 @@ class BaselineRollouts:
     def _step(self, row: Row) -> Finished | None:
         """Step the running episode once; return it if it ended."""
         action = self._baseline.act(self._observation)
-        self._observation, reward, terminated, truncated, info = row.env.step(action)
-        if not math.isfinite(reward):
-            reward, truncated, info = 0.0, True, {"outcome": FAULT}
+        try:
+            self._observation, reward, terminated, truncated, info = row.env.step(action)
+        except Fault:
+            reward, terminated, truncated, info = 0.0, False, True, {"outcome": FAULT}
         row.total += float(reward)
         row.length += 1
         row.recorder.step()

@@ -4,7 +4,6 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 
-from dreamer_exp.config.errors import UserError
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import Finished, MakeRollouts, Stopped
 from dreamer_exp.evaluation.workers.base import Answer, OpenWorkers, WorkerDied, Workers, this_process
@@ -14,7 +13,7 @@ MAX_DEATHS = 2  # of workers that run the same episode
 log = logging.getLogger(__name__)
 
 
-class EvaluationFailed(UserError):
+class EvaluationFailed(Exception):
     """Workers died too often."""
 
 
@@ -32,6 +31,7 @@ def run_episodes(
     episodes: Sequence[EvaluationEpisode],
     *,
     at_once: int,
+    at_once_in_all: int | None = None,
     should_stop: Callable[[], bool] = never,
     on_finished: Callable[[Finished], None] = ignore,
     workers: OpenWorkers = this_process,
@@ -44,6 +44,7 @@ def run_episodes(
         make: builds the rollouts of each worker.
         episodes: all different.
         at_once: most episodes at once in one worker.
+        at_once_in_all: most episodes at once in all workers; None for no limit.
         should_stop: called several times a second.
         on_finished: called with each episode when it ends.
         workers: where the episodes run.
@@ -54,7 +55,9 @@ def run_episodes(
     """
     done: dict[EvaluationEpisode, Finished] = {}
     if episodes:
-        with workers(make, len(episodes)) as opened:
+        limit = at_once_in_all or at_once * len(episodes)
+        with workers(make, min(len(episodes), limit)) as opened:
+            at_once = min(at_once, limit // len(opened.alive))
             for finished in Dispatch(opened, episodes, at_once).run(should_stop):
                 done[finished.episode] = finished
                 on_finished(finished)

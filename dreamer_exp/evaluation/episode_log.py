@@ -81,7 +81,7 @@ def to_line(finished: Finished) -> dict[str, Any]:
     return {
         "seed": finished.episode.seed,
         "scenario": finished.episode.scenario,
-        "result": asdict(finished.result),
+        "result": finished.result.to_dict(),
         "track": None if track is None else track.to_dict(),
     }
 

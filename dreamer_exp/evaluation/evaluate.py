@@ -7,6 +7,7 @@ from typing import Any
 from dreamer_exp.algorithms.rows import ROWS
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.envs.notices import log_notices
 from dreamer_exp.evaluation import baseline_cache
 from dreamer_exp.evaluation.baselines import BaselineRollouts
 from dreamer_exp.evaluation.dispatch import run_episodes
@@ -73,6 +74,13 @@ def _run_rest(
 ) -> list[Finished]:
     """Run the episodes that are not done; return all in their order."""
     episodes = episode_list(experiment).episodes
-    rest = run_episodes(make, [episode for episode in episodes if episode not in done], at_once=at_once, **options)
+    rest = run_episodes(
+        make,
+        [episode for episode in episodes if episode not in done],
+        at_once=at_once,
+        at_once_in_all=experiment.evaluation.max_parallel_envs,
+        **options,
+    )
+    log_notices(notice for each in rest for notice in each.result.notices)
     finished = {**done, **{each.episode: each for each in rest}}
     return [finished[episode] for episode in episodes]

@@ -1,6 +1,5 @@
 """The metrics of an evaluation, computed from its episodes."""
 
-from dataclasses import asdict
 from typing import Any
 
 from dreamer_exp.envs.episode import COLLISIONS, FAULT, SUCCESS, TIMEOUT, EpisodeResult
@@ -52,7 +51,7 @@ def evaluation_row(
         **_without_impossible(results),
         "by_scenario": rates_by_scenario(results),
         "outcomes": [
-            {**asdict(result), "seed": episode.seed} for result, episode in zip(results, driven.episodes, strict=True)
+            {**result.to_dict(), "seed": episode.seed} for result, episode in zip(results, driven.episodes, strict=True)
         ],
     }
 

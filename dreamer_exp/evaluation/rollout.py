@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dreamer_exp.algorithms.rows import ROWS
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.envs.boundary import hinting
 from dreamer_exp.envs.episode import EpisodeResult, result_of
 from dreamer_exp.envs.make import make_guarded_env
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
@@ -137,7 +138,9 @@ class PolicyRollouts:
 
     def _begin(self, place: int, episode: EvaluationEpisode) -> None:
         seed_all(episode.seed)
-        env = make_guarded_env(self._experiment.env, self._experiment.obs_contract, self._render_mode)
+        several = self._experiment.evaluation.max_parallel_envs != 1
+        with hinting("evaluation.max_parallel_envs=1" if several else None):
+            env = make_guarded_env(self._experiment.env, self._experiment.obs_contract, self._render_mode)
         observation, _ = episode.begin(env)
         recorder = EpisodeRecorder(env, episode, self._experiment.env.max_steps)
         row = Row(episode, env, recorder, self._watch and self._watch())

@@ -1,6 +1,7 @@
 """The evaluations of a run: when they are due, what they write, and which one is the best so far."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -66,13 +67,14 @@ class EvaluationSchedule:
             return False
         self._record.enter(EVALUATING)
         policy_maker = spec_of(self._experiment.algo).load().policy_maker
-        finished = evaluate_policy(
-            self._experiment,
-            policy_maker(algorithm.module_to_evaluate()),
-            should_stop=stop,
-            on_finished=self._progress(f"evaluating the policy after {steps:,} steps"),
-            workers=workers_of(algorithm),
-        )
+        with self._training_envs_closed(algorithm):
+            finished = evaluate_policy(
+                self._experiment,
+                policy_maker(algorithm.module_to_evaluate()),
+                should_stop=stop,
+                on_finished=self._progress(f"evaluating the policy after {steps:,} steps"),
+                workers=workers_of(algorithm),
+            )
         reached = score(self._write(LEARNER, [each.result for each in finished]))
         self._last = steps
         if not steps or (self._best is not None and reached <= self._best):
@@ -87,16 +89,33 @@ class EvaluationSchedule:
             Stopped: `stop` returned True.
         """
         evaluation, env = self._experiment.evaluation, self._experiment.env
-        possible, impossible = split_applicable(evaluation.baselines, env)
-        if impossible and evaluation.episodes:
-            self._print_line(f"not for env={env.name}: baseline {', '.join(impossible)}")
-        for name in possible if evaluation.episodes else []:
-            self._record.enter(EVALUATING)
-            progress = self._progress(f"evaluating the baseline {name}")
-            results = evaluate_baseline(
-                self._experiment, name, should_stop=stop, on_finished=progress, workers=workers_of(algorithm)
-            )
-            self._write(name, results)
+        if not evaluation.episodes or not evaluation.baselines:
+            return
+        with self._training_envs_closed(algorithm):
+            possible, impossible = split_applicable(evaluation.baselines, env)
+            if impossible:
+                self._print_line(f"not for env={env.name}: baseline {', '.join(impossible)}")
+            for name in possible:
+                self._evaluate_baseline(name, algorithm, stop)
+
+    def _evaluate_baseline(self, name: str, algorithm: Algorithm, stop: Callable[[], bool]) -> None:
+        self._record.enter(EVALUATING)
+        progress = self._progress(f"evaluating the baseline {name}")
+        results = evaluate_baseline(
+            self._experiment, name, should_stop=stop, on_finished=progress, workers=workers_of(algorithm)
+        )
+        self._write(name, results)
+
+    @contextmanager
+    def _training_envs_closed(self, algorithm: Algorithm) -> Iterator[None]:
+        """Under evaluation.max_parallel_envs=1, cut the running episodes and close their environments in the block."""
+        if self._experiment.evaluation.max_parallel_envs != 1:
+            yield
+            return
+        self._counters.episodes_cut += algorithm.reset_episodes(self._counters.env_steps)
+        algorithm.close_envs()
+        yield
+        algorithm.make_envs()
 
     def _progress(self, what: str) -> EpisodeProgress:
         return EpisodeProgress(what, len(episode_list(self._experiment).episodes), self._show_progress)

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from dreamer_exp.envs.episode import SUCCESS, TIMEOUT, EpisodeResult
+from dreamer_exp.envs.episode import FAILURE, FAULT, SUCCESS, TIMEOUT, EpisodeResult
 from dreamer_exp.envs.scene import Scene, position_of, scene_of
 from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
@@ -23,6 +23,9 @@ STYLES = {
     "wall_collision": (BLUE, "s"),
     "robot_collision": (PURPLE, "P"),
     TIMEOUT: (ORANGE, "D"),
+    FAILURE: (GREY, "v"),
+    FAULT: (GREY, "x"),
+    None: (GREY, "."),  # the environment reports no outcomes
 }
 
 
@@ -150,7 +153,7 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
 
     axis.add_collection(LineCollection(list(panel.scene.walls.reshape(-1, 2, 2)), colors="#2C3038", linewidths=1.5))
     for finished in panel.episodes:
-        colour, mark = STYLES[str(finished.result.outcome)]
+        colour, mark = STYLES[finished.result.outcome]
         route, points = finished.recording.scene.route, np.array(finished.recording.points)
         planned = np.vstack([points[:1], route])
         axis.plot(*planned.T, color=GREY, linestyle=":", linewidth=1)
@@ -185,6 +188,6 @@ def _add_legend(figure: Any, results: list[EpisodeResult]) -> None:
     ]
     for outcome, (colour, mark) in STYLES.items():
         if number := sum(result.outcome == outcome for result in results):
-            label = f"{outcome.replace('_', ' ')}: {number}"
+            label = f"{str(outcome).replace('_', ' ')}: {number}"
             keys.append(Line2D([], [], color=colour, marker=mark, markeredgecolor="white", label=label))
     figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=8, frameon=False)

@@ -2,7 +2,6 @@
 
 import time
 from collections import deque
-from dataclasses import asdict
 from typing import Any
 
 from dreamer_exp.algorithms.protocol import Iteration
@@ -67,7 +66,7 @@ class Counters:
             "episodes_cut": self.episodes_cut,
             "faults": self.faults,
             "seconds": self.seconds,
-            "window": [asdict(episode) for episode in self.window],
+            "window": [episode.to_dict() for episode in self.window],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:

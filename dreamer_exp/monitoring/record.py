@@ -1,14 +1,13 @@
 """The files and the tracker of a run: rows, status, errors and summary. A full disk does not end the run at once."""
 
 import logging
-import os
 import socket
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-from dreamer_exp.config.errors import UserError, first_line, typed_line
+from dreamer_exp.config.errors import UserError, noted_line, typed_line
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.monitoring import summary
 from dreamer_exp.monitoring.counters import Counters
@@ -16,7 +15,7 @@ from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import append_row, write_json, write_text
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.processes import own_start
+from dreamer_exp.rundir.processes import own_pid, own_start
 from dreamer_exp.rundir.status import PROCESS_STARTED, STARTING
 from dreamer_exp.tracking.tracker import NoTracker, Tracker
 
@@ -107,15 +106,15 @@ class Record:
             "iteration": self.counters.iterations,
             "env_steps": self.counters.env_steps,
             "updates": self.counters.updates,
-            "pid": os.getpid(),
+            "pid": own_pid(),
             "host": socket.gethostname(),
             PROCESS_STARTED: self.process_started,
-            "error": {"type": type(error).__name__, "message": first_line(error, NO_MESSAGE)} if error else None,
+            "error": {"type": type(error).__name__, "message": noted_line(error, NO_MESSAGE)} if error else None,
         }
 
     def failure(self, caught: BaseException) -> BaseException:
         """Return what to raise: a user's mistake unchanged, any other error as RunFailed, its traceback kept."""
-        if isinstance(caught, UserError) or not isinstance(caught, Exception):
+        if isinstance(caught, UserError):
             return caught
         text = typed_line(reason(caught), NO_MESSAGE)
         try:

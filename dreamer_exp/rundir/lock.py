@@ -17,7 +17,7 @@ from errno import EACCES, EAGAIN, ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.rundir.processes import is_running, own_start
+from dreamer_exp.rundir.processes import is_running, own_pid, own_start
 from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import parse_object
 
@@ -50,8 +50,8 @@ class Holder:
 
     @classmethod
     def this_process(cls, activity: str) -> "Holder":
-        """Return the record of this process."""
-        return cls(socket.gethostname(), os.getpid(), own_start(), now_utc(), activity)
+        """Return the record of this process, as the user knows it."""
+        return cls(socket.gethostname(), own_pid(), own_start(), now_utc(), activity)
 
     @property
     def is_alive(self) -> bool:

@@ -1,13 +1,29 @@
-"""Whether a recorded process still exists: numbers of processes are reused, so its start decides too."""
+"""Which process a run is known by, and whether a recorded one still exists.
+
+Numbers of processes are reused, so its start decides too.
+"""
+
+import os
 
 import psutil
 
 TOLERANCE_S = 2.0  # the recorded start moves with corrections of the machine's clock
 
 
+class Parent:
+    """The parent of this process if that is the one that the user started (cli/supervisor.py)."""
+
+    pid: int | None = None
+
+
+def own_pid() -> int:
+    """Return the number of the process that the user started, to which signals are sent."""
+    return os.getpid() if Parent.pid is None else Parent.pid
+
+
 def own_start() -> float:
-    """Return when this process was created, in seconds since 1970."""
-    return float(psutil.Process().create_time())
+    """Return when that process was created, in seconds since 1970."""
+    return float(psutil.Process(own_pid()).create_time())
 
 
 def start_of(pid: object) -> float | None:

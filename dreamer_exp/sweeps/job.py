@@ -70,7 +70,9 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
         if not is_finished(root, experiment, config):
             write_text(root / REQUEST, experiment.to_yaml())
             environment = {**_slot_variables(machine, record.slots, slot), **_ray_variables(record.ray_address)}
-            ended = run_process(root, job, environment, record.ray_address, Limits.of(config.sweep))
+            ended = run_process(
+                root, job, environment, record.ray_address, Limits.of(config.sweep), experiment.env.label
+            )
             if ended.state != FINISHED:
                 raise _end(root, ended)
             job = ended

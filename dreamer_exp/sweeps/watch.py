@@ -64,8 +64,8 @@ class Limits:
         return cls(config.job_timeout, parse_bytes(memory) if isinstance(memory, str) else memory)
 
 
-def run_process(
-    root: Path, job: JobRecord, environment: Mapping[str, str], ray: str | None, limits: Limits
+def run_process(  # noqa: PLR0917
+    root: Path, job: JobRecord, environment: Mapping[str, str], ray: str | None, limits: Limits, env: str
 ) -> JobRecord:
     """Run the job's process to its end; return the record of its end.
 
@@ -75,6 +75,7 @@ def run_process(
         environment: variables of its process in addition to this one's.
         ray: the address of the Ray that the jobs share.
         limits: the limits of the job.
+        env: what messages call its environment.
     """
     temporary = tempfile.mkdtemp(prefix="dreamer_exp_job_")
     command = [sys.executable, "-m", "dreamer_exp.sweeps.process", str(root), *([ray] if ray else [])]
@@ -98,7 +99,7 @@ def run_process(
         _ask_to_end(process, root.parent / STOP)
         _close(process.stdin)
         shutil.rmtree(temporary, ignore_errors=True)
-    return end_of(root, job, process.returncode, reason)
+    return end_of(root, job, process.returncode, reason, env)
 
 
 def _watch(process: "subprocess.Popen[bytes]", stop: Path, limits: Limits) -> str | None:
@@ -148,23 +149,26 @@ def _memory(pid: int) -> int:
         return 0
 
 
-def end_of(root: Path, job: JobRecord, code: int, reason: str | None) -> JobRecord:
+def end_of(root: Path, job: JobRecord, code: int, reason: str | None, env: str = "an environment") -> JobRecord:
     """Return the record of a job's end, and correct its status.json if the process could not write its end.
+
+    Exit code 0 alone is no success: os._exit(0) in an environment ends the process with it too.
 
     Args:
         root: the job's directory.
         job: its record.
         code: the exit code of its process.
         reason: why the process had to be ended, or None.
+        env: what messages call its environment.
     """
-    if code == 0:
+    if code == 0 and _has_finished(root, job):
         return job.ended(FINISHED, None, 0)
     by_the_sweep = (root.parent / STOP).exists() and -code in (END, signal.SIGTERM, signal.SIGKILL)
     if reason is None and (code in SIGNALS or by_the_sweep):
         _correct_status(root, INTERRUPTED, None)
         how = f"interrupted by {SIGNALS[code].name}" if code in SIGNALS else "stopped with the sweep"
         return job.ended(INTERRUPTED, how, code)
-    error = reason or _recorded_error(root, job) or _signal_error(code) or f"exit code {code}: {_last_line(root / LOG)}"
+    error = reason or _recorded_error(root, job) or _signal_error(code) or _exit_error(root, code, env)
     _correct_status(root, FAILED, error)
     return job.ended(FAILED, error, code)
 
@@ -177,6 +181,19 @@ def _recorded_error(root: Path, job: JobRecord) -> str | None:
     if str(status.get("updated_utc", "")) < str(job.started_utc):
         return None
     return f"{status['error']['type']}: {status['error']['message']}"
+
+
+def _has_finished(root: Path, job: JobRecord) -> bool:
+    """Return whether the run's summary says so, and is not of an earlier attempt."""
+    summary = read_tree(RunDirectory(root).summary)
+    written = summary.get("updated_utc", job.started_utc)
+    return summary.get("state") == FINISHED and str(written) >= str(job.started_utc)
+
+
+def _exit_error(root: Path, code: int, env: str) -> str:
+    if code == 0:
+        return f"{env} or one of its libraries ended the process with exit code 0 (os._exit)"
+    return f"exit code {code}: {_last_line(root / LOG)}"
 
 
 def _signal_error(code: int) -> str | None:

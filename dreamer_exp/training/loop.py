@@ -11,6 +11,7 @@ from typing import Any
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteLoss
 from dreamer_exp.algorithms.protocol import Algorithm, Iteration
+from dreamer_exp.envs.notices import log_notices
 from dreamer_exp.monitoring.metrics_row import blank_nonfinite, make_row
 from dreamer_exp.rundir.status import TRAINING
 from dreamer_exp.training.clocks import Every
@@ -44,7 +45,7 @@ def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> Non
         counters.add(algorithm.last_iteration)
 
         # A row with a value that is not finite is written too, with null in its place.
-        warn_about_faults(algorithm.last_iteration)
+        warn_about_environments(algorithm.last_iteration)
         row = metrics_row(run, algorithm, metrics)
         nonfinite = blank_nonfinite(row)
         run.record.row(row)
@@ -102,11 +103,12 @@ def metrics_row(run: RunContext, algorithm: Algorithm, metrics: dict[str, Any]) 
     )
 
 
-def warn_about_faults(iteration: Iteration) -> None:
-    """Log the last environment fault of the iteration, and how many there were."""
+def warn_about_environments(iteration: Iteration) -> None:
+    """Log the last environment fault of the iteration and how many there were, and each notice once."""
     faults = [episode.fault for episode in iteration.episodes if episode.fault]
     if faults:
         log.warning("environment: %s%s", faults[-1], f" (the last of {len(faults)})" if faults[1:] else "")
+    log_notices(notice for episode in iteration.episodes for notice in episode.notices)
 
 
 def warn_about_resources(run: RunContext, row: dict[str, Any]) -> None:

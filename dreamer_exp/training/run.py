@@ -15,7 +15,7 @@ from dreamer_exp.checkpoints.resume.point import ResumePoint
 from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.command_words import pasteable, path_word
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.envs.contract import Fault, ObservationContract
 from dreamer_exp.evaluation.rollout import Stopped
 from dreamer_exp.evaluation.world_model.check import draw_imagination
 from dreamer_exp.hardware import Machine
@@ -108,11 +108,12 @@ def _execute(run: RunContext, stop: StopRequest, changed: Changes, shared_ray: s
             stop.listen()
             _train(run, stop)
         state = "interrupted" if stop() else "finished"
-    except SystemExit:  # raised by Ray on SIGTERM while it starts
-        stop.signal, state = stop.signal or signal.SIGTERM, "interrupted"
     except BaseException as caught:
-        error = reason(caught)
-        raise run.record.failure(caught) from caught
+        if isinstance(caught, SystemExit) and not stop.is_listening():  # by Ray's handler of SIGTERM, while Ray starts
+            stop.signal, state = stop.signal or signal.SIGTERM, "interrupted"
+        else:
+            error = reason(caught)
+            raise run.record.failure(caught) from caught
     finally:
         stop.listen()
         summary = run.record.end(state, error)
@@ -185,7 +186,7 @@ def _imagine(run: RunContext, stop: StopRequest) -> None:
         draw_imagination(load_policy(run.last_checkpoint), run.experiment, run.directory.imagination, stop)
     except Stopped:
         pass  # an interrupted check leaves no figure
-    except OSError as problem:
+    except (OSError, Fault) as problem:
         log.warning("report/imagination.png could not be drawn: %s", problem)
 
 

@@ -7,12 +7,17 @@ ignored.
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+# As what the parent of a run passes a signal on (cli/supervisor.py). A signal for the whole process group reaches the
+# run twice, and must not count as sent again.
+FORWARDED = {number: signal.SIGRTMIN + place for place, number in enumerate(SIGNALS)}
+_ORIGINAL = {forwarded: number for number, forwarded in FORWARDED.items()}
 
 
 class StopRequest:
@@ -25,6 +30,7 @@ class StopRequest:
 
     def __init__(self, first: Callable[[], None], at_once: Callable[[], None]) -> None:
         self.signal: int | None = None
+        self._received: Counter[int] = Counter()
         self._first = first
         self._at_once = at_once
 
@@ -38,26 +44,32 @@ class StopRequest:
         return 128 + (self.signal or 0)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal."""
-        if self.signal == number:
+        """Handle a signal, or the one that stands for it in FORWARDED."""
+        original = _ORIGINAL.get(number, number)
+        self._received[number] += 1
+        if self.signal == original and self._received[number] > 1:
             self._at_once()
-            os._exit(128 + number)  # not SystemExit, because a finally block could hang as well
+            os._exit(128 + original)  # not SystemExit, because a finally block could hang as well
         if self.signal is None:
-            self.signal = number
+            self.signal = original
             self._first()
 
     def listen(self) -> None:
         """Install the handlers; call it again after ray.init, which installs its own for SIGTERM."""
-        for number in SIGNALS:
+        for number in (*SIGNALS, *_ORIGINAL):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self.receive)
+
+    def is_listening(self) -> bool:
+        """Return whether SIGTERM is handled here, so that it raises no SystemExit."""
+        return signal.getsignal(signal.SIGTERM) == self.receive
 
 
 @contextmanager
 def stop_on_signals(first: Callable[[], None], at_once: Callable[[], None]) -> Iterator[StopRequest]:
     """Handle the signals within the block, and restore the previous handlers after it; yield the request to stop."""
     request = StopRequest(first, at_once)
-    before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in SIGNALS}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in (*SIGNALS, *_ORIGINAL)}
     request.listen()
     try:
         yield request

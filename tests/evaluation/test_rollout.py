@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dreamer_exp.algorithms.rows import ROWS
+from dreamer_exp.envs.boundary import EnvironmentFailed
 from dreamer_exp.envs.contract import Fault
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.dispatch import run_episodes
@@ -17,7 +18,7 @@ from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
 from dreamer_exp.evaluation.rollout import PolicyRollouts, Stopped, one_thread
 from tests.evaluation.policies import GloballyRandom, Still, Wanderer
 from tests.experiments import nano, nano_gym
-from tests.training import odd_envs  # noqa: F401  # registers Careless
+from tests.training.odd_envs import Blind  # its module registers Careless too
 
 
 def results(*args: Any, **options: Any) -> list[EpisodeResult]:
@@ -170,3 +171,45 @@ def test_an_evaluation_can_be_interrupted() -> None:
 
 def test_no_episodes_need_no_workers() -> None:
     assert run_episodes(lambda: PolicyRollouts(nano(), Still), [], at_once=1) == []
+
+
+class Alone(Blind):
+    """Exists once at a time, as a simulator behind a port."""
+
+    open = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        if Alone.open:
+            raise RuntimeError("the port is in use")
+        Alone.open += 1
+
+    def close(self) -> None:
+        Alone.open -= 1
+
+
+gymnasium.register("Alone-v0", Alone)
+ONE_AT_A_TIME = "evaluation.max_parallel_envs=1"
+
+
+@pytest.mark.parametrize("evaluate", [lambda e: results(e, Still), lambda e: evaluate_baseline(e, "random")])
+def test_an_environment_that_exists_once_is_evaluated_one_at_a_time(evaluate: Any) -> None:
+    experiment = nano_gym("Alone-v0", "evaluation.episodes=3", ONE_AT_A_TIME, "env.max_steps=2")
+    assert [result.length for result in evaluate(experiment)] == [2] * 3
+    assert Alone.open == 0
+
+
+def test_a_second_environment_that_cannot_be_made_is_reported_with_the_key_that_avoids_it() -> None:
+    message = (
+        r"^env\.id='Alone-v0' cannot be made: RuntimeError: the port is in use\. .*evaluation\.max_parallel_envs=1"
+    )
+    with pytest.raises(EnvironmentFailed, match=message):
+        results(nano_gym("Alone-v0"), Still)
+    assert Alone.open == 0
+
+
+def test_every_environment_is_closed_when_an_evaluation_is_stopped() -> None:
+    asked = iter([False, True])
+    with pytest.raises(Stopped):
+        results(nano_gym("Alone-v0", ONE_AT_A_TIME, "env.max_steps=1000000"), Still, should_stop=lambda: next(asked))
+    assert Alone.open == 0

@@ -82,7 +82,7 @@ def status(sweep: Path, state: str, updated: str = "2026-01-01T00:00:09+00:00", 
 @pytest.mark.parametrize(
     ("code", "state", "error"),
     [
-        (0, "finished", None),
+        (0, "failed", "env.id='A-v0' or one of its libraries ended the process with exit code 0 (os._exit)"),
         (143, "interrupted", "interrupted by SIGTERM"),
         (-signal.SIGSEGV, "failed", "killed by SIGSEGV"),
         (-signal.SIGKILL, "failed", "killed by SIGKILL (out of memory?)"),
@@ -90,8 +90,27 @@ def status(sweep: Path, state: str, updated: str = "2026-01-01T00:00:09+00:00", 
     ],
 )
 def test_the_exit_code_decides_how_a_job_ended(tmp_path: Path, code: int, state: str, error: str | None) -> None:
-    ended = end_of(status(tmp_path, "running"), JOB, code, None)
+    ended = end_of(status(tmp_path, "running"), JOB, code, None, "env.id='A-v0'")
     assert (ended.state, ended.error) == (state, error)
+
+
+def summary(root: Path, state: str, updated: str = "2026-01-01T00:00:09+00:00") -> Path:
+    write_json(RunDirectory(root).summary, {"state": state, "updated_utc": updated})
+    return root
+
+
+def test_exit_code_0_with_a_finished_summary_is_a_finished_job(tmp_path: Path) -> None:
+    ended = end_of(summary(status(tmp_path, "finished"), "finished"), JOB, 0, None)
+    assert (ended.state, ended.error) == ("finished", None)
+
+
+@pytest.mark.parametrize(("state", "year"), [("failed", 2026), ("running", 2026), ("finished", 2025)])
+def test_exit_code_0_with_another_summary_or_an_earlier_attempts_is_a_failed_job(
+    tmp_path: Path, state: str, year: int
+) -> None:
+    root = summary(status(tmp_path, "running"), state, f"{year}-01-01T00:00:00+00:00")
+    assert end_of(root, JOB, 0, None).state == "failed"
+    assert read_status(root)["state"] == "failed"
 
 
 def test_a_job_killed_when_the_sweep_stops_is_interrupted(tmp_path: Path) -> None:

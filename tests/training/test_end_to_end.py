@@ -379,6 +379,60 @@ def test_a_failure_is_printed_in_one_line_and_recorded(tmp_path: Path, algo: str
     assert "Traceback" in directory.error.read_text()
 
 
+LEAVING_ENV = '''
+import os
+import sys
+import gymnasium
+import numpy as np
+
+
+class Leaving(gymnasium.Env):
+    """Ends the process after some steps."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, leave):
+        self.leave = getattr(os, leave) if leave == "_exit" else getattr(sys, leave)
+        self.steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 9:
+            self.leave(0)
+        return np.zeros(3, np.float32), 0.0, False, False, {}
+
+
+gymnasium.register("Leaving-v0", Leaving)
+'''
+
+
+@pytest.mark.parametrize(
+    ("leave", "line"),
+    [("exit", "sys.exit(0) (raised by step() of env.id='leaving_env:Leaving-v0')"),
+     ("_exit", "env.id='leaving_env:Leaving-v0' or a library ended the process")],
+)  # fmt: skip
+def test_a_run_whose_environment_leaves_with_exit_code_0_has_failed(tmp_path: Path, leave: str, line: str) -> None:
+    (tmp_path / "leaving_env.py").write_text(LEAVING_ENV)
+    words = [word for word in NANO if not word.startswith("env.")]
+    words += ["env=gym", "env.id=leaving_env:Leaving-v0", f"+env.kwargs.leave={leave}", "obs_contract=vector"]
+    words += ["tracking=none", "evaluation.episodes=0", "hardware.num_env_runners=0"]
+    path = os.pathsep.join([str(tmp_path), str(CHECKOUT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "dreamer_exp", *words],
+        cwd=tmp_path, env=environment(PYTHONPATH=path), capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    status = read_json(only_run(tmp_path).status)
+    assert status["state"] == "failed"
+    assert line in status["error"]["message"]
+
+
 def test_a_sweep_runs_each_combination_in_a_separate_directory(tmp_path: Path) -> None:
     words = ("algo.training_ratio=2,4", "run.train_iterations=1", "evaluation.episodes=0", "tracking=none")
     done = subprocess.run(

@@ -77,6 +77,14 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         """Cut all running episodes; the next ones start from seeds of this number. Return how many had steps."""
         return sum(self.env_runner_group.foreach_env_runner(partial(SeededEnvRunner.reset_episodes, number=number)))
 
+    def close_envs(self) -> None:
+        """Close every environment, until `make_envs`; the episodes have to be reset."""
+        self.env_runner_group.foreach_env_runner(SeededEnvRunner.close_envs)
+
+    def make_envs(self) -> None:
+        """Make the environments again."""
+        self.env_runner_group.foreach_env_runner(lambda runner: runner.make_env())
+
     @abstractmethod
     def save_replay(self, folder: Path) -> None:
         """Write the replay and its random generator into a new folder."""

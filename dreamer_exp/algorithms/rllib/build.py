@@ -12,6 +12,8 @@ from dreamer_exp.algorithms.protocol import Algorithm
 from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.envs.boundary import hinting
+from dreamer_exp.envs.fault_guard import FaultGuard
 from dreamer_exp.envs.make import make_guarded_env
 
 ENV_NAME = "dreamer_exp"
@@ -43,7 +45,7 @@ def build_config(experiment: Experiment) -> AlgorithmConfig:
     """RLlib's config of the experiment."""
     hardware = experiment.hardware
     config = spec_of(experiment.algo).load().configure(experiment)
-    register_env(ENV_NAME, lambda _: make_guarded_env(experiment.env, experiment.obs_contract))
+    register_env(ENV_NAME, lambda _: _make_env(experiment))
     config.environment(ENV_NAME)
     config.framework("torch")
     config.env_runners(
@@ -56,6 +58,13 @@ def build_config(experiment: Experiment) -> AlgorithmConfig:
     config.fault_tolerance(restart_failed_env_runners=False)
     config.debugging(seed=experiment.run.seed, log_level=rllib_log_level(experiment))
     return config
+
+
+def _make_env(experiment: Experiment) -> FaultGuard:
+    hardware = experiment.hardware
+    several = hardware.num_env_runners > 1 or hardware.num_envs_per_env_runner > 1
+    with hinting("hardware.num_env_runners=0 and hardware.num_envs_per_env_runner=1" if several else None):
+        return make_guarded_env(experiment.env, experiment.obs_contract)
 
 
 def check_arrival(experiment: Experiment, config: AlgorithmConfig) -> None:

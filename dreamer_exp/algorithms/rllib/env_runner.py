@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium
 import torch
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
@@ -40,6 +41,7 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
     """Episodes of an evaluation that run here (evaluation/workers/env_runners.py)."""
     _number = 0  # env steps at the last checkpoint
     _needs_initial_reset: bool
+    env: gymnasium.vector.VectorEnv[Any, Any, Any] | None
 
     def reset_episodes(self, number: int) -> int:
         """Drop the running episodes; the next sample() starts new ones from seeds of this number.
@@ -52,6 +54,12 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
         if self.worker_index:  # a process of its own; the main process's generators are the learner's, and saved
             torch.manual_seed(policy_seed(self.config.seed, self.worker_index, number))
         return cut
+
+    def close_envs(self) -> None:
+        """Close the environments; `make_env` makes new ones."""
+        if self.env is not None:
+            self.env.close()
+            self.env = None
 
     def _under_way(self) -> int:
         return sum(episode is not None and episode.t > 0 for episode in self._ongoing_episodes)

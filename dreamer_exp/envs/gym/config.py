@@ -16,3 +16,8 @@ class GymConfig(EnvConfig):
     )
     id: str = key("Pendulum-v1", "Gymnasium id, `module:Name-v0` to import the module that registers it")
     kwargs: dict[str, Any] = key({}, "keyword arguments for gymnasium.make")
+
+    @property
+    def label(self) -> str:
+        """What messages call the environment."""
+        return f"env.id={self.id!r}"

@@ -14,14 +14,14 @@ def make(config: GymConfig, render_mode: str | None) -> RawEnv:
     """Return the environment of `config.id`, with a time limit.
 
     Raises:
-        UserError: Gymnasium cannot make it.
+        UserError: there is no such id, module or package, or it does not take these arguments.
     """
     rendering: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not every env has the argument
     try:
         # no env checker: the contract checks more, and warns of nothing
         made: RawEnv = gymnasium.make(config.id, disable_env_checker=True, **rendering, **config.kwargs)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
-        raise UserError(f"env.id={config.id!r} cannot be made: {first_line(error)}") from error
+        raise UserError(f"{config.label} cannot be made: {first_line(error)}") from error
     return gymnasium.wrappers.TimeLimit(made, config.max_steps)
 
 

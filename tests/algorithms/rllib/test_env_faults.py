@@ -1,4 +1,4 @@
-"""Faults of an environment in the env runners of both algorithms."""
+"""Environments that break their contract or exist only once, under both algorithms' env runners."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dreamer_exp.algorithms.rllib.build import build_algorithm
+from dreamer_exp.envs.boundary import EnvironmentFailed
 from dreamer_exp.envs.contract import Fault
 from tests.experiments import nano_gym
 
@@ -57,6 +58,67 @@ def test_fault_beyond_the_limit_is_raised_unchanged(algo: str) -> None:
     algorithm = build_algorithm(nano_gym(ID, f"algo={algo}", "env.max_faults=1"))
     with pytest.raises(Fault, match=r"^reward is nan; .*2 times"):
         train(algorithm, 6)
+    algorithm.stop()
+
+
+class Alone(NanRewards):
+    """Exists once at a time, as a simulator behind a port."""
+
+    open = 0
+
+    def __init__(self) -> None:
+        if Alone.open:
+            raise RuntimeError("the port is in use")
+        Alone.open += 1
+
+    def close(self) -> None:
+        Alone.open -= 1
+
+
+gymnasium.register("Alone-v0", Alone)
+
+
+@both_algorithms
+def test_training_continues_after_its_environments_were_closed(algo: str) -> None:
+    algorithm = build_algorithm(nano_gym("Alone-v0", f"algo={algo}"))
+    algorithm.train()
+    algorithm.reset_episodes(1)
+    algorithm.close_envs()
+    assert Alone.open == 0
+    algorithm.make_envs()
+    assert Alone.open == 1
+    algorithm.train()
+    algorithm.stop()
+    assert Alone.open == 0
+
+
+@both_algorithms
+def test_a_second_environment_that_cannot_be_made_is_reported_with_the_keys_that_avoid_it(algo: str) -> None:
+    with pytest.raises(EnvironmentFailed, match=r"the port is in use\. If it .*hardware\.num_envs_per_env_runner=1\.$"):
+        build_algorithm(nano_gym("Alone-v0", f"algo={algo}", "hardware.num_envs_per_env_runner=2"))
+    Alone.open = 0
+
+
+class Reporting(NanRewards):
+    """Reports what only looks like the documented keys, and success as other libraries do."""
+
+    def step(self, action: Any) -> Any:
+        info = {"time_s": [self.steps, "s"], "scenario": np.zeros((2, self.steps + 1)), "is_success": 1.0}
+        return *super().step(action)[:4], info
+
+
+gymnasium.register("Reporting-v0", Reporting)
+
+
+@both_algorithms
+@pytest.mark.parametrize("envs", [1, 2])
+def test_the_driver_gets_results_and_notices_of_infos_of_any_form(algo: str, envs: int) -> None:
+    words = f"algo={algo}", f"hardware.num_envs_per_env_runner={envs}"
+    algorithm = build_algorithm(nano_gym("Reporting-v0", *words))
+    algorithm.train()
+    first = algorithm.last_iteration.episodes[0]
+    assert first.outcome == "success"
+    assert [notice.subject for notice in first.notices] == ["info[scenario]", "info[time_s]"]
     algorithm.stop()
 
 

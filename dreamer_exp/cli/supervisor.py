@@ -1,0 +1,114 @@
+"""The parent process of a run: it reports an end that the run itself cannot report.
+
+`os._exit` in an environment, a crash in native code and the kernel's out-of-memory killer end a process at once, some
+with exit code 0. So the run is a child of the process that the user started, which waits for it, passes on signals, and
+exits with its code. An end that the child did not announce is printed, recorded in status.json, and exit code 1.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dreamer_exp.rundir.atomic import write_json
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.processes import Parent
+from dreamer_exp.rundir.status import read_status
+from dreamer_exp.training.signals import FORWARDED
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+POLL_S = 1.0
+
+
+class Pipe:
+    """The pipe from a run to its parent."""
+
+    writer: int | None = None
+
+
+def supervise() -> None:
+    """Continue in a child process; this process waits for it and exits with its code.
+
+    Does nothing where the system lacks what it needs (macOS).
+    """
+    if not hasattr(signal, "sigtimedwait"):
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    watched = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, signal.SIGCHLD})
+    reader, writer = os.pipe()
+    parent, child = os.getpid(), os.fork()
+    if child:
+        os.close(writer)
+        _wait_and_exit(child, reader, watched)
+    os.close(reader)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has died already
+        os._exit(1)
+    for original, number in FORWARDED.items():
+        signal.signal(number, lambda *_, original=original: signal.raise_signal(original))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    Pipe.writer, Parent.pid = writer, parent
+    atexit.register(announce, ended=True)
+
+
+def announce(**facts: Any) -> None:
+    """Send facts to the parent, if there is one.
+
+    Args:
+        facts: `env`, what messages call the environment; `root`, the run's directory; `ended`, that this process ends
+            by itself.
+    """
+    if Pipe.writer is not None:
+        with contextlib.suppress(OSError):  # an environment has closed the descriptor
+            os.write(Pipe.writer, json.dumps(facts).encode() + b"\n")
+
+
+def _wait_and_exit(child: int, reader: int, watched: set[int]) -> NoReturn:
+    """Wait for the child, pass on the signals that only this process got, and exit."""
+    while True:
+        received = signal.sigtimedwait({*watched, signal.SIGCHLD}, POLL_S)
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        # a terminal sends its signals to the child too; their code is positive
+        if received is not None and received.si_signo in watched and received.si_code <= 0:
+            os.kill(child, FORWARDED[signal.Signals(received.si_signo)])
+    os.set_blocking(reader, False)
+    facts: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):  # nothing was announced
+        for line in os.read(reader, 1 << 16).splitlines():
+            facts |= json.loads(line)
+    os._exit(_end(os.waitstatus_to_exitcode(status), facts))
+
+
+def _end(code: int, facts: dict[str, Any]) -> int:
+    """Return the exit code for the child's; print and record an end that it did not announce."""
+    if -code in FORWARDED:  # before its handlers were in place
+        return 128 - code
+    root = Path(facts["root"]) if "root" in facts else None
+    status = read_status(root) if root else {}
+    by_itself = facts.get("ended", False) or (code > 128 and status.get("state") != "running")
+    if code >= 0 and by_itself:
+        return code
+    line = f"{_how(code)}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
+    if root and status.get("state") == "running":
+        status |= {"state": "failed", "error": {"type": "ProcessEnded", "message": line}}
+        with contextlib.suppress(OSError):
+            write_json(RunDirectory(root).status, status)
+    with contextlib.suppress(OSError, ValueError):
+        print(f"dreamer_exp: {line}" + (f" (run: {root})" if root else ""), file=sys.stderr, flush=True)
+    return 1
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code} without the run's end"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"

@@ -1,0 +1,145 @@
+"""The parent process of a run: ends that the run cannot report, signals, and exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dreamer_exp.rundir.layout import RunDirectory
+from tests.paths import CHECKOUT
+
+SCRIPT = """
+import os, signal, sys, time
+from pathlib import Path
+from dreamer_exp.cli.supervisor import announce, supervise
+from dreamer_exp.training.signals import stop_on_signals
+root = Path(sys.argv[1])
+supervise()
+announce(env="env.id='A-v0'", root=str(root))
+"""
+WAITING = """
+def at_once():
+    (root / "status.json").write_text('{"state": "interrupted"}')
+    print("ending", flush=True)
+with stop_on_signals(lambda: print("stopping", flush=True), at_once) as stop:
+    print("ready", os.getpid(), flush=True)
+    while not stop():
+        time.sleep(0.01)
+    time.sleep(0.5)  # time for a second copy of the signal
+sys.exit(stop.exit_code)
+"""
+
+
+def start(root: Path, body: str) -> "subprocess.Popen[str]":
+    RunDirectory(root).status.write_text(json.dumps({"state": "running"}))
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT + body, str(root)],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def run(root: Path, body: str) -> tuple[int, str, str]:
+    process = start(root, body)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def status(root: Path) -> dict[str, object]:
+    read: dict[str, object] = json.loads(RunDirectory(root).status.read_text())
+    return read
+
+
+@pytest.mark.parametrize("code", [0, 2, 143])
+def test_an_exit_code_passes(tmp_path: Path, code: int) -> None:
+    body = f"import json; (root / 'status.json').write_text('{{}}'); print('done'); sys.exit({code})"
+    assert run(tmp_path, body) == (code, "done\n", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "how"),
+    [
+        ("os._exit(0)", "exit code 0 without the run's end"),
+        ("os._exit(7)", "exit code 7 without the run's end"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL (out of memory?)"),
+    ],
+)
+def test_an_end_that_the_run_does_not_announce_is_a_failure_with_a_line(tmp_path: Path, body: str, how: str) -> None:
+    code, _, err = run(tmp_path, body)
+    line = f"{how}: env.id='A-v0' or a library ended the process, which wrote no more"
+    assert (code, err) == (1, f"dreamer_exp: {line} (run: {tmp_path})\n")
+    assert status(tmp_path) == {"state": "failed", "error": {"type": "ProcessEnded", "message": line}}
+
+
+def test_an_end_at_once_keeps_its_code_and_status(tmp_path: Path) -> None:
+    body = "(root / 'status.json').write_text('{\"state\": \"interrupted\"}'); os._exit(143)"
+    assert run(tmp_path, body) == (143, "", "")
+    assert status(tmp_path) == {"state": "interrupted"}
+
+
+def ready(process: "subprocess.Popen[str]") -> int:
+    """Wait until the run handles signals; return its process number."""
+    assert process.stdout is not None
+    return int(process.stdout.readline().split()[1])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+def test_a_signal_to_the_parent_or_to_the_group_asks_the_run_to_stop_once(
+    tmp_path: Path, number: signal.Signals, code: int, send: object
+) -> None:
+    process = start(tmp_path, WAITING)
+    ready(process)
+    send(process.pid, number)  # type: ignore[operator]
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, "stopping\n")
+
+
+def test_the_same_signal_again_ends_the_run_at_once(tmp_path: Path) -> None:
+    process = start(tmp_path, WAITING.replace("0.5", "60"))
+    ready(process)
+    assert process.stdout is not None
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "ending\n")
+
+
+def test_a_signal_before_the_run_handles_any_acts_as_in_every_process(tmp_path: Path) -> None:
+    body = """
+print("ready", os.getpid(), flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+    sys.exit(130)
+"""
+    process = start(tmp_path, body)
+    ready(process)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "interrupted\n"
+    assert process.returncode == 130
+
+
+def test_a_killed_parent_takes_the_run_with_it(tmp_path: Path) -> None:
+    process = start(tmp_path, WAITING)
+    child = ready(process)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{child}").exists()
+    assert status(tmp_path) == {"state": "running"}
+
+
+def test_the_run_is_known_by_the_number_of_the_process_that_the_user_started(tmp_path: Path) -> None:
+    process = start(tmp_path, "from dreamer_exp.rundir.processes import own_pid; print(own_pid())")
+    assert int(process.communicate(timeout=60)[0]) == process.pid

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.recompose import recompose
-from dreamer_exp.cli.supervisor import announce, supervise
+from dreamer_exp.cli.supervisor import notify, supervise
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.text_values import as_typed
@@ -124,7 +124,7 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     checkpoint = store.resolve(request.path.resolve())
     root = checkpoint.parents[1]
     experiment = recompose(root, request.overrides)
-    announce(env=experiment.env.label)
+    notify(env=experiment.env.label)
     refuse_no_episodes(experiment)
     refuse_part_of_protocol(experiment, request.overrides)
     experiment = evaluated(experiment)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import Parent
+from dreamer_exp.rundir.reader import read_tree
 from dreamer_exp.rundir.status import read_status
 from dreamer_exp.training.signals import FORWARDED
 
@@ -40,7 +41,7 @@ def supervise() -> None:
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    watched = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
+    watched: set[int] = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, signal.SIGCHLD})
     reader, writer = os.pipe()
     parent, child = os.getpid(), os.fork()
@@ -55,10 +56,10 @@ def supervise() -> None:
         signal.signal(number, lambda *_, original=original: signal.raise_signal(original))
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     Pipe.writer, Parent.pid = writer, parent
-    atexit.register(announce, ended=True)
+    atexit.register(notify, ended=True)
 
 
-def announce(**facts: Any) -> None:
+def notify(**facts: Any) -> None:
     """Send facts to the parent, if there is one.
 
     Args:
@@ -95,16 +96,23 @@ def _end(code: int, facts: dict[str, Any]) -> int:
     root = Path(facts["root"]) if "root" in facts else None
     status = read_status(root) if root else {}
     by_itself = facts.get("ended", False) or (code > 128 and status.get("state") != "running")
-    if code >= 0 and by_itself:
+    if by_itself and code == 0 and root and read_tree(RunDirectory(root).summary).get("state") != "finished":
+        _print(f"exit code 1: {RunDirectory(root).summary} does not say that the run has finished")
+        return 1
+    if by_itself and code >= 0:
         return code
     line = f"{_how(code)}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
     if root and status.get("state") == "running":
         status |= {"state": "failed", "error": {"type": "ProcessEnded", "message": line}}
         with contextlib.suppress(OSError):
             write_json(RunDirectory(root).status, status)
-    with contextlib.suppress(OSError, ValueError):
-        print(f"dreamer_exp: {line}" + (f" (run: {root})" if root else ""), file=sys.stderr, flush=True)
+    _print(f"{line} (run: {root})" if root else line)
     return 1
+
+
+def _print(line: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # stderr is closed
+        print(f"dreamer_exp: {line}", file=sys.stderr, flush=True)
 
 
 def _how(code: int) -> str:

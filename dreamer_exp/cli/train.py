@@ -116,7 +116,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
         multirun.refuse_without_flag(config)
         machine = probe()
         experiment = load.load_experiment(config, machine)
-        supervisor.announce(env=experiment.env.label)
+        supervisor.notify(env=experiment.env.label)
         evaluated(experiment)  # refuses a wrong protocol
         if not config.dry_run:
             announce(experiment, output)
@@ -134,7 +134,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
     except BaseException:  # of any kind: a run that does not start leaves nothing
         remove_traces(output)
         raise
-    supervisor.announce(root=str(output))
+    supervisor.notify(root=str(output))
     return train_run(experiment, contract, machine, output)
 
 
@@ -157,7 +157,7 @@ def resume(words: list[str]) -> int:
         dry_run.show(request.experiment, request.contract, request.machine, request.point.progress)
         return 0
     announce(request.experiment, request.root)
-    supervisor.announce(env=request.experiment.env.label, root=str(request.root))
+    supervisor.notify(env=request.experiment.env.label, root=str(request.root))
     import_train()(
         request.experiment,
         request.contract,

@@ -16,11 +16,11 @@ from tests.paths import CHECKOUT
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from dreamer_exp.cli.supervisor import announce, supervise
+from dreamer_exp.cli.supervisor import notify, supervise
 from dreamer_exp.training.signals import stop_on_signals
 root = Path(sys.argv[1])
 supervise()
-announce(env="env.id='A-v0'", root=str(root))
+notify(env="env.id='A-v0'", root=str(root))
 """
 WAITING = """
 def at_once():
@@ -57,8 +57,14 @@ def status(root: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("code", [0, 2, 143])
 def test_an_exit_code_passes(tmp_path: Path, code: int) -> None:
-    body = f"import json; (root / 'status.json').write_text('{{}}'); print('done'); sys.exit({code})"
-    assert run(tmp_path, body) == (code, "done\n", "")
+    RunDirectory(tmp_path).summary.write_text('{"state": "finished"}')
+    assert run(tmp_path, f"print('done'); sys.exit({code})") == (code, "done\n", "")
+
+
+def test_exit_code_0_needs_a_summary_that_says_finished(tmp_path: Path) -> None:
+    code, _, err = run(tmp_path, "sys.exit(0)")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "run_summary.json does not say that the run has finished" in err
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dreamer_exp.compare.model import Run
+from dreamer_exp.rundir.formats import format_fault
 from dreamer_exp.rundir.layout import EVALUATION, RunDirectory
 from dreamer_exp.rundir.migration import migrate
 from dreamer_exp.rundir.reader import RunReader, read_tree
@@ -66,9 +67,7 @@ def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> R
         config=_without_fingerprint(config),
         provenance=reader.tree(files.provenance),
         rows=rows,
-        evaluations=tuple(
-            _count_outcomes(migrate(EVALUATION, row)) for row in evaluations if isinstance(row.get("policy"), str)
-        ),
+        evaluations=tuple(_known_evaluations(reader, evaluations)),
         faults=tuple(reader.faults),
         columns=names,
         job=job,
@@ -161,6 +160,17 @@ def _numbers(names: Sequence[str], values: list[tuple[Any, ...]]) -> tuple[Table
 
 def _no_rows() -> Table:
     return {STEPS: np.array([]), SECONDS: np.array([])}
+
+
+def _known_evaluations(reader: RunReader, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the evaluations in their current format; rows of an unknown format are one fault and left out."""
+    faults: set[str] = set()
+    for row in rows:
+        if fault := format_fault(EVALUATION, row):
+            faults.add(fault)
+        elif isinstance(row.get("policy"), str):
+            yield _count_outcomes(migrate(EVALUATION, row))
+    reader.faults.extend(f"{EVALUATION}: {fault}" for fault in sorted(faults))
 
 
 def _count_outcomes(row: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dreamer_exp.cli.evaluate import (
     check_contract,
     read_words,
     refuse_no_episodes,
+    refuse_part_of_protocol,
     writable,
 )
 from dreamer_exp.cli.recompose import recompose
@@ -90,6 +91,16 @@ def test_a_run_without_episodes_is_refused(run: Path) -> None:
     with pytest.raises(UserError, match="episodes=100"):
         refuse_no_episodes(recompose(run, ["evaluation=none"]))
     refuse_no_episodes(recompose(run, ["evaluation=none", "evaluation.episodes=1"]))
+
+
+def test_a_number_of_episodes_is_refused_for_a_protocol_with_its_own_list(run: Path, tmp_path: Path) -> None:
+    protocol = tmp_path / "mine.yaml"
+    protocol.write_text("name: mine\nseeds: [900001, 900002]\n")
+    words = [f"evaluation.protocol={protocol}"]
+    refuse_part_of_protocol(recompose(run, words), words)
+    words.append("evaluation.episodes=7")
+    with pytest.raises(UserError, match=r"evaluation\.episodes=7: .* is evaluated whole, in 2 episodes"):
+        refuse_part_of_protocol(recompose(run, words), words)
 
 
 def test_the_runs_own_settings_apply(run: Path) -> None:

@@ -233,3 +233,17 @@ def test_evaluations_of_other_shapes_are_left_out(root: Path) -> None:
         None,
         {"success": 3, "timeout": 17},
     ]
+
+
+def test_an_evaluation_of_an_unknown_format_is_left_out_with_a_fault(root: Path) -> None:
+    write_rows(root / "evaluation.jsonl", [evaluation(100, 3), {**evaluation(200, 4), "format": 99}])
+    run = read_run(root, "run")
+    assert [row["env_steps"] for row in run.evaluations] == [100]
+    (fault,) = run.faults
+    assert fault.startswith("evaluation.jsonl: format=99 is unknown, allowed: 1, 2")
+
+
+def test_spl_of_an_older_evaluation_is_missing(root: Path) -> None:
+    rows = [{**evaluation(100, 3), "spl": 0.15}, {**evaluation(200, 3), "format": 2, "spl": 0.14}]
+    write_rows(root / "evaluation.jsonl", rows)
+    assert [row["spl"] for row in read_run(root, "run").evaluations] == [None, 0.14]

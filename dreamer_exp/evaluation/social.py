@@ -1,5 +1,6 @@
 """Social and motion metrics of one episode, under the field's names and in SI units (docs/metrics.md)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ class Motion(NamedTuple):
 def social_metrics(
     states: Sequence[SceneState], scene: Scene, result: EpisodeResult, max_steps: int
 ) -> dict[str, float | None]:
-    """Return the metrics of NAMES for a finished episode; None for one that the episode doesn't have.
+    """Return the metrics of NAMES for a finished episode; None for one that the episode doesn't have, or isn't finite.
 
     Args:
         states: after each step.
@@ -62,18 +63,19 @@ def social_metrics(
         result: of the episode.
         max_steps: the evaluation's step limit (env.max_steps).
     """
-    motion = _motion(states, scene)
-    acceleration_change = _jerk(motion)
-    found: dict[str, float | None] = {
-        "time_to_goal_norm": _time_to_goal_norm(scene, result, max_steps),
-        "path_efficiency": _path_efficiency(result),
-        "jerk_mean": acceleration_change,
-        "curvature_mean": _curvature(motion),
-        **_standing(motion),
-        **_shares_of_spaces(motion),
-        **_force_exposure(states),
-    }
-    return {name: found[name] for name in NAMES}
+    with np.errstate(all="ignore"):  # times that do not increase, by the state of an environment that isn't ours
+        motion = _motion(states, scene)
+        found: dict[str, float | None] = {
+            "time_to_goal_norm": _time_to_goal_norm(scene, result, max_steps),
+            "path_efficiency": _path_efficiency(result),
+            "jerk_mean": _jerk(motion),
+            "curvature_mean": _curvature(motion),
+            **_standing(motion),
+            **_shares_of_spaces(motion),
+            **_force_exposure(states),
+        }
+    finite = {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
+    return {name: finite.get(name) for name in NAMES}
 
 
 def _motion(states: Sequence[SceneState], scene: Scene) -> Motion:

@@ -121,6 +121,12 @@ def test_an_episode_of_one_step_has_all_metrics() -> None:
     assert set(driven(at_rest(1))) == set(NAMES)
 
 
+def test_metrics_that_are_not_finite_are_missing() -> None:
+    standing_clock = [SceneState(0.0, (0.1 * step, 0.0), 0.0, NOBODY) for step in range(5)]
+    metrics = social_metrics(standing_clock, SCENE, SUCCESS, 100)
+    assert (metrics["jerk_mean"], metrics["path_efficiency"]) == (None, 0.8)
+
+
 def test_crowd_nav_reports_the_state_for_these_metrics() -> None:
     result, *_ = evaluate_baseline(nano("env.scenario=dense", "env.max_steps=60"), "straight_to_goal")
     assert result.social is not None

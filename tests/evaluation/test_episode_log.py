@@ -16,7 +16,7 @@ from tests.evaluation.policies import Wanderer
 from tests.experiments import nano
 
 EXPERIMENT = nano("evaluation.episodes=3", "evaluation.baselines=[]", "env.max_steps=5")
-EPISODES = episode_list(EXPERIMENT).episodes
+EPISODES = list(episode_list(EXPERIMENT).episodes)
 
 
 @pytest.fixture

@@ -8,16 +8,18 @@ import pytest
 from rich.console import Console
 
 from dreamer_exp.algorithms.protocol import Iteration
+from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.metrics_row import make_row
 from dreamer_exp.monitoring.progress import LiveLine, Progress, describe
 
 
-def row(updates: int = 0, learner: dict[str, float] | None = None) -> dict[str, Any]:
+def row(updates: int = 0, learner: dict[str, float] | None = None, algorithm: str = "dreamerv3") -> dict[str, Any]:
     counters = Counters()
     iteration = Iteration(env_steps=16, updates=updates)
     counters.add(iteration)
-    return make_row(counters, iteration, learner or {}, 32, {"steps": 16, "bytes": 1})
+    spec, replay = find_spec("algorithms", algorithm), {"steps": 16, "bytes": 1}
+    return make_row(counters, iteration, learner or {}, spec=spec, steps_per_update=32, replay=replay)
 
 
 def lines(shown: bool, terminal: bool = False) -> str:
@@ -67,10 +69,10 @@ def test_missing_values_are_dashes() -> None:
 
 
 @pytest.mark.parametrize(
-    "learner", [{"world_model": 12.3}, {"WORLD_MODEL_L_total": 12.3}], ids=["dreamerv3", "dreamerv3_rllib"]
+    ("algorithm", "name"), [("dreamerv3", "world_model"), ("dreamerv3_rllib", "WORLD_MODEL_L_total")]
 )
-def test_the_world_model_loss_of_both_learners_is_shown(learner: dict[str, float]) -> None:
-    assert describe(row(2, learner), 10, 0.0)["wm_loss"] == "12.3"
+def test_the_world_model_loss_of_both_learners_is_shown(algorithm: str, name: str) -> None:
+    assert describe(row(2, {name: 12.3}, algorithm), 10, 0.0)["wm_loss"] == "12.3"
 
 
 def test_the_training_ratio_leaves_the_prefill_out() -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,7 @@ def test_ctrl_c_while_ray_and_torch_are_imported_is_quiet_and_leaves_nothing(tmp
     process = begun(tmp_path, "run.id=mine")
     assert process.stdout is not None
     first = process.stdout.readline()
+    time.sleep(0.2)  # the line is out, and the imports have begun
     process.send_signal(signal.SIGINT)
 
     assert re.fullmatch(r"mine_\w+: importing ray and torch\n", first)
@@ -132,7 +134,7 @@ def test_a_dry_run_into_the_directory_of_a_run_is_refused(tmp_path: Path) -> Non
     (tmp_path / "mine" / "status.json").write_text("{}")
     done = start(tmp_path, "hydra.run.dir=mine", "dry_run=true")
 
-    (line,) = done.complaints
+    (line,) = done.messages
     assert (done.code, done.out) == (2, "")
     assert "already holds a run" in line
 

@@ -1,8 +1,64 @@
-"""Text for numbers, durations and sizes in terminals, logs and pages."""
+"""Text for numbers, durations, sizes, and names from anywhere, in terminals, logs, tables and pages."""
 
+import hashlib
 import math
+import os
+import re
+import unicodedata
+from pathlib import Path
 
 MISSING = "-"
+MAX_TEXT = 200  # characters of a text that is shown
+FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")  # beginning of a cell that a spreadsheet would compute
+
+
+def printable(text: str | Path) -> str:
+    """Return the text with visible escapes for what a terminal would obey, or cannot show: `\\x1b[31m`.
+
+    These are control and format characters (right-to-left marks too), line breaks, and bytes of a path that are not
+    UTF-8.
+    """
+    text = os.fspath(text)
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def printable_lines(text: str) -> str:
+    """Return the text with `printable` applied to each of its lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def shortened(text: str, most: int = MAX_TEXT) -> str:
+    """Return the text, or the beginning of one longer than `most` with its length and a hash, so that two differ."""
+    if len(text) <= most:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    end = f"... ({len(text):,} characters, {digest})"
+    return text[: most - len(end)] + end
+
+
+def csv_text(text: str) -> str:
+    """Return the text of a CSV cell, with an apostrophe in front of what a spreadsheet would compute as a formula.
+
+    A number, also one written as text, stays as it is.
+    """
+    return f"'{text}" if FORMULA.match(text) and not _is_number(text) else text
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a path (PEP 383)
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def number(value: float | None, spec: str) -> str:

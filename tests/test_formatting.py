@@ -1,10 +1,24 @@
-"""Numbers, durations and sizes as text."""
+"""Numbers, durations, sizes and texts from anywhere as text."""
 
 import math
+import os
 
 import pytest
 
-from dreamer_exp.formatting import age, clock, count, duration, file_size, gibibytes, number, parameter_count
+from dreamer_exp.formatting import (
+    age,
+    clock,
+    count,
+    csv_text,
+    duration,
+    file_size,
+    gibibytes,
+    number,
+    parameter_count,
+    printable,
+    printable_lines,
+    shortened,
+)
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, math.inf])
@@ -53,3 +67,44 @@ def test_a_file_size_has_the_unit_that_fits(size_bytes: float, text: str) -> Non
 @pytest.mark.parametrize(("size_bytes", "text"), [(2**29 - 1, "512 MiB"), (2**29, "0.5 GiB"), (4.1 * 2**30, "4.1 GiB")])
 def test_memory_is_in_gibibytes_from_half_a_gibibyte_on(size_bytes: int, text: str) -> None:
     assert gibibytes(size_bytes) == text
+
+
+# texts from anywhere
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain text, ünï 漢字 \u00a0", "plain text, ünï 漢字 \u00a0"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("a\tb\nc\rd\x7f\x9b", r"a\x09b\x0ac\x0dd\x7f\x9b"),
+        ("\u202egnp.exe \u2028", r"\u202egnp.exe \u2028"),
+        ("\ud800", r"\ud800"),
+        (os.fsdecode(b"r\xff"), r"r\xff"),
+    ],
+)
+def test_control_and_format_characters_are_visible(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(text).encode()
+
+
+def test_lines_stay_lines() -> None:
+    assert printable_lines("a\x07\nb") == "a\\x07\nb"
+
+
+def test_a_long_text_is_shortened_and_differs_from_another() -> None:
+    one, other = shortened("x" * 10**6), shortened("x" * 10**6 + "y")
+    assert len(one) == 200
+    assert one != other
+    assert "(1,000,000 characters" in one
+    assert shortened("short") == "short"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", " =1", "\uff1d1"])
+def test_a_formula_in_a_csv_cell_is_a_text(text: str) -> None:
+    assert csv_text(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["-1.5", "+2", "-1e-3", "-inf", "a=1", "", "seed=1"])
+def test_a_number_and_any_other_text_stay_as_they_are(text: str) -> None:
+    assert csv_text(text) == text

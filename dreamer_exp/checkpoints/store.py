@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
 from dreamer_exp.rundir.formats import current_format, format_fault
+from dreamer_exp.rundir.parse import parse_object
 from dreamer_exp.rundir.provenance import now_utc
-from dreamer_exp.rundir.reader import parse_object
 
 if TYPE_CHECKING:
     from dreamer_exp.algorithms.protocol import Algorithm

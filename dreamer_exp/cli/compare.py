@@ -10,13 +10,15 @@ from typing import NoReturn
 from rich.console import Console
 
 from dreamer_exp.cli.errors import run_command
-from dreamer_exp.compare.find import find_runs, is_sweep
+from dreamer_exp.compare.find import find_runs
 from dreamer_exp.compare.metrics import EVALUATION, OFFERED
 from dreamer_exp.compare.model import ComparisonRequest
 from dreamer_exp.compare.pipeline import compare
 from dreamer_exp.compare.read import read_runs
 from dreamer_exp.compare.terminal import show
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.formatting import printable
+from dreamer_exp.rundir.layout import is_sweep
 
 ABOUT = """\
 Compares runs: their differences, which setting is better, and whether the runs are enough to
@@ -73,7 +75,7 @@ def run(words: Sequence[str]) -> Path:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     show(console, comparison)
     for path in write_files(folder, comparison):
-        console.print(str(path), soft_wrap=True, markup=False)
+        console.print(printable(path), soft_wrap=True, markup=False)
     return folder
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from dreamer_exp.cli.terminal import keep_running_without_terminal, unwritten
 from dreamer_exp.config.errors import UserError, typed_line
+from dreamer_exp.formatting import printable_lines
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_TRACEBACK = os.environ.get(FULL_ERROR) == "1"  # read once: the command train sets the variable for Hydra
@@ -42,7 +43,7 @@ def run_command(command: Callable[[list[str]], int | None], needs_output: bool =
         if SHOW_TRACEBACK:
             traceback.print_exception(error)
         line, code = explain(error)
-        print(f"dreamer_exp: {line}", file=sys.stderr)
+        print(f"dreamer_exp: {printable_lines(line)}", file=sys.stderr)
         sys.exit(code)
 
 

@@ -65,7 +65,8 @@ def show(runs: list[RunEntry], console: Console) -> None:
     if not runs:
         console.print("No runs here: name a folder, or change to the folder that holds outputs/.")
         return
-    console.print(runs_table(runs, datetime.now(UTC)))
+    console.print(runs_table(runs, datetime.now(UTC), console.width), soft_wrap=True)
     for entry in runs:
-        for line in [*entry.faults, *(f"W&B: {error}" for error in entry.offline.failures.values())]:
+        link = [f"a link to {entry.link_to}"] if entry.link_to else []
+        for line in [*link, *entry.faults, *(f"W&B: {error}" for error in entry.offline.failures.values())]:
             console.print(f"{entry.name}: {line}", soft_wrap=True, markup=False)

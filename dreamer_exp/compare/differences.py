@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dreamer_exp.compare.model import Difference, Run
+from dreamer_exp.formatting import shortened
 
 ABSENT = "absent"  # value of a key that a run does not have
 COMMIT_DIGITS = 10
@@ -59,12 +60,12 @@ def resumes_of(run: Run) -> list[dict[str, Any]]:
 
 
 def as_typed(value: Any) -> str:
-    """Return a value in the spelling of the command line."""
+    """Return a value in the spelling of the command line; a long one is shortened."""
     if isinstance(value, float):
         return short if float(short := f"{value:g}") == value else repr(value)
     if isinstance(value, (list, tuple)):
-        return ",".join(map(as_typed, value)) or "none"
-    return {"True": "true", "False": "false", "None": "null"}.get(str(value), str(value))
+        return shortened(",".join(map(as_typed, value)) or "none")
+    return shortened({"True": "true", "False": "false", "None": "null"}.get(str(value), str(value)))
 
 
 def sort_key(value: Any) -> tuple[float, str]:

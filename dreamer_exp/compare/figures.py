@@ -1,11 +1,13 @@
 """learning_curves.png and bars.png: the groups' curves and final values with their 95 % intervals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,6 +25,14 @@ PANELS_PER_ROW = 4
 ESTIMATE = "interquartile mean over runs, 95 % bootstrap interval"
 
 
+@contextmanager
+def literal_text() -> Iterator[None]:
+    """Draw texts as they are: a `$` in a label begins no formula, which might be broken."""
+    with rc_context({"text.parse_math": False, "text.usetex": False}):
+        yield
+
+
+@literal_text()
 def draw(folder: Path, comparison: Comparison, curves: Sequence[Curve]) -> list[Path]:
     """Draw both figures into an existing folder and return their paths.
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dreamer_exp.rundir.listing import printable
+from dreamer_exp.formatting import printable
+from dreamer_exp.rundir.layout import RUN_FILES, leads_to_runs
 
-RUN_FILES = {"experiment.yaml", "status.json"}  # either one marks a run directory
 JOB_FILES = {"job.json", "console.log", ".hydra"}  # in the folder of a sweep's job that never became a run
-SWEEP_FILES = {"sweep.json", "sweep_summary.json", "multirun.yaml"}
 # other expected names: files of sweeps and of Hydra, logs, and the output of this command
 EXPECTED = re.compile(
     r"sweep.*|stop|multirun\.yaml|optimization_results\.yaml|.*\.log|compare.*|(learning_curves|bars)\.png"
@@ -23,18 +22,29 @@ SHOWN = 5  # foreign names per line
 class RunSearch:
     """Run directories found below some paths."""
 
-    roots: tuple[Path, ...]  # resolved and unique, in the order of the paths; within a folder by number, then name
+    paths: dict[Path, Path]  # by directory, resolved: where it was found, which may be a link to it
     faults: tuple[str, ...]  # one line each
 
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The directories, unique, in the order of the paths; within a folder by number, then name."""
+        return tuple(self.paths)
+
     def named(self) -> list[tuple[Path, str]]:
-        """Return each run directory with its name: the path below the folder that all of them share."""
-        shared = os.path.commonpath([root.parent for root in self.roots]) if self.roots else ""
-        return [(root, printable(root.relative_to(shared))) for root in self.roots]
+        """Return each run directory with its name: the path below the folder that all of them share.
+
+        The name of a link is followed by the directory that it leads to.
+        """
+        shared = os.path.commonpath([path.parent for path in self.paths.values()]) if self.paths else ""
+        return [
+            (root, printable(path.relative_to(shared)) + ("" if path == root else f" -> {printable(root)}"))
+            for root, path in self.paths.items()
+        ]
 
 
 def find_runs(paths: Sequence[Path]) -> RunSearch:
     """Find all runs below these paths; `faults` lists foreign files and unreadable folders."""
-    roots: dict[Path, None] = {}
+    paths_of: dict[Path, Path] = {}
     faults: list[str] = []
     for path in paths:
         if not os.path.isdir(path):  # Path.is_dir raises PermissionError
@@ -42,18 +52,15 @@ def find_runs(paths: Sequence[Path]) -> RunSearch:
             faults.append(f"{path}: {problem}")
             continue
         runs, foreign = _search(path.resolve(), DEPTH, faults)
-        roots |= dict.fromkeys(runs)
+        for run in runs:
+            if (root := run.resolve()) not in paths_of or run == root:
+                paths_of[root] = run
         if not runs:
             faults.append(f"{path}: holds no run")
         elif foreign:
             more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
             faults.append(f"{path}: not part of a run: {', '.join(foreign[:SHOWN])}{more}")
-    return RunSearch(tuple(roots), tuple(map(printable, faults)))
-
-
-def is_sweep(path: Path) -> bool:
-    """Return whether this is the folder of one multirun."""
-    return any(os.path.isfile(path / name) for name in SWEEP_FILES)
+    return RunSearch(paths_of, tuple(map(printable, faults)))
 
 
 def _search(folder: Path, depth: int, faults: list[str]) -> tuple[list[Path], list[str]]:
@@ -64,15 +71,15 @@ def _search(folder: Path, depth: int, faults: list[str]) -> tuple[list[Path], li
         faults.append(f"{folder}: {error.strerror}")
         return [], []
     names = {entry.name for entry in entries}
-    if names & RUN_FILES:
+    if names & {*RUN_FILES}:
         return [folder], []
     runs: list[Path] = []
     foreign: list[str] = []
     for entry in entries:
-        if entry.name.startswith(".") or entry.is_symlink():
+        if entry.name.startswith("."):
             continue
         below: list[Path] = []
-        if entry.is_dir() and depth:
+        if depth and leads_to_runs(entry):
             below, foreign_below = _search(Path(entry.path), depth - 1, faults)
             foreign += [f"{entry.name}/{name}" for name in foreign_below if below]
         if not below and not EXPECTED.fullmatch(entry.name):

@@ -8,6 +8,7 @@ from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_
 from dreamer_exp.compare.model import Group, Run
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.experiment import WITHOUT_EFFECT
+from dreamer_exp.formatting import shortened
 
 SEED, NAME = "run.seed", "run.id"
 # measurement and memory placement: listed as differences, but they do not affect results and separate no groups
@@ -153,10 +154,10 @@ def _group(runs: list[Run], shown: Sequence[str], kept: Sequence[str]) -> Group:
     label = " ".join(
         text if key == NAME else f"{name}={text}" for key, name, text in zip(shown, names, texts, strict=True)
     )
-    return Group(label or _common_name(runs), {key: value_of(runs[0], key) for key in kept}, tuple(runs))
+    return Group(shortened(label) or _common_name(runs), {key: value_of(runs[0], key) for key in kept}, tuple(runs))
 
 
 def _common_name(runs: Sequence[Run]) -> str:
     """Return the label of a single group: the runs' run.id where they share it."""
-    names = {run.config.get("run.id") for run in runs}
-    return str(names.pop()) if len(names) == 1 else "all runs"
+    names = {as_typed(run.config.get(NAME)) for run in runs}
+    return names.pop() if len(names) == 1 else "all runs"

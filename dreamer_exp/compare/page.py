@@ -24,10 +24,9 @@ from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_
 from dreamer_exp.compare.metrics import OFFERED, Metric, curve, describe, series
 from dreamer_exp.compare.model import Comparison, Group, Run
 from dreamer_exp.compare.scenarios import worst_first
-from dreamer_exp.formatting import MISSING, count, duration, number
+from dreamer_exp.formatting import MISSING, count, duration, number, printable
 from dreamer_exp.palette import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION
 from dreamer_exp.rundir.atomic import write_text
-from dreamer_exp.rundir.listing import printable
 
 # the last one is a grey for light and dark pages, where black and Okabe and Ito's yellow are hardly visible
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE, VERMILION, "#808890")

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from dreamer_exp.compare.model import Run
+from dreamer_exp.formatting import MAX_TEXT, printable, shortened
+from dreamer_exp.rundir.display import MAX_NUMBER, displayed, displayed_mapping, is_number
 from dreamer_exp.rundir.formats import format_fault
-from dreamer_exp.rundir.layout import EVALUATION, RunDirectory
+from dreamer_exp.rundir.layout import EVALUATION, RUN_FILES, RunDirectory
 from dreamer_exp.rundir.migration import migrate
-from dreamer_exp.rundir.reader import RunReader, read_tree
+from dreamer_exp.rundir.reader import RunReader, last_line, read_tree
 from dreamer_exp.rundir.status import error_of, state_of
 
 STEPS, SECONDS = "env_steps", "time/total_s"  # the two x axes of curves
@@ -26,7 +28,9 @@ EPISODES = "episodes_total"  # limits the episodes of a *_window metric
 JOB, REQUEST, CONSOLE = "job.json", "requested.yaml", "console.log"
 MANY = 60  # runs, from which on a pool of processes is faster
 MAX_PROCESSES = 8
-MAX_ERROR = 200  # characters
+MAX_EVALUATIONS = 5000  # rows of evaluation.jsonl
+MAX_SCENARIOS = 1000  # of one evaluation
+MAX_FORMATS = 3  # unknown ones that are named
 
 Table = dict[str, np.ndarray]
 """Columns of result.jsonl, float64 [rows] each."""
@@ -53,22 +57,23 @@ def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> R
         columns: Columns of result.jsonl to keep in addition to env steps, seconds and episodes; None: all.
     """
     files, reader = RunDirectory(root), RunReader()
-    job = reader.tree(root / JOB) if (root / JOB).exists() else {}
-    if not files.experiment.exists() and not files.status.exists():
+    job = displayed_mapping(reader.tree(root / JOB)) if os.path.lexists(root / JOB) else {}
+    if not any(os.path.lexists(root / file) for file in RUN_FILES):
         return _read_job(root, name, job)
-    status, config = reader.tree(files.status), flatten(reader.tree(files.experiment))
+    status, config = reader.tree(files.status), flatten(displayed_mapping(reader.tree(files.experiment)))
     rows, names = read_table(reader, files.result, columns)
-    evaluations = reader.rows(files.evaluation) if files.evaluation.exists() else ()  # optional
+    is_evaluated = os.path.lexists(files.evaluation)  # the file is optional
+    evaluations = reader.rows(files.evaluation, MAX_EVALUATIONS) if is_evaluated else ()
     return Run(
         root=root,
         name=name,
         state=_state(status, job),
         error=error_of(status) or _text(job.get("error")),
         config=_without_fingerprint(config),
-        provenance=reader.tree(files.provenance),
+        provenance=displayed_mapping(reader.tree(files.provenance)),
         rows=rows,
         evaluations=tuple(_known_evaluations(reader, evaluations)),
-        faults=tuple(reader.faults),
+        faults=tuple(map(printable, reader.faults)),
         columns=names,
         job=job,
     )
@@ -97,15 +102,54 @@ def read_table(reader: RunReader, path: Path, columns: Collection[str] | None) -
         columns = tuple(dict.fromkeys(key for row in (*rows[:1], *rows[-1:]) for key in row))
     kept = tuple(dict.fromkeys((STEPS, SECONDS, EPISODES, *columns)))
     first: dict[str, Any] = {}
-    last, values = first, []
+    last, table = first, NumberTable(kept)
     for last in rows:
         first = first or last
-        values.append(tuple(map(last.get, kept)))
-    names = tuple(dict.fromkeys((*first, *last)))
-    table, odd = _numbers(kept, values)
+        table.append(tuple(map(last.get, kept)))
+    names = tuple(filter(_is_name, dict.fromkeys((*first, *last))))
+    columns_of, odd = table.columns()
     if odd:
-        reader.faults.append(f"{path.name}: not always a number: {', '.join(odd)}")
-    return {name: column for name, column in table.items() if name in (STEPS, SECONDS, *names)}, names
+        reader.faults.append(f"{path.name}: not always a number: {shortened(', '.join(odd))}")
+    return {name: column for name, column in columns_of.items() if name in (STEPS, SECONDS, *names)}, names
+
+
+class NumberTable:
+    """Columns of numbers that are filled by rows, and kept as float64 from every CHUNK rows on."""
+
+    CHUNK = 4096
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._rows: list[tuple[Any, ...]] = []
+        self._chunks: list[np.ndarray] = []
+        self._odd: dict[str, None] = {}
+
+    def append(self, row: tuple[Any, ...]) -> None:
+        """Add a row; its values are in the order of the names."""
+        self._rows.append(row)
+        if len(self._rows) == self.CHUNK:
+            self._close_chunk()
+
+    def columns(self) -> tuple[Table, list[str]]:
+        """Return the columns, with NaN for null and what is not a number, and the names of those with the latter."""
+        self._close_chunk()
+        table = np.concatenate(self._chunks).T
+        return dict(zip(self._names, np.ascontiguousarray(table), strict=True)), list(self._odd)
+
+    def _close_chunk(self) -> None:
+        rows, self._rows = self._rows, []
+        try:
+            table = np.array(rows, dtype=np.float64)  # None becomes NaN
+        except (ValueError, TypeError, OverflowError):
+            table = np.array([[value if is_number(value) else None for value in row] for row in rows], np.float64)
+            columns = zip(self._names, zip(*rows, strict=True), strict=True)
+            self._odd |= dict.fromkeys(name for name, values in columns if _is_odd(values))
+        table = table.reshape(-1, len(self._names))
+        is_huge: np.ndarray = np.abs(table) > MAX_NUMBER
+        if is_huge.any():
+            self._odd |= dict.fromkeys(self._names[column] for column in np.nonzero(is_huge)[1].tolist())
+            table[is_huge] = np.nan
+        self._chunks.append(table)
 
 
 def _read_any(named: tuple[Path, str], columns: Collection[str] | None) -> Run:
@@ -121,41 +165,27 @@ def _read_any(named: tuple[Path, str], columns: Collection[str] | None) -> Run:
             provenance={},
             rows=_no_rows(),
             evaluations=(),
-            faults=(f"cannot be read ({type(error).__name__}: {str(error)[:MAX_ERROR]})",),
+            faults=(shortened(printable(f"cannot be read ({type(error).__name__}: {error})")),),
         )
 
 
 def _read_job(root: Path, name: str, job: dict[str, Any]) -> Run:
     """Read a sweep's job that waits, or failed before its run began: the requested experiment and the last output."""
-    request, console = root / REQUEST, root / CONSOLE
-    lines = console.read_text(encoding="utf-8", errors="replace").split("\n") if console.is_file() else []
-    output = [line.strip() for line in lines if line.strip()]
-    state = _text(job.get("state")) or ("failed" if output else "waiting")
-    error = _text(job.get("error")) or (output[-1] if state == "failed" and output else None)
+    output = last_line(root / CONSOLE)
+    state = state_of(job) if "state" in job else "failed" if output else "waiting"
+    error = _text(job.get("error")) or (output if state == "failed" else None)
     return Run(
         root=root,
         name=name,
         state="not started" if state == "waiting" else state,
         error=error,
-        config=_without_fingerprint(flatten(read_tree(request))),
+        config=_without_fingerprint(flatten(displayed_mapping(read_tree(root / REQUEST)))),
         provenance={},
         rows=_no_rows(),
         evaluations=(),
         faults=("the run was not started: experiment.yaml is missing",),
         job=job,
     )
-
-
-def _numbers(names: Sequence[str], values: list[tuple[Any, ...]]) -> tuple[Table, list[str]]:
-    """Return columns of numbers, with NaN for other values, and the names of the columns that have some."""
-    odd: list[str] = []
-    try:
-        table = np.array(values, dtype=np.float64)  # None becomes NaN
-    except (ValueError, TypeError, OverflowError):
-        numbers = [[value if isinstance(value, (int, float)) else None for value in row] for row in values]
-        table = np.array(numbers, dtype=np.float64)
-        odd = [name for name, column in zip(names, zip(*values, strict=True), strict=True) if _is_odd(column)]
-    return dict(zip(names, table.reshape(-1, len(names)).T.copy(), strict=True)), odd
 
 
 def _no_rows() -> Table:
@@ -167,22 +197,37 @@ def _known_evaluations(reader: RunReader, rows: Iterable[dict[str, Any]]) -> Ite
     faults: set[str] = set()
     for row in rows:
         if fault := format_fault(EVALUATION, row):
-            faults.add(fault)
+            faults.add(shortened(fault))
         elif isinstance(row.get("policy"), str):
-            yield _count_outcomes(migrate(EVALUATION, row))
-    reader.faults.extend(f"{EVALUATION}: {fault}" for fault in sorted(faults))
+            yield _evaluation(migrate(EVALUATION, row))
+    reader.faults.extend(f"{EVALUATION}: {fault}" for fault in sorted(faults)[:MAX_FORMATS])
 
 
-def _count_outcomes(row: dict[str, Any]) -> dict[str, Any]:
-    """Return an evaluation's row with `outcome_counts` and `scenario_counts` in place of its episodes."""
-    episodes = row.pop("outcomes", None)
+def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers, nulls and policy of an evaluation's row.
+
+    `outcome_counts` and `scenario_counts` are in place of its episodes.
+    """
+    kept: dict[str, Any] = {}
+    kept |= {name: value for name, value in row.items() if _is_name(name) and (value is None or is_number(value))}
     for name in ("outcome_counts", "scenario_counts", "by_scenario"):
-        row.pop(name, None)
+        kept.pop(name, None)
+    kept["policy"] = displayed(row["policy"])
+    episodes = row.get("outcomes")
     if isinstance(episodes, list):
         known = [episode for episode in episodes if isinstance(episode, dict)]
-        row["outcome_counts"] = dict(Counter(one["outcome"] for one in known if isinstance(one.get("outcome"), str)))
-        row["scenario_counts"] = _count_scenarios(known)
-    return row
+        kept["outcome_counts"] = dict(Counter(one["outcome"] for one in known if isinstance(one.get("outcome"), str)))
+        kept["scenario_counts"] = _count_scenarios(known)
+    return kept
+    for name in ("outcome_counts", "scenario_counts", "by_scenario"):
+        kept.pop(name, None)
+    kept["policy"] = displayed(row["policy"])
+    episodes = row.get("outcomes")
+    if isinstance(episodes, list):
+        known = [episode for episode in episodes if isinstance(episode, dict)]
+        kept["outcome_counts"] = dict(Counter(one["outcome"] for one in known if isinstance(one.get("outcome"), str)))
+        kept["scenario_counts"] = _count_scenarios(known)
+    return kept
 
 
 def _count_scenarios(episodes: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
@@ -190,9 +235,13 @@ def _count_scenarios(episodes: list[dict[str, Any]]) -> dict[str, dict[str, int]
     counts: dict[str, Counter[str]] = {}
     for episode in episodes:
         scenario, outcome = episode.get("scenario"), episode.get("outcome")
-        if isinstance(scenario, str) and isinstance(outcome, str):
+        if (
+            isinstance(scenario, str)
+            and isinstance(outcome, str)
+            and (scenario in counts or len(counts) < MAX_SCENARIOS)
+        ):
             counts.setdefault(scenario, Counter())[outcome] += 1
-    return {scenario: dict(outcomes) for scenario, outcomes in counts.items()}
+    return {shortened(printable(scenario)): dict(outcomes) for scenario, outcomes in counts.items()}
 
 
 def _state(status: dict[str, Any], job: dict[str, Any]) -> str:
@@ -207,6 +256,11 @@ def _text(value: Any) -> str | None:
 
 def _without_fingerprint(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in ("fingerprint", "format")}
+
+
+def _is_name(name: str) -> bool:
+    """Return whether a key of a row can be the name of a metric."""
+    return len(name) <= MAX_TEXT and name.isprintable()
 
 
 def _is_odd(values: Iterable[Any]) -> bool:

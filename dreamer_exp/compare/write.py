@@ -21,8 +21,8 @@ from dreamer_exp.compare.page import write_page
 from dreamer_exp.compare.read import flatten
 from dreamer_exp.compare.scenarios import scenario_lines
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.formatting import csv_text, printable
 from dreamer_exp.rundir.atomic import write_json, write_text
-from dreamer_exp.rundir.listing import printable
 
 
 def write_files(folder: Path, comparison: Comparison) -> list[Path]:
@@ -116,14 +116,15 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     columns = list(dict.fromkeys(key for row in rows for key in row))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(map(csv_text, columns))
     writer.writerows(_cells(row.get(key) for key in columns) for row in rows)
     return text.getvalue()
 
 
 def _cells(values: Iterable[Any]) -> list[Any]:
     finite = (_finite(value) for value in values)
-    return [as_typed(value) if isinstance(value, (list, bool)) else value for value in finite]
+    typed = (as_typed(value) if isinstance(value, (list, bool)) else value for value in finite)
+    return [csv_text(value) if isinstance(value, str) else value for value in typed]
 
 
 def _finite(node: Any) -> Any:

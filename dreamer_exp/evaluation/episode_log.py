@@ -17,8 +17,10 @@ from dreamer_exp.evaluation.baseline_cache import code_digest, digest
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.evaluation.trajectories import Track
-from dreamer_exp.rundir.atomic import append_row, truncate_rows
+from dreamer_exp.rundir.atomic import append_row
+from dreamer_exp.rundir.parse import parse_object
 from dreamer_exp.rundir.provenance import package_version
+from dreamer_exp.rundir.row_filter import filter_rows
 
 CODE = ("algorithms", "envs", "evaluation")  # the code that decides an episode
 
@@ -35,7 +37,7 @@ class EpisodeLog:
         self.path = folder / f"unfinished_{digest(identity)[:16]}.jsonl"
 
     def load(self, episodes: Sequence[EvaluationEpisode]) -> dict[EvaluationEpisode, Finished]:
-        """Return those of the episodes that are finished; the log is cut before the first damaged line."""
+        """Return those of the episodes that are finished; damaged lines are removed from the log."""
         found: dict[EvaluationEpisode, Finished] = {}
         wanted = set(episodes)
 
@@ -45,7 +47,7 @@ class EpisodeLog:
                 found[finished.episode] = finished
             return True
 
-        truncate_rows(self.path, keep)
+        filter_rows(self.path, keep, parse_object)
         return found
 
     def append(self, finished: Finished) -> None:

@@ -21,6 +21,7 @@ from dreamer_exp.evaluation.rollout import Finished, MakePolicy
 from dreamer_exp.evaluation.scenarios import draw_scenarios, scenarios_csv
 from dreamer_exp.evaluation.trajectories import Track, count_episodes, draw_trajectories
 from dreamer_exp.evaluation.workers.base import OpenWorkers, this_process
+from dreamer_exp.formatting import printable_lines
 from dreamer_exp.monitoring.episode_progress import EpisodeProgress
 from dreamer_exp.monitoring.progress import LiveLine
 from dreamer_exp.monitoring.scenario_table import scenario_table
@@ -159,4 +160,4 @@ class EvaluationReport:
 
     def print_line(self, line: str) -> None:
         """Print a line without wrapping, so that a path in it can be copied."""
-        self.console.print(line, soft_wrap=True, markup=False)
+        self.console.print(printable_lines(line), soft_wrap=True, markup=False)

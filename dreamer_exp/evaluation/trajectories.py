@@ -12,6 +12,7 @@ import numpy as np
 from dreamer_exp.envs.episode import FAILURE, FAULT, SUCCESS, TIMEOUT, EpisodeResult
 from dreamer_exp.envs.scene import Scene, position_of, scene_of
 from dreamer_exp.evaluation.rollout import Finished
+from dreamer_exp.formatting import printable
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 
 MAX_PANELS = 12
@@ -97,7 +98,7 @@ def draw_trajectories(path: Path, title: str, episodes: Sequence[Finished]) -> N
         _draw_panel(axis, panel)
     for axis in axes.flat[len(shown) :]:
         axis.axis("off")
-    figure.suptitle(f"{title}\n{describe_shown(panels, shown)}", fontsize=10)
+    figure.suptitle(f"{printable(title)}\n{describe_shown(panels, shown)}", fontsize=10, parse_math=False)
     _add_legend(figure, [finished.result for finished in episodes])
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
@@ -165,7 +166,7 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
     axis.set_aspect("equal")
     axis.margins(0.04)
     axis.tick_params(labelsize=7)
-    axis.set_title(caption(panel), fontsize=8)
+    axis.set_title(caption(panel), fontsize=8, parse_math=False)
 
 
 def caption(panel: Panel) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamer_exp.config.command_words import pasteable
-from dreamer_exp.formatting import number
+from dreamer_exp.formatting import number, printable
 from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
 from dreamer_exp.rundir.formats import current_format
@@ -54,7 +54,7 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
 
 def score(row: dict[str, Any]) -> tuple[float, float, float]:
     """Return the sort key of `best`: success rate, then SPL, then mean return, each 0 if missing."""
-    return row["success_rate"] or 0.0, row.get("spl") or 0.0, row["return_mean"] or 0.0
+    return row.get("success_rate") or 0.0, row.get("spl") or 0.0, row.get("return_mean") or 0.0
 
 
 def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
@@ -206,11 +206,11 @@ def draw_learning_curve(directory: RunDirectory) -> Path | None:
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     axes[1].set_ylim(-0.03, 1.03)
-    if any(row["loss/world_model"] for row in rows):
+    if any(row.get("loss/world_model") for row in rows):
         axes[2].set_yscale("log")
     axes[-1].set_xlabel("env steps")
     axes[0].legend(fontsize=8)
-    figure.suptitle(directory.root.name, fontsize=10)
+    figure.suptitle(printable(directory.root.name), fontsize=10, parse_math=False)
     directory.report.mkdir(exist_ok=True)
     path = directory.report / "learning_curve.png"
     figure.savefig(path, dpi=120)
@@ -223,14 +223,14 @@ BASELINE_COLOURS = (GREY, ORANGE, GREEN, PURPLE)  # in the order of evaluation.b
 
 
 def _draw_panel(axis: Any, rows: list[Any], evaluations: list[Any], curve: str, evaluated: str | None) -> None:
-    points = [(row["env_steps"], row[curve]) for row in rows if row[curve] is not None]
+    points = [(row["env_steps"], row[curve]) for row in rows if row.get(curve) is not None]
     axis.plot(*zip(*points, strict=True) if points else ([], []), color=POLICY_COLOUR, label="training")
     if evaluated is None:
         return
     mine = [(row["env_steps"], row[evaluated]) for row in evaluations
-            if row["policy"] == LEARNER and row[evaluated] is not None]  # fmt: skip
+            if row.get("policy") == LEARNER and row.get(evaluated) is not None]  # fmt: skip
     if mine:
         axis.plot(*zip(*mine, strict=True), "o", color=POLICY_COLOUR, label="evaluation, fixed seeds")
-    baselines = [row for row in evaluations if row["policy"] != LEARNER and row[evaluated] is not None]
+    baselines = [row for row in evaluations if row.get("policy") != LEARNER and row.get(evaluated) is not None]
     for row, colour in zip(baselines, cycle(BASELINE_COLOURS), strict=False):
         axis.axhline(row[evaluated], color=colour, linestyle="--", label=row["policy"])

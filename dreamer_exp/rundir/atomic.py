@@ -7,9 +7,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -84,22 +83,6 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
         if file.write(line) != len(line):
             file.truncate(size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-
-def truncate_rows(path: Path, is_kept: Callable[[dict[str, Any]], bool]) -> int:
-    """Keep the rows of a .jsonl file before the first broken or unwanted one; return the number of lines removed."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    kept = list(takewhile(lambda line: line.endswith("\n") and _is_kept_row(line, is_kept), lines))
-    if len(kept) < len(lines):
-        write_text(path, "".join(kept))
-    return len(lines) - len(kept)
-
-
-def _is_kept_row(line: str, is_kept: Callable[[dict[str, Any]], bool]) -> bool:
-    try:
-        return is_kept(json.loads(line))
-    except (ValueError, KeyError, TypeError):  # its process was killed while writing
-        return False
 
 
 def temporary_path(path: Path) -> Path:

@@ -1,9 +1,12 @@
 """The names of the files in a run's directory."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 EVALUATION = "evaluation.jsonl"
+RUN_FILES = ("experiment.yaml", "status.json", "result.jsonl")  # each marks a run's directory
+SWEEP_FILES = ("sweep.json", "sweep_summary.json", "multirun.yaml")  # each marks a sweep's
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,18 @@ class RunDirectory:
     def error(self) -> Path:
         """Traceback of a failed run."""
         return self.root / "error.txt"
+
+
+def is_sweep(folder: Path) -> bool:
+    """Return whether this is the directory of one sweep."""
+    return any(os.path.isfile(folder / name) for name in SWEEP_FILES)
+
+
+def leads_to_runs(entry: "os.DirEntry[str]") -> bool:
+    """Return whether a search enters a folder's entry: a folder, or a link to a run's directory or a sweep's.
+
+    Links to other folders are not followed: a search through one would leave the folders that it was given.
+    """
+    if not os.path.isdir(entry.path):  # DirEntry.is_dir raises for a link to itself
+        return False
+    return not entry.is_symlink() or any(os.path.isfile(f"{entry.path}/{name}") for name in (*RUN_FILES, *SWEEP_FILES))

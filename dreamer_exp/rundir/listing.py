@@ -1,14 +1,15 @@
 """The runs below a folder and the state of each, from the ends of their files: a thousand in a second."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.formatting import printable, shortened
+from dreamer_exp.rundir.display import is_number
+from dreamer_exp.rundir.layout import RUN_FILES, RunDirectory, leads_to_runs
 from dreamer_exp.rundir.metric_names import LEARNER, WINDOW
 from dreamer_exp.rundir.reader import RunReader
 from dreamer_exp.rundir.status import error_of, state_of
@@ -35,6 +36,7 @@ class RunEntry:
 
     root: Path
     name: str  # its path; relative if it lies below the working directory
+    link_to: str | None  # the directory, if the path is a link to it
     state: str  # running | finished | failed | interrupted | dead | unknown
     error: str | None  # "Type: message" of a failed run
     started: datetime
@@ -48,6 +50,7 @@ class RunEntry:
         """Return the entry of `--json`."""
         return {
             "run": self.name,
+            "link_to": self.link_to,
             "state": self.state,
             "error": self.error,
             "started_utc": self.started.isoformat(timespec="seconds"),
@@ -64,8 +67,14 @@ class RunEntry:
 
 
 def list_runs(roots: Iterable[Path]) -> list[RunEntry]:
-    """Return the runs at these folders or up to DEPTH levels below, without duplicates, newest first."""
-    found = {run.resolve(): run for root in roots for run in _runs_below(root, DEPTH)}
+    """Return the runs at these folders or up to DEPTH levels below, without duplicates, newest first.
+
+    Links to runs and to sweeps are followed; of a run that is also found by itself, the link is left out.
+    """
+    found: dict[Path, Path] = {}
+    for run in (run for root in roots for run in _runs_below(root, DEPTH)):
+        if (directory := run.resolve()) not in found or not run.is_symlink():
+            found[directory] = run
     return sorted(map(_read_guarded, found.values()), key=lambda run: (run.started, run.name), reverse=True)
 
 
@@ -77,7 +86,8 @@ def read_run_entry(root: Path) -> RunEntry:
     success = _success(reader.last_row(files.evaluation, is_after_training), last or {})
     return RunEntry(
         root=root,
-        name=printable(os.path.relpath(root) if root.resolve().is_relative_to(Path.cwd()) else root),
+        name=_name(root),
+        link_to=_link_to(root),
         state=state_of(status),
         error=error_of(status),
         started=_started(root, status),
@@ -89,28 +99,25 @@ def read_run_entry(root: Path) -> RunEntry:
     )
 
 
-def printable(path: Path | str) -> str:
-    """Return a path as text that can be encoded as UTF-8, whatever bytes its name has on the disk."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def _read_guarded(root: Path) -> RunEntry:
     """Read one run; if that raises, return an entry with the exception as its fault."""
     try:
         return read_run_entry(root)
     except Exception as error:  # noqa: BLE001  # listed as the run's fault: one broken folder must not hide the others
-        fault = f"cannot be read ({type(error).__name__}: {error})"
+        fault = shortened(printable(f"cannot be read ({type(error).__name__}: {error})"))
         offline = OfflineFolders(0, (), {}, is_online=False)
-        return RunEntry(root, printable(root), "unknown", None, datetime.now(UTC), None, None, 0, offline, (fault,))
+        return RunEntry(
+            root, printable(root), None, "unknown", None, datetime.now(UTC), None, None, 0, offline, (fault,)
+        )
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
-    files, entries = RunDirectory(folder), _entries(folder)
-    if {files.status.name, files.experiment.name, files.result.name} & {entry.name for entry in entries}:
+    entries = _entries(folder)
+    if {*RUN_FILES} & {entry.name for entry in entries}:
         yield folder
     elif depth:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            if not entry.name.startswith(".") and leads_to_runs(entry):
                 yield from _runs_below(folder / entry.name, depth - 1)
 
 
@@ -150,7 +157,7 @@ def _success(evaluation: dict[str, Any] | None, last: dict[str, Any]) -> Success
 
 def _number(row: dict[str, Any], key: str) -> float | None:
     value = row.get(key)
-    return float(value) if isinstance(value, (int, float)) and abs(value) <= sys.float_info.max else None
+    return float(value) if is_number(value) else None
 
 
 def _integer(row: dict[str, Any], key: str) -> int | None:
@@ -162,6 +169,14 @@ def _started(root: Path, status: dict[str, Any]) -> datetime:
     """Return when the run began, or when its directory last changed if that is not recorded."""
     try:
         started = datetime.fromisoformat(status["started_utc"])
-    except (KeyError, TypeError, ValueError):
+        return started.astimezone(UTC) if started.tzinfo else started.replace(tzinfo=UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):
         return datetime.fromtimestamp(root.stat().st_mtime, UTC)
-    return started if started.tzinfo else started.replace(tzinfo=UTC)
+
+
+def _name(root: Path) -> str:
+    return printable(os.path.relpath(root) if root.absolute().is_relative_to(Path.cwd()) else root)
+
+
+def _link_to(root: Path) -> str | None:
+    return printable(root.resolve()) if root.is_symlink() else None

@@ -1,26 +1,27 @@
 """The reader of a run directory: JSON and YAML trees, JSON-lines rows, and the last row of a long file.
 
-Missing, broken or foreign content becomes a line in `RunReader.faults`, never an exception. Rows are parsed with
-orjson: those of a thousand runs are 3 GB, which takes the standard library 40 seconds.
+Missing, broken or foreign content becomes a line in `RunReader.faults`, never an exception. Nothing is followed,
+resolved or imported, and what is read is limited in time and memory (rundir/plain_file.py, rundir/parse.py).
 """
 
 import os
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from dreamer_exp.formatting import file_size
+from dreamer_exp.formatting import printable, shortened
 from dreamer_exp.rundir.formats import format_fault
 from dreamer_exp.rundir.migration import migrate
+from dreamer_exp.rundir.parse import Unparsable, parse_json, parse_row, parse_yaml
+from dreamer_exp.rundir.plain_file import open_plain, read_plain
 
 BLOCK_BYTES = 2**16  # read at a time from the end of a file
-MAX_LINE_BYTES = 2**24  # a longer line is not a row
-MAX_TREE_BYTES = {".json": 2**26, ".yaml": 2**20}  # a larger file is not one of ours
-# libyaml overflows the stack at some 20,000 levels; below 1 MiB, indentation alone makes at most 1,448
-YAML_OPENERS = (b"[", b"{", b"- ", b"? ")
-MAX_YAML_OPENERS = 5000
+MAX_LINE_BYTES = 2**22  # a longer line is not a row; an evaluation of 5,000 episodes has 2 MB
+MAX_TREE_BYTES = {".json": 2**22, ".yaml": 2**20}  # a larger file is not one of ours
+MAX_ROWS = 1_000_000
+MAX_BROKEN_LINES, MAX_BROKEN_BYTES = 100_000, 2**26  # after which the rest of a file is not read
+MAX_TAIL_BYTES = 2**24  # read from the end of a file in search of a row
 
 
 class RunReader:
@@ -35,41 +36,46 @@ class RunReader:
         A file of unknown format is a fault too (rundir/formats.py). An older one is migrated (rundir/migration.py).
         """
         try:
-            if (size := path.stat().st_size) > MAX_TREE_BYTES[path.suffix]:
-                self.faults.append(f"{path.name}: too large to read ({file_size(size)})")
-                return {}
-            content = path.read_bytes()
+            content = read_plain(path, MAX_TREE_BYTES[path.suffix])
+            tree = (parse_yaml if path.suffix == ".yaml" else parse_json)(content)
         except OSError as error:
-            self.faults.append(f"{path.name}: {_reason(error)}")
-            return {}
-        tree = _parse_yaml(content) if path.suffix == ".yaml" else _parse_json(content)
-        if isinstance(tree, dict):
-            if fault := format_fault(path.name, tree):
-                self.faults.append(f"{path.name}: {fault}")
-                return {}
-            return migrate(path.name, tree)
-        self.faults.append(f"{path.name}: cannot be read as {path.suffix[1:].upper()}")
-        return {}
+            return self._refuse(path, _reason(error))
+        except Unparsable as error:
+            return self._refuse(path, str(error))
+        if not isinstance(tree, dict):
+            return self._refuse(path, f"cannot be read as {path.suffix[1:].upper()}")
+        if fault := format_fault(path.name, tree):
+            return self._refuse(path, fault)
+        return migrate(path.name, tree)
 
-    def rows(self, path: Path) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a .jsonl file: objects with a number of `env_steps`."""
+    def rows(self, path: Path, most: int = MAX_ROWS) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a .jsonl file: objects with a number of `env_steps`.
+
+        A line that is not a row costs that line. After `most` rows, MAX_BROKEN_LINES or MAX_BROKEN_BYTES the rest is
+        not read; each is a fault.
+        """
         broken: list[int] = []
-        number, line = 0, b"\n"
+        number, rows, row_bytes, line = 0, 0, 0, b"\n"
         try:
-            with open(path, "rb") as file:
-                for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
+            with open_plain(path) as file:
+                for number, line in enumerate(read_lines(file), 1):
                     row = parse_row(line)
-                    if row is None:
-                        broken.append(number)
-                    else:
+                    if row is not None and rows < most:
+                        rows, row_bytes = rows + 1, row_bytes + len(line)
                         yield row
+                        continue
+                    broken.append(number)
+                    if _is_enough(rows, most, len(broken), file.tell() - row_bytes):
+                        self.faults.append(f"{path.name}: not read from line {number} on")
+                        broken.pop()
+                        break
         except OSError as error:
             self.faults.append(f"{path.name}: {_reason(error)}")
-        if broken and broken[-1] == number and not line.endswith(b"\n"):  # its process was killed while writing
-            self.faults.append(f"{path.name}: the last line is cut off")
+        if broken and broken[-1] == number and line.startswith(b"{") and not line.endswith(b"\n"):
+            self.faults.append(f"{path.name}: the last line is cut off")  # its process was killed while writing
             broken.pop()
         if broken:
-            more = f" and {len(broken) - 1} more are not rows" if len(broken) > 1 else " is not a row"
+            more = f" and {len(broken) - 1:,} more are not rows" if len(broken) > 1 else " is not a row"
             self.faults.append(f"{path.name}: line {broken[0]}{more}")
 
     def last_row(
@@ -94,8 +100,12 @@ class RunReader:
             self.faults.append(f"{path.name}: {_reason(error)}")
             return None
         if broken:
-            self.faults.append(f"{path.name}: {broken} broken line{'s' if broken > 1 else ''} at the end")
+            self.faults.append(f"{path.name}: {broken:,} broken line{'s' if broken > 1 else ''} at the end")
         return found
+
+    def _refuse(self, path: Path, reason: str) -> dict[str, Any]:
+        self.faults.append(f"{path.name}: {shortened(printable(reason))}")
+        return {}
 
 
 def read_tree(path: Path) -> dict[str, Any]:
@@ -104,23 +114,13 @@ def read_tree(path: Path) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a .jsonl file of this run; none if there is no file.
-
-    Raises:
-        ValueError: A line is broken.
-    """
-    if not path.exists():
-        return []
-    return [orjson.loads(line) for line in path.read_bytes().splitlines() if line]
+    """Return the rows of a .jsonl file without its damaged lines; none if there is no file."""
+    return list(RunReader().rows(path))
 
 
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of this run's evaluation.jsonl in their current format; none if there is no file.
-
-    Raises:
-        ValueError: A line is broken.
-    """
-    return [migrate(path.name, row) for row in read_rows(path)]
+    """Return the rows of this run's evaluation.jsonl in their current format, without damaged lines."""
+    return [migrate(path.name, row) for row in read_rows(path) if isinstance(row.get("policy"), str)]
 
 
 def last_row(path: Path) -> dict[str, Any] | None:
@@ -128,17 +128,28 @@ def last_row(path: Path) -> dict[str, Any] | None:
     return RunReader().last_row(path)
 
 
+def last_line(path: Path) -> str | None:
+    """Return the last line of a log that is not empty, as it may be shown, or None; only the end is read."""
+    try:
+        lines = (line.decode("utf-8", "replace").strip() for line in lines_from_end(path))
+        return next((shortened(printable(line)) for line in lines if line), None)
+    except OSError:  # no log, or not a plain file
+        return None
+
+
 def lines_from_end(path: Path) -> Iterator[bytes]:
     """Yield the lines of a file, the last one first, reading block by block from the end.
 
-    A line longer than MAX_LINE_BYTES comes without its beginning and ends the iteration.
+    The iteration ends after MAX_TAIL_BYTES. A line longer than MAX_LINE_BYTES comes without its beginning and ends it
+    too.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is not a plain file.
     """
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         end, rest = file.seek(0, os.SEEK_END), b""
-        while end and len(rest) < MAX_LINE_BYTES:
+        last = max(0, end - MAX_TAIL_BYTES)
+        while end > last and len(rest) < MAX_LINE_BYTES:
             begin = max(0, end - BLOCK_BYTES)
             file.seek(begin)
             rest, *lines = (file.read(end - begin) + rest).split(b"\n")
@@ -147,35 +158,18 @@ def lines_from_end(path: Path) -> Iterator[bytes]:
         yield rest
 
 
-def parse_row(line: bytes) -> dict[str, Any] | None:
-    """Return the row in a line: an object with a number of `env_steps`; None for any other content."""
-    row = parse_object(line)
-    return row if row is not None and isinstance(row.get("env_steps"), (int, float)) else None
+def read_lines(file: BufferedReader) -> Iterator[bytes]:
+    """Yield the lines of a file; in the place of one that is longer than MAX_LINE_BYTES, a line that is not a row."""
+    while line := file.readline(MAX_LINE_BYTES):
+        skipped = 0
+        while len(line) == MAX_LINE_BYTES and not line.endswith(b"\n") and skipped < MAX_BROKEN_BYTES:
+            skipped += len(line)
+            line = file.readline(MAX_LINE_BYTES)
+        yield b"\0" + line[-1:] if skipped else line
 
 
-def parse_object(text: bytes | str) -> dict[str, Any] | None:
-    """Return the JSON object in a text, or None."""
-    tree = _parse_json(text)
-    return tree if isinstance(tree, dict) else None
-
-
-def _parse_json(text: bytes | str) -> Any:
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return None
-
-
-def _parse_yaml(content: bytes) -> Any:
-    import yaml
-
-    if sum(map(content.count, YAML_OPENERS)) > MAX_YAML_OPENERS:
-        return None
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
-    try:
-        return yaml.load(content, loader)
-    except (ValueError, yaml.YAMLError, RecursionError):
-        return None
+def _is_enough(rows: int, most: int, broken: int, broken_bytes: int) -> bool:
+    return rows >= most or broken > MAX_BROKEN_LINES or broken_bytes > MAX_BROKEN_BYTES
 
 
 def _reason(error: OSError) -> str:

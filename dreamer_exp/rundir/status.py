@@ -1,16 +1,19 @@
 """status.json: the state of a run, and whether its process is still running."""
 
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.formatting import printable, shortened
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import TOLERANCE_S, is_running, start_of
 from dreamer_exp.rundir.reader import read_tree
 
 STARTING, TRAINING, EVALUATING = "starting", "training", "evaluating"  # `activity` of a running run
+WORDS = re.compile(r"[a-z]{1,20}( [a-z]{1,20})?")  # a state
 SILENT = timedelta(hours=6)  # longer than an iteration or an evaluation, and than clocks of two hosts differ
 RECENT = timedelta(minutes=10)  # a run of another host that wrote less long ago is not resumed here
 PROCESS_STARTED = "process_started"  # key of status.json and sweep.json
@@ -47,19 +50,20 @@ def read_status(root: Path) -> dict[str, Any]:
 
 
 def error_of(status: dict[str, Any]) -> str | None:
-    """Return type and first line of the error in status.json, or None."""
+    """Return type and first line of the error in status.json, as it may be shown, or None."""
     error = status.get("error")
-    return f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else None
+    text = f"{error.get('type')}: {error.get('message')}" if isinstance(error, dict) else None
+    return None if text is None else shortened(printable(text))
 
 
 def state_of(status: dict[str, Any]) -> str:
-    """Return the state in status.json, `unknown` without one, or `dead` instead of `running`.
+    """Return the state in status.json, `unknown` without a word there, or `dead` instead of `running`.
 
     A running run of this host is dead if it has no such process. One of another host is dead if its status.json was
     not written for SILENT.
     """
     state = status.get("state")
-    if not isinstance(state, str):
+    if not isinstance(state, str) or not WORDS.fullmatch(state):
         return "unknown"
     if state == "running" and status.get("host") != socket.gethostname():
         return "dead" if _is_silent(status.get("updated_utc")) else state

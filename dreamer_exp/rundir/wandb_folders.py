@@ -7,6 +7,7 @@ sync counts too. tracking/wandb/sync_folder.py removes a marker that wandb 0.31 
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamer_exp.formatting import printable, shortened
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.reader import read_tree
 
@@ -52,7 +53,7 @@ def marker(file: Path) -> Path:
 
 def read_failures(run: Path) -> dict[str, str]:
     """Return the recorded errors by folder name."""
-    return {name: str(error) for name, error in read_tree(run / "wandb" / FAILURES).items()}
+    return {name: shortened(printable(str(error))) for name, error in read_tree(run / "wandb" / FAILURES).items()}
 
 
 def record_failure(run: Path, folder: str, error: str | None) -> None:

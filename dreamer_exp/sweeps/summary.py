@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from dreamer_exp.config.command_words import pasteable, path_word
+from dreamer_exp.formatting import csv_text, printable
 from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.sweeps.records import FAILED, FINISHED, LOG, SweepRecord, short
@@ -35,7 +36,9 @@ def write_summary(sweep: Path, record: SweepRecord, views: list[JobView]) -> Non
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(rows[0]) if rows else ["num"], lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
+    table.writerows(
+        {key: csv_text(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows
+    )
     write_text(sweep / f"{NAME}.csv", text.getvalue())
 
 
@@ -64,4 +67,4 @@ def show_summary(console: Console, sweep: Path, record: SweepRecord, views: list
 
 def _print(console: Console, text: str) -> None:
     """Print a line without wrapping, so that a path in it can be copied."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    console.print(printable(text), soft_wrap=True, markup=False, highlight=False)

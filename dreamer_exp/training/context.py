@@ -14,6 +14,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.plugins import distributions_used
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.evaluation.schedule import EvaluationSchedule
+from dreamer_exp.formatting import printable_lines
 from dreamer_exp.hardware import Machine
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.cpu_contention import ContentionWatch
@@ -73,4 +74,4 @@ class RunContext:
     def print_line(self, text: str) -> None:
         """Print a line that stays on the terminal; nothing below `run.log_level=INFO`."""
         if self.shown:
-            self.console.print(text, soft_wrap=True, markup=False)
+            self.console.print(printable_lines(text), soft_wrap=True, markup=False)

@@ -142,8 +142,12 @@ def _begin_resumed(run: RunContext, kept: ResumePoint, changed: Changes) -> None
     run.provenance = point.record_resume(directory, kept, dropped, changed, run.provenance)
     run.record.started_utc = run.provenance["started_utc"]
     directory.error.unlink(missing_ok=True)  # the traceback of an earlier end
-    note = f"; {dropped} later rows dropped, their steps are repeated" if dropped else ""
+    note = f"; {dropped.unwanted} later rows dropped, their steps are repeated" if dropped.unwanted else ""
     run.print_line(f"{directory.root.name}: resumed from checkpoint {kept.checkpoint.name}{note}")
+    if dropped.damaged:
+        run.print_line(f"  damaged lines of result.jsonl and evaluation.jsonl, dropped: {dropped.damaged}")
+    if missing := point.missing_rows(directory, kept):
+        run.print_line(f"  iterations before the checkpoint without a row in result.jsonl: {missing}")
     for key, (before, after) in changed.items():
         run.print_line(f"  {key}: {before} -> {after}")
 

@@ -224,6 +224,67 @@ def test_odd_run_directory_does_not_stop_the_comparison(
     assert "10_odd" in [run["run"] for run in json.loads((tmp_path / "out" / "compare.json").read_text())["runs"]]
 
 
+ESCAPES = "\x1b]0;title\x07\x1b[2J"
+FORMULA = "=HYPERLINK(0)"
+
+
+def write_archives(folder: Path) -> Path:
+    """Write a folder of runs as a stranger may have made them, each with something that costs a careless reader."""
+    status = {
+        "blank": {"state": ""},
+        "escapes": {"state": "failed", "error": {"type": ESCAPES, "message": ESCAPES}},
+        "formula": {"state": "failed", "error": {"type": FORMULA, "message": "@A1"}},
+    }
+    keys = {"formula": {"gamma": FORMULA}, "mathtext": {"gamma": "$\\frac{$"}, "long": {"gamma": "x" * 900_000}}
+    for name in (*status, "mathtext", "long", f"{FORMULA}{ESCAPES}", "pipe", "deep", "numbers", "plain"):
+        tree = config(1, derived=name, **keys.get(name, {}))
+        write_run(folder / name, tree, status=status.get(name))
+    (folder / "pipe" / "result.jsonl").unlink()
+    os.mkfifo(folder / "pipe" / "result.jsonl")
+    (folder / "deep" / "experiment.yaml").write_text("a: " + "[" * 500_000)
+    deep = "[" * 900 + "]" * 900
+    (folder / "deep" / "provenance.json").write_text(f'{{"gpu_names": {deep}}}')
+    huge = {"env_steps": 100, "episode_return_window": 1e308, "time/total_s": -1e308}
+    (folder / "numbers" / "result.jsonl").write_text(f"{json.dumps(huge)}\n" * 3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the output folder of a comparison of such runs; `printed` in it holds the printed text."""
+    folder = tmp_path_factory.mktemp("archives")
+    with redirect_stdout(io.StringIO()) as text:
+        compare.run([str(write_archives(folder / "runs")), "--out", str(folder / "out")])
+    (folder / "out" / "printed").write_text(text.getvalue())
+    return folder / "out"
+
+
+def test_no_archive_of_a_stranger_costs_another_run(archives: Path) -> None:
+    tree = json.loads((archives / "compare.json").read_text())
+    assert len(tree["runs"]) == 10
+    assert {*FILES} <= {path.name for path in archives.iterdir()}
+    assert ("plain", 0.5) in [(run["run"], run["final"]) for run in tree["runs"]]
+
+
+def test_terminal_escapes_of_files_and_names_are_shown_not_sent(archives: Path) -> None:
+    text = (archives / "printed").read_text()
+    assert not {"\x1b", "\x07"} & set(text)
+    assert r"\x1b]0;title\x07" in text
+
+
+def test_no_cell_of_a_csv_file_is_a_formula(archives: Path) -> None:
+    for name in ("compare.csv", "compare_runs.csv"):
+        with open(archives / name, newline="") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+        assert [cell for cell in cells if cell.startswith(("=", "+", "@"))] == []
+        assert any(cell.startswith("'=HYPERLINK") for cell in cells)
+
+
+def test_a_long_value_is_shortened_in_every_line(archives: Path) -> None:
+    assert max(map(len, (archives / "printed").read_text().splitlines())) < 1000
+    assert len((archives / "compare_runs.csv").read_text()) < 100_000
+
+
 def test_folder_whose_name_is_not_utf_8_is_compared(sweep: Path) -> None:
     odd = os.fsdecode(os.fsencode(sweep.parent) + b"/sw\xffeep")
     sweep.rename(odd)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dreamer_exp.compare.find import find_runs, is_sweep
+from dreamer_exp.compare.find import find_runs
+from dreamer_exp.rundir.layout import is_sweep
 from tests.compare.folders import write_run
 
 
@@ -37,6 +38,31 @@ def test_run_given_twice_is_found_once(outputs: Path) -> None:
     (outputs / "latest").symlink_to(outputs / "a")
     assert names(outputs / "a", outputs / "latest", outputs / ".." / "outputs" / "a") == ["a"]
     assert "latest" not in names(outputs)
+
+
+def test_a_folder_of_links_to_runs_is_followed_and_shows_where_they_lead(outputs: Path, tmp_path: Path) -> None:
+    figure = tmp_path / "figure"
+    figure.mkdir()
+    (figure / "ours").symlink_to(outputs / "b")
+    (figure / "theirs").symlink_to(outputs / "sweep")
+    assert names(figure) == [
+        f"ours -> {outputs / 'b'}",
+        f"theirs/0_x=1 -> {outputs / 'sweep' / '0_x=1'}",
+        f"theirs/1_x=2 -> {outputs / 'sweep' / '1_x=2'}",
+    ]
+
+
+def test_a_run_next_to_a_link_to_it_has_its_own_name(outputs: Path) -> None:
+    (outputs / "Link").symlink_to(outputs / "a")  # sorted first
+    assert names(outputs)[0] == "a"
+
+
+def test_links_to_other_folders_and_to_themselves_are_not_followed(tmp_path: Path) -> None:
+    write_run(tmp_path / "elsewhere" / "deep" / "run")
+    (tmp_path / "figure").mkdir()
+    (tmp_path / "figure" / "all").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "figure" / "loop").symlink_to(tmp_path / "figure" / "loop")
+    assert names(tmp_path / "figure") == []
 
 
 def test_jobs_are_sorted_by_number(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from dreamer_exp.compare import read
 from dreamer_exp.compare.model import Run
 from dreamer_exp.compare.read import read_run, read_runs
-from dreamer_exp.rundir.atomic import append_row
+from dreamer_exp.rundir.atomic import append_row, write_json
+from dreamer_exp.rundir.display import MAX_NUMBER
 from tests.compare.folders import config, evaluation, row, write_rows, write_run
 
 
@@ -56,7 +58,7 @@ def test_column_that_begins_in_a_later_row_is_read(root: Path) -> None:
     np.testing.assert_array_equal(read_run(root, "run").rows["new"], [np.nan, np.nan, np.nan, 7.0])
 
 
-figures = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53) | st.none()
+figures = st.floats(-MAX_NUMBER, MAX_NUMBER) | st.integers(-(2**53), 2**53) | st.none()
 
 
 @settings(max_examples=50, deadline=None)
@@ -218,12 +220,46 @@ def content(run: Run) -> tuple[object, ...]:
     return run.root, run.config, run.evaluations, {name: values.tolist() for name, values in run.rows.items()}
 
 
-def test_run_that_cannot_be_read_has_only_a_fault(root: Path) -> None:
-    (root / "job.json").symlink_to("x" * 300)  # a name too long for a lookup
-    odd, good = read_runs([(root, "odd"), (write_run(root.parent / "good"), "good")])
-    assert (odd.state, odd.config, odd.rows["env_steps"].tolist(), good.faults) == ("unknown", {}, [], ())
-    (fault,) = odd.faults
-    assert "File name too long" in fault
+def test_links_in_a_run_are_faults_and_show_nothing_of_their_targets(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "private").write_text('{"state": "failed", "error": "private"}')
+    (root / "job.json").symlink_to(tmp_path / "private")
+    run = read_run(root, "run")
+    assert (run.state, run.error, run.job) == ("finished", None, {})
+    assert run.faults == ("job.json: is a symbolic link, which is not followed",)
+
+
+def test_console_log_that_is_a_link_shows_nothing_of_its_target(tmp_path: Path) -> None:
+    (tmp_path / "private").write_text("private")
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "console.log").symlink_to(tmp_path / "private")
+    assert read_run(tmp_path / "job", "job").error is None
+
+
+def test_numbers_that_are_no_measurement_are_missing_and_a_fault(root: Path) -> None:
+    append_row(root / "result.jsonl", {**row(4, 4.0), "loss/world_model": 1e308})
+    run = read_run(root, "run")
+    assert np.isnan(run.rows["loss/world_model"]).tolist() == [False, False, False, True]
+    assert run.faults == ("result.jsonl: not always a number: loss/world_model",)
+
+
+def test_texts_of_files_are_printable(root: Path) -> None:
+    write_json(root / "provenance.json", {"gpu_names": ["\x1b[2J"], "packages": {"a\x07": "\x1b"}})
+    (root / "experiment.yaml").write_text('run: {id: "\\e[31m", 7: 2026-01-01}\n')
+    run = read_run(root, "run")
+    assert run.provenance == {"gpu_names": [r"\x1b[2J"], "packages": {r"a\x07": r"\x1b"}}
+    assert run.config == {"run.id": r"\x1b[31m", "run.7": "2026-01-01"}
+
+
+def test_a_million_rows_are_kept_as_numbers(tmp_path: Path) -> None:
+    """As Python objects they would take half a gigabyte."""
+    (tmp_path / "status.json").write_text("{}")
+    (tmp_path / "result.jsonl").write_text('{"env_steps":1,"time/total_s":2}\n' * 200_000)
+    tracemalloc.start()
+    run = read_run(tmp_path, "run", ["loss/world_model"])
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(run.rows["env_steps"]) == 200_000
+    assert peak_bytes < 30 * 2**20
 
 
 def test_evaluations_of_other_shapes_are_left_out(root: Path) -> None:

@@ -71,7 +71,24 @@ def test_the_table_has_state_age_steps_success_size_and_wandb_in_100_columns(tmp
     done = listing(tmp_path)
     assert max(map(len, done.stdout.splitlines())) <= 100
     (line,) = [line for line in done.stdout.splitlines() if "finished" in line]
-    assert " ".join(line.split()[1:]) == "finished 2 d 640 75% of 20 3.0 MiB 1 unsynced"
+    assert " ".join(line.split()) == "finished 2 d 640 75% of 20 3.0 MiB 1 unsynced"
+
+
+def test_a_run_takes_one_line_where_its_name_fits(tmp_path: Path) -> None:
+    make_run(tmp_path / "outputs" / "dreamer_20260101T000000Z_ab12")
+    lines = listing(tmp_path).stdout.splitlines()
+    assert lines[3].split()[:2] == ["dreamer_20260101T000000Z_ab12", "finished"]
+
+
+def test_a_name_is_whole_in_80_columns(tmp_path: Path) -> None:
+    name = "dreamer_20260101T000000Z_ab12"
+    run = make_run(tmp_path / "outputs" / name, state="interrupted")
+    append_row(run.evaluation, EVALUATED)
+    make_offline(run.root, "1")
+    lines = listing(tmp_path, columns=80).stdout.splitlines()
+    assert f"  {name}" in lines
+    assert max(map(len, lines[:5])) <= 80
+    assert "1 unsynced" in lines[4]
 
 
 def test_faults_are_printed_below_the_table(tmp_path: Path) -> None:
@@ -167,6 +184,11 @@ def brackets(run: RunDirectory) -> None:
     run.status.write_text("[" * 100_000)
 
 
+def pipe_for_a_status(run: RunDirectory) -> None:
+    run.status.unlink()
+    os.mkfifo(run.status)
+
+
 def brackets_for_a_row(run: RunDirectory) -> None:
     with open(run.result, "a") as file:
         file.write("[" * 100_000)
@@ -176,6 +198,7 @@ def brackets_for_a_row(run: RunDirectory) -> None:
     ("damage", "fault"),
     [
         (brackets, "status.json: cannot be read as JSON"),
+        (pipe_for_a_status, "status.json: is a named pipe"),
         (brackets_for_a_row, "result.jsonl: 1 broken line at the end"),
         (broken_status, "status.json: cannot be read as JSON"),
         (foreign_status, "status.json: cannot be read as JSON"),
@@ -201,9 +224,29 @@ def test_values_of_a_wrong_type_are_none(tmp_path: Path) -> None:
     assert datetime.now(UTC) - listed.started < timedelta(minutes=5)  # when its directory changed
 
 
+@pytest.mark.parametrize("started", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+def test_a_time_that_utc_does_not_have_is_not_known(tmp_path: Path, started: str) -> None:
+    make_run(tmp_path, started_utc=started)
+    assert datetime.now(UTC) - read_run_entry(tmp_path).started < timedelta(minutes=5)
+
+
+def test_control_characters_are_shown_not_sent(tmp_path: Path) -> None:
+    error = {"type": "E\x1b[2J", "message": "\x1b]0;title\x07"}
+    make_run(tmp_path / "outputs" / "r\x1b[31mred", state="failed", error=error)
+    listed = list_runs([tmp_path])[0]
+    assert (Path(listed.name).name, listed.error) == (r"r\x1b[31mred", r"E\x1b[2J: \x1b]0;title\x07")
+    assert "\x1b" not in listing(tmp_path).stdout
+
+
+@pytest.mark.parametrize("state", ["", "  ", "<b>", "failed\x1b[2J", "x" * 99, 3, None])
+def test_a_state_that_is_not_a_word_is_unknown(tmp_path: Path, state: Any) -> None:
+    make_run(tmp_path, state=state)
+    assert read_run_entry(tmp_path).state == "unknown"
+
+
 def test_unreadable_run_does_not_hide_others(tmp_path: Path) -> None:
     make_run(tmp_path / "good")
-    make_run(tmp_path / "broken", started_utc="9999-12-31T23:59:59-23:59")  # not a time in UTC
+    make_run(tmp_path / "broken")
     (tmp_path / "broken" / "wandb" / "offline-run-1").mkdir(parents=True)
     (tmp_path / "broken" / "wandb" / "offline-run-1" / "run-1.wandb").write_bytes(b":W&B and more")
     (tmp_path / "broken" / "wandb" / "offline-run-1" / "run-1.wandb.synced").symlink_to("x" * 300)  # name too long
@@ -237,7 +280,16 @@ def test_a_run_below_two_given_folders_is_listed_once(tmp_path: Path) -> None:
     assert len(list_runs([tmp_path, tmp_path / "a", tmp_path / "a" / ".." / "a"])) == 1
 
 
-def test_links_are_not_followed(tmp_path: Path) -> None:
+def test_a_link_to_a_run_is_followed_and_shown_as_such(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "elsewhere" / "run")
+    (tmp_path / "figure").mkdir()
+    (tmp_path / "figure" / "ours").symlink_to(run.root)
+    (listed,) = list_runs([tmp_path / "figure"])
+    assert (Path(listed.name).name, listed.link_to) == ("ours", str(run.root))
+    assert f"figure/ours: a link to {run.root}" in listing(tmp_path, "figure").stdout
+
+
+def test_links_to_other_folders_are_not_followed(tmp_path: Path) -> None:
     make_run(tmp_path / "elsewhere" / "run")
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "link").symlink_to(tmp_path / "elsewhere")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from dreamer_exp.checkpoints.store import MANIFEST, PROGRESS, CheckpointStore, read_manifest
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir import metric_names, provenance
-from dreamer_exp.rundir.atomic import truncate_rows, write_json
+from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.reader import RunReader, read_evaluations
+from dreamer_exp.rundir.reader import RunReader, read_evaluations, read_rows
+from dreamer_exp.rundir.row_filter import RemovedLines, filter_rows
 from dreamer_exp.rundir.status import read_status
 
 if TYPE_CHECKING:
@@ -87,12 +88,18 @@ def read_provenance(directory: RunDirectory) -> dict[str, Any]:
     return tree
 
 
-def drop_later_rows(directory: RunDirectory, point: ResumePoint) -> int:
-    """Remove the rows after the checkpoint, whose steps will be repeated; return their number."""
+def drop_later_rows(directory: RunDirectory, point: ResumePoint) -> RemovedLines:
+    """Remove the rows after the checkpoint, whose steps will be repeated, and damaged lines; return their numbers."""
     iteration = point.progress["iteration"]
-    return truncate_rows(directory.result, lambda row: row["iteration"] <= iteration) + truncate_rows(
-        directory.evaluation, lambda row: row["env_steps"] <= point.env_steps
+    return filter_rows(directory.result, lambda row: row["iteration"] <= iteration) + filter_rows(
+        directory.evaluation, lambda row: row["env_steps"] <= point.env_steps and isinstance(row["policy"], str)
     )
+
+
+def missing_rows(directory: RunDirectory, point: ResumePoint) -> int:
+    """Return how many of the iterations before the checkpoint have no row in result.jsonl."""
+    done = int(point.progress["iteration"])
+    return max(0, done - len({row.get("iteration") for row in read_rows(directory.result)}))
 
 
 def restore(algorithm: "Algorithm", point: ResumePoint) -> None:
@@ -111,14 +118,14 @@ def policy_evaluations(directory: RunDirectory, point: ResumePoint) -> list[dict
 
 
 def record_resume(
-    directory: RunDirectory, point: ResumePoint, dropped: int, changed: dict[str, Any], now: dict[str, Any]
+    directory: RunDirectory, point: ResumePoint, dropped: RemovedLines, changed: dict[str, Any], now: dict[str, Any]
 ) -> dict[str, Any]:
     """Add an entry to `resumes` in provenance.json; return the new tree.
 
     Args:
         directory: The run's directory.
         point: The checkpoint it resumes from.
-        dropped: Number of rows that were removed.
+        dropped: Lines that were removed.
         changed: By key, its value before and after.
         now: The tree of `provenance.collect` for this process.
 
@@ -130,7 +137,8 @@ def record_resume(
         "resumed_utc": provenance.now_utc(),
         "command_line": sys.argv,
         "checkpoint": point.checkpoint.name,
-        "rows_dropped": dropped,
+        "rows_dropped": dropped.unwanted,
+        "lines_damaged": dropped.damaged,
         "changed": {key: {"before": before, "after": after} for key, (before, after) in changed.items()},
         **{key: now[key] for key in ("git", "python", "packages", "machine", "gpu_names")},
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.rundir.reader import parse_object
+from dreamer_exp.rundir.parse import parse_object
 from dreamer_exp.rundir.wandb_folders import marker, wandb_files
 
 TIMEOUT_S = 1800.0  # a longer upload is stopped and retried at the next sync

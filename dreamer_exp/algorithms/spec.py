@@ -62,6 +62,10 @@ def _accept_any_contract(experiment: Experiment, contract: ObservationContract) 
     return None
 
 
+def _know_no_weights(description: Mapping[str, Any]) -> int:
+    return 0
+
+
 def _keep_options(experiment: Experiment, contract: ObservationContract, gpu_memory_bytes: int) -> AlgoConfig:
     return experiment.algo
 
@@ -105,6 +109,11 @@ class AlgorithmSpec:
     """Names in result.jsonl (rundir/metric_names.py, or new ones) -> names in the learner's results."""
     policy_format: Mapping[str, Callable[[Any], bool]]
     """Keys of policy.json that describe the network -> whether a network can be built from a value."""
+    policy_weights: Callable[[Mapping[str, Any]], int] = _know_no_weights
+    """Returns the number of weights that the network of a policy.json has at least.
+
+    It is compared with policy.safetensors before the network is built: a description can ask for any amount of memory.
+    """
     check_contract: Callable[[Experiment, ObservationContract], None] = _accept_any_contract
     """Raises UserError for values that do not fit the environment's observations and actions."""
     warnings: Callable[[Experiment], list[str]] = _no_warnings

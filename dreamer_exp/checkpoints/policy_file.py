@@ -10,7 +10,6 @@ Format 1 had `learner`, "fast" or "rllib", in the place of `algorithm`. Format o
 https://github.com/huggingface/safetensors (a JSON header, then plain numbers).
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,11 @@ from safetensors.torch import load_file, save
 
 from dreamer_exp.algorithms.protocol import Implementation, Policy
 from dreamer_exp.algorithms.spec import AlgorithmSpec
+from dreamer_exp.checkpoints.policy_description import DESCRIPTION, FORMAT, TENSORS, read_description
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.plugins import find_spec, find_specs
+from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.envs.contract import policy_spaces
 from dreamer_exp.rundir.atomic import json_text, write_bytes, write_text
-from dreamer_exp.rundir.migration import ALGORITHMS
-
-FORMAT = 2
-TENSORS, DESCRIPTION = "policy.safetensors", "policy.json"
 
 
 def save_policy(module: RLModule, algorithm: str, folder: Path, extra: Mapping[str, Any]) -> None:
@@ -69,7 +65,7 @@ def load_policy(folder: Path) -> RLModule:
     description = read_description(folder)
     module = build(description)
     try:
-        found = load_file(_existing(folder / TENSORS))
+        found = load_file(folder / TENSORS)
     except SafetensorError as error:
         raise UserError(f"{folder / TENSORS}: not a whole safetensors file; name another checkpoint.") from error
     wanted = _tensors(module)
@@ -92,36 +88,6 @@ def load_policy_maker(folder: Path) -> Callable[[int], Policy]:
     """
     module, algorithm = load_policy(folder), read_description(folder)["algorithm"]
     return _implementation(algorithm).policy_maker(module)
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """policy.json, checked as far as building the network takes; `extra` is whatever was given.
-
-    Raises:
-        UserError: the file is missing, of an unknown format, or not whole.
-    """
-    path = _existing(folder / DESCRIPTION)
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        number = tree["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a policy's description; name another checkpoint.") from error
-    if number == 1:
-        tree["algorithm"] = ALGORITHMS.get(str(tree.pop("learner", None)))
-    elif number != FORMAT:
-        raise UserError(f"{path}: format={number!r} is unknown here, allowed are 1 and {FORMAT}; update dreamer-exp.")
-    if key := _first_fault(tree):
-        raise UserError(f"{path}: {key}={tree.get(key)!r} makes no network; name another checkpoint.")
-    return dict(tree)
-
-
-def _first_fault(description: Mapping[str, Any]) -> str | None:
-    """Return the first key without a value that a network can be built from."""
-    algorithm, specs = description.get("algorithm"), find_specs("algorithms")
-    if not isinstance(algorithm, str) or algorithm not in specs:
-        return "algorithm"
-    fits = FITS | dict(specs[algorithm].policy_format)
-    return next((key for key, is_fit in fits.items() if not is_fit(description.get(key))), None)
 
 
 def describe(module: RLModule, algorithm: str) -> dict[str, Any]:
@@ -152,21 +118,6 @@ def _implementation(algorithm: str) -> Implementation:
     return spec.load()
 
 
-def _is_size(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _fits_action(action: Any) -> bool:
-    return isinstance(action, dict) and action.get("kind") in ("box", "discrete") and _is_size(action.get("size"))
-
-
-FITS: dict[str, Callable[[Any], bool]] = {
-    "observation_size": _is_size,
-    "action": _fits_action,
-    "extra": lambda value: isinstance(value, dict),
-}
-
-
 def _tensors(module: RLModule) -> dict[str, torch.Tensor]:
     """Every weight under one name (RLlib's network holds its parts under several), without its history."""
     return {name: parameter.detach() for name, parameter in module.named_parameters()}
@@ -174,9 +125,3 @@ def _tensors(module: RLModule) -> dict[str, torch.Tensor]:
 
 def _shape_text(tensor: torch.Tensor | None) -> str:
     return "nothing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file; name a checkpoint that holds {TENSORS} and {DESCRIPTION}.")
-    return path

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.compare.find import find_runs
-from dreamer_exp.compare.metrics import EVALUATION, OFFERED
+from dreamer_exp.compare.metrics import EVALUATION, OFFERED, available
 from dreamer_exp.compare.model import ComparisonRequest
 from dreamer_exp.compare.pipeline import compare
 from dreamer_exp.compare.read import read_runs
@@ -29,6 +29,7 @@ their seed form a group. The result is printed and written as tables, figures an
 (compare.html) into --out; by default into the sweep's folder if PATH is a single sweep, else into
 outputs/compare_<time>.
 """
+LIST = ""  # value of --metric without a name
 WIDTH = 100  # columns of output that goes into a file or a pipe
 
 
@@ -48,7 +49,9 @@ def parser() -> Parser:
     words.add_argument(
         "--metric",
         metavar="NAME",
-        help="a column of result.jsonl, or evaluation/NAME\n(default: evaluation/success_rate)",
+        nargs="?",
+        const=LIST,
+        help="a column of result.jsonl, or evaluation/NAME (default:\nevaluation/success_rate); without NAME: a list",
     )
     words.add_argument("--at", choices=("env_steps", "wall"), default="env_steps", help="x axis of the curves")
     words.add_argument("--threshold", metavar="VALUE", type=float, help="report the time to this level of the metric")
@@ -56,8 +59,8 @@ def parser() -> Parser:
     return words
 
 
-def run(words: Sequence[str]) -> Path:
-    """Compare runs as the command line requests, and return the output folder.
+def run(words: Sequence[str]) -> Path | None:
+    """Compare runs as the command line requests, and return the output folder; None if metrics were only listed.
 
     Raises:
         UserError: A word is wrong, no path holds a run, or the output cannot be written.
@@ -67,6 +70,9 @@ def run(words: Sequence[str]) -> Path:
     if not search.roots:
         raise UserError(f"compare: no run found. {'; '.join(search.faults)}.")
     runs = read_runs(search.named(), _columns(options.metric))
+    if options.metric == LIST:
+        print("\n".join(available(list(runs))) or "The runs have no rows yet.")
+        return None
     from dreamer_exp.compare.write import write_files  # matplotlib, plotly: imported while other processes read
 
     request = ComparisonRequest(options.metric, options.at, options.by, options.threshold)

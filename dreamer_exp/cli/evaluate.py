@@ -1,5 +1,6 @@
 """The command `dreamer-exp evaluate RUN`: a trained policy on fixed seeds, in any env with its observation contract."""
 
+import os
 import secrets
 import tempfile
 import warnings
@@ -10,18 +11,25 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
+from dreamer_exp.checkpoints.manifest import read_manifest, resolve
+from dreamer_exp.checkpoints.policy_description import TENSORS, read_description
 from dreamer_exp.cli.errors import run_command
-from dreamer_exp.cli.recompose import recompose
+from dreamer_exp.cli.recompose import recompose, refuse_import
 from dreamer_exp.cli.supervisor import notify, supervise
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.saved_experiment import edits
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.protocol import evaluated, read_protocol
+from dreamer_exp.formatting import printable
 from dreamer_exp.hardware import Machine, physical_cores, probe
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.planning.forecast import RUNNER_BYTES
+from dreamer_exp.rundir.edits import Edits
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.plain_file import is_plain_folder
 from dreamer_exp.rundir.provenance import now_utc
 
 if TYPE_CHECKING:
@@ -37,7 +45,8 @@ by default (auto) there is one for each physical core, as far as memory and epis
 result does not depend on it. The run's own settings apply; settings given here replace
 them, for example env=robot_sf, episodes=100 (short for evaluation.episodes=100), evaluation.seed=7
 or evaluation.baselines=[orca]. evaluation.protocol=robot_sf_s30_h600 drives that list of episodes
-instead, with the options of the environment that belong to it.
+instead, with the options of the environment that belong to it. A module that the run names in
+env.id is imported only with trust=true.
 """
 
 
@@ -116,22 +125,26 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     Raises:
         UserError: there is no checkpoint, the folder cannot be written, or the env has another observation contract.
     """
-    from dreamer_exp.checkpoints import store
-    from dreamer_exp.checkpoints.policy_file import TENSORS, load_policy_maker
-    from dreamer_exp.evaluation.report import EvaluationReport
-
-    quiet("WARNING")  # after the imports, because RLlib sets its own level
-    checkpoint = store.resolve(request.path.resolve())
+    checkpoint = resolve(request.path.resolve())
     root = checkpoint.parents[1]
+    trained, description = read_manifest(checkpoint), read_description(checkpoint)
     experiment = recompose(root, request.overrides)
     notify(env=experiment.env.label)
     refuse_no_episodes(experiment)
     refuse_part_of_protocol(experiment, request.overrides)
     experiment = evaluated(experiment)
+    refuse_import(experiment.env, root, request.overrides)
     require(experiment.env)
-    trained = store.read_manifest(checkpoint)
-    check_contract(experiment, trained["contract_hash"])
-    folder = writable(request.out or root / "report")
+    check_contract(experiment, trained["contract_hash"], description["observation_size"])
+    folder = writable(request.out or own_report(root))
+
+    from dreamer_exp.checkpoints.policy_file import load_policy_maker  # ray and torch: when the files were checked
+    from dreamer_exp.evaluation.report import EvaluationReport
+
+    quiet("WARNING")  # after the imports, because RLlib sets its own level
+    edited = edits(RunDirectory(root).experiment)
+    for line in edit_lines(edited):
+        console.print(printable(line), soft_wrap=True, markup=False)
     report = EvaluationReport(
         experiment,
         load_policy_maker(checkpoint),
@@ -142,13 +155,17 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
         choose_workers(experiment, request.workers, checkpoint),
     )
     settings = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}
-    about = {"run": root.name, "checkpoint": checkpoint.name, "experiment": settings}
+    about = {
+        "run": printable(root.name),
+        "checkpoint": checkpoint.name,
+        "experiment": settings,
+        "edited_by_hand": None if edited is None else {key: list(values) for key, values in edited.items()},
+    }
     report.evaluate(about, trained["env_steps"], trained["updates"], request.video)
 
 
 def choose_workers(experiment: Experiment, number: int | None, checkpoint: Path) -> "OpenWorkers":
     """Return where the episodes run: in a number of processes, in this process for 0; None chooses."""
-    from dreamer_exp.checkpoints.policy_file import TENSORS
     from dreamer_exp.evaluation.workers.base import this_process
     from dreamer_exp.evaluation.workers.processes import processes
 
@@ -183,6 +200,21 @@ def refuse_part_of_protocol(experiment: Experiment, overrides: list[str]) -> Non
         )
 
 
+def own_report(root: Path) -> Path:
+    """Return a run's report/; raise UserError if it is a link, which may lead anywhere."""
+    report = RunDirectory(root).report
+    if os.path.lexists(report) and not is_plain_folder(report):
+        raise UserError(f"{report} is a link or not a folder; name another folder with out=DIR.")
+    return report
+
+
+def edit_lines(edited: Edits | None) -> list[str]:
+    """Return lines about the edits of experiment.yaml by hand, if any."""
+    if edited is None:
+        return ["experiment.yaml was edited by hand; which keys is not recorded"]
+    return [f"experiment.yaml was edited by hand: {key} {was} -> {now}" for key, (was, now) in edited.items()]
+
+
 def writable(folder: Path) -> Path:
     """Return the folder, created if missing; raise UserError if nothing can be written into it."""
     try:
@@ -194,9 +226,15 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-def check_contract(experiment: Experiment, trained: str) -> None:
+def check_contract(experiment: Experiment, trained: str, observation_size: int | None = None) -> None:
     """Raise UserError for an env whose observations or actions differ from those of the training."""
-    here = contract_of(experiment.env, experiment.obs_contract).hash
+    contract = contract_of(experiment.env, experiment.obs_contract)
+    if observation_size not in (None, contract.size):
+        raise UserError(
+            f"policy.json: observation_size={observation_size}, and env={experiment.env.name} has {contract.size} "
+            "floats: name another checkpoint."
+        )
+    here = contract.hash
     if here != trained:
         raise UserError(
             f"env={experiment.env.name} with obs_contract={experiment.obs_contract.name} has contract {here}, and the "

@@ -32,6 +32,7 @@ AXIS_LABELS = {"env_steps": "env steps", "wall": "wall time [s]"}
 SUCCESS = "success"  # an outcome of an episode
 MIN_PROGRESS = 0.5  # share of the env steps of its setting's longest run, from which an unfinished run counts
 ROUNDING = 1e-9  # relative; the mean of three times 0.05 is more than 0.05
+LISTED = 12  # metrics in a message
 BAND_RESAMPLES = 400  # per point: fewer than for a printed interval
 
 
@@ -86,13 +87,27 @@ def resolve(name: str | None, runs: Sequence[Run]) -> str:
     """
     if name is None:
         return next((default for default in DEFAULTS if any(_has(run, default) for run in runs)), DEFAULTS[0])
-    known = list(dict.fromkeys(column for run in runs for column in (*run.columns, *_evaluation_metrics(run))))
+    known = available(runs)
     for candidate in (name, f"{EVALUATION}{name}"):
         if candidate in known:
             return candidate
     short = [column.removeprefix(EVALUATION) for column in known]
     hint = nearest(name, [*known, *short]) if known else " They have no rows yet."
-    raise UserError(f"--metric {name} is not a metric of these runs.{hint}")
+    raise UserError(f"--metric {name} is not a metric of these runs.{hint} {_listed(known)}".rstrip())
+
+
+def available(runs: Sequence[Run]) -> list[str]:
+    """Return the names of all metrics that some run has: figures of evaluations first, then columns of result.jsonl."""
+    evaluated = dict.fromkeys(name for run in runs for name in _evaluation_metrics(run))
+    return [*evaluated, *dict.fromkeys(column for run in runs for column in run.columns)]
+
+
+def _listed(known: Sequence[str]) -> str:
+    """Return a sentence with the first of these names, and how to see all."""
+    if not known:
+        return ""
+    more = f" and {len(known) - LISTED} more (--metric without a name lists all)" if len(known) > LISTED else ""
+    return f"They have: {', '.join(known[:LISTED])}{more}."
 
 
 def describe(name: str) -> Metric:
@@ -126,7 +141,7 @@ def _has(run: Run, metric: str) -> bool:
 
 def _evaluation_metrics(run: Run) -> Iterator[str]:
     """Yield the names of the evaluations' figures: numbers, or null for a missing one."""
-    for row in run.evaluations[-1:]:
+    for row in run.evaluations:
         yield from (
             f"{EVALUATION}{name}"
             for name, value in row.items()

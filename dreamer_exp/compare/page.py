@@ -21,8 +21,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_of
-from dreamer_exp.compare.metrics import OFFERED, Metric, curve, describe, series
-from dreamer_exp.compare.model import Comparison, Group, Run
+from dreamer_exp.compare.metrics import OFFERED, Metric, available, curve, describe, series
+from dreamer_exp.compare.model import Comparison, ComparisonRequest, Group, Run
+from dreamer_exp.compare.pipeline import compare
 from dreamer_exp.compare.scenarios import worst_first
 from dreamer_exp.formatting import MISSING, count, duration, number, printable
 from dreamer_exp.palette import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION
@@ -32,6 +33,7 @@ from dreamer_exp.rundir.atomic import write_text
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE, VERMILION, "#808890")
 DASHES = {"solid": "none", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}  # Plotly's name: lengths in SVG
 AXES = ("env_steps", "wall")
+MAX_KEYS, MAX_PAIRS = 200, 200  # rows of a table; compare.json has all
 MAX_SINGLES = 60  # runs, up to which their own curves are shown at first
 
 MAX_POINTS_PER_CURVE = 500  # of a run
@@ -51,6 +53,7 @@ def write_page(path: Path, comparison: Comparison) -> None:
 def render_page(comparison: Comparison, folder: Path) -> str:
     """Return the page's HTML, for this folder."""
     data = curve_data(comparison)
+    views = _views(comparison)
     scripts = {"plotly": str(get_plotlyjs()).replace("\r", ""), "script": _template_file("compare.js")}
     groups = [
         {"label": group.label, "colour": _colour(place), "dashes": DASHES[_dash(place)]}
@@ -59,7 +62,9 @@ def render_page(comparison: Comparison, folder: Path) -> str:
     template = _environment().get_template("compare.html.j2")
     page = template.render(
         comparison=comparison,
-        metric=describe(comparison.metric),
+        views=views,
+        max_keys=MAX_KEYS,
+        max_pairs=MAX_PAIRS,
         states=Counter(run.state for run in comparison.runs).most_common(),
         groups=groups,
         runs={run.root: _run_view(run, place, folder) for place, run in enumerate(comparison.runs)},
@@ -73,6 +78,15 @@ def render_page(comparison: Comparison, folder: Path) -> str:
         **{name: Markup(script) for name, script in scripts.items()},
     )
     return page.encode("utf-8", "backslashreplace").decode("utf-8")  # lone surrogates
+
+
+def _views(comparison: Comparison) -> list[tuple[Metric, Comparison]]:
+    """Return a comparison under each metric that the page offers, the requested one first."""
+    requested = describe(comparison.metric), comparison
+    names = {*available(comparison.runs)} - {comparison.metric}
+    others = [metric for metric in _offered(comparison) if metric.name in names]
+    requests = [(metric, ComparisonRequest(metric.name, comparison.at, comparison.by)) for metric in others]
+    return [requested, *((metric, compare(comparison.runs, request)) for metric, request in requests)]
 
 
 # -------------------------------------------------------------------------------------------------------- the template
@@ -196,7 +210,7 @@ def thin(y: np.ndarray, limit: int) -> np.ndarray:
 
 
 def _offered(comparison: Comparison) -> list[Metric]:
-    """Return the compared metric first, then those of OFFERED that some run has."""
+    """Return the compared metric, if some run has it, then those of OFFERED that some run has."""
     compared = describe(comparison.metric)
     metrics = (compared, *(metric for metric in OFFERED if metric != compared))
     return [metric for metric in metrics if any(len(series(run, metric.name, AXES[0])[0]) for run in comparison.runs)]

@@ -16,6 +16,7 @@ import numpy as np
 from dreamer_exp.compare.model import Run
 from dreamer_exp.formatting import MAX_TEXT, printable, shortened
 from dreamer_exp.rundir.display import MAX_NUMBER, displayed, displayed_mapping, is_number
+from dreamer_exp.rundir.edits import Edits, hand_edits
 from dreamer_exp.rundir.formats import format_fault
 from dreamer_exp.rundir.layout import EVALUATION, RUN_FILES, RunDirectory
 from dreamer_exp.rundir.migration import migrate
@@ -60,8 +61,10 @@ def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> R
     job = displayed_mapping(reader.tree(root / JOB)) if os.path.lexists(root / JOB) else {}
     if not any(os.path.lexists(root / file) for file in RUN_FILES):
         return _read_job(root, name, job)
-    status, config = reader.tree(files.status), flatten(displayed_mapping(reader.tree(files.experiment)))
+    status, experiment = reader.tree(files.status), reader.tree(files.experiment)
     rows, names = read_table(reader, files.result, columns)
+    provenance = reader.tree(files.provenance)
+    reader.faults += _edited(hand_edits(experiment, provenance))
     is_evaluated = os.path.lexists(files.evaluation)  # the file is optional
     evaluations = reader.rows(files.evaluation, MAX_EVALUATIONS) if is_evaluated else ()
     return Run(
@@ -69,8 +72,8 @@ def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> R
         name=name,
         state=_state(status, job),
         error=error_of(status) or _text(job.get("error")),
-        config=_without_fingerprint(config),
-        provenance=displayed_mapping(reader.tree(files.provenance)),
+        config=_without_fingerprint(flatten(displayed_mapping(experiment))),
+        provenance=displayed_mapping(provenance),
         rows=rows,
         evaluations=tuple(_known_evaluations(reader, evaluations)),
         faults=tuple(map(printable, reader.faults)),
@@ -188,6 +191,14 @@ def _read_job(root: Path, name: str, job: dict[str, Any]) -> Run:
     )
 
 
+def _edited(edits: Edits | None) -> list[str]:
+    """Return a line about the edits of experiment.yaml by hand, if any."""
+    if edits is None:
+        return ["experiment.yaml: edited by hand; which keys is not recorded"]
+    shown = ", ".join(f"{key} {before} -> {after}" for key, (before, after) in edits.items())
+    return [f"experiment.yaml: edited by hand: {shortened(shown)}"] if edits else []
+
+
 def _no_rows() -> Table:
     return {STEPS: np.array([]), SECONDS: np.array([])}
 
@@ -213,6 +224,7 @@ def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
     for name in ("outcome_counts", "scenario_counts", "by_scenario"):
         kept.pop(name, None)
     kept["policy"] = displayed(row["policy"])
+    kept.pop("outcome_counts", None)
     episodes = row.get("outcomes")
     if isinstance(episodes, list):
         known = [episode for episode in episodes if isinstance(episode, dict)]

@@ -1,5 +1,6 @@
 """The config of an experiment.yaml with new overrides, for resume and evaluate."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from dreamer_exp.config import compose, schema
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware, fingerprint
 from dreamer_exp.config.plugins import SPECS, find_spec
+from dreamer_exp.rundir.edits import GROUPS, Edits, differences, hand_edits, written_experiment
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.reader import RunReader
+from dreamer_exp.rundir.reader import RunReader, read_tree
 
-GROUPS = ("run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation")
 OF_THIS_COMMAND = ("resume", "trust", "dry_run", "sweep", "hydra")  # keys that are not saved in experiment.yaml
 
 
@@ -28,7 +29,7 @@ def recompose(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictCon
         UserError: The file is missing or not an experiment, or an override can only be used in a new run.
     """
     tree = _read(file)
-    options = {group: tree[group]["name"] for group in compose.VARYING}
+    options = {group: find_spec(SPECS[group], tree[group]["name"]).name for group in compose.VARYING}
     composed = compose.compose_words([*(f"{group}={name}" for group, name in options.items()), *overrides])
     config = compose.open_node(schema.ExperimentConfig)
     for group, name in options.items():
@@ -46,10 +47,26 @@ def recompose(file: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictCon
 
 
 def changes(file: Path, after: Experiment) -> dict[str, tuple[Any, Any]]:
-    """Return the keys whose values differ from those of an experiment.yaml, each with its old and new value."""
+    """Return the keys whose values differ from those that the run wrote into experiment.yaml, with both values.
+
+    An edit by hand is a change too.
+
+    Raises:
+        UserError: The file was edited, and what it was is not recorded.
+    """
     tree = _read(file)
-    old, new = _leaves({group: tree[group] for group in GROUPS}), _leaves(after.to_dict())
-    return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+    provenance = read_tree(RunDirectory(file.parent).provenance)
+    if hand_edits(tree, provenance) is None:
+        raise UserError(
+            f"{file}: edited by hand (its fingerprint is another), and provenance.json has no copy of what it was: "
+            "restore the file, or start a new run."
+        )
+    return differences(written_experiment(provenance) or tree, after.to_dict())
+
+
+def edits(file: Path) -> Edits | None:
+    """Return the edits of an experiment.yaml by hand; None if it was edited and what it was is not recorded."""
+    return hand_edits(_read(file), read_tree(RunDirectory(file.parent).provenance))
 
 
 def resolved_in(file: Path) -> tuple[Hardware, dict[str, Any], str]:
@@ -68,8 +85,7 @@ def refuse_other_network(changed: Mapping[str, tuple[Any, Any]], after: Experime
     for key, (before, now) in changed.items():
         if any(f"{key}.".startswith(f"algo.{name}.") for name in names):
             raise UserError(
-                f"resume: {key}={now!r} changes the network of the run, which has {before!r}: remove it, or start a "
-                "new run."
+                f"{key}={now!r} changes the network of the run, which has {before!r}: remove it, or start a new run."
             )
 
 
@@ -98,17 +114,21 @@ def _is_option(tree: Mapping[str, Any], group: str) -> bool:
 
 
 def _composed(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the tree with the values that the schema takes: overlap_sampling is a word there."""
-    values: dict[str, Any] = {group: dict(tree[group]) for group in GROUPS}
+    """Return the tree with the values that the schema takes: overlap_sampling is a word there.
+
+    Its texts are data: what OmegaConf would resolve is escaped.
+    """
+    values: dict[str, Any] = _escaped({group: dict(tree[group]) for group in GROUPS})
     values["hardware"]["overlap_sampling"] = "always" if values["hardware"]["overlap_sampling"] else "never"
     return values
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            found |= _leaves(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
+def _escaped(node: Any) -> Any:
+    """Return the tree with every `${` in its texts escaped, so that OmegaConf resolves no interpolation."""
+    if isinstance(node, Mapping):
+        return {key: _escaped(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_escaped(value) for value in node]
+    if isinstance(node, str):
+        return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + "\\${", node)
+    return node

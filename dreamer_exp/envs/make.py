@@ -74,3 +74,8 @@ def unchecked(env: EnvConfig) -> str | None:
 def require(env: EnvConfig) -> None:
     """Raise UserError if a package that the environment needs is missing, before env runners fail for it."""
     spec_of(env).require(env)
+
+
+def imported_key(env: EnvConfig) -> str | None:
+    """Return the key whose value names a module that the environment imports, or None."""
+    return spec_of(env).imports(env)

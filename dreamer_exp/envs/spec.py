@@ -55,6 +55,10 @@ def _require_nothing(config: EnvConfig) -> None:
     return None
 
 
+def _import_nothing(config: EnvConfig) -> str | None:
+    return None
+
+
 def _leave_nothing_unchecked(config: EnvConfig) -> str | None:
     return None
 
@@ -98,6 +102,11 @@ class EnvSpec(Generic[Config]):
     """Returns the units of observation entries; the world-model check reports the errors of these entries."""
     diagnose: Callable[[], Diagnosis] = _report_available
     """Returns the row of `dreamer-exp doctor`."""
+    imports: Callable[[Config], str | None] = _import_nothing
+    """Returns the key (`env.id`) whose value names a module that `make` imports, or None.
+
+    `evaluate` imports it only if the command line allows that: the value may be from another user's file.
+    """
     packages: tuple[str, ...] | None = None
     """Distributions whose versions, together with the options and the seed, decide an episode.
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dreamer_exp.config.compose import config_dirs
 from dreamer_exp.config.errors import UserError, first_line, nearest
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.seeds import RESERVED, is_reserved
+from dreamer_exp.rundir.parse import Unparsable, parse_yaml
 
 KEY = "evaluation.protocol"
 FIXED_SEEDS = "fixed_seeds"
@@ -99,11 +98,13 @@ def _find(name: str) -> Path:
 
 
 def _read(path: Path, name: str) -> dict[Any, Any]:
-    if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{KEY}={name}: the file is larger than 16 MiB.")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UserError(f"{KEY}={name}: the file is larger than 16 MiB.")
+        tree = parse_yaml(content, 4 * MAX_EPISODES)
+    except (OSError, Unparsable) as error:
         raise UserError(f"{KEY}={name}: the file cannot be read ({first_line(error)}).") from error
     if not isinstance(tree, dict):
         raise UserError(f"{KEY}={name}: the file holds no settings; it needs: name, and seeds or episodes.")

@@ -168,8 +168,15 @@ def _in_percent(rate: float, interval: list[float]) -> str:
     return f"{rate:.0%} ({100 * interval[0]:.0f}-{100 * interval[1]:.0f})"
 
 
-def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
-    """Print the closing table, the paths of the results and the next commands."""
+def show_end(console: Console, summary: dict[str, Any], root: Path, imports: bool = False) -> None:
+    """Print the closing table, the paths of the results and the next commands.
+
+    Args:
+        console: Where to print.
+        summary: The content of run_summary.json.
+        root: The run's directory.
+        imports: Whether the environment's options name a module, which `evaluate` imports with trust=true only.
+    """
     table = closing_table(summary)
     if table is not None:
         console.print(table)
@@ -180,7 +187,8 @@ def show_end(console: Console, summary: dict[str, Any], root: Path) -> None:
         console.print(line, soft_wrap=True, markup=False)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
     lines += [f"Upload: {pasteable('runs', 'sync', root)}"] if any(root.glob("wandb/offline-run-*")) else []
-    lines += [f"Next: {pasteable('evaluate', root, 'episodes=100', 'video=3')}"]
+    trust = ["trust=true"] if imports else []
+    lines += [f"Next: {pasteable('evaluate', root, 'episodes=100', 'video=3', *trust)}"]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
 

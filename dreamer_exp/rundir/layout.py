@@ -70,6 +70,13 @@ class RunDirectory:
         """Traceback of a failed run."""
         return self.root / "error.txt"
 
+    def paths(self) -> tuple[Path, ...]:
+        """Return the files and folders that a run writes."""
+        return (
+            self.experiment, self.provenance, self.patch, self.status, self.result, self.evaluation, self.checkpoints,
+            self.summary, self.report, self.error,
+        )  # fmt: skip
+
 
 def is_sweep(folder: Path) -> bool:
     """Return whether this is the directory of one sweep."""

@@ -31,14 +31,14 @@ def parse_json(text: bytes | str) -> Any:
     return tree
 
 
-def parse_yaml(content: bytes) -> Any:
+def parse_yaml(content: bytes, max_events: int = MAX_YAML_EVENTS) -> Any:
     """Return the value in a YAML document of plain values.
 
     The events are counted before anything is built: libyaml overflows the stack on deep documents, and a few aliases
     of aliases stand for a billion nodes.
 
     Raises:
-        Unparsable: It is not YAML, has aliases, or exceeds MAX_DEPTH or MAX_YAML_EVENTS.
+        Unparsable: It is not YAML, has aliases, or exceeds MAX_DEPTH or `max_events`.
     """
     import yaml
 
@@ -49,8 +49,8 @@ def parse_yaml(content: bytes) -> Any:
             if isinstance(event, yaml.AliasEvent):
                 raise Unparsable("has YAML aliases, which are not read")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH or number > MAX_YAML_EVENTS:
-                raise Unparsable(f"has more than {MAX_DEPTH} levels or {MAX_YAML_EVENTS:,} nodes")
+            if depth > MAX_DEPTH or number > max_events:
+                raise Unparsable(f"has more than {MAX_DEPTH} levels or {max_events:,} nodes")
         return yaml.load(content, loader)
     except Unparsable:
         raise

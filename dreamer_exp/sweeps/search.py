@@ -4,10 +4,9 @@ import logging
 from enum import Enum
 from pathlib import Path
 
-import yaml
-
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.multirun import Multirun
+from dreamer_exp.rundir.reader import read_tree
 
 # prefixes of metrics that are better when higher, and when lower
 MAXIMIZE = ("success_rate", "return_mean", "episode_return", "rate/")
@@ -73,8 +72,8 @@ def direction(request: Multirun) -> str:
 def best_trial(sweep: Path) -> str | None:
     """Return the line about the best trial of a search; None without a search or a finished trial."""
     try:
-        found = yaml.safe_load((sweep / RESULTS).read_text(encoding="utf-8"))
+        found = read_tree(sweep / RESULTS)
         settings = " ".join(f"{key}={value}" for key, value in found["best_params"].items())
         return f"Best trial: {found['best_value']:.4g} with {settings}"
-    except (OSError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None

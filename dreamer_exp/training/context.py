@@ -54,7 +54,11 @@ class RunContext:
         self.progress = Progress(self.console, experiment.run.train_iterations, self.shown)
         self.counters = Counters()
         packages = distributions_used(experiment.env.name, experiment.algo.name)
-        self.provenance = {**provenance.collect(machine, gpu_names(), packages), "contract": contract.to_dict()}
+        self.provenance = {
+            **provenance.collect(machine, gpu_names(), packages),
+            "contract": contract.to_dict(),
+            "experiment": experiment.to_dict(),
+        }
         self.record = Record(directory, experiment, self.counters, self.provenance["started_utc"])
         self.evaluations = EvaluationSchedule(
             experiment, self.counters, self.record, self.progress.show_progress, self.print_line

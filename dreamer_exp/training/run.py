@@ -16,6 +16,7 @@ from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.command_words import pasteable, path_word
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import Fault, ObservationContract
+from dreamer_exp.envs.make import imported_key
 from dreamer_exp.evaluation.rollout import Stopped
 from dreamer_exp.evaluation.world_model.check import draw_imagination
 from dreamer_exp.hardware import Machine
@@ -76,7 +77,7 @@ def train(
         _show_interruption(run)
         raise SystemExit(stop.exit_code)
     if run.shown:
-        show_end(run.console, summary, run.directory.root)
+        show_end(run.console, summary, run.directory.root, imported_key(experiment.env) is not None)
     objective = summary["final"].get(experiment.run.objective)
     return None if objective is None else float(objective)
 

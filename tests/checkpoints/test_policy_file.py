@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
-from dreamer_exp.checkpoints.policy_file import DESCRIPTION, TENSORS, build, load_policy, load_policy_maker, save_policy
+from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, read_description
+from dreamer_exp.checkpoints.policy_file import build, load_policy, load_policy_maker, save_policy
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.evaluation.rollout import BatchPolicy, MakePolicy
@@ -154,7 +155,7 @@ def test_loading_does_not_touch_torchs_global_generator(algo: str, tmp_path: Pat
 @pytest.mark.parametrize("name", [TENSORS, DESCRIPTION])
 def test_missing_file_is_named(saved: Path, name: str) -> None:
     (saved / name).unlink()
-    with pytest.raises(UserError, match=f"{name}: there is no such file"):
+    with pytest.raises(UserError, match=f"{name}: (there is no such file|missing)"):
         load_policy(saved)
 
 
@@ -167,7 +168,7 @@ def test_an_unknown_format_is_refused(saved: Path) -> None:
 @pytest.mark.parametrize("text", ['{"for', "[]", "{}", "\x00"])
 def test_file_that_is_not_a_description_is_refused(saved: Path, text: str) -> None:
     (saved / DESCRIPTION).write_text(text)
-    with pytest.raises(UserError, match="not a policy's description"):
+    with pytest.raises(UserError, match=r"not a policy's description|cannot be read as JSON"):
         load_policy(saved)
 
 
@@ -201,8 +202,8 @@ def test_unknown_model_size_of_rllib_is_refused(tmp_path: Path, model_size: Any)
 
 
 def test_weights_of_another_shape_are_refused_with_the_name(saved: Path) -> None:
-    edit(saved, observation_size=8)
-    with pytest.raises(UserError, match=r"agent\.decoder.* is float32\[7\], and policy\.json .* wants float32\[8\]"):
+    edit(saved, observation_size=6)
+    with pytest.raises(UserError, match=r"agent\.decoder.* is float32\[7\], and policy\.json .* wants float32\[6\]"):
         load_policy(saved)
 
 
@@ -295,3 +296,71 @@ def test_saved_policy_of_a_learner_acts_like_the_evaluated_one(
 def test_network_of_an_env_runner_without_world_model_is_refused(algorithm: BaseDreamerV3, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="save the learner's"):
         save_policy(algorithm.env_runner.module, "dreamerv3", tmp_path, EXTRA)
+
+
+# claims of files from anywhere, checked before torch is asked for memory
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"network": {"deter": 4 * 10**9}},
+        {"network": {"units": 40_000, "hidden": 40_000}},
+        {"network": {"encoder_layers": 10**12}},
+        {"network": {"critic_layers": 500}},
+        {"observation_size": 10**12},
+        {"action": {"kind": "discrete", "size": 10**9}},
+    ],
+)
+def test_a_network_of_more_weights_than_the_file_holds_is_not_built(saved: Path, claim: dict[str, Any]) -> None:
+    tree = json.loads((saved / DESCRIPTION).read_text())
+    edit(saved, **{key: {**tree[key], **value} if isinstance(value, dict) else value for key, value in claim.items()})
+    with pytest.raises(UserError, match=r"larger network|weights, and policy\.safetensors holds"):
+        read_description(saved)
+
+
+def test_a_large_network_of_rllib_needs_its_weights(tmp_path: Path) -> None:
+    save_policy(trained("dreamerv3_rllib"), "dreamerv3_rllib", tmp_path, EXTRA)
+    edit(tmp_path, network={"model_size": "XL", "batch_length_T": 8})
+    with pytest.raises(UserError, match=r"weights, and policy\.safetensors holds"):
+        read_description(tmp_path)
+
+
+def header(tree: bytes) -> bytes:
+    return len(tree).to_bytes(8, "little") + tree
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        (2**63).to_bytes(8, "little") + b"{}",
+        header(b" " * 5_000_000),
+        header(b"[" * 100_000),
+        header(b"[]"),
+        header(b'{"a": {"dtype": "F32", "shape": [1000000000000], "data_offsets": [0, 4000000000000]}}'),
+        header(b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}'),
+        header(b'{"a": {"dtype": "X", "shape": [1], "data_offsets": [0, 4]}}') + b"1234",
+        header(b'{"a": 3}'),
+    ],
+)
+def test_a_header_that_does_not_fit_its_file_is_refused(saved: Path, content: bytes) -> None:
+    (saved / TENSORS).write_bytes(content)
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        read_description(saved)
+
+
+def test_weights_that_are_a_link_are_refused(saved: Path) -> None:
+    (saved / TENSORS).rename(saved / "moved")
+    (saved / TENSORS).symlink_to(saved / "moved")
+    with pytest.raises(UserError, match="is a symbolic link"):
+        read_description(saved)
+
+
+def test_a_description_is_read_without_torch(saved: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dreamer_exp.checkpoints.policy_description import read_description;"
+        "read_description(Path(sys.argv[1])); print({'ray', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(saved)], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

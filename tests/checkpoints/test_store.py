@@ -2,20 +2,15 @@
 
 import json
 import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dreamer_exp.checkpoints.store import (
-    MANIFEST,
-    BrokenCheckpoint,
-    CheckpointStore,
-    manifest,
-    read_manifest,
-    resolve,
-    verify,
-)
+from dreamer_exp.checkpoints.manifest import MANIFEST, BrokenCheckpoint, manifest, read_manifest, resolve, verify
+from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.formats import current_format
@@ -77,15 +72,107 @@ def test_the_format_of_release_0_1_is_read(store: CheckpointStore) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 4, "3", None])
-def test_an_unknown_format_is_refused_in_one_line(store: CheckpointStore, version: object) -> None:
-    make_checkpoint(store, 32)
+def test_an_unknown_format_is_refused_in_one_line_and_passed_over(
+    store: CheckpointStore, version: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    older = make_checkpoint(store, 32)
     checkpoint = make_checkpoint(store, 64, format=version)
-    for read in (lambda: resolve(checkpoint), store.newest_valid):
-        with pytest.raises(UserError) as caught:
-            read()
-        assert str(caught.value) == (
-            f"{checkpoint / MANIFEST}: format={version!r} is unknown, allowed: 2, 3; update dreamer-exp."
-        )
+    line = f"format={version!r} is unknown, allowed: 2, 3; update dreamer-exp"
+    with pytest.raises(UserError) as caught:
+        resolve(checkpoint)
+    assert str(caught.value) == f"{checkpoint / MANIFEST}: {line}; name another checkpoint."
+    assert store.newest_valid() == older
+    assert line in caplog.text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": ["policy.json"]},
+        {"files": None},
+        {"files": {"policy.json": "0123"}},
+        {"files": {"policy.json": {}}},
+        {"files": {"policy.json": {"sha256": 3, "bytes": 4}}},
+        {"updates": "4"},
+        {"updates": -1},
+        {"updates": None},
+        {"contract_hash": 7},
+    ],
+)
+def test_a_manifest_of_another_form_is_passed_over(store: CheckpointStore, changes: dict[str, Any]) -> None:
+    older = make_checkpoint(store, 32)
+    newer = make_checkpoint(store, 64, **changes)
+    assert store.newest_valid() == older
+    with pytest.raises(UserError, match="name another checkpoint"):
+        resolve(newer)
+
+
+@pytest.mark.parametrize("name", ["../000000032/policy.json", "/etc/hostname", "a\0b", "x" * 5000])
+def test_a_name_outside_of_the_checkpoint_is_missing(store: CheckpointStore, name: str) -> None:
+    older = make_checkpoint(store, 32)
+    newer = make_checkpoint(store, 64)
+    tree = read_manifest(newer)
+    write_json(newer / MANIFEST, {**tree, "files": {**tree["files"], name: tree["files"]["policy.json"]}})
+    with pytest.raises(BrokenCheckpoint, match="missing, or different"):
+        verify(newer)
+    assert store.newest_valid() == older
+
+
+def link_file(checkpoint: Path) -> None:
+    (checkpoint / "policy.json").rename(checkpoint.parents[1] / "policy.json")
+    (checkpoint / "policy.json").symlink_to(checkpoint.parents[1] / "policy.json")
+
+
+def link_folder(checkpoint: Path) -> None:
+    (checkpoint / "replay").rename(checkpoint.parents[1] / "replay")
+    (checkpoint / "replay").symlink_to(checkpoint.parents[1] / "replay")
+
+
+def link_checkpoint(checkpoint: Path) -> None:
+    checkpoint.rename(checkpoint.parents[1] / "moved")
+    checkpoint.symlink_to(checkpoint.parents[1] / "moved")
+
+
+def add_pipe(checkpoint: Path) -> None:
+    os.mkfifo(checkpoint / "pipe")
+
+
+@pytest.mark.parametrize("change", [link_file, link_folder, link_checkpoint, add_pipe])
+def test_a_checkpoint_with_a_link_or_a_pipe_is_passed_over(
+    store: CheckpointStore, change: Callable[[Path], None]
+) -> None:
+    older = make_checkpoint(store, 32)
+    change(make_checkpoint(store, 64))
+    assert store.newest_valid() == older
+
+
+@pytest.mark.parametrize(
+    "content", [b"../../../etc", b"/etc", b"..", b".", b"", b"missing", b"a\0b", b"\xff\xfe", b"0" * 5000]
+)
+@pytest.mark.parametrize("pointer", ["latest", "best"])
+def test_a_pointer_names_a_checkpoint_next_to_it_or_is_refused(
+    store: CheckpointStore, pointer: str, content: bytes
+) -> None:
+    make_checkpoint(store, 64)
+    (store.root / pointer).write_bytes(content)
+    with pytest.raises(UserError, match=pointer) as caught:
+        resolve(store.root.parent)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_pointer_that_is_a_link_is_refused(store: CheckpointStore) -> None:
+    make_checkpoint(store, 64)
+    (store.root / "elsewhere").write_text("000000064")
+    (store.root / "latest").symlink_to(store.root / "elsewhere")
+    with pytest.raises(UserError, match="latest: is a symbolic link"):
+        resolve(store.root.parent)
+
+
+def test_checkpoints_are_ordered_by_their_steps(store: CheckpointStore) -> None:
+    for steps in (10**9, 999_999_999, 64):
+        make_checkpoint(store, steps)
+    (store.root / "zzz").mkdir()
+    assert [int(path.name) for path in store.all()] == [64, 999_999_999, 10**9]
 
 
 def test_the_newest_valid_checkpoint_is_found_and_broken_ones_are_logged(

@@ -177,6 +177,18 @@ def test_mistake_is_reported_in_one_line(sweep: Path, words: list[str], message:
     assert "\n" not in str(refused.value)
 
 
+def test_metric_without_a_name_lists_the_metrics(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.run([str(sweep), "--metric"]) is None
+    names = capsys.readouterr().out.splitlines()
+    assert {"evaluation/success_rate", "evaluation/return_mean", "loss/world_model"} <= set(names)
+    assert not (sweep / "compare.html").exists()
+
+
+def test_unknown_metric_is_answered_with_those_there_are(sweep: Path) -> None:
+    with pytest.raises(UserError, match=r"is not a metric of these runs.*They have: evaluation/.*loss/world_model"):
+        compare.run([str(sweep), "--metric", "nonsense"])
+
+
 def test_mistake_exits_with_code_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dreamer_exp.compare", str(tmp_path)], capture_output=True, text=True, check=False

@@ -1,27 +1,31 @@
 """The command evaluate, and composing a run's experiment again for it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from dreamer_exp.checkpoints.store import resolve
+from dreamer_exp.checkpoints.manifest import resolve
 from dreamer_exp.cli.evaluate import (
     EPISODES_EACH,
     EvaluationRequest,
     auto_workers,
     check_contract,
+    edit_lines,
+    own_report,
     read_words,
     refuse_no_episodes,
     refuse_part_of_protocol,
     writable,
 )
-from dreamer_exp.cli.recompose import recompose
+from dreamer_exp.cli.recompose import recompose, refuse_import
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
+from dreamer_exp.envs.gym.config import GymConfig
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.hardware import physical_cores
-from tests.experiments import experiment, machine
+from tests.experiments import experiment, machine, nano_gym
 
 GIB = 2**30
 
@@ -137,6 +141,49 @@ def test_another_environment_keeps_the_runs_action_repeat_unless_it_is_given(tmp
     assert recompose(tmp_path, ["env=robot_sf", "env.action_repeat=1"]).env.action_repeat == 1
 
 
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """Return the directory of a run whose file names a module."""
+    (tmp_path / "experiment.yaml").write_text(nano_gym("surprise:CartPole-v1").to_yaml())
+    return tmp_path
+
+
+def test_a_module_that_a_file_names_is_not_imported(foreign: Path) -> None:
+    with pytest.raises(UserError, match=r"env\.id='surprise:CartPole-v1' imports a module .* trust=true"):
+        refuse_import(recompose(foreign, ["evaluation.episodes=7"]).env, foreign, ["evaluation.episodes=7"])
+
+
+@pytest.mark.parametrize(
+    "words", [["trust=true"], ["env.id=surprise:CartPole-v1"], ["env=gym", "env.id=surprise:X-v0"]]
+)
+def test_a_module_is_imported_if_the_command_line_says_so(foreign: Path, words: list[str]) -> None:
+    env = recompose(foreign, words).env
+    assert isinstance(env, GymConfig)
+    assert env.id.startswith("surprise:")
+    refuse_import(env, foreign, words)
+
+
+def test_an_edited_network_is_refused(foreign: Path) -> None:
+    composed = nano_gym("CartPole-v1")
+    (foreign / "experiment.yaml").write_text(composed.to_yaml().replace("deter: 64", "deter: 128"))
+    (foreign / "provenance.json").write_text(json.dumps({"experiment": composed.to_dict()}))
+    with pytest.raises(UserError, match=r"algo\.network\.deter=128 changes the network"):
+        recompose(foreign, [])
+
+
+def test_edits_are_printed_by_key() -> None:
+    assert edit_lines({"algo.gamma": (0.9, 0.5)}) == ["experiment.yaml was edited by hand: algo.gamma 0.9 -> 0.5"]
+    assert edit_lines(None) == ["experiment.yaml was edited by hand; which keys is not recorded"]
+    assert edit_lines({}) == []
+
+
+def test_a_report_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    assert own_report(tmp_path) == tmp_path / "report"
+    (tmp_path / "report").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="report is a link or not a folder; name another folder with out=DIR"):
+        own_report(tmp_path)
+
+
 def test_a_directory_without_an_experiment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"experiment\.yaml: missing\. Name a run"):
         recompose(tmp_path, [])
@@ -144,7 +191,7 @@ def test_a_directory_without_an_experiment_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("manifest", "message"),
-    [('{"fi', r"manifest\.json: not a JSON object; name another"), ("{}", r"manifest\.json: format=1 is unknown")],
+    [('{"fi', r"manifest\.json: cannot be read as JSON; name another"), ("{}", r"manifest\.json: format=1 is unknown")],
 )
 def test_a_damaged_manifest_is_refused_by_name(tmp_path: Path, manifest: str, message: str) -> None:
     (tmp_path / "manifest.json").write_text(manifest)

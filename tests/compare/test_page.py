@@ -116,6 +116,15 @@ def test_page_reports_thinned_curves(tmp_path: Path, rows: int, thinned: bool) -
     assert ("are thinned to" in text) is thinned
 
 
+def test_page_has_the_statistics_of_every_metric_that_it_offers(tmp_path: Path) -> None:
+    path = page(tmp_path, *four_runs(tmp_path))
+    names = [metric["name"] for metric in data_of(path)["metrics"]]
+    html = path.read_text()
+    assert len(names) > 1
+    assert [html.count(f'data-metric="{name}"') for name in names] == [2] * len(names)
+    assert html.count(" hidden>") == 2 * (len(names) - 1)
+
+
 @pytest.mark.parametrize("name", ["plain", "with space & #hash", "100%", "ümlaut", "javascript:alert(1)", 'quote"s'])
 def test_links_lead_from_the_folder_of_the_page_to_the_runs(tmp_path: Path, name: str) -> None:
     root = tmp_path / "runs" / name
@@ -247,6 +256,26 @@ def test_metric_and_axis_are_selected(tmp_path: Path, browser: Browser) -> None:
     browser.all("input[value=wall]")[0].click()
     assert (title(browser, "x"), title(browser, "y")) == ("wall time (min)", "success rate, evaluation")
     assert browser.evaluate("Math.max(...document.getElementById('plot').data.at(-1).x)") == pytest.approx(500 / 60)
+
+
+def shown(browser: Browser, selector: str) -> list[str]:
+    """Return the texts of the visible elements."""
+    texts = f"[...document.querySelectorAll({selector!r})].filter(e => e.checkVisibility()).map(e => e.innerText)"
+    return list(browser.evaluate(texts))
+
+
+@pytest.mark.parametrize("event", ["input", "change"])
+def test_statistics_and_titles_follow_the_metric(tmp_path: Path, browser: Browser, event: str) -> None:
+    browser.open(page(tmp_path, *four_runs(tmp_path)))
+    (before,) = shown(browser, "[aria-label='Statistics by group']")
+    browser.evaluate(
+        "(s => { s.selectedIndex = 1; s.dispatchEvent(new Event(" + repr(event) + ", {bubbles: true})); })"
+        "(document.getElementById('metric'))"
+    )
+    (after,) = shown(browser, "[aria-label='Statistics by group']")
+    assert before != after
+    assert shown(browser, "h1") == ["Comparison: success rate, evaluation"]
+    assert browser.evaluate("document.title") == "Comparison: success rate, evaluation"
 
 
 def test_smoothing_is_the_mean_over_a_window(tmp_path: Path, browser: Browser) -> None:

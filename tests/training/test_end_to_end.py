@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dreamer_exp.checkpoints.store import sha256
+from dreamer_exp.checkpoints.manifest import sha256
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
 from tests.experiments import NANO

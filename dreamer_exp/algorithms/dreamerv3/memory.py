@@ -1,6 +1,8 @@
 """Memory of `algo=dreamerv3`, and the options that depend on it, without torch."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo, check, resolved
 from dreamer_exp.algorithms.dreamerv3.sizes import BINS, NetworkSize
@@ -66,21 +68,32 @@ def bytes_per_step(network: NetworkSize, contract: ObservationContract) -> int:
 
 def parameters_by_part(network: NetworkSize, contract: ObservationContract) -> dict[str, int]:
     """Return the number of trained parameters of each part of the network (agent.py)."""
+    return _parts(network, contract.size, contract.action.size, contract.action.kind == "discrete")
+
+
+def policy_weights(description: Mapping[str, Any]) -> int:
+    """Return the number of trained parameters of the network that a policy.json describes."""
+    action = description["action"]
+    network = NetworkSize(**description["network"])
+    return sum(_parts(network, description["observation_size"], action["size"], action["kind"] == "discrete").values())
+
+
+def _parts(network: NetworkSize, observation_size: int, actions: int, is_discrete: bool) -> dict[str, int]:
     deter, hidden, units, latent = network.deter, network.hidden, network.units, network.latent
-    block, actions = deter // network.blocks, contract.action.size
+    block = deter // network.blocks
     core = deter * (block + 3 * hidden + 1) + deter + 3 * deter * (block + 1)  # weights, norm, gates
     inner = sum(_mlp(inputs, hidden, 1) for inputs in (deter, latent, actions))
     posterior = _mlp(deter + units, hidden, 1) + _mlp(hidden, hidden, network.posterior_layers - 1, latent)
     prior = _mlp(deter, hidden, network.prior_layers, latent)
     heads = {
-        "decoder": (network.decoder_layers, contract.size),
+        "decoder": (network.decoder_layers, observation_size),
         "reward": (network.reward_layers, BINS),
         "cont": (network.continue_layers, 1),
-        "actor": (network.actor_layers, actions if contract.action.kind == "discrete" else 2 * actions),
+        "actor": (network.actor_layers, actions if is_discrete else 2 * actions),
         "critic": (network.critic_layers, BINS),
     }
     return {
-        "encoder": _mlp(contract.size, units, network.encoder_layers),
+        "encoder": _mlp(observation_size, units, network.encoder_layers),
         "rssm": core + inner + posterior + prior,
         **{name: _mlp(network.feature, units, layers, outputs) for name, (layers, outputs) in heads.items()},
     }

@@ -9,7 +9,7 @@ from dreamer_exp.algorithms.dreamerv3.config import (
     resolved,
     update_on_cpu,
 )
-from dreamer_exp.algorithms.dreamerv3.memory import memory_model, settle
+from dreamer_exp.algorithms.dreamerv3.memory import memory_model, policy_weights, settle
 from dreamer_exp.algorithms.dreamerv3.sizes import fits_network
 from dreamer_exp.algorithms.protocol import Implementation
 from dreamer_exp.algorithms.rllib.base_config import imagination, is_bool, update_work, warnings
@@ -56,6 +56,7 @@ SPEC = AlgorithmSpec(
     size=lambda algo: str(algo.model_size),
     metrics=METRICS,
     policy_format={"network": fits_network, "symlog_obs": is_bool},
+    policy_weights=policy_weights,
     warnings=lambda experiment: warnings(resolved(experiment), experiment.obs_contract.scaling),
     settle=settle,
     update_on_cpu=update_on_cpu,

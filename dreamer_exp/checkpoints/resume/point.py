@@ -1,13 +1,14 @@
 """The checkpoint from which a run resumes: choosing it, restoring it, and recording the resume."""
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dreamer_exp.checkpoints.store import MANIFEST, PROGRESS, CheckpointStore, read_manifest
+from dreamer_exp.checkpoints.manifest import MANIFEST, BrokenCheckpoint, is_count, read_json, read_manifest, verify
+from dreamer_exp.checkpoints.store import PROGRESS, CheckpointStore
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.rundir import metric_names, provenance
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.formats import current_format
@@ -18,6 +19,9 @@ from dreamer_exp.rundir.status import read_status
 
 if TYPE_CHECKING:
     from dreamer_exp.algorithms.protocol import Algorithm
+
+COUNTERS = ("iteration", "env_steps", "updates", "episodes", "episodes_cut", "faults")
+AMOUNTS = ("seconds", "updates_owed")
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,32 @@ class ResumePoint:
 
 
 def find_resume_point(store: CheckpointStore) -> ResumePoint | None:
-    """Return the newest valid checkpoint, or None."""
-    checkpoint = store.newest_valid()
-    if checkpoint is None:
-        return None
-    return ResumePoint(checkpoint, json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8")))
+    """Return the newest checkpoint that agrees with its manifest and has counters, or None."""
+
+    def check(checkpoint: Path) -> None:
+        verify(checkpoint)
+        read_progress(checkpoint)
+
+    checkpoint = store.newest_valid(check)
+    return None if checkpoint is None else ResumePoint(checkpoint, read_progress(checkpoint))
+
+
+def read_progress(checkpoint: Path) -> dict[str, Any]:
+    """Return the counters of a checkpoint.
+
+    Raises:
+        BrokenCheckpoint: The file is missing, or not one of counters.
+    """
+    path = checkpoint / PROGRESS
+    tree = read_json(path)
+    try:
+        is_valid = all(is_count(tree[name]) for name in COUNTERS) and all(tree[name] >= 0 for name in AMOUNTS)
+        episodes = [EpisodeResult(**episode) for episode in tree["window"]]
+    except (KeyError, TypeError) as error:
+        raise BrokenCheckpoint(f"{path}: not the counters of a run") from error
+    if not is_valid or len(episodes) > tree["episodes"]:
+        raise BrokenCheckpoint(f"{path}: not the counters of a run")
+    return dict(tree)
 
 
 def require_resume_point(store: CheckpointStore, contract_hash: str, iterations: int) -> ResumePoint:
@@ -143,5 +168,6 @@ def record_resume(
         **{key: now[key] for key in ("git", "python", "packages", "machine", "gpu_names")},
     }
     tree["resumes"] = [*tree.get("resumes", []), entry]
+    tree["experiment"] = now["experiment"]
     write_json(directory.provenance, tree)
     return tree

@@ -1,5 +1,6 @@
 """`resume=<run's directory>`: the request to resume a run there, with further overrides."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import require
+from dreamer_exp.formatting import printable
 from dreamer_exp.hardware import Machine, probe
 from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.rundir import lock
@@ -19,6 +21,7 @@ from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.status import refuse_running
 
 KEY = "resume="
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     refuse_running(root, key)
     machine = probe()
     experiment, contract = resolve(load.load_experiment(config, machine), machine)
+    if edited := saved_experiment.edits(root / "experiment.yaml"):
+        log.warning("experiment.yaml was edited by hand: %s", printable(", ".join(edited)))
     changed = saved_experiment.changes(root / "experiment.yaml", experiment)
     saved_experiment.refuse_other_network(changed, experiment)
     require(experiment.env)
@@ -92,7 +97,10 @@ def refuse_foreign(root: Path, trust: bool) -> None:
     """
     if trust or not hasattr(os, "getuid"):
         return
-    for path in (root, *(root / "checkpoints").rglob("*")):
+    directory = RunDirectory(root)
+    for path in (root, *filter(os.path.lexists, directory.paths()), *directory.checkpoints.rglob("*")):
+        if path.is_symlink():
+            raise UserError(f"resume={root}: {path} is a symbolic link, which is not followed; put a copy there.")
         if path.lstat().st_uid != os.getuid():
             raise UserError(
                 f"resume={root}: {path} belongs to another user, and the pickles of a checkpoint can run any "

@@ -151,8 +151,15 @@
     };
   }
 
+  /** Show findings, statistics and titles of the chosen metric. */
+  function follow(metric) {
+    for (const part of document.querySelectorAll("[data-metric]")) part.hidden = part.dataset.metric !== metric.name;
+    document.title = byId("title").textContent = `Comparison: ${metric.title}`;
+  }
+
   function draw() {
     const chosen = choice();
+    follow(chosen.metric);
     const shown = curves(chosen);
     const axis = xAxis(shown, chosen);
     const drawn = traces(shown, chosen, axis);
@@ -183,7 +190,7 @@
   });
   byId("all").addEventListener("click", () => { tickAll(document.querySelectorAll(".groups input"), true); draw(); });
   byId("none").addEventListener("click", () => { tickAll(document.querySelectorAll(".groups input"), false); draw(); });
-  byId("controls").addEventListener("input", draw);
+  for (const kind of ["input", "change"]) byId("controls").addEventListener(kind, draw);
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   draw();

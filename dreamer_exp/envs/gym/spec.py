@@ -25,4 +25,15 @@ def make(config: GymConfig, render_mode: str | None) -> RawEnv:
     return gymnasium.wrappers.TimeLimit(made, config.max_steps)
 
 
-SPEC = EnvSpec(name="gym", config=GymConfig, make=make, baselines={"straight_to_goal": STRAIGHT_TO_GOAL})
+def imported_key(config: GymConfig) -> str | None:
+    """Return `env.id` if it names a module, as `module:Name-v0`."""
+    return "env.id" if ":" in config.id else None
+
+
+SPEC = EnvSpec(
+    name="gym",
+    config=GymConfig,
+    make=make,
+    baselines={"straight_to_goal": STRAIGHT_TO_GOAL},
+    imports=imported_key,
+)

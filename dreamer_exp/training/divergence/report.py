@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.protocol import Algorithm, BatchNames
 from dreamer_exp.algorithms.spec import AlgorithmSpec
-from dreamer_exp.checkpoints.policy_file import TENSORS, save_learner_policy
+from dreamer_exp.checkpoints.policy_description import TENSORS
+from dreamer_exp.checkpoints.policy_file import save_learner_policy
 from dreamer_exp.config.command_words import pasteable
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text

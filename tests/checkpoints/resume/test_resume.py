@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
+from dreamer_exp.checkpoints.manifest import named_checkpoint
 from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.command_words import path_word
 from dreamer_exp.rundir.layout import RunDirectory
@@ -57,13 +58,13 @@ def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def weights(directory: RunDirectory) -> dict[str, Any]:
-    latest = CheckpointStore(directory.checkpoints, 1).named("latest")
+    latest = named_checkpoint(directory.checkpoints, "latest")
     assert latest is not None
     return {name: tensor.tobytes() for name, tensor in load_file(latest / "policy.safetensors").items()}
 
 
 def replay(directory: RunDirectory) -> dict[str, bytes]:
-    latest = CheckpointStore(directory.checkpoints, 1).named("latest")
+    latest = named_checkpoint(directory.checkpoints, "latest")
     assert latest is not None
     return {path.name: path.read_bytes() for path in (latest / "replay").iterdir() if path.suffix == ".npy"}
 
@@ -212,7 +213,7 @@ def test_resume_finishes_a_run_that_was_stopped_in_its_last_evaluation(half_run:
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 def test_another_users_directory_is_refused_unless_trusted(half_run: RunDirectory) -> None:
-    latest = CheckpointStore(half_run.checkpoints, 1).named("latest")
+    latest = named_checkpoint(half_run.checkpoints, "latest")
     assert latest is not None
     os.chown(latest / "policy.json", 1, 1)
     words = (f"resume={half_run.root}", "run.train_iterations=3")

@@ -1,0 +1,150 @@
+"""What policy.json and the header of policy.safetensors claim, checked against each other without torch.
+
+A network is built only if its weights are there: a description of a few bytes can ask for any amount of memory.
+"""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from dreamer_exp.checkpoints.manifest import BrokenCheckpoint, read_json
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.plugins import find_spec, find_specs
+from dreamer_exp.formatting import shortened
+from dreamer_exp.rundir.edits import leaves
+from dreamer_exp.rundir.migration import ALGORITHMS
+from dreamer_exp.rundir.parse import Unparsable, parse_json
+from dreamer_exp.rundir.plain_file import open_plain
+
+FORMAT = 2
+TENSORS, DESCRIPTION = "policy.safetensors", "policy.json"
+MAX_HEADER_BYTES = 2**22  # 200 bytes a tensor, and a few hundred tensors
+ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the header of a safetensors file claims."""
+
+    tensors: int
+    numbers: int  # of all tensors
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return policy.json, checked as far as building the network requires; `extra` is whatever was given.
+
+    Raises:
+        UserError: The file is missing, of an unknown format or incomplete, or its network has more weights than
+            policy.safetensors.
+    """
+    path = folder / DESCRIPTION
+    try:
+        tree = read_json(path)
+    except BrokenCheckpoint as broken:
+        raise UserError(f"{broken}; name a checkpoint that holds {TENSORS} and {DESCRIPTION}.") from broken
+    if not isinstance(tree, dict) or "format" not in tree:
+        raise UserError(f"{path}: not a policy's description; name another checkpoint.")
+    number = tree["format"]
+    if number == 1:
+        tree["algorithm"] = ALGORITHMS.get(str(tree.pop("learner", None)))
+    elif number != FORMAT:
+        raise UserError(
+            f"{path}: format={shortened(repr(number))} is unknown here, allowed are 1 and {FORMAT}; update dreamer-exp."
+        )
+    if key := _first_fault(tree):
+        value = shortened(repr(tree.get(key)))
+        raise UserError(f"{path}: {key}={value} makes no network; name another checkpoint.")
+    _refuse_more_than(read_weights(folder / TENSORS), tree, path)
+    return tree
+
+
+def read_weights(path: Path) -> Weights:
+    """Return what the header of a safetensors file claims, if the file is large enough for it.
+
+    Raises:
+        UserError: The file is missing, not a plain file, or not a complete safetensors file.
+    """
+    try:
+        with open_plain(path) as file:
+            header = _header(file)
+            begin = file.tell()
+            return _weights(header, file.seek(0, os.SEEK_END) - begin)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: there is no such file; name a checkpoint that holds {TENSORS} and {DESCRIPTION}."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; name another checkpoint.") from error
+    except (Unparsable, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a whole safetensors file; name another checkpoint.") from error
+
+
+def _header(file: BufferedReader) -> Mapping[str, Any]:
+    size = int.from_bytes(file.read(8), "little")
+    if size > MAX_HEADER_BYTES:
+        raise Unparsable(f"has a header of {size:,} bytes")
+    header = parse_json(file.read(size))
+    if not isinstance(header, dict):
+        raise Unparsable("has a header that is not an object")
+    return header
+
+
+def _weights(header: Mapping[str, Any], data_bytes: int) -> Weights:
+    """Return the sizes in a header; raises KeyError, TypeError or ValueError for one that does not fit its data."""
+    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+    numbers = total_bytes = 0
+    for entry in tensors:
+        begin, end = entry["data_offsets"]
+        count = math.prod(entry["shape"])
+        if not 0 <= begin <= end <= data_bytes or end - begin != count * ITEM_BYTES[entry["dtype"]]:
+            raise ValueError("a tensor is not within the file")
+        numbers, total_bytes = numbers + count, total_bytes + end - begin
+    if total_bytes > data_bytes:
+        raise ValueError("tensors overlap")
+    return Weights(len(tensors), numbers)
+
+
+def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], path: Path) -> None:
+    """Raise UserError for a description of a network with more weights than there are.
+
+    Layers are compared first, and each size by itself, so that the sum over all layers takes no time.
+    """
+    described = {key: tree.get(key) for key in ("network", "observation_size", "action")}
+    sizes = {key: value for key, value in leaves(described).items() if type(value) is int}
+    for key, size in sizes.items():
+        room = weights.tensors if key.endswith("_layers") else weights.numbers
+        if size > room:
+            raise UserError(f"{path}: {key}={size} makes a larger network than the weights in {TENSORS}.")
+    if (wanted := find_spec("algorithms", tree["algorithm"]).policy_weights(tree)) > weights.numbers:
+        raise UserError(
+            f"{path}: its network has {wanted:,} weights, and {TENSORS} holds {weights.numbers:,}; the two don't "
+            "belong together: name another checkpoint."
+        )
+
+
+def _first_fault(description: Mapping[str, Any]) -> str | None:
+    """Return the first key without a value that a network can be built from."""
+    algorithm, specs = description.get("algorithm"), find_specs("algorithms")
+    if not isinstance(algorithm, str) or algorithm not in specs:
+        return "algorithm"
+    fits = FITS | dict(specs[algorithm].policy_format)
+    return next((key for key, is_fit in fits.items() if not is_fit(description.get(key))), None)
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _fits_action(action: Any) -> bool:
+    return isinstance(action, dict) and action.get("kind") in ("box", "discrete") and _is_size(action.get("size"))
+
+
+FITS: dict[str, Callable[[Any], bool]] = {
+    "observation_size": _is_size,
+    "action": _fits_action,
+    "extra": lambda value: isinstance(value, dict),
+}

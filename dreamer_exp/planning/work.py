@@ -11,7 +11,8 @@ from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.formatting import duration
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.reader import RunReader, lines_from_end, parse_row
+from dreamer_exp.rundir.parse import parse_row
+from dreamer_exp.rundir.reader import RunReader, lines_from_end
 
 RUNS = ("outputs/*/status.json", "multirun/*/*/status.json")  # below the working directory
 MAX_RUNS = 50  # newest ones that are compared with the experiment

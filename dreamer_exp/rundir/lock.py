@@ -17,9 +17,10 @@ from errno import EACCES, EAGAIN, ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.rundir.parse import parse_object
+from dreamer_exp.rundir.plain_file import read_plain
 from dreamer_exp.rundir.processes import is_running, own_pid, own_start
 from dreamer_exp.rundir.provenance import now_utc
-from dreamer_exp.rundir.reader import parse_object
 
 NAME = ".lock"
 WAIT_S = 1.0  # a holder that has just started may not have written its name yet
@@ -62,6 +63,7 @@ class Holder:
         return f"process {self.pid} on {self.host}, which {self.activity} since {self.since_utc}"
 
 
+MAX_RECORD_BYTES = 2**16
 _held: dict[tuple[int, int], int] = {}  # descriptor of each lock that this process holds, by device and inode
 
 
@@ -122,7 +124,7 @@ def is_held(folder: Path) -> bool:
 def holder_of(folder: Path) -> Holder | None:
     """Return the last holder of a folder's lock as recorded, dead or alive; None if the record cannot be read."""
     try:
-        tree = parse_object((folder / NAME).read_bytes())
+        tree = parse_object(read_plain(folder / NAME, MAX_RECORD_BYTES))
         return Holder(**tree) if tree else None
     except (OSError, TypeError):
         return None

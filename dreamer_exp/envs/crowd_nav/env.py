@@ -107,7 +107,8 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         super().reset(seed=seed)
         self._seed = draw_seed(self.np_random, 2**31) if seed is None else int(seed)
         self._rng = np.random.default_rng(np.random.SeedSequence([self._seed]))
-        self.layout: Layout = self._draw_layout((options or {}).get("scenario"))
+        self._selected: str | None = (options or {}).get("scenario")
+        self.layout: Layout = self._draw_layout()
         self.simulator.reset(self.layout, self._rng)
         self.route = Route(self.layout.route)
         self._record = EpisodeRecord(TERMS)
@@ -153,10 +154,10 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Return the robot's x and y in metres."""
         return self.simulator.robot.x, self.simulator.robot.y
 
-    def _draw_layout(self, selected: str | None) -> Layout:
+    def _draw_layout(self) -> Layout:
         names = list(self._families)
         drawn = names[self._rng.choice(len(names), p=list(self._families.values()))]
-        family = drawn if selected is None else selected
+        family = drawn if self._selected is None else self._selected
         check_family(family)
         return generate_layout(load_family(family), self._rng)
 

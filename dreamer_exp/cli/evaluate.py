@@ -195,7 +195,7 @@ def refuse_part_of_protocol(experiment: Experiment, overrides: list[str]) -> Non
     episodes = read_protocol(experiment.evaluation.protocol).episodes
     if given is not None and episodes is not None:
         raise UserError(
-            f"{given}: evaluation.protocol={experiment.evaluation.protocol} is evaluated whole, in {len(episodes):,} "
+            f"{given}: evaluation.protocol={experiment.evaluation.protocol} always has all of its {len(episodes):,} "
             "episodes; leave episodes out, or set evaluation.protocol=fixed_seeds."
         )
 

@@ -32,7 +32,7 @@ class EvaluationEpisode:
 
 @dataclass(frozen=True)
 class EpisodeList:
-    """The episodes of an evaluation, in order, and one line that says how they were chosen."""
+    """The episodes of an evaluation, in order, and one line that describes how they were chosen."""
 
     episodes: tuple[EvaluationEpisode, ...]
     choice: str

@@ -1,4 +1,4 @@
-"""Output whose reader has gone."""
+"""Output after its reader has ended."""
 
 import os
 import subprocess

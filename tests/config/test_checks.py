@@ -17,7 +17,7 @@ KEYS = schema_keys()
 TREES = {key.option: tree_of(key) for key in KEYS}
 NUMBERS = [key for key in KEYS if key.takes in (int, float, int | str, int | float | str, int | None)]
 FRACTIONS = (float, int | float | str)
-WHOLE = (int, int | str, int | None)
+INTEGERS = (int, int | str, int | None)
 
 
 def check(key: Key, value: object) -> None:
@@ -27,7 +27,7 @@ def check(key: Key, value: object) -> None:
 def beyond(key: Key) -> list[float]:
     """Return the nearest values outside each bound of the key."""
     low, high, above = key.bounds
-    step = 1 if key.takes in WHOLE else 1e-6
+    step = 1 if key.takes in INTEGERS else 1e-6
     return [
         *([low - step] if low is not None else []),
         *([high + step] if high is not None else []),

@@ -94,7 +94,7 @@ def test_a_mapping_takes_a_new_key_in_each_spelling(word: str) -> None:
     assert loaded(word).algo.decoder_scales == {"drive_state": 20.0}
 
 
-def test_a_mapping_given_whole_keeps_the_defaults_of_other_keys() -> None:
+def test_a_complete_mapping_keeps_the_defaults_of_other_keys() -> None:
     scales = loaded("algo.loss_scales={reward: 2}").algo.loss_scales
 
     assert (scales["reward"], scales["critic_replay"]) == (2.0, 0.3)

@@ -82,7 +82,7 @@ def test_refusal_of_another_environments_key_lists_the_keys_of_this_one(refused:
     )
 
 
-def test_refusal_of_a_new_name_in_a_mapping_of_hydra_says_how_to_add_it(refused: Refused) -> None:
+def test_refusal_of_a_new_name_in_a_mapping_of_hydra_describes_how_to_add_it(refused: Refused) -> None:
     line = refused("hydra.job.env_set.A=1")
 
     assert line == "hydra.job.env_set.A: hydra.job.env_set has no 'A' yet; +hydra.job.env_set.A=... adds it."
@@ -167,7 +167,7 @@ def test_a_word_without_a_group_is_answered_with_its_group(refused: Refused) -> 
     )
 
 
-def test_refusal_of_an_option_with_a_plus_says_how_to_write_it(refused: Refused) -> None:
+def test_refusal_of_an_option_with_a_plus_shows_how_to_write_it(refused: Refused) -> None:
     line = refused("+experiment=quickstart")
 
     assert line.endswith("write experiment=quickstart, without the +.")

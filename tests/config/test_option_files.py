@@ -13,7 +13,7 @@ HEAD = b"# @package _global_\n"
 
 
 def line_for(folder: Path, content: bytes, word: str = "experiment=mine") -> str | None:
-    """Return what is said of an option file with this content, without the folder; None if nothing is."""
+    """Return the message about an option file with this content, without the folder; None without a message."""
     group, _, option = word.lstrip("+").partition("=")
     file = folder / group.partition("@")[0] / f"{option}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def test_a_broken_preset_is_named_with_its_line(tmp_path: Path, content: bytes, 
     ],
     ids=["preset", "preset of another system", "package on the command line", "option of a group", "alias"],
 )
-def test_a_whole_file_is_accepted(tmp_path: Path, content: bytes, word: str) -> None:
+def test_a_valid_file_is_accepted(tmp_path: Path, content: bytes, word: str) -> None:
     assert line_for(tmp_path, content, word) is None
 
 
@@ -93,7 +93,7 @@ def test_a_broken_file_that_nothing_names_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_our_own_files_are_whole(group: str, option: str) -> None:
+def test_our_own_files_are_valid(group: str, option: str) -> None:
     check_option_files([f"{group}={option}"], config_dirs())
 
 

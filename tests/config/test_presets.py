@@ -188,7 +188,7 @@ def test_profile_with_auto_resolves_on_few_cpus(profile: str, cpus: int) -> None
     assert hardware.rollout_fragment_length == 32
 
 
-def test_profile_for_a_gpu_is_refused_without_one_and_the_message_says_what_to_do() -> None:
+def test_profile_for_a_gpu_is_refused_without_one_with_what_to_do() -> None:
     with pytest.raises(UserError, match=r"num_gpus_per_learner=1 asks for 1 GPU\(s\), .* use hardware=cpu"):
         loaded("experiment=drive_state_rays_br08_stability_probe", on=machine(cpus=8))
 

@@ -43,7 +43,7 @@ def test_every_scenario_is_driven_as_often_as_any_other_or_once_more(count: int)
     assert max(times) - min(times) <= 1
 
 
-def test_few_episodes_are_spread_over_the_whole_list() -> None:
+def test_few_episodes_are_spread_over_the_complete_list() -> None:
     places = [FORTY_EIGHT.index(name) for name in cover_evenly(FORTY_EIGHT, 12, seed=1_000_000)]
     assert [place // 4 for place in places] == list(range(12))
 
@@ -67,7 +67,7 @@ def test_the_choice_is_the_same_every_time_and_differs_with_the_seed() -> None:
         (100, "48 scenarios, 2 episodes each, and one more of 4 drawn from equal stretches of their list"),
     ],
 )
-def test_a_line_says_how_the_scenarios_were_chosen(count: int, line: str) -> None:
+def test_a_line_describes_how_the_scenarios_were_chosen(count: int, line: str) -> None:
     assert describe_cover(48, count) == line
 
 

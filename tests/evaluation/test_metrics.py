@@ -47,7 +47,7 @@ def test_spl_weights_successes_by_path_and_time_covers_only_successes() -> None:
     assert (row["spl"], row["time_to_goal_s_mean"]) == ((0.5 + 1.0 + 0.0) / 3, 6.0)
 
 
-def test_a_row_has_a_version_and_says_how_its_episodes_were_chosen() -> None:
+def test_a_row_has_a_version_and_the_choice_of_its_episodes() -> None:
     row = evaluation_row("dreamerv3", 0, 0, ended(None, "success"), driven(7))
     assert (row["format"], row["episodes_chosen"]) == (2, "chosen by hand")
 

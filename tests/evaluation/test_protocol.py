@@ -47,7 +47,7 @@ def test_fixed_seeds_follow_the_settings_of_the_evaluation() -> None:
     assert episode_list(settings).episodes == (EvaluationEpisode(900001), EvaluationEpisode(900002))
 
 
-def test_a_protocol_is_evaluated_whole_whatever_the_number_of_episodes(tmp_path: Path) -> None:
+def test_a_protocol_has_all_of_its_episodes_with_any_number_of_episodes(tmp_path: Path) -> None:
     settings = nano(f"evaluation.protocol={written(tmp_path, MINE)}", "evaluation.episodes=2")
     driven = episode_list(settings)
     assert [(episode.seed, episode.scenario) for episode in driven.episodes] == [

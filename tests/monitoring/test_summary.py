@@ -92,7 +92,7 @@ def test_the_closing_table_is_complete_at_usual_widths(run: RunDirectory, width:
     assert "…" not in text
 
 
-def test_the_table_says_how_the_episodes_were_chosen() -> None:
+def test_the_table_describes_how_the_episodes_were_chosen() -> None:
     assert "1 episode: chosen by hand" in table_of(REACHED)
 
 

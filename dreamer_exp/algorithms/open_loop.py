@@ -19,41 +19,41 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Imagined:
-    """Of the last seen step and H imagined ones: observation (N, H+1, O) in the env's units, reward (N, H+1) received
-    on arriving there, and `proceeds` (N, H+1), the probability that the episode goes on from there."""
+    """Predictions for the last observed step and H imagined ones."""
 
-    observation: Array
-    reward: Array
-    proceeds: Array
+    observation: Array  # (N, H+1, O), in the env's units
+    reward: Array  # (N, H+1), received on arriving at the step
+    proceeds: Array  # (N, H+1), probability that the episode continues after the step
 
 
 def imagine_open_loop(  # noqa: PLR0917
     imagine: Imagine, module: RLModule, seen: Array, is_first: Array, actions: NDArray[Any], gamma: float, seed: int
 ) -> Imagined:
-    """Observe the seen steps, then imagine the results of the remaining actions.
+    """Observe T steps, then imagine the results of the remaining actions.
 
-    Latents are drawn, as in training, from a generator of their own: the same seed gives the same numbers, and torch's
-    global generator is left as it was.
+    Latents are sampled as in training, by a separate random generator: the same seed gives the same latents, and
+    torch's global generator keeps its state.
 
     Args:
-        imagine: the algorithm's (protocol.Implementation).
-        module: the complete network (policy_file.load_policy).
-        seen: observations (N, T, O).
-        is_first: 1 where an episode begins (N, T): the filter begins there, whatever stands before it.
-        actions: one after each seen step, and on: (N, T-1+H, A) in [-1, 1], or (N, T-1+H) whole numbers for Discrete.
-        gamma: the discount it was trained with.
-        seed: of the latents.
+        imagine: The algorithm's (protocol.Implementation).
+        module: The complete network (policy_file.load_policy).
+        seen: Observations (N, T, O).
+        is_first: 1 where an episode begins (N, T); steps before it have no effect.
+        actions: The action after each observed step, then the further ones: (N, T-1+H, A) in [-1, 1], or integers
+            (N, T-1+H) for Discrete.
+        gamma: Discount of the training.
+        seed: Seed of the latents.
 
     Raises:
-        ValueError: the module is an env runner's, which has no heads.
+        ValueError: The module is that of an env runner, which has no heads.
     """
     if module.inference_only:
-        raise ValueError("an env runner's network lacks the world model's heads: take the learner's.")
+        raise ValueError("an env runner's network lacks the world model's heads: use the learner's.")
     device = next(module.parameters()).device
     observations, beginnings = torch.as_tensor(seen, device=device), torch.as_tensor(is_first, device=device)
     taken = torch.as_tensor(_as_vectors(actions, module.action_space), device=device)
-    parts = imagine(module, observations, beginnings, taken, gamma, seed)
-    return Imagined(*(part.cpu().numpy() for part in parts))
+    predictions = imagine(module, observations, beginnings, taken, gamma, seed)
+    return Imagined(*(tensor.cpu().numpy() for tensor in predictions))
 
 
 def _as_vectors(actions: NDArray[Any], space: gymnasium.Space[Any]) -> Array:

@@ -1,6 +1,6 @@
-"""What policy.json and the header of policy.safetensors claim, checked against each other without torch.
+"""Reading of policy.json and of the header of policy.safetensors, checked against each other without torch.
 
-A network is built only if its weights are there: a description of a few bytes can ask for any amount of memory.
+A network is built only if its weights are in the file: a description of a few bytes can request any amount of memory.
 """
 
 import math
@@ -28,14 +28,14 @@ ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16"
 
 @dataclass(frozen=True)
 class Weights:
-    """What the header of a safetensors file claims."""
+    """Sizes in the header of a safetensors file."""
 
     tensors: int
     numbers: int  # of all tensors
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return policy.json, checked as far as building the network requires; `extra` is whatever was given.
+    """Return the content of policy.json, with every key checked that building the network needs.
 
     Raises:
         UserError: The file is missing, of an unknown format or incomplete, or its network has more weights than
@@ -45,7 +45,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         tree = read_json(path)
     except BrokenCheckpoint as broken:
-        raise UserError(f"{broken}; name a checkpoint that holds {TENSORS} and {DESCRIPTION}.") from broken
+        raise UserError(f"{broken}; name a checkpoint with {TENSORS} and {DESCRIPTION}.") from broken
     if not isinstance(tree, dict) or "format" not in tree:
         raise UserError(f"{path}: not a policy's description; name another checkpoint.")
     number = tree["format"]
@@ -57,13 +57,13 @@ def read_description(folder: Path) -> dict[str, Any]:
         )
     if key := _first_fault(tree):
         value = shortened(repr(tree.get(key)))
-        raise UserError(f"{path}: {key}={value} makes no network; name another checkpoint.")
+        raise UserError(f"{path}: {key}={value} describes no valid network; name another checkpoint.")
     _refuse_more_than(read_weights(folder / TENSORS), tree, path)
     return tree
 
 
 def read_weights(path: Path) -> Weights:
-    """Return what the header of a safetensors file claims, if the file is large enough for it.
+    """Return the sizes in the header of a safetensors file, checked against the size of the file.
 
     Raises:
         UserError: The file is missing, not a plain file, or not a complete safetensors file.
@@ -75,12 +75,12 @@ def read_weights(path: Path) -> Weights:
             return _weights(header, file.seek(0, os.SEEK_END) - begin)
     except FileNotFoundError as error:
         raise UserError(
-            f"{path}: there is no such file; name a checkpoint that holds {TENSORS} and {DESCRIPTION}."
+            f"{path}: there is no such file; name a checkpoint with {TENSORS} and {DESCRIPTION}."
         ) from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; name another checkpoint.") from error
     except (Unparsable, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a whole safetensors file; name another checkpoint.") from error
+        raise UserError(f"{path}: not a complete safetensors file; name another checkpoint.") from error
 
 
 def _header(file: BufferedReader) -> Mapping[str, Any]:
@@ -109,9 +109,9 @@ def _weights(header: Mapping[str, Any], data_bytes: int) -> Weights:
 
 
 def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], path: Path) -> None:
-    """Raise UserError for a description of a network with more weights than there are.
+    """Raise UserError for a description of a network with more weights than the file.
 
-    Layers are compared first, and each size by itself, so that the sum over all layers takes no time.
+    Each size is compared alone first, so that the sum over all layers stays short.
     """
     described = {key: tree.get(key) for key in ("network", "observation_size", "action")}
     sizes = {key: value for key, value in leaves(described).items() if type(value) is int}
@@ -119,10 +119,10 @@ def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], path: Path) -> 
         room = weights.tensors if key.endswith("_layers") else weights.numbers
         if size > room:
             raise UserError(f"{path}: {key}={size} makes a larger network than the weights in {TENSORS}.")
-    if (wanted := find_spec("algorithms", tree["algorithm"]).policy_weights(tree)) > weights.numbers:
+    if (expected := find_spec("algorithms", tree["algorithm"]).policy_weights(tree)) > weights.numbers:
         raise UserError(
-            f"{path}: its network has {wanted:,} weights, and {TENSORS} holds {weights.numbers:,}; the two don't "
-            "belong together: name another checkpoint."
+            f"{path}: its network has {expected:,} weights, but {TENSORS} has {weights.numbers:,}; the files are of "
+            "different policies: name another checkpoint."
         )
 
 

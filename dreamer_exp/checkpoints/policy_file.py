@@ -1,12 +1,12 @@
-"""A trained network as two files that run nothing when they are read: no pickle, no Ray, no environment.
+"""A trained network as two files. Reading them runs no code: no pickle, no Ray, no environment.
 
-policy.safetensors holds every weight once; policy.json says what network they belong to:
+policy.safetensors contains every weight once; policy.json describes the network:
 
     {"format": 2, "algorithm": "dreamerv3", "network": {"deter": 512, ...}, "observation_size": 831,
      "action": {"kind": "box", "size": 2}, "symlog_obs": true, "extra": {"contract_hash": "...", "env_steps": 512, ...}}
 
-Which keys describe the network is the algorithm's (AlgorithmSpec.policy_format), here `network` and `symlog_obs`.
-Format 1 had `learner`, "fast" or "rllib", in the place of `algorithm`. Format of the weights:
+The algorithm defines the keys that describe the network (AlgorithmSpec.policy_format), here `network` and `symlog_obs`.
+Format 1 had the key `learner` with the values "fast" and "rllib" instead of `algorithm`. Format of the weights:
 https://github.com/huggingface/safetensors (a JSON header, then plain numbers).
 """
 
@@ -35,19 +35,19 @@ def save_policy(module: RLModule, algorithm: str, folder: Path, extra: Mapping[s
     """Write both files into the folder, the description last; each file is replaced atomically.
 
     Args:
-        module: the complete network of the learner, world model included, on any device.
-        algorithm: the name of the algorithm.
-        folder: where the files go; made if it isn't there.
-        extra: JSON values that a reader may want: contract_hash, env_steps, updates.
+        module: The complete network of the learner, including the world model, on any device.
+        algorithm: Name of the algorithm.
+        folder: Folder of the files, created if needed.
+        extra: Further JSON values: contract_hash, env_steps, updates.
 
     Raises:
-        ValueError: the module is an env runner's, which has no decoder, heads and critics.
-        OSError: the disk takes no more.
+        ValueError: The module is that of an env runner, which has no decoder, heads and critics.
+        OSError: The files cannot be written.
     """
     if module.inference_only:
         raise ValueError("an env runner's network lacks the world model's heads: save the learner's.")
     description = json_text({"format": FORMAT, **describe(module, algorithm), "extra": dict(extra)})
-    write_bytes(folder / TENSORS, save(_tensors(module)))  # save_file hides an OSError
+    write_bytes(folder / TENSORS, save(_tensors(module)))  # safetensors.torch.save_file would convert an OSError
     write_text(folder / DESCRIPTION, description)
 
 
@@ -57,26 +57,26 @@ def save_learner_policy(learner: Learner, algorithm: str, folder: Path, extra: M
 
 
 def load_policy(folder: Path) -> RLModule:
-    """Return the network that `save_policy` wrote, on the CPU; torch's global generator is left as it was.
+    """Return the network that `save_policy` wrote, on the CPU; torch's global generator keeps its state.
 
     Raises:
-        UserError: a file is missing or not whole, its format is unknown, or the weights don't fit the description.
+        UserError: A file is missing or incomplete, its format is unknown, or the weights don't fit the description.
     """
     description = read_description(folder)
     module = build(description)
     try:
         found = load_file(folder / TENSORS)
     except SafetensorError as error:
-        raise UserError(f"{folder / TENSORS}: not a whole safetensors file; name another checkpoint.") from error
-    wanted = _tensors(module)
-    for name in sorted(wanted.keys() | found.keys()):
-        theirs, ours = found.get(name), wanted.get(name)
-        if theirs is None or ours is None or (theirs.shape, theirs.dtype) != (ours.shape, ours.dtype):
+        raise UserError(f"{folder / TENSORS}: not a complete safetensors file; name another checkpoint.") from error
+    expected = _tensors(module)
+    for name in sorted(expected.keys() | found.keys()):
+        source, target = found.get(name), expected.get(name)
+        if source is None or target is None or (source.shape, source.dtype) != (target.shape, target.dtype):
             raise UserError(
-                f"{folder / TENSORS}: {name} is {_shape_text(theirs)}, and {DESCRIPTION} next to it wants "
-                f"{_shape_text(ours)}; the two don't belong together: name another checkpoint."
+                f"{folder / TENSORS}: {name} is {_shape_text(source)}, but {DESCRIPTION} next to it requires "
+                f"{_shape_text(target)}; the files are of different policies: name another checkpoint."
             )
-        ours.copy_(theirs)
+        target.copy_(source)
     return module
 
 
@@ -84,14 +84,14 @@ def load_policy_maker(folder: Path) -> Callable[[int], Policy]:
     """Return a function that builds the deterministic policy of a saved network for N episodes.
 
     Raises:
-        UserError: as `load_policy`.
+        UserError: As `load_policy`.
     """
     module, algorithm = load_policy(folder), read_description(folder)["algorithm"]
     return _implementation(algorithm).policy_maker(module)
 
 
 def describe(module: RLModule, algorithm: str) -> dict[str, Any]:
-    """Return what `build` needs to make a network of the same kind and size."""
+    """Return the description from which `build` makes a network of the same kind and size."""
     observation_space, action_space = module.observation_space, module.action_space
     discrete = isinstance(action_space, gymnasium.spaces.Discrete)
     return {
@@ -119,7 +119,7 @@ def _implementation(algorithm: str) -> Implementation:
 
 
 def _tensors(module: RLModule) -> dict[str, torch.Tensor]:
-    """Every weight under one name (RLlib's network holds its parts under several), without its history."""
+    """Return every weight once, detached; RLlib's network has several names for some weights."""
     return {name: parameter.detach() for name, parameter in module.named_parameters()}
 
 

@@ -1,4 +1,4 @@
-"""Imagination without sight, of either learner: which action leads where, what is forgotten, whose noise is drawn."""
+"""Open-loop prediction of both algorithms: effects of actions, beginnings of episodes, and random numbers."""
 
 from functools import cache
 from typing import Any
@@ -133,7 +133,7 @@ def test_discrete_actions_affect_the_steps_after_them(algo: str) -> None:
 
 
 def test_discount_is_removed_from_the_continue_probability() -> None:
-    """Training asks it for gamma where the episode goes on."""
+    """The target of the continue head is gamma while the episode continues."""
     module = network("dreamerv3")
     with torch.no_grad():
         module.agent.cont[-1].weight.zero_()
@@ -160,5 +160,5 @@ def test_network_of_an_env_runner_is_refused() -> None:
         inference_only=True,
         model_config=network("dreamerv3").model_config,
     )
-    with pytest.raises(ValueError, match="take the learner's"):
+    with pytest.raises(ValueError, match="use the learner's"):
         imagine(acting, *echo(torch.Generator().manual_seed(2), T + H))

@@ -189,7 +189,7 @@ def test_file_that_is_not_a_description_is_refused(saved: Path, text: str) -> No
 )
 def test_invalid_description_is_refused_with_the_key(saved: Path, key: str, value: Any) -> None:
     edit(saved, **{key: value})
-    with pytest.raises(UserError, match=rf"{key}=.* makes no network"):
+    with pytest.raises(UserError, match=rf"{key}=.* describes no valid network"):
         load_policy(saved)
 
 
@@ -197,13 +197,13 @@ def test_invalid_description_is_refused_with_the_key(saved: Path, key: str, valu
 def test_unknown_model_size_of_rllib_is_refused(tmp_path: Path, model_size: Any) -> None:
     save_policy(trained("dreamerv3_rllib"), "dreamerv3_rllib", tmp_path, EXTRA)
     edit(tmp_path, network={"model_size": model_size, "batch_length_T": 8})
-    with pytest.raises(UserError, match=r"network=.* makes no network"):
+    with pytest.raises(UserError, match=r"network=.* describes no valid network"):
         load_policy(tmp_path)
 
 
 def test_weights_of_another_shape_are_refused_with_the_name(saved: Path) -> None:
     edit(saved, observation_size=6)
-    with pytest.raises(UserError, match=r"agent\.decoder.* is float32\[7\], and policy\.json .* wants float32\[6\]"):
+    with pytest.raises(UserError, match=r"agent\.decoder.* is float32\[7\], but policy\.json .* requires float32\[6\]"):
         load_policy(saved)
 
 
@@ -227,9 +227,9 @@ def test_weights_that_are_missing_or_unknown_are_refused(saved: Path, change: st
 
 
 def test_truncated_weights_are_refused(saved: Path) -> None:
-    whole = (saved / TENSORS).read_bytes()
-    (saved / TENSORS).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    content = (saved / TENSORS).read_bytes()
+    (saved / TENSORS).write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="not a complete safetensors file"):
         load_policy(saved)
 
 
@@ -315,14 +315,14 @@ def test_network_of_an_env_runner_without_world_model_is_refused(algorithm: Base
 def test_a_network_of_more_weights_than_the_file_holds_is_not_built(saved: Path, claim: dict[str, Any]) -> None:
     tree = json.loads((saved / DESCRIPTION).read_text())
     edit(saved, **{key: {**tree[key], **value} if isinstance(value, dict) else value for key, value in claim.items()})
-    with pytest.raises(UserError, match=r"larger network|weights, and policy\.safetensors holds"):
+    with pytest.raises(UserError, match=r"larger network|weights, but policy\.safetensors has"):
         read_description(saved)
 
 
 def test_a_large_network_of_rllib_needs_its_weights(tmp_path: Path) -> None:
     save_policy(trained("dreamerv3_rllib"), "dreamerv3_rllib", tmp_path, EXTRA)
     edit(tmp_path, network={"model_size": "XL", "batch_length_T": 8})
-    with pytest.raises(UserError, match=r"weights, and policy\.safetensors holds"):
+    with pytest.raises(UserError, match=r"weights, but policy\.safetensors has"):
         read_description(tmp_path)
 
 
@@ -346,7 +346,7 @@ def header(tree: bytes) -> bytes:
 )
 def test_a_header_that_does_not_fit_its_file_is_refused(saved: Path, content: bytes) -> None:
     (saved / TENSORS).write_bytes(content)
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="not a complete safetensors file"):
         read_description(saved)
 
 

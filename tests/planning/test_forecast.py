@@ -338,7 +338,7 @@ def test_the_plan_has_backend_precision_and_parameters_of_dreamerv3() -> None:
 def test_the_plan_gives_the_reason_for_another_backend() -> None:
     asked = settle(experiment("algo.batch_size_B=8", on=GPU), CONTRACT, GPU)
 
-    why = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
+    why = "algo.batch_size_B=8, but fused supports a multiple of 16 up to 64"
     assert plan(asked, GPU)["learner"].endswith(
         f"(backend cuda_graph, precision tf32), size XS (4.3M parameters); not fused: {why}"
     )

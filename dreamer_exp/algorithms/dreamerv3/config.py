@@ -54,8 +54,8 @@ class DreamerV3AlgoConfig(BaseDreamerV3Config):
     network: NetworkConfig = field(default_factory=NetworkConfig)
     backend: str = key(
         AUTO,
-        "how an update is computed; cuda_graph: as one CUDA graph; fused: as a CUDA graph of our own kernels, or "
-        "cuda_graph if they don't fit; auto: fused on a GPU, else eager",
+        "how an update is computed; cuda_graph: as one CUDA graph; fused: as a CUDA graph of Triton kernels, or "
+        "cuda_graph if they cannot run; auto: fused on a GPU, else eager",
         choices=(AUTO, "eager", "cuda_graph", "fused"),
     )
     precision: str = key(

@@ -1,1 +1,1 @@
-"""RLlib's stock DreamerV3, with the traps of RLlib 2.60 corrected in one place."""
+"""RLlib's stock DreamerV3 learner as an algorithm of this package."""

@@ -22,7 +22,7 @@ from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 
 
 class StockDreamerV3(BaseDreamerV3):
-    """RLlib's DreamerV3 with the corrected loop, and with a replay that is seeded and holds no infos."""
+    """RLlib's DreamerV3 with the corrected training step, and with a replay that is seeded and has no infos."""
 
     def setup(self, config: AlgorithmConfig) -> None:
         """Build RLlib's algorithm, then replace its replay by the corrected one."""

@@ -32,5 +32,5 @@ def _imagine(module: RLModule, seen: Tensor, is_first: Tensor, actions: Tensor) 
         states.append((h, z))
     observation = torch.stack([model.decoder(h=h, z=z) for h, z in states], 1)
     reward = torch.stack([inverse_symlog(model.reward_predictor(h=h, z=z)) for h, z in states], 1)
-    going_on = [model.continue_predictor(h=h, z=z, return_distribution=True)[1].probs for h, z in states]
-    return inverse_symlog(observation) if model.symlog_obs else observation, reward, torch.stack(going_on, 1)
+    proceeds = [model.continue_predictor(h=h, z=z, return_distribution=True)[1].probs for h, z in states]
+    return inverse_symlog(observation) if model.symlog_obs else observation, reward, torch.stack(proceeds, 1)

@@ -1,4 +1,4 @@
-"""The trained policy by itself: deterministic, batched, without RLlib's connectors."""
+"""The deterministic policy of RLlib's network for several environments, without RLlib's connectors."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from dreamer_exp.algorithms.rows import RowNoise
 
 
 class DreamerPolicy:
-    """Acts in N environments at once with the mode of the actor's distribution.
+    """Policy that acts in N environments at once with the mode of the actor's distribution.
 
-    The posterior latent is sampled even so (RLlib 2.60). It is drawn from the row's own generator; torch's global
-    generator, which training draws from, keeps its state.
+    RLlib 2.60 samples the posterior latent. It is drawn from the random generator of the row; torch's global generator,
+    which training uses, keeps its state.
     """
 
     def __init__(self, module: RLModule, num_envs: int) -> None:
@@ -26,7 +26,7 @@ class DreamerPolicy:
         self._device = next(self._module.parameters()).device
         self._discrete = hasattr(self._module.action_space, "n")
         self._sampling = RowSampling(RowNoise(num_envs), num_envs)
-        with torch.random.fork_rng(devices=[]):  # RLlib draws a latent here too, and throws it away
+        with torch.random.fork_rng(devices=[]):  # RLlib draws a latent here too, and discards it
             initial = self._module.get_initial_state()
         self._state = {
             name: torch.as_tensor(value, device=self._device).expand(num_envs, *value.shape).clone()

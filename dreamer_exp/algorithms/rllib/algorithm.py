@@ -1,4 +1,4 @@
-"""RLlib's DreamerV3 algorithm with a corrected loop; replay and updates are the subclass's."""
+"""RLlib's DreamerV3 algorithm with a corrected training step; subclasses provide replay and updates."""
 
 import time
 from abc import abstractmethod
@@ -23,12 +23,12 @@ Fragment = tuple[list[SingleAgentEpisode], list[Any]]  # episode chunks, and the
 
 
 class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
-    """DreamerV3 with a `training_step` of our own, which corrects these traps of RLlib 2.60:
+    """DreamerV3 with a `training_step` that differs from RLlib 2.60:
 
-    - the training ratio is kept over the whole run: what an iteration owes and cannot pay in whole updates is
-      carried over (RLlib rounds up in every iteration, so that small ratios are exceeded without a word), and
-      updates, seconds and finished episodes are counted here (`actual_training_ratio` always reads 0);
-    - `should_stop` is asked between updates, so that an interrupt needn't wait for the whole iteration.
+    - The training ratio is kept over the run: a fraction of an update is carried over to the next iteration. RLlib
+      rounds up in every iteration, so that small ratios are exceeded.
+    - Updates, seconds and finished episodes are counted; RLlib's `actual_training_ratio` is always 0.
+    - `should_stop` is called between updates, so that a stop does not wait for the end of the iteration.
 
     A subclass has the replay and makes the updates.
     """
@@ -135,8 +135,11 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         """Add sampled episode chunks to the replay."""
 
     def _update(self, env_steps: int) -> None:
-        """Pays the updates owed for these env steps. The first batch's steps owe none, as in RLlib: they would
-        overtrain the world model on one batch."""
+        """Make the updates that the training ratio gives for these env steps.
+
+        The steps before the last fragment of the first iteration give none, as in RLlib: their updates would overfit
+        the world model to a single batch.
+        """
         started = time.perf_counter()
         self.last_iteration.prefill_env_steps = self.last_iteration.env_steps - env_steps
         replayed = self.config.batch_size_B * self.config.batch_length_T

@@ -1,4 +1,4 @@
-"""Experiment -> RLlib's config -> Algorithm, and the proof that every value arrived."""
+"""Building an Algorithm from an Experiment by RLlib's config, and checking that every value arrived."""
 
 from dataclasses import fields
 from typing import Any
@@ -17,20 +17,20 @@ from dreamer_exp.envs.fault_guard import FaultGuard
 from dreamer_exp.envs.make import make_guarded_env
 
 ENV_NAME = "dreamer_exp"
-# keys that aren't RLlib's: they name an option, or are consumed before (learner) or outside (Ray) of its config
+# keys that RLlib's config does not have: names of options, and settings of Ray
 NOT_RLLIB = {"algo.name", "hardware.name", "hardware.num_cpus", "hardware.ray_address"}
 
 
 class ValueLost(RuntimeError):
-    """A value of the experiment did not arrive in RLlib: the run would not be what it says it is."""
+    """A value of the experiment did not arrive in RLlib, so that the run would differ from its experiment.yaml."""
 
 
 def build_algorithm(experiment: Experiment) -> Algorithm:
     """Build the algorithm, and check that every value and the device arrived in it. Ray has to be initialised.
 
     Raises:
-        UserError: a GPU was asked for, and torch cannot use one.
-        ValueLost: a value or the device did not arrive.
+        UserError: A GPU is requested, and torch cannot use one.
+        ValueLost: A value or the device did not arrive.
     """
     if experiment.hardware.num_gpus_per_learner and not experiment.hardware.num_learners:
         _check_torch_sees_gpu(experiment.hardware.num_gpus_per_learner)
@@ -42,7 +42,7 @@ def build_algorithm(experiment: Experiment) -> Algorithm:
 
 
 def build_config(experiment: Experiment) -> AlgorithmConfig:
-    """RLlib's config of the experiment."""
+    """Return RLlib's config of the experiment."""
     hardware = experiment.hardware
     config = spec_of(experiment.algo).load().configure(experiment)
     register_env(ENV_NAME, lambda _: _make_env(experiment))
@@ -71,21 +71,21 @@ def check_arrival(experiment: Experiment, config: AlgorithmConfig) -> None:
     """Compare every value of `algo` and `hardware` with RLlib's config.
 
     Raises:
-        ValueLost: naming the key, the value asked for and the one that RLlib has.
+        ValueLost: Names the key, the requested value and the one that RLlib has.
     """
-    held: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
     if replay := getattr(config, "replay_buffer_config", None):
-        held["algo.replay_capacity"] = replay.get("capacity")
+        nested["algo.replay_capacity"] = replay.get("capacity")
     overlaps_sampling = spec_of(experiment.algo).overlaps_sampling
     for group in ("algo", "hardware"):
-        asked = getattr(experiment, group)
-        for name in (field.name for field in fields(asked)):
+        requested = getattr(experiment, group)
+        for name in (field.name for field in fields(requested)):
             key = f"{group}.{name}"
             if key in NOT_RLLIB or (key == "hardware.overlap_sampling" and not overlaps_sampling):
                 continue
-            arrived = held.get(key, getattr(config, name, "nothing"))
-            if arrived != getattr(asked, name):
-                raise ValueLost(f"{key}={getattr(asked, name)!r} did not arrive in RLlib's config: it has {arrived!r}.")
+            value, arrived = getattr(requested, name), nested.get(key, getattr(config, name, "nothing"))
+            if arrived != value:
+                raise ValueLost(f"{key}={value!r} did not arrive in RLlib's config: it has {arrived!r}.")
 
 
 def learner_devices(algorithm: Algorithm) -> list[str]:
@@ -105,7 +105,7 @@ def check_device(experiment: Experiment, devices: list[str]) -> None:
     """Check that the learners' parameters are on the requested kind of device.
 
     Raises:
-        ValueLost: a learner is not where it should be.
+        ValueLost: A learner is on another kind of device.
     """
     wanted = "cuda" if experiment.hardware.num_gpus_per_learner else "cpu"
     if any(not device.startswith(wanted) for device in devices):
@@ -115,11 +115,11 @@ def check_device(experiment: Experiment, devices: list[str]) -> None:
         )
 
 
-def _check_torch_sees_gpu(asked: int) -> None:
+def _check_torch_sees_gpu(requested: int) -> None:
     if not torch.cuda.is_available():
         raise UserError(
-            f"hardware.num_gpus_per_learner={asked}, but this torch ({torch.__version__}) cannot use a GPU; install "
-            "a CUDA build of torch, or use hardware=cpu."
+            f"hardware.num_gpus_per_learner={requested}, but this torch ({torch.__version__}) cannot use a GPU; "
+            "install a CUDA build of torch, or use hardware=cpu."
         )
 
 

@@ -1,4 +1,4 @@
-"""RLlib's env runner, corrected: errors reach the driver unchanged, and every environment has its own seed."""
+"""RLlib's env runner with unchanged errors of environments and with a separate seed for every environment."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,12 +29,12 @@ def _seed(run_seed: int, stream: tuple[int, ...], number: int) -> int:
 
 
 class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is untyped
-    """SingleAgentEnvRunner whose failures can be read, and whose environments are seeded apart.
+    """SingleAgentEnvRunner that differs from RLlib 2.60:
 
-    Corrects three traps of RLlib 2.60: an environment's error becomes a RuntimeError without a message; a remote env
-    runner that meets any error exits, so that the driver hears of a dead actor and never of the reason; and env i of
-    runner w is seeded with seed + w + i, so that neighbouring runners, and runs with neighbouring seeds, live the same
-    episodes.
+    - An environment's error reaches the driver. RLlib replaces it by a RuntimeError without a message, and a remote env
+      runner exits, so that the driver only reports a dead actor.
+    - Every environment has an unrelated seed. RLlib seeds environment i of env runner w with seed + w + i, so that
+      neighbouring env runners, and runs with neighbouring seeds, have the same episodes.
     """
 
     rollouts: Any = None
@@ -48,10 +48,10 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
 
         A checkpoint can then do without the environments' state. Return how many episodes had steps.
         """
-        cut = 0 if self._needs_initial_reset else self._under_way()
+        cut = 0 if self._needs_initial_reset else self._count_running()
         self._number, self._needs_initial_reset = number, True
-        self.module.is_stateful()  # RLlib's stock module draws a latent when it is first asked: now, not after a resume
-        if self.worker_index:  # a process of its own; the main process's generators are the learner's, and saved
+        self.module.is_stateful()  # RLlib's module draws a latent in the first call: now instead of after a resume
+        if self.worker_index:  # in a separate process; the checkpoint has the state of the main process's generators
             torch.manual_seed(policy_seed(self.config.seed, self.worker_index, number))
         return cut
 
@@ -61,7 +61,7 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
             self.env.close()
             self.env = None
 
-    def _under_way(self) -> int:
+    def _count_running(self) -> int:
         return sum(episode is not None and episode.t > 0 for episode in self._ongoing_episodes)
 
     def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Results of finished training episodes, which travel to the main process with the episodes."""
+"""Results of finished training episodes, which env runners send to the main process with the episodes."""
 
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 

@@ -1,22 +1,23 @@
-"""The backend that the keys lead to, known before anything is built."""
+"""The backend expected from the keys, before anything is built."""
 
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.protocol import Backend
 
 TILE = 16  # rows of the smallest product on tensor cores
-SEQUENCES = 64  # that the scans over time hold
-DETER, BLOCK = 3072, 384  # recurrent units, and those in one block, whose weights a scan's programs share
-WIDTH = 512  # units of a layer, which one program normalises
-CLASSES, STOCH = 32, 64  # of a categorical, which one program samples; categoricals, whose inputs one program sums
-BINS = 256  # of a two-hot value, padded
-INDICES = 2**31  # elements of a buffer that a kernel counts
+# limits of the kernels
+SEQUENCES = 64  # sequences in a batch
+DETER, BLOCK = 3072, 384  # recurrent units, and units in one block: the programs of a scan share a block's weights
+WIDTH = 512  # units of a layer: one program normalises all of them
+CLASSES, STOCH = 32, 64  # one program samples all classes of a categorical, and sums the inputs of all categoricals
+BINS = 256  # bins of a two-hot value, with padding
+INDICES = 2**31  # elements of a buffer
 
 
 def expected_backend(algo: DreamerV3Algo) -> Backend:
-    """Return the backend that the keys lead to.
+    """Return the backend expected from the keys.
 
-    The learner knows more (the action space, Triton, the GPU itself) and may still use `cuda_graph` (select.py).
+    The learner also checks the action space, Triton and the GPU, and may use `cuda_graph` instead (select.py).
     """
     why = why_not_fused(algo) if algo.backend == "fused" else ""
     return Backend("cuda_graph" if why else algo.backend, algo.precision, algo.backend, why)
@@ -30,7 +31,7 @@ def why_not_fused(algo: DreamerV3Algo) -> str:
     latent = f"algo.network.stoch={network.stoch} x algo.network.classes={network.classes}"
     batch = algo.batch_size_B
     conditions = (
-        # without tensor cores the scan forward alone takes 18 ms on an H200, instead of 0.8: `cuda_graph` is as fast
+        # without tensor cores the forward scan takes 18 ms on an H200 instead of 0.8, so `cuda_graph` is as fast
         (algo.precision != "float32", f"algo.precision={algo.precision}", "tf32 or bfloat16"),
         (_fits(batch, TILE, SEQUENCES), f"algo.batch_size_B={batch}", f"a multiple of {TILE} up to {SEQUENCES}"),
         (network.deter <= DETER, f"algo.network.deter={network.deter}", f"up to {DETER}"),
@@ -42,13 +43,13 @@ def why_not_fused(algo: DreamerV3Algo) -> str:
         *_countable(algo, network),
         (network.latent % TILE == 0, latent, f"a product that is a multiple of {TILE}"),
         (network.posterior_layers == 1, f"algo.network.posterior_layers={network.posterior_layers}", "1"),
-        (algo.train_actor, f"algo.train_actor={algo.train_actor}", "True"),  # with which goes train_critic=True
+        (algo.train_actor, f"algo.train_actor={algo.train_actor}", "True"),  # implies train_critic=True
     )
-    return next((f"{value}, where fused takes {taken}" for fits, value, taken in conditions if not fits), "")
+    return next((f"{value}, but fused supports {limit}" for fits, value, limit in conditions if not fits), "")
 
 
 def _countable(algo: DreamerV3Algo, network: NetworkSize) -> tuple[tuple[bool, str, str], ...]:
-    """Conditions that the widest buffers of replayed and of imagined states put on how many there may be."""
+    """Return the conditions on the number of states: the elements of the widest buffers must be below INDICES."""
     units, hidden, deter = network.units, network.hidden, network.deter
     replayed = algo.batch_size_B * (algo.batch_length_T + 1)
     imagined = replayed * (algo.horizon_H + 1)

@@ -62,7 +62,7 @@ def why_not_on(gpu: Any, action: ActionKind, rows: int) -> str:
     needed, found = MULTIPROCESSORS * rows // TILE, gpu.multi_processor_count
     if found < needed:
         return (
-            f"the {gpu.name} offers {found} multiprocessors, the fused kernels want {needed} "
+            f"the {gpu.name} has {found} multiprocessors, but the fused kernels need {needed} "
             f"for algo.batch_size_B={rows}"
         )
     if action.outputs > OUTPUTS:

@@ -33,38 +33,38 @@ def test_precisions_of_tensor_cores_are_supported(precision: str) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("algo.precision=float32",), "algo.precision=float32, where fused takes tf32 or bfloat16"),
-        (("algo.batch_size_B=8",), "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"),
-        (("algo.batch_size_B=80",), "algo.batch_size_B=80, where fused takes a multiple of 16 up to 64"),
-        (("algo.model_size=50M",), "algo.network.deter=4096, where fused takes up to 3072"),
+        (("algo.precision=float32",), "algo.precision=float32, but fused supports tf32 or bfloat16"),
+        (("algo.batch_size_B=8",), "algo.batch_size_B=8, but fused supports a multiple of 16 up to 64"),
+        (("algo.batch_size_B=80",), "algo.batch_size_B=80, but fused supports a multiple of 16 up to 64"),
+        (("algo.model_size=50M",), "algo.network.deter=4096, but fused supports up to 3072"),
         (
             ("algo.network.deter=320",),
-            "algo.network.deter / algo.network.blocks = 320 / 8 = 40, where fused takes a multiple of 16 up to 384",
+            "algo.network.deter / algo.network.blocks = 320 / 8 = 40, but fused supports a multiple of 16 up to 384",
         ),
         (
             ("algo.network.deter=1024", "algo.network.blocks=2"),
-            "algo.network.deter / algo.network.blocks = 1024 / 2 = 512, where fused takes a multiple of 16 up to 384",
+            "algo.network.deter / algo.network.blocks = 1024 / 2 = 512, but fused supports a multiple of 16 up to 384",
         ),
-        (("algo.network.hidden=48",), "algo.network.hidden=48, where fused takes a multiple of 32 up to 512"),
-        (("algo.network.hidden=544",), "algo.network.hidden=544, where fused takes a multiple of 32 up to 512"),
-        (("algo.network.units=48",), "algo.network.units=48, where fused takes a multiple of 32 up to 512"),
-        (("algo.network.classes=33",), "algo.network.classes=33, where fused takes up to 32"),
-        (("algo.network.stoch=65", "algo.network.classes=16"), "algo.network.stoch=65, where fused takes up to 64"),
+        (("algo.network.hidden=48",), "algo.network.hidden=48, but fused supports a multiple of 32 up to 512"),
+        (("algo.network.hidden=544",), "algo.network.hidden=544, but fused supports a multiple of 32 up to 512"),
+        (("algo.network.units=48",), "algo.network.units=48, but fused supports a multiple of 32 up to 512"),
+        (("algo.network.classes=33",), "algo.network.classes=33, but fused supports up to 32"),
+        (("algo.network.stoch=65", "algo.network.classes=16"), "algo.network.stoch=65, but fused supports up to 64"),
         (
             ("algo.batch_length_T=256", "algo.horizon_H=333", "algo.batch_size_B=64"),
             "algo.batch_size_B=64 x (algo.batch_length_T=256 + 1) x (algo.horizon_H=333 + 1) = 5493632, "
-            "where fused takes up to 2796202",
+            "but fused supports up to 2796202",
         ),
         (
             ("algo.model_size=25M", "algo.batch_length_T=3641", "algo.horizon_H=1", "algo.batch_size_B=64"),
-            "algo.batch_size_B=64 x (algo.batch_length_T=3641 + 1) = 233088, where fused takes up to 233016",
+            "algo.batch_size_B=64 x (algo.batch_length_T=3641 + 1) = 233088, but fused supports up to 233016",
         ),
         (
             ("algo.network.stoch=3", "algo.network.classes=8"),
-            "algo.network.stoch=3 x algo.network.classes=8, where fused takes a product that is a multiple of 16",
+            "algo.network.stoch=3 x algo.network.classes=8, but fused supports a product that is a multiple of 16",
         ),
-        (("algo.network.posterior_layers=2",), "algo.network.posterior_layers=2, where fused takes 1"),
-        (("algo.train_actor=false",), "algo.train_actor=False, where fused takes True"),
+        (("algo.network.posterior_layers=2",), "algo.network.posterior_layers=2, but fused supports 1"),
+        (("algo.train_actor=false",), "algo.train_actor=False, but fused supports True"),
     ],
 )
 def test_unsupported_value_is_named_with_the_supported_ones(words: tuple[str, ...], why: str) -> None:
@@ -75,7 +75,7 @@ def test_number_of_classes_need_not_be_a_power_of_two() -> None:
     assert why_not_fused(algo("algo.network.classes=24")) == ""
 
 
-B_8 = "algo.batch_size_B=8, where fused takes a multiple of 16 up to 64"
+B_8 = "algo.batch_size_B=8, but fused supports a multiple of 16 up to 64"
 
 
 @pytest.mark.parametrize(

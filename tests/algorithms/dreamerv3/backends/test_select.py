@@ -1,4 +1,4 @@
-"""Which backend an update gets, and the reason if it isn't the one asked for."""
+"""Selection of the backend, and the reason if it is not the requested one."""
 
 import importlib.util
 from subprocess import CalledProcessError
@@ -55,7 +55,7 @@ def test_large_gpu_supports_every_batch() -> None:
             gpu(multiprocessors=16),
             BOX,
             32,
-            "the Some GPU offers 16 multiprocessors, the fused kernels want 32 for algo.batch_size_B=32",
+            "the Some GPU has 16 multiprocessors, but the fused kernels need 32 for algo.batch_size_B=32",
         ),
         (
             gpu(capability=(7, 5)),

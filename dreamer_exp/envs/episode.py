@@ -122,7 +122,7 @@ OUTCOMES: tuple[str, ...] = get_args(Outcome)
 OF_ENVIRONMENTS = tuple(outcome for outcome in OUTCOMES if outcome != FAULT)
 
 
-def _is_whole(value: Any) -> bool:
+def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
@@ -139,11 +139,11 @@ def _is_flag(value: Any) -> bool:
 
 
 _LENGTH = Form(lambda value: _is_number(value) and value >= 0, "a finite number, 0 or more")
-_COUNT = Form(lambda value: _is_whole(value) and value >= 0, "a whole number, 0 or more")
+_COUNT = Form(lambda value: _is_integer(value) and value >= 0, "a whole number, 0 or more")
 FORMS = {
     "outcome": Form(lambda value: isinstance(value, str) and value in OF_ENVIRONMENTS, " or ".join(OF_ENVIRONMENTS)),
     "scenario": Form(_is_text, f"a printable str of at most {MAX_TEXT} characters"),
-    "seed": Form(_is_whole, "a whole number"),
+    "seed": Form(_is_integer, "a whole number"),
     "path_length": _LENGTH,
     "route_length": _LENGTH,
     "shortest_path_length": _LENGTH,
@@ -210,7 +210,7 @@ def _plain(value: Any) -> Any:
 
 def _show(value: object) -> str:
     """Return a short value as Python writes it, of any other one the type."""
-    is_short = (isinstance(value, str) and len(value) <= MAX_TEXT) or _is_whole(value) or isinstance(value, float)
+    is_short = (isinstance(value, str) and len(value) <= MAX_TEXT) or _is_integer(value) or isinstance(value, float)
     return repr(value) if is_short or isinstance(value, (bool, type(None))) else f"a {type(value).__name__}"
 
 

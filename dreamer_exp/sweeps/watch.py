@@ -184,7 +184,7 @@ def _recorded_error(root: Path, job: JobRecord) -> str | None:
 
 
 def _has_finished(root: Path, job: JobRecord) -> bool:
-    """Return whether the run's summary says so, and is not of an earlier attempt."""
+    """Return whether the run's summary has the state finished, and is not of an earlier attempt."""
     summary = read_tree(RunDirectory(root).summary)
     written = summary.get("updated_utc", job.started_utc)
     return summary.get("state") == FINISHED and str(written) >= str(job.started_utc)

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-# As what the parent of a run passes a signal on (cli/supervisor.py). A signal for the whole process group reaches the
+# Signals as which the parent of a run forwards a signal (cli/supervisor.py). A signal to the process group reaches the
 # run twice, and must not count as sent again.
 FORWARDED = {number: signal.SIGRTMIN + place for place, number in enumerate(SIGNALS)}
 _ORIGINAL = {forwarded: number for number, forwarded in FORWARDED.items()}

@@ -103,7 +103,7 @@ def test_a_number_of_episodes_is_refused_for_a_protocol_with_its_own_list(run: P
     words = [f"evaluation.protocol={protocol}"]
     refuse_part_of_protocol(recompose(run, words), words)
     words.append("evaluation.episodes=7")
-    with pytest.raises(UserError, match=r"evaluation\.episodes=7: .* is evaluated whole, in 2 episodes"):
+    with pytest.raises(UserError, match=r"evaluation\.episodes=7: .* always has all of its 2 episodes"):
         refuse_part_of_protocol(recompose(run, words), words)
 
 

@@ -61,7 +61,7 @@ def test_an_exit_code_passes(tmp_path: Path, code: int) -> None:
     assert run(tmp_path, f"print('done'); sys.exit({code})") == (code, "done\n", "")
 
 
-def test_exit_code_0_needs_a_summary_that_says_finished(tmp_path: Path) -> None:
+def test_exit_code_0_needs_the_summary_of_a_finished_run(tmp_path: Path) -> None:
     code, _, err = run(tmp_path, "sys.exit(0)")
     assert (code, err.count("\n")) == (1, 1)
     assert "run_summary.json does not say that the run has finished" in err

@@ -155,10 +155,10 @@ def test_a_module_with_a_syntax_error_is_a_failure_of_the_environment(
 
 
 def test_what_close_raises_is_logged_and_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    env = behind(Scripted("close", raising(RuntimeError("the process is gone"))))
+    env = behind(Scripted("close", raising(RuntimeError("the process has ended"))))
     env.close()
     (line,) = caplog.messages
-    assert line == "env.id='Scripted-v0': close() raised RuntimeError: the process is gone; ignored"
+    assert line == "env.id='Scripted-v0': close() raised RuntimeError: the process has ended; ignored"
 
 
 def test_an_exit_in_close_costs_nothing() -> None:
@@ -312,7 +312,7 @@ def test_a_space_of_size_0_is_refused_by_name(space: str, monkeypatch: pytest.Mo
 
 
 def test_the_spaces_of_an_environment_that_cannot_be_closed_are_known(caplog: pytest.LogCaptureFixture) -> None:
-    gymnasium.register("Unclosable-v0", lambda: Scripted("close", raising(OSError("gone"))))
+    gymnasium.register("Unclosable-v0", lambda: Scripted("close", raising(OSError("closed"))))
     with caplog.at_level(logging.WARNING):
         assert spaces_of(GymConfig(id="Unclosable-v0"))[1].shape == (1,)
-    assert "env.id='Unclosable-v0': close() raised OSError: gone" in caplog.text
+    assert "env.id='Unclosable-v0': close() raised OSError: closed" in caplog.text

@@ -84,7 +84,7 @@ class AgentEnvRunner(SeededEnvRunner):
             self._reset(i, seed)
         self._needs_initial_reset = False
 
-    def _under_way(self) -> int:
+    def _count_running(self) -> int:
         return sum(recorder.length > 0 for recorder in self._recorders)
 
     def _make_recorders(self, worker: int) -> None:

@@ -28,7 +28,7 @@ def open_plain(path: Path, limit_bytes: int | None = None) -> BufferedReader:
     """Open a plain file for reading.
 
     Raises:
-        OSError: The file is missing, unreadable, of another kind, or larger than the limit; `strerror` says which.
+        OSError: The file is missing, unreadable, of another kind, or larger than the limit; `strerror` is the reason.
     """
     _refuse_kind(path, _lstat(path))
     file = open(path, "rb", opener=lambda name, _: os.open(name, _FLAGS))  # noqa: SIM115

@@ -156,7 +156,7 @@ def test_a_module_that_a_file_names_is_not_imported(foreign: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["trust=true"], ["env.id=surprise:CartPole-v1"], ["env=gym", "env.id=surprise:X-v0"]]
 )
-def test_a_module_is_imported_if_the_command_line_says_so(foreign: Path, words: list[str]) -> None:
+def test_a_module_is_imported_if_the_command_line_allows_it(foreign: Path, words: list[str]) -> None:
     env = recompose(foreign, words).env
     assert isinstance(env, GymConfig)
     assert env.id.startswith("surprise:")

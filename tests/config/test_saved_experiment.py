@@ -30,7 +30,7 @@ def write(root: Path, experiment: Experiment, **keys: Any) -> Path:
     return root / "experiment.yaml"
 
 
-def reloaded(file: Path, *words: str) -> Experiment:
+def recomposed(file: Path, *words: str) -> Experiment:
     return load.load_experiment(saved_experiment.recompose(file, words)[0], machine())
 
 
@@ -40,7 +40,7 @@ def reloaded(file: Path, *words: str) -> Experiment:
 def test_an_interpolation_in_a_file_is_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("SECRET", "of this machine")
     file = write(tmp_path, nano_gym("CartPole-v1"), env__kwargs={"a": [text], "b": {"c": text}}, tracking__project=text)
-    found = reloaded(file)
+    found = recomposed(file)
     assert found.env.kwargs == {"a": [text], "b": {"c": text}}  # type: ignore[attr-defined]
     assert found.tracking.project == text
 
@@ -49,25 +49,25 @@ def test_an_interpolation_in_a_file_is_a_text(tmp_path: Path, monkeypatch: pytes
 @given(st.text(st.sampled_from("${}\\:.ab ")))
 def test_any_text_comes_back_as_it_is(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     file = write(tmp_path_factory.mktemp("run"), nano_gym("CartPole-v1"), env__kwargs={"a": text})
-    assert reloaded(file).env.kwargs == {"a": text}  # type: ignore[attr-defined]
+    assert recomposed(file).env.kwargs == {"a": text}  # type: ignore[attr-defined]
 
 
 def test_an_interpolation_on_the_command_line_is_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROJECT", "ours")
     file = write(tmp_path, nano())
-    assert reloaded(file, "tracking.project=${oc.env:PROJECT}").tracking.project == "ours"
+    assert recomposed(file, "tracking.project=${oc.env:PROJECT}").tracking.project == "ours"
 
 
 @pytest.mark.parametrize("name", ["gym,run.id=x", "${oc.env:HOME}", "[gym]", "gym run.seed=3", "../gym"])
 def test_the_name_of_an_option_is_no_override(tmp_path: Path, name: str) -> None:
     file = write(tmp_path, nano_gym("CartPole-v1"), env__name=name)
     with pytest.raises(UserError, match=re.escape(f"env.name={name!r} is not one of")):
-        reloaded(file)
+        recomposed(file)
 
 
 def test_an_edit_by_hand_is_a_change_of_the_run(tmp_path: Path) -> None:
     file = write(tmp_path, nano(), algo__horizon_H=7)
-    assert saved_experiment.changes(file, reloaded(file, "algo.gamma=0.5")) == {
+    assert saved_experiment.changes(file, recomposed(file, "algo.gamma=0.5")) == {
         "algo.horizon_H": (3, 7),
         "algo.gamma": (nano().algo.gamma, 0.5),
     }
@@ -75,7 +75,7 @@ def test_an_edit_by_hand_is_a_change_of_the_run(tmp_path: Path) -> None:
 
 def test_an_edit_that_makes_another_network_is_refused_by_key(tmp_path: Path) -> None:
     file = write(tmp_path, nano(), algo__network__deter=128)
-    after = reloaded(file)
+    after = recomposed(file)
     with pytest.raises(UserError, match=r"^algo\.network\.deter=128 changes the network of the run, which has 64"):
         saved_experiment.refuse_other_network(saved_experiment.changes(file, after), after)
 
@@ -84,4 +84,4 @@ def test_an_edit_without_a_copy_of_what_it_was_is_refused(tmp_path: Path) -> Non
     file = write(tmp_path, nano(), algo__horizon_H=7)
     (tmp_path / "provenance.json").unlink()
     with pytest.raises(UserError, match=r"edited by hand .* restore the file, or start a new run"):
-        saved_experiment.changes(file, reloaded(file))
+        saved_experiment.changes(file, recomposed(file))

@@ -80,7 +80,7 @@ def test_a_run_takes_one_line_where_its_name_fits(tmp_path: Path) -> None:
     assert lines[3].split()[:2] == ["dreamer_20260101T000000Z_ab12", "finished"]
 
 
-def test_a_name_is_whole_in_80_columns(tmp_path: Path) -> None:
+def test_a_name_is_complete_in_80_columns(tmp_path: Path) -> None:
     name = "dreamer_20260101T000000Z_ab12"
     run = make_run(tmp_path / "outputs" / name, state="interrupted")
     append_row(run.evaluation, EVALUATED)

@@ -51,8 +51,10 @@ def named_checkpoint(root: Path, pointer: str) -> Path | None:
         return None
     try:
         name = read_plain(file, MAX_POINTER_BYTES).decode("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BrokenCheckpoint(f"{file}: {_reason(error)}") from error
+    except OSError as error:
+        raise BrokenCheckpoint(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BrokenCheckpoint(f"{file}: not a text") from error
     if not FOLDER_NAME.fullmatch(name) or not is_plain_folder(root / name):
         raise BrokenCheckpoint(f"{file} names {shortened(printable(name), 60)!r}, which is not a checkpoint next to it")
     return root / name
@@ -72,7 +74,7 @@ def resolve(path: Path) -> Path:
             raise BrokenCheckpoint(f"{root}: is not a folder, or a symbolic link, which is not followed")
         else:
             found = named_checkpoint(root, BEST) or named_checkpoint(root, LATEST)
-        if found is not None and os.path.lexists(found / MANIFEST):
+        if found is not None:
             verify(found, POLICY)
             return found
     except BrokenCheckpoint as broken:
@@ -99,6 +101,8 @@ def read_manifest(checkpoint: Path) -> dict[str, Any]:
         "contract_hash": isinstance(tree["contract_hash"], str),
         **{name: is_count(tree[name]) for name in COUNTS},
     }
+    if is_valid["files"] and (outside := [name for name in tree["files"] if not _is_inside(name)]):
+        raise BrokenCheckpoint(f"{path}: names {shortened(printable(outside[0]), 60)!r}, outside of the checkpoint")
     if invalid := [name for name, valid in is_valid.items() if not valid]:
         raise BrokenCheckpoint(f"{path}: {invalid[0]} is not what a checkpoint has there")
     return tree
@@ -162,6 +166,12 @@ def is_count(value: Any) -> bool:
 
 def _is_entry(entry: Any) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and is_count(entry.get("bytes"))
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a file's name stays in the checkpoint's folder."""
+    parts = name.split("/")
+    return not {"", ".", ".."} & set(parts) and "\0" not in name
 
 
 def _agrees(path: Path, entry: dict[str, Any]) -> bool:

@@ -107,15 +107,30 @@ def test_a_manifest_of_another_form_is_passed_over(store: CheckpointStore, chang
         resolve(newer)
 
 
-@pytest.mark.parametrize("name", ["../000000032/policy.json", "/etc/hostname", "a\0b", "x" * 5000])
-def test_a_name_outside_of_the_checkpoint_is_missing(store: CheckpointStore, name: str) -> None:
+@pytest.mark.parametrize("name", ["../000000032/policy.json", "/etc/hostname", "a/../../b", "a\0b", "", "./a"])
+def test_manifest_with_a_name_outside_of_the_checkpoint_is_refused(store: CheckpointStore, name: str) -> None:
     older = make_checkpoint(store, 32)
     newer = make_checkpoint(store, 64)
     tree = read_manifest(newer)
     write_json(newer / MANIFEST, {**tree, "files": {**tree["files"], name: tree["files"]["policy.json"]}})
+    with pytest.raises(UserError, match=r"manifest\.json: names .*, outside of the checkpoint"):
+        resolve(newer)
+    assert store.newest_valid() == older
+
+
+def test_name_that_no_file_has_is_missing(store: CheckpointStore) -> None:
+    newer = make_checkpoint(store, 64)
+    tree = read_manifest(newer)
+    write_json(newer / MANIFEST, {**tree, "files": {**tree["files"], "x" * 5000: tree["files"]["policy.json"]}})
     with pytest.raises(BrokenCheckpoint, match="missing, or different"):
         verify(newer)
-    assert store.newest_valid() == older
+
+
+def test_checkpoint_without_its_manifest_is_named(store: CheckpointStore) -> None:
+    (make_checkpoint(store, 64) / MANIFEST).unlink()
+    (store.root / "latest").write_text("000000064")
+    with pytest.raises(UserError, match=r"000000064/manifest\.json: missing; name another checkpoint"):
+        resolve(store.root.parent)
 
 
 def link_file(checkpoint: Path) -> None:

@@ -17,12 +17,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.checkpoints.resume import prepare
 from dreamer_exp.cli import supervisor
 from dreamer_exp.cli.errors import FULL_ERROR, CommandFailed, composing, run_command
 from dreamer_exp.config import compose, load, multirun
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.option_files import check_option_files, extra_dirs
+from dreamer_exp.config.schema import AlgoConfig
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import require
 from dreamer_exp.evaluation.protocol import evaluated
@@ -130,7 +132,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
             return None
         require(experiment.env)
         save_composition(config, hydra_config, output)
-        train_run = import_train()
+        train_run = import_train(experiment.algo)
     except BaseException:  # of any kind: a run that does not start leaves nothing
         remove_traces(output)
         raise
@@ -158,7 +160,7 @@ def resume(words: list[str]) -> int:
         return 0
     announce(request.experiment, request.root)
     supervisor.notify(env=request.experiment.env.label, root=str(request.root))
-    import_train()(
+    import_train(request.experiment.algo)(
         request.experiment,
         request.contract,
         request.machine,
@@ -175,11 +177,13 @@ def announce(experiment: Experiment, root: Path) -> None:
         print(f"{root.name}: importing ray and torch", flush=True)
 
 
-def import_train() -> Callable[..., float | None]:
-    """Return `training.run.train`. It imports ray and torch, which a dry run does not need."""
+def import_train(algo: AlgoConfig) -> Callable[..., float | None]:
+    """Return `training.run.train`, with the algorithm imported: ray and torch, which a dry run does not need."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # RLlib makes a CartPole when it is imported, and Gymnasium warns of its dtypes
         from dreamer_exp.training.run import train
+
+        spec_of(algo).load()
     return train
 
 

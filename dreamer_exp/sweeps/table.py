@@ -58,7 +58,7 @@ class JobTable:
             self._live.update(live_table(views, self._slots, self._console.height - 4), refresh=True)
             return
         for view in views:
-            if view.state != WAITING and (view.num, view.shown) not in self._printed:
+            if view.shown not in (WAITING, RUNNING) and (view.num, view.shown) not in self._printed:
                 self._printed.add((view.num, view.shown))
                 self._console.print(line(view), soft_wrap=True, markup=False, highlight=False)
 

@@ -156,7 +156,7 @@ class EvaluationConfig:
     baselines: list[str] = key(
         [],
         "policies evaluated once on the same seeds: random, and those of the environment (crowd_nav: "
-        "straight_to_goal, orca, hl)",
+        "straight_to_goal, orca, hl; robot_sf: straight_to_goal, goal, orca)",
     )
 
 

@@ -52,5 +52,9 @@ def split_applicable(names: list[str], env: EnvConfig) -> tuple[list[str], list[
     """Return these baselines as (those the environment has under these options, those it hasn't)."""
     specs, observations = baselines_of(env), spaces_of(env)[0]
     observed = set(observations.spaces) if isinstance(observations, Dict) else set()
-    possible = [name for name in names if name in specs and observed.issuperset(specs[name].reads)]
+    possible = [
+        name
+        for name in names
+        if name in specs and observed.issuperset(specs[name].reads) and specs[name].is_available()
+    ]
     return possible, [name for name in names if name not in possible]

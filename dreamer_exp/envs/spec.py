@@ -25,6 +25,10 @@ class Baseline(Protocol):
         """Return an action in the environment's action space."""
 
 
+def _always() -> bool:
+    return True
+
+
 class BaselineSpec(NamedTuple):
     """How to make a baseline, and what it needs."""
 
@@ -32,6 +36,8 @@ class BaselineSpec(NamedTuple):
     """Builds it from the raw environment and a seed."""
     reads: tuple[str, ...] = ()
     """Keys of the Dict observation that it reads; it is left out where one of them is not observed."""
+    is_available: Callable[[], bool] = _always
+    """Returns whether the packages that it needs are installed; it is left out where they are not."""
 
 
 class Unit(NamedTuple):

@@ -105,6 +105,11 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         info = self._info(outcome) if ended else {}
         return self._with_noise(observation), float(reward), terminated, truncated, info
 
+    @property
+    def simulation(self) -> Any:
+        """Robot SF's environment of the running episode."""
+        return self._env
+
     def episode_scene(self) -> Scene:
         """Return walls and route of the running episode."""
         lines = np.array(self._env.map_def.obstacles_pysf, np.float64).reshape(-1, 4)  # x1, x2, y1, y2

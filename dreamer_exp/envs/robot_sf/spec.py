@@ -7,6 +7,7 @@ from dreamer_exp.envs.crowd_nav.baselines import STRAIGHT_TO_GOAL
 from dreamer_exp.envs.crowd_nav.constants import LIDAR_RANGE
 from dreamer_exp.envs.robot_sf import check, package
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
+from dreamer_exp.envs.robot_sf.planners import PLANNERS
 from dreamer_exp.envs.robot_sf.scenarios import load_scenarios
 from dreamer_exp.envs.spec import EnvSpec, RawEnv, Unit
 
@@ -43,7 +44,7 @@ SPEC = EnvSpec(
     config=RobotSFConfig,
     make=make,
     spaces=check.spaces_of,
-    baselines={"straight_to_goal": STRAIGHT_TO_GOAL},
+    baselines={"straight_to_goal": STRAIGHT_TO_GOAL, **PLANNERS},
     require=require,
     unchecked=check.unchecked,
     scenarios=scenarios,

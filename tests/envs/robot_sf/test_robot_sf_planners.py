@@ -1,0 +1,56 @@
+"""Robot SF's own planners as baselines."""
+
+import numpy as np
+import pytest
+from robot_sf_episodes import empty_area
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.baselines import make_baseline, split_applicable
+from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
+from dreamer_exp.envs.robot_sf import package
+from dreamer_exp.envs.robot_sf.config import RobotSFConfig
+from dreamer_exp.envs.robot_sf.planners import make_goal
+
+
+def test_planners_need_robot_sf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "folder", lambda: None)
+    assert split_applicable(["goal", "orca", "random"], RobotSFConfig()) == (["random"], ["goal", "orca"])
+
+
+def test_a_planner_refuses_another_environment() -> None:
+    with pytest.raises(UserError, match="'goal' needs env=robot_sf"):
+        make_goal(CrowdNavEnv(), 1)
+
+
+@pytest.mark.robot_sf
+def test_goal_drives_to_the_goal_of_an_empty_map() -> None:
+    env = empty_area(max_steps=600)
+    observation, info = env.reset(seed=1)
+    planner = make_baseline("goal", RobotSFConfig(), env, 1)
+    planner.reset()
+    while not info:
+        action = planner.act(observation)
+        assert env.action_space.contains(action)
+        observation, _, _, _, info = env.step(action)
+    assert info["outcome"] == "success"
+
+
+@pytest.mark.robot_sf
+def test_goal_depends_on_the_episode_alone() -> None:
+    env = empty_area(max_steps=20)
+    planner = make_baseline("goal", RobotSFConfig(), env, 1)
+    episodes = []
+    for _ in range(2):
+        observation, info = env.reset(seed=1)
+        planner.reset()
+        actions = []
+        while not info:
+            actions.append(planner.act(observation))
+            observation, _, _, _, info = env.step(actions[-1])
+        episodes.append(np.array(actions))
+    assert np.array_equal(*episodes)
+
+
+@pytest.mark.robot_sf
+def test_orca_needs_the_crowd_and_a_grid_in_the_observation() -> None:
+    assert split_applicable(["goal", "orca"], RobotSFConfig()) == (["goal"], ["orca"])

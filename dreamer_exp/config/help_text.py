@@ -6,6 +6,8 @@ from pathlib import Path
 
 from dreamer_exp.config.compose import VARYING, config_dir, config_dirs, variants
 
+NO_GROUPS = ("protocol",)  # folders of conf/ whose files are read by path, and are not composed
+
 INTRODUCTION = """\
 dreamer-exp: train DreamerV3 on robot tasks, evaluate the policies and compare the runs.
 
@@ -83,7 +85,7 @@ def _sizes() -> str:
 
 def groups() -> list[str]:
     """Return the names of the config groups."""
-    return sorted(path.name for path in config_dir().iterdir() if path.is_dir())
+    return sorted(path.name for path in config_dir().iterdir() if path.is_dir() and path.name not in NO_GROUPS)
 
 
 def options(group: str, folders: tuple[Path, ...]) -> list[str]:

@@ -17,6 +17,7 @@ from dreamer_exp.algorithms.dreamerv3_rllib.config import SIZES as RLLIB_SIZES
 from dreamer_exp.cli.main import COMMANDS
 from dreamer_exp.cli.train import announce
 from dreamer_exp.config.compose import config_dir
+from dreamer_exp.config.help_text import groups
 from tests.experiments import nano
 from tests.paths import CHECKOUT
 
@@ -191,7 +192,7 @@ def test_the_dry_run_of_a_sweep_shows_each_job(tmp_path: Path) -> None:
 # Help and configs
 
 
-@pytest.mark.parametrize("group", sorted(path.name for path in config_dir().iterdir() if path.is_dir()))
+@pytest.mark.parametrize("group", groups())
 def test_help_names_every_group_and_its_options(help_page: Finished, group: str) -> None:
     (line,) = [line for line in help_page.out.splitlines() if line.strip().startswith(f"{group} ")]
     after = help_page.out[help_page.out.index(line) + 4 + len(group) :]

@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from dreamer_exp.config import compose
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.config.help_text import groups
 from dreamer_exp.config.load import load_experiment
 from dreamer_exp.config.schema import ExperimentConfig
 from dreamer_exp.hardware import Machine
 from tests.experiments import machine
 
 CONF = compose.config_dir()
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+GROUPS = groups()
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 PRESETS = [option for group, option in OPTIONS if group == "experiment"]
 

@@ -1,5 +1,6 @@
 """The experiment of a finished run, composed again under further overrides."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def recompose(run: Path, overrides: list[str]) -> Experiment:
         return experiment
 
 
-def refuse_import(env: EnvConfig, run: Path, words: list[str]) -> None:
+def refuse_import(env: EnvConfig, run: Path, words: Sequence[str]) -> None:
     """Raise UserError if a file, and not the command line, names a module that the environment imports.
 
     Args:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,16 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamer_exp.cli.errors import run_command
-from dreamer_exp.cli.recompose import recompose
+from dreamer_exp.cli.recompose import recompose, refuse_import
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.make import contract_of
 
+TRUST = "trust=true"
 USAGE = """\
-dreamer-exp replay-update FOLDER
+dreamer-exp replay-update FOLDER [trust=true]
 
 FOLDER is a run's diagnostics/nonfinite_*. The weights are those before the update if they were kept
 (a learner on the CPU), else those of the checkpoint that FOLDER names, else the initial ones.
-Nothing is read with pickle.
+Nothing is read with pickle. A module that the run names in env.id is imported only with trust=true.
 """
 
 
@@ -29,16 +31,16 @@ def main() -> NoReturn:
 
 def run(words: list[str]) -> int:
     """Replay the update of the folder; return the exit code."""
-    if len(words) != 1 or {"--help", "-h"} & set(words):
+    if not words or words[1:] not in ([], [TRUST]) or {"--help", "-h"} & set(words):
         print(USAGE)
         return 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # RLlib and Gymnasium warn when they are imported
-        replay_update(Path(words[0]), Console(highlight=False))
+        replay_update(Path(words[0]), Console(highlight=False), words[1:])
     return 0
 
 
-def replay_update(folder: Path, console: Console) -> None:
+def replay_update(folder: Path, console: Console, words: Sequence[str] = ()) -> None:
     """Repeat the update; print its metrics next to those of the run, and the first number that is not finite.
 
     Raises:
@@ -58,6 +60,7 @@ def replay_update(folder: Path, console: Console) -> None:
             f"{folder}: no complete diagnostics ({error}); name a run's diagnostics/nonfinite_*."
         ) from error
     experiment = recompose(folder.parents[1], [])
+    refuse_import(experiment.env, folder.parents[1], words)
     contract, trained = contract_of(experiment.env, experiment.obs_contract), diagnostics.losses["contract_hash"]
     if contract.hash != trained:
         raise UserError(f"{folder}: its contract is {trained}, and the run's env now has {contract.hash}.")

@@ -1,6 +1,5 @@
 """The files of a sweep: sweep.json describes how its jobs run, job.json in each job's directory how the job ended."""
 
-import json
 import os
 import re
 import socket
@@ -10,11 +9,13 @@ from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.atomic import write_json
+from dreamer_exp.rundir.display import displayed_mapping
 from dreamer_exp.rundir.processes import own_start
 from dreamer_exp.rundir.provenance import now_utc
-from dreamer_exp.rundir.reader import read_tree
+from dreamer_exp.rundir.reader import RunReader, read_tree
 
 WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED = "waiting", "running", "finished", "failed", "interrupted"
+STATES = (WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED)
 STOP = "stop"  # file in the sweep's directory that asks every job to write a checkpoint and end
 AT_ONCE = "now"  # content of that file if the jobs must end without a checkpoint
 REQUEST = "requested.yaml"  # experiment of a job's process, in the format of experiment.yaml
@@ -63,10 +64,14 @@ class SweepRecord:
     @classmethod
     def read(cls, root: Path) -> "SweepRecord":
         """Return the record of the sweep in a directory; raise UserError if there is none."""
+        reader = RunReader()
+        tree = reader.tree(root / "sweep.json")
         try:
-            return cls(**json.loads((root / "sweep.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{root} holds no sweep ({error}); name a folder of multirun/.") from error
+            if not reader.faults:
+                return cls(**tree)
+        except TypeError as error:  # keys of something else
+            reader.faults.append(str(error))
+        raise UserError(f"{root} holds no sweep ({reader.faults[0]}); name a folder of multirun/.")
 
 
 @dataclass(frozen=True)
@@ -102,11 +107,13 @@ class JobRecord:
 
 def read_job(root: Path) -> JobRecord | None:
     """Return the job.json of a directory; None if it is missing or damaged."""
-    tree = read_tree(root / "job.json")
+    tree = displayed_mapping(read_tree(root / "job.json"))
     try:
-        return JobRecord(**tree)
+        job = JobRecord(**tree)
     except TypeError:
         return None
+    is_record = isinstance(job.num, int) and isinstance(job.name, str) and job.state in STATES
+    return job if is_record else None
 
 
 def ends_at_once(stop: Path) -> bool:

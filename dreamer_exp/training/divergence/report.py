@@ -1,6 +1,5 @@
 """diagnostics/nonfinite_<update>/: the inputs and results of the update that diverged, and how to repeat it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,18 +12,22 @@ from numpy.typing import NDArray
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.protocol import Algorithm, BatchNames
 from dreamer_exp.algorithms.spec import AlgorithmSpec
+from dreamer_exp.checkpoints.manifest import CHECKPOINTS, FOLDER_NAME
 from dreamer_exp.checkpoints.policy_description import TENSORS
 from dreamer_exp.checkpoints.policy_file import save_learner_policy
 from dreamer_exp.config.command_words import pasteable
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.parse import parse_object
+from dreamer_exp.rundir.plain_file import read_plain
 from dreamer_exp.rundir.reader import read_rows
 
 BATCH, STATE, RANGES, LOSSES, ROWS, COMMAND = (
     "batch.npz", "state.npz", "ranges.json", "losses.json", "rows.json", "command.txt"
 )  # fmt: skip
 LAST_ROWS = 20
+MAX_LOSSES_BYTES = 2**20
 
 
 def write_diagnostics(
@@ -92,10 +95,12 @@ def read_diagnostics(folder: Path) -> Diagnostics:
         OSError: the folder is missing or incomplete.
         ValueError: a file is damaged.
     """
-    losses = json.loads((folder / LOSSES).read_text(encoding="utf-8"))
-    places = [folder]
-    if losses["checkpoint"] is not None:
-        places.append(folder.parents[1] / "checkpoints" / losses["checkpoint"])
+    losses = parse_object(read_plain(folder / LOSSES, MAX_LOSSES_BYTES))
+    if losses is None:
+        raise ValueError(f"{folder / LOSSES}: not a JSON object")
+    places, checkpoint = [folder], losses.get("checkpoint")
+    if isinstance(checkpoint, str) and FOLDER_NAME.fullmatch(checkpoint):
+        places.append(folder.parents[1] / CHECKPOINTS / checkpoint)
     state = _load(folder / STATE) if (folder / STATE).exists() else {}
     weights = next((place for place in places if (place / TENSORS).exists()), None)
     return Diagnostics(_load(folder / BATCH), state, losses, weights)

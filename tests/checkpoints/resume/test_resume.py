@@ -200,6 +200,40 @@ def test_a_run_without_its_provenance_is_refused_and_left_unchanged(
     assert half_run.result.read_bytes() == before
 
 
+@pytest.mark.parametrize("words", [(), ("dry_run=true",)])
+def test_an_edit_of_the_network_is_refused_with_its_key(half_run: RunDirectory, words: tuple[str, ...]) -> None:
+    text = half_run.experiment.read_text()
+    half_run.experiment.write_text(text.replace("deter: 64", "deter: 128").replace("horizon_H: 3", "horizon_H: 2"))
+    code, out, err = run(f"resume={half_run.root}", "run.train_iterations=3", *words)
+    assert (code, out) == (2, "")
+    assert "experiment.yaml was edited by hand: algo.horizon_H, algo.network.deter" in err
+    assert "algo.network.deter=128 changes the network of the run, which has 64" in err
+
+
+@pytest.mark.parametrize("name", ["result.jsonl", "checkpoints", "report"])
+def test_a_link_in_a_run_is_refused(half_run: RunDirectory, tmp_path: Path, name: str) -> None:
+    (half_run.root / name).rename(tmp_path / "moved")
+    (half_run.root / name).symlink_to(tmp_path / "moved")
+    code, out, err = run(f"resume={half_run.root}", "run.train_iterations=3")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{half_run.root / name} is a symbolic link, which is not followed" in err
+
+
+@pytest.mark.slow
+def test_a_damaged_row_costs_that_row_and_an_edit_is_recorded(half_run: RunDirectory) -> None:
+    first, *others = half_run.result.read_text().splitlines(keepends=True)
+    half_run.result.write_text("".join([first[:50] + "\0" + first[51:], *others]))
+    half_run.experiment.write_text(half_run.experiment.read_text().replace("horizon_H: 3", "horizon_H: 2"))
+    code, out, err = run(f"resume={half_run.root}", "run.train_iterations=3")
+    assert code == 0, out + err
+    assert [row["iteration"] for row in read_rows(half_run.result)] == [2, 3]
+    assert "damaged lines of result.jsonl and evaluation.jsonl, dropped: 1" in out
+    assert "iterations before the checkpoint without a row in result.jsonl: 1" in out
+    (entry,) = json.loads(half_run.provenance.read_text())["resumes"]
+    assert (entry["rows_dropped"], entry["lines_damaged"]) == (0, 1)
+    assert entry["changed"]["algo.horizon_H"] == {"before": 3, "after": 2}
+
+
 @pytest.mark.slow
 def test_resume_finishes_a_run_that_was_stopped_in_its_last_evaluation(half_run: RunDirectory) -> None:
     status = json.loads(half_run.status.read_text())

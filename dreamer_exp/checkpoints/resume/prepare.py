@@ -59,6 +59,7 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     take_lock(root, key, dry_run="dry_run=true" in words)
     saved_experiment.refuse_older_resume(root)
     config, composed = saved_experiment.recompose(root / "experiment.yaml", overrides)
+    refuse_other_kinds(root)
     refuse_foreign(root, composed.trust)
     refuse_running(root, key)
     machine = probe()
@@ -87,6 +88,19 @@ def take_lock(root: Path, key: str, dry_run: bool) -> None:
         lock.refuse_held(root, key)
     else:
         lock.hold(root, lock.TRAINS, key)
+
+
+def refuse_other_kinds(root: Path) -> None:
+    """Refuse a run in which a pipe, a device or a folder is in the place of a file, or a file in that of a folder.
+
+    Raises:
+        UserError: naming the first.
+    """
+    directory = RunDirectory(root)
+    for path in filter(os.path.lexists, directory.paths()):
+        is_folder = path in (directory.checkpoints, directory.report)
+        if not (path.is_dir() if is_folder else path.is_file()):
+            raise UserError(f"resume={root}: {path} is not a {'folder' if is_folder else 'file'}; move it away.")
 
 
 def refuse_foreign(root: Path, trust: bool) -> None:

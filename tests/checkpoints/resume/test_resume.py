@@ -219,6 +219,14 @@ def test_a_link_in_a_run_is_refused(half_run: RunDirectory, tmp_path: Path, name
     assert f"{half_run.root / name} is a symbolic link, which is not followed" in err
 
 
+def test_a_pipe_in_the_place_of_a_file_is_refused(half_run: RunDirectory) -> None:
+    half_run.result.unlink()
+    os.mkfifo(half_run.result)
+    code, out, err = run(f"resume={half_run.root}", "run.train_iterations=3")
+    assert (code, out) == (2, "")
+    assert err.endswith(f"{half_run.result} is not a file; move it away.\n")
+
+
 @pytest.mark.slow
 def test_a_damaged_row_costs_that_row_and_an_edit_is_recorded(half_run: RunDirectory) -> None:
     first, *others = half_run.result.read_text().splitlines(keepends=True)

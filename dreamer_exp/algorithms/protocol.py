@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamer_exp.algorithms.rllib.process_watch import ProcessWatch
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.episode import EpisodeResult
 
@@ -69,6 +70,8 @@ class Algorithm(Protocol):
     """Updates that the env steps so far still ask for; less than one after a complete iteration."""
     learner_group: Any
     """RLlib's."""
+    watch: ProcessWatch
+    """Watch of Ray and the env runners; the run replaces it by the one of its Ray."""
 
     def train(self) -> dict[str, Any]:
         """Run one iteration; return RLlib's results."""
@@ -92,6 +95,12 @@ class Algorithm(Protocol):
 
     def env_runner_actors(self) -> dict[int, Any]:
         """Return Ray's handles of the healthy env runners with processes of their own, by number."""
+
+    def processes(self) -> list[tuple[int, str]]:
+        """Return number and name of each env runner and learner that is a process of its own on this host."""
+
+    def give_up_env_runners(self) -> None:
+        """Call no env runner of another process any more: Ray, or one of them, has died."""
 
     def reset_episodes(self, number: int) -> int:
         """Cut all running episodes and seed the next ones by this number; return how many had steps."""

@@ -6,7 +6,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from dreamer_exp import __version__
+from dreamer_exp import __version__, scratch
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import find_plugins
@@ -55,12 +55,14 @@ def diagnose() -> tuple[dict[str, str], list[str]]:
     """Return the rows of the table, and lines of advice. Imports torch and, if installed, Robot SF."""
     advice: list[str] = []
     named = [name for name in PACKAGES if name != "robot-sf"]  # its environment has a row
+    advice += scratch.diagnose()
     rows = {
         "dreamer_exp": __version__,
         "Python": f"{platform.python_version()}, {platform.platform()}",
         "packages": ", ".join(f"{name} {package_version(name) or 'missing'}" for name in named),
         "torch's GPUs": _gpus(),
         **_machine(advice),
+        "temporary folder": _temporary_folder(advice),
         **_environments(advice),
         "algorithms": _algorithms(advice),
     }
@@ -90,6 +92,14 @@ def _machine(advice: list[str]) -> dict[str, str]:
         "GPUs": f"{machine.gpus} visible ({machine.sources['gpus']})" + (f", {size}" if machine.gpus else ""),
         "memory": f"{machine.memory_available_bytes / 2**30:.1f} of {machine.memory_bytes / 2**30:.1f} GiB free",
     }
+
+
+def _temporary_folder(advice: list[str]) -> str:
+    try:
+        return str(scratch.short_temporary_folder())
+    except UserError as error:
+        advice.append(str(error))
+        return "none for Ray, see below"
 
 
 def _environments(advice: list[str]) -> dict[str, str]:

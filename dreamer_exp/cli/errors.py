@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from dreamer_exp.cli.supervisor import notify
 from dreamer_exp.cli.terminal import keep_running_without_terminal, unwritten
 from dreamer_exp.config.errors import UserError, typed_line
 from dreamer_exp.formatting import printable_lines
+from dreamer_exp.rundir.processes import leave
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_TRACEBACK = os.environ.get(FULL_ERROR) == "1"  # read once: the command train sets the variable for Hydra
@@ -39,12 +41,18 @@ def run_command(command: Callable[[list[str]], int | None], needs_output: bool =
         sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if isinstance(ended.code, int):
+            notify(ended=True)
+            leave(ended.code, ended)
+        raise
     except Exception as error:  # noqa: BLE001  # the last frame of the program: every error is printed
         if SHOW_TRACEBACK:
             traceback.print_exception(error)
         line, code = explain(error)
         print(f"dreamer_exp: {printable_lines(line)}", file=sys.stderr)
-        sys.exit(code)
+        notify(ended=True)
+        leave(code, error)
 
 
 def explain(error: Exception) -> tuple[str, int]:

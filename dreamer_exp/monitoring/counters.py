@@ -33,6 +33,7 @@ class Counters:
         self.faults = 0
         self.window: deque[EpisodeResult] = deque(maxlen=WINDOW)
         self._start = time.perf_counter()
+        self._last: Iteration | None = None
 
     @property
     def seconds(self) -> float:
@@ -46,6 +47,7 @@ class Counters:
 
     def add(self, iteration: Iteration) -> None:
         """Add one iteration to the totals."""
+        self._last = iteration
         self.iterations += 1
         self.env_steps += iteration.env_steps
         self.prefill_env_steps += iteration.prefill_env_steps
@@ -54,6 +56,10 @@ class Counters:
         ended = without_faults(iteration.episodes)
         self.episodes += len(ended)
         self.window.extend(ended)
+
+    def is_counted(self, iteration: Iteration) -> bool:
+        """Return whether the totals hold all that an iteration did so far."""
+        return iteration is self._last or not (iteration.env_steps or iteration.updates)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the totals and the window as JSON values, for a checkpoint."""

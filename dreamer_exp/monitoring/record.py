@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from dreamer_exp.algorithms.rllib.process_watch import ProcessDied
 from dreamer_exp.config.errors import UserError, noted_line, typed_line
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.monitoring import summary
@@ -27,7 +28,25 @@ log = logging.getLogger(__name__)
 
 
 class RunFailed(Exception):
-    """A failed run, recorded as failed, with its traceback kept."""
+    """A failed run, recorded as failed, with its traceback kept.
+
+    Attributes:
+        hangs_at_exit: whether an orderly exit of this process would wait for a Ray that has died.
+    """
+
+    hangs_at_exit = False
+
+
+class Interrupted(SystemExit):
+    """A run that a signal ended.
+
+    Attributes:
+        hangs_at_exit: as of RunFailed.
+    """
+
+    def __init__(self, code: int, hangs_at_exit: bool) -> None:
+        super().__init__(code)
+        self.hangs_at_exit = hangs_at_exit
 
 
 class DiskFailed(Exception):
@@ -119,9 +138,12 @@ class Record:
         text = typed_line(reason(caught), NO_MESSAGE)
         try:
             write_text(self.directory.error, "".join(traceback.format_exception(caught)))
+            kept = f"traceback: {self.directory.error}"
         except OSError as error:
-            return RunFailed(f"{text} (no traceback kept: {error})")
-        return RunFailed(f"{text} (traceback: {self.directory.error})")
+            kept = f"no traceback kept: {error}"
+        failed = RunFailed(f"{text} ({kept})")
+        failed.hangs_at_exit = isinstance(caught, ProcessDied)
+        return failed
 
     def end(self, state: str, error: BaseException | None) -> dict[str, Any]:
         """Write the summary and the last status, close the tracker, draw the learning curve; return the summary."""

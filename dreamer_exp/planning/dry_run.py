@@ -9,6 +9,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from dreamer_exp import scratch
 from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
@@ -32,7 +33,12 @@ def show(
         contract: The observation and action contract of its environment.
         machine: The machine that would run it.
         progress: The counters of the checkpoint that a resume continues from; None for a new run.
+
+    Raises:
+        UserError: There is no temporary folder for Ray.
     """
+    if experiment.hardware.ray_address is None:
+        scratch.short_temporary_folder()
     console = Console(highlight=False)
     console.print(yaml.safe_dump(experiment.to_dict(), sort_keys=False).rstrip(), markup=False)
     console.print()
@@ -140,7 +146,7 @@ def disk_free() -> int:
 def warnings(experiment: Experiment, expected: Forecast, machine: Machine) -> list[str]:
     """Return what will work badly, one line each, with the key to change."""
     hardware = experiment.hardware
-    found = spec_of(experiment.algo).warnings(experiment)
+    found = [*scratch.diagnose(), *spec_of(experiment.algo).warnings(experiment)]
     if hardware.ray_address is None and hardware.num_cpus > machine.cpus:
         found.append(
             f"hardware.num_cpus={hardware.num_cpus}, but this machine has {machine.cpus} usable CPUs: "

@@ -1,9 +1,8 @@
-"""Which process a run is known by, and whether a recorded one still exists.
-
-Numbers of processes are reused, so its start decides too.
-"""
+"""Processes: which one a run is known by, whether a recorded one still exists, and how this one exits."""
 
 import os
+import sys
+from typing import NoReturn
 
 import psutil
 
@@ -21,6 +20,20 @@ def own_pid() -> int:
     return os.getpid() if Parent.pid is None else Parent.pid
 
 
+def leave(code: int, ended: object) -> NoReturn:
+    """Exit with a code: at once, without Python's exit hooks, if the end of a run says that they would hang.
+
+    Args:
+        code: the exit code.
+        ended: the exception that ended the run; `monitoring.record` describes `hangs_at_exit`.
+    """
+    if getattr(ended, "hangs_at_exit", False):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def own_start() -> float:
     """Return when that process was created, in seconds since 1970."""
     return float(psutil.Process(own_pid()).create_time())
@@ -29,7 +42,8 @@ def own_start() -> float:
 def start_of(pid: object) -> float | None:
     """Return when a process of this host was created, in seconds since 1970; None if there is none.
 
-    A zombie has ended. `pid` comes from a file and may be anything.
+    Numbers of processes are reused, so the start distinguishes two processes. A zombie has ended. `pid`, from a
+    file, may be anything.
     """
     if not isinstance(pid, int):
         return None

@@ -36,6 +36,8 @@ from dreamer_exp.sweeps.records import (
 from dreamer_exp.sweeps.slots import POLL_S, share, slot_environment, take_slot
 from dreamer_exp.sweeps.watch import Limits, run_process
 
+_busy = threading.Lock()  # held by a worker while it watches a job
+
 
 class JobFailed(Exception):
     """A failed job of a sweep; job.json and the sweep's summary hold the error."""
@@ -53,7 +55,7 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
     Raises:
         JobFailed: it failed, was stopped, or has no objective for a search; job.json is written.
     """
-    leave_signals_to_the_sweep()
+    leave_signals_to_the_sweep(root.parent)
     record = SweepRecord.read(root.parent)
     job = JobRecord(num, record.names[num] if record.names else re.sub(r",(?=[\w.]+=)", " ", name), WAITING)
     job.write(root)
@@ -70,9 +72,12 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
         if not is_finished(root, experiment, config):
             write_text(root / REQUEST, experiment.to_yaml())
             environment = {**_slot_variables(machine, record.slots, slot), **_ray_variables(record.ray_address)}
-            ended = run_process(
-                root, job, environment, record.ray_address, Limits.of(config.sweep), experiment.env.label
-            )
+            with _busy:
+                ended = run_process(
+                    root, job, environment, record.ray_address, Limits.of(config.sweep), experiment.env.label
+                )
+                if ended.state != FINISHED:
+                    ended.write(root)
             if ended.state != FINISHED:
                 raise _end(root, ended)
             job = ended
@@ -86,11 +91,11 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
     return float(value) if value is not None else None
 
 
-def leave_signals_to_the_sweep() -> None:
-    """Make a launcher's worker ignore signals, and end with its parent.
+def leave_signals_to_the_sweep(sweep: Path) -> None:
+    """Make a launcher's worker ignore signals, and end soon after its parent.
 
-    The sweep's process handles signals and asks the jobs to end. If the parent of a worker dies, the worker ends, and
-    its job then writes a checkpoint and ends too.
+    The sweep's process handles signals and asks the jobs to end. If the parent of a worker dies, the worker asks them:
+    its job writes a checkpoint, the worker records the end, and ends too.
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return  # the sweep's process, or a worker that was set up before
@@ -102,7 +107,9 @@ def leave_signals_to_the_sweep() -> None:
     def watch_parent() -> None:
         while os.getppid() == parent:
             time.sleep(POLL_S)
-        os._exit(1)
+        (sweep / STOP).touch()
+        with _busy:
+            os._exit(1)
 
     threading.Thread(target=watch_parent, daemon=True).start()
 

@@ -9,6 +9,7 @@ from dreamer_exp.config.command_words import quoted
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.multirun import Multirun
 from dreamer_exp.hardware import Machine
+from dreamer_exp.scratch import SHARED_MEMORY, has_shared_memory
 
 HERE = ("joblib", "basic", "submitit_local")  # launchers that run all jobs on this machine
 LAUNCHERS = (*HERE, "submitit_slurm", "ray")
@@ -30,10 +31,15 @@ def require_plugins(words: Sequence[str]) -> None:
 
 
 def refuse_unknown(launcher: str) -> None:
-    """Raise UserError for an unsupported launcher."""
+    """Raise UserError for an unsupported launcher, or one that cannot work on this machine."""
     if launcher not in LAUNCHERS:
         hint = nearest(launcher, LAUNCHERS)
         raise UserError(f"hydra/launcher={launcher}: the launchers are {', '.join(LAUNCHERS)}.{hint}")
+    if launcher == "joblib" and not has_shared_memory():
+        raise UserError(
+            f"hydra/launcher=joblib needs {SHARED_MEMORY}, which this machine lacks: mount it (in Docker: "
+            "--shm-size=1g), or use hydra/launcher=basic, one job at a time."
+        )
 
 
 def given_slots(request: Multirun) -> int | None:

@@ -1,8 +1,11 @@
 """The process of a job: `python -m dreamer_exp.sweeps.process DIRECTORY [RAY_ADDRESS]` runs it like a single run."""
 
+import atexit
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from pathlib import Path
@@ -14,15 +17,20 @@ from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.hardware import Machine, probe
 from dreamer_exp.rundir import lock
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.processes import leave
+from dreamer_exp.scratch import JOB_PREFIX
 from dreamer_exp.sweeps.records import REQUEST, STOP, ends_at_once
 
 
 def main(root: Path, ray_address: str | None = None) -> int:
     """Run or resume the experiment of REQUEST in a directory; return the exit code: 2 for a user's mistake, else 1."""
     end_with_the_watcher(root.parent / STOP)
+    atexit.register(remove_temporary_folder)
     machine = probe()
     try:
         lock.hold(root, lock.TRAINS, f"job {root.name}")
+        if is_own_temporary_folder():
+            lock.hold(Path(tempfile.gettempdir()), "keeps temporary files", f"job {root.name}")
         config, _ = saved_experiment.recompose(root / REQUEST, [])
         experiment = load.load_experiment(config, machine)
         require(experiment.env)
@@ -41,7 +49,7 @@ def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str |
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # RLlib and Gymnasium warn when they are imported
         from dreamer_exp.checkpoints.store import CheckpointStore
-        from dreamer_exp.monitoring.record import RunFailed
+        from dreamer_exp.monitoring.record import Interrupted, RunFailed
         from dreamer_exp.training.run import train
     changed = None
     if (root / "experiment.yaml").exists() and CheckpointStore(root / "checkpoints", 1).newest_valid() is not None:
@@ -55,8 +63,23 @@ def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str |
         train(experiment, contract, machine, root, resumed=changed, shared_ray=ray_address)
     except RunFailed as failed:
         print(f"dreamer_exp: {failed}", file=sys.stderr)
-        return 1
+        remove_temporary_folder()
+        leave(1, failed)
+    except Interrupted as ended:
+        remove_temporary_folder()
+        leave(int(str(ended.code)), ended)
     return 0
+
+
+def is_own_temporary_folder() -> bool:
+    """Return whether TMPDIR is the folder that the watching process made for this job."""
+    return Path(tempfile.gettempdir()).name.startswith(JOB_PREFIX)
+
+
+def remove_temporary_folder() -> None:
+    """Remove this process's temporary folder; its watching process, which made it, may have died."""
+    if is_own_temporary_folder():
+        shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
 
 
 def remove_rows(root: Path) -> None:

@@ -57,7 +57,7 @@ def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None])
         try:
             with ExitStack() as stack:
                 if plan.needs_ray:
-                    address = stack.enter_context(shared_ray(*_resources(plan, machine)))
+                    address = stack.enter_context(shared_ray(*_resources(plan, machine), plan.root))
                     record = replace(record, ray_address=address)
                 record.write(plan.root)
                 stack.enter_context(JobTable(console, views, plan.slots))

@@ -1,11 +1,22 @@
 """The Ray that all jobs of a sweep share, on loopback, because Ray supports one local instance per machine."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from dreamer_exp.rundir import lock
+from dreamer_exp.sweeps.records import job_directories
+from dreamer_exp.sweeps.slots import POLL_S
 
 STARTED = "ray at "
+TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # read by Ray
+JOBS_END_S = 90.0  # longer than a job may take to end (watch.GRACE_S)
+STOP_S = 30.0
 
 
 class RayDidNotStart(Exception):
@@ -13,16 +24,17 @@ class RayDidNotStart(Exception):
 
 
 @contextmanager
-def shared_ray(num_cpus: int, num_gpus: int) -> Iterator[str]:
+def shared_ray(num_cpus: int, num_gpus: int, sweep: Path) -> Iterator[str]:
     """Run Ray in a separate process within the block; yield its address.
 
-    The process ends when its standard input closes: at the end of the block, or when this process dies.
+    The process ends when its standard input closes, at the end of the block or when this process dies, and no job of
+    the sweep is running any more.
 
     Raises:
         RayDidNotStart: Ray did not start; the message ends with its output.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "dreamer_exp.sweeps.shared_ray", str(num_cpus), str(num_gpus)],
+        [sys.executable, "-m", "dreamer_exp.sweeps.shared_ray", str(num_cpus), str(num_gpus), str(sweep)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -35,25 +47,53 @@ def shared_ray(num_cpus: int, num_gpus: int) -> Iterator[str]:
         line = next((line for line in process.stdout if line.startswith(STARTED)), "")
         if not line:
             raise RayDidNotStart(f"Ray did not start: {process.communicate()[1][-500:]}")
-        yield line.removeprefix(STARTED).strip()
+        address, _, token = line.removeprefix(STARTED).strip().partition(" ")
+        with _variable(TOKEN_PATH, token):  # for the launcher's workers and their jobs
+            yield address
     finally:
         process.stdin.close()
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         process.stdout.close()
 
 
-def hold(num_cpus: int, num_gpus: int) -> None:
-    """Start Ray, print its address, and stop it when standard input closes."""
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable within the block, unless `value` is empty."""
+    before = os.environ.get(name)
+    if value:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
+
+
+def hold(num_cpus: int, num_gpus: int, sweep: Path) -> None:
+    """Start Ray, print its address and its token's path, and stop it when the sweep and its jobs have ended.
+
+    Standard input closes at the end of the sweep, and when its process is killed. Then its jobs write their
+    checkpoints, for which they need Ray.
+    """
     from dreamer_exp.algorithms.rllib import ray_session
 
-    print(f"{STARTED}{ray_session.start_local(num_cpus, num_gpus)}", flush=True)
-    sys.stdin.read()
-    ray_session.stop_local()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with ray_session.local_ray(num_cpus, num_gpus) as address:
+        print(f"{STARTED}{address} {os.environ.get(ray_session.TOKEN_PATH, '')}", flush=True)
+        sys.stdin.read()
+        deadline = time.monotonic() + JOBS_END_S
+        while _has_running_job(sweep) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+
+def _has_running_job(sweep: Path) -> bool:
+    return any(lock.is_held(root) for _, root in job_directories(sweep))
 
 
 if __name__ == "__main__":
-    hold(int(sys.argv[1]), int(sys.argv[2]))
+    hold(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

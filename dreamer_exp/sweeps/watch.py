@@ -21,6 +21,7 @@ from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import read_tree
+from dreamer_exp.scratch import JOB_PREFIX, short_temporary_folder
 from dreamer_exp.sweeps.records import (
     FAILED,
     FINISHED,
@@ -77,7 +78,7 @@ def run_process(  # noqa: PLR0917
         limits: the limits of the job.
         env: what messages call its environment.
     """
-    temporary = tempfile.mkdtemp(prefix="dreamer_exp_job_")
+    temporary = tempfile.mkdtemp(prefix=JOB_PREFIX)
     command = [sys.executable, "-m", "dreamer_exp.sweeps.process", str(root), *([ray] if ray else [])]
     job = JobRecord(job.num, job.name, RUNNING, started_utc=now_utc())
     job.write(root)
@@ -88,7 +89,7 @@ def run_process(  # noqa: PLR0917
             stdout=log,
             stderr=subprocess.STDOUT,
             # paths of Ray's sockets are limited to 107 bytes, so they stay in the machine's temporary folder
-            env={"RAY_TMPDIR": tempfile.gettempdir(), **os.environ, **environment, "TMPDIR": temporary},
+            env={"RAY_TMPDIR": str(short_temporary_folder()), **os.environ, **environment, "TMPDIR": temporary},
             start_new_session=True,
         )
     try:
@@ -114,8 +115,7 @@ def _watch(process: "subprocess.Popen[bytes]", stop: Path, limits: Limits) -> st
             _ask_to_end(process, stop)
             return f"sweep.job_timeout={limits.seconds:g}: the job took longer than {limits.seconds:g} s"
         if limits.memory_bytes is not None and (taken := _memory(process.pid)) > limits.memory_bytes:
-            process.kill()
-            process.wait()
+            _kill(process)
             return f"sweep.job_memory={gibibytes(limits.memory_bytes)}: the job's processes took {gibibytes(taken)}"
     return None
 
@@ -130,8 +130,9 @@ def _ask_to_end(process: "subprocess.Popen[bytes]", stop: Path) -> None:
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a job's process and all of its session: env runners belong to Ray, simulators of an environment to it."""
     if process.poll() is None:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dreamer_exp.algorithms.rllib.build import gpu_names
+from dreamer_exp.algorithms.rllib.process_watch import ProcessWatch
 from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.checkpoints.resume import point
 from dreamer_exp.checkpoints.resume.point import ResumePoint
@@ -68,6 +69,7 @@ class RunContext:
         self.cpu_contention = ContentionWatch(experiment)
         self.checkpoint_writes = Attempts("a checkpoint")
         self.last_checkpoint: Path | None = None
+        self.watch = ProcessWatch()  # of Ray, once it has started
 
     def restore(self, kept: ResumePoint) -> None:
         """Reset the counters and the evaluation schedule to a checkpoint."""

@@ -2,18 +2,23 @@
 
 import logging
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ray.exceptions import RayError
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteLoss
 from dreamer_exp.algorithms.protocol import Algorithm
 from dreamer_exp.algorithms.rllib.build import build_algorithm, learner_devices
+from dreamer_exp.algorithms.rllib.process_watch import ProcessDied
 from dreamer_exp.algorithms.rllib.ray_session import ray_session
 from dreamer_exp.checkpoints.policy_file import load_policy
 from dreamer_exp.checkpoints.resume import point
 from dreamer_exp.checkpoints.resume.point import ResumePoint
 from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.command_words import pasteable, path_word
+from dreamer_exp.config.errors import first_line
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import Fault, ObservationContract
 from dreamer_exp.envs.make import imported_key
@@ -21,7 +26,7 @@ from dreamer_exp.evaluation.rollout import Stopped
 from dreamer_exp.evaluation.world_model.check import draw_imagination
 from dreamer_exp.hardware import Machine
 from dreamer_exp.monitoring.logs import quiet
-from dreamer_exp.monitoring.record import reason
+from dreamer_exp.monitoring.record import Interrupted, reason
 from dreamer_exp.monitoring.summary import show_end
 from dreamer_exp.planning.dry_run import warnings
 from dreamer_exp.planning.forecast import forecast
@@ -75,7 +80,7 @@ def train(
         summary = _execute(run, stop, resumed or {}, shared_ray)
     if stop():
         _show_interruption(run)
-        raise SystemExit(stop.exit_code)
+        raise Interrupted(stop.exit_code, hangs_at_exit=run.watch.death is not None)
     if run.shown:
         show_end(run.console, summary, run.directory.root, imported_key(experiment.env) is not None)
     objective = summary["final"].get(experiment.run.objective)
@@ -105,7 +110,7 @@ def _execute(run: RunContext, stop: StopRequest, changed: Changes, shared_ray: s
     try:
         _begin(run, changed)
         run.record.tracker = make_tracker(run.experiment, run.directory.root)
-        with ray_session(run.experiment, shared_ray), run.progress:
+        with ray_session(run.experiment, shared_ray) as run.watch, run.progress:
             stop.listen()
             _train(run, stop)
         state = "interrupted" if stop() else "finished"
@@ -154,21 +159,49 @@ def _begin_resumed(run: RunContext, kept: ResumePoint, changed: Changes) -> None
 
 
 def _train(run: RunContext, stop: StopRequest) -> None:
-    """Build the algorithm, run the loop, and save what was trained."""
+    """Build the algorithm, run the loop, and save what was trained.
+
+    Raises:
+        ProcessDied: Ray or an env runner has died, after a checkpoint if the learner is in this process. A signal that
+            asked all of them to end is no failure.
+    """
+    watch = run.watch
     run.progress.show_status("starting Ray, building the model")
     algorithm = build_algorithm(run.experiment)
-    algorithm.should_stop = stop
+    watch.add(algorithm.processes())
+    algorithm.watch = watch
+    algorithm.should_stop = lambda: stop() or watch.death is not None
     if run.resume_point:
         point.restore(algorithm, run.resume_point)
     _describe(run, algorithm)
-    _loop_until_done(run, algorithm, stop)
+    try:
+        _loop_until_done(run, algorithm, algorithm.should_stop)
+        watch.check()
+    except (ProcessDied, RayError, KeyboardInterrupt):
+        _save_without_ray(run, algorithm)
+        if stop():
+            return
+        watch.check_soon()
+        raise
     if run.counters.iterations:
         save(run, algorithm)
     algorithm.stop()
     _imagine(run, stop)
 
 
-def _loop_until_done(run: RunContext, algorithm: Algorithm, stop: StopRequest) -> None:
+def _save_without_ray(run: RunContext, algorithm: Algorithm) -> None:
+    """Save a checkpoint after the death of Ray or an env runner, if the last iteration is complete and was counted."""
+    algorithm.give_up_env_runners()
+    is_complete = run.counters.is_counted(algorithm.last_iteration)
+    if not (run.counters.iterations and is_complete and algorithm.learner_group.is_local):
+        return
+    try:
+        save(run, algorithm)
+    except RayError as problem:  # the death is reported, not what follows from it
+        log.warning("no checkpoint could be written: %s", first_line(problem))
+
+
+def _loop_until_done(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> None:
     """Run the loop; after a non-finite loss, restore the last checkpoint and run it again."""
     recovery = Recovery(run, algorithm)
     while True:

@@ -53,13 +53,15 @@ class PublishedDreamerV3(BaseDreamerV3):
             return
         self.last_iteration = Iteration()
         started = time.perf_counter()
-        last_sampled = self._take_in(*(self._sampling.result() if self._sampling else self._request_fragment()))
+        last_sampled = self._take_in(*(self._sampled() if self._sampling else self._request_fragment()))
         while not self._can_learn():
             last_sampled = self._sample_fragment()
-        self._push_weights()
-        self._sampling = self._sampler.submit(self._request_fragment)
+        # RLlib 2.60 silently skips an env runner that has another `set_state` in flight, and an iteration ends with one
+        self._sync_weights(timeout_s=None)
+        self._sampling = None if self.watch.death else self._sampler.submit(self._request_fragment)
         self.last_iteration.sample_s = time.perf_counter() - started
         self._update(last_sampled)
+        self._sync_states()
 
     @property
     def replay_steps(self) -> int:
@@ -112,15 +114,16 @@ class PublishedDreamerV3(BaseDreamerV3):
         self._sampler.shutdown()
         super().cleanup()
 
-    def _push_weights(self) -> None:
-        """Send the learner's weights to the env runners, after they have received everything sent before.
+    def give_up_env_runners(self) -> None:
+        """Call no env runner any more, and do not wait for the sampling in the background."""
+        self._sampling = None
+        super().give_up_env_runners()
 
-        RLlib 2.60 silently skips an env runner that has another `set_state` in flight. Each iteration ends with one,
-        and with the default `timeout_seconds=0` RLlib does not wait for its arrival.
-        """
-        self.env_runner_group.sync_weights(
-            from_worker_or_learner_group=self.learner_group, timeout_seconds=None, inference_only=True
-        )
+    def _sampled(self) -> Fragment:
+        """Return what was sampled in the background."""
+        assert self._sampling is not None
+        with self.watch.waiting():
+            return self._sampling.result()
 
     def _wait_for_sampling(self) -> None:
         if self._sampling is not None:

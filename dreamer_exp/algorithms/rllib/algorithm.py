@@ -1,5 +1,8 @@
 """RLlib's DreamerV3 algorithm with a corrected training step; subclasses provide replay and updates."""
 
+import os
+import socket
+import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Callable
@@ -10,14 +13,16 @@ from typing import Any
 from ray.actor import ActorHandle
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dreamerv3 import DreamerV3
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
-from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 
 from dreamer_exp.algorithms.protocol import Backend, Iteration
 from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner
 from dreamer_exp.algorithms.rllib.episodes import finished
+from dreamer_exp.algorithms.rllib.process_watch import ProcessDied, ProcessWatch
 
 Fragment = tuple[list[SingleAgentEpisode], list[Any]]  # episode chunks, and the env runners' metrics
 
@@ -35,9 +40,11 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
 
     should_stop: Callable[[], bool] = staticmethod(lambda: False)
     last_iteration: Iteration
+    watch: ProcessWatch  # of Ray and the env runners
 
     def setup(self, config: AlgorithmConfig) -> None:
         """Build RLlib's algorithm, without sampling yet."""
+        self.watch = ProcessWatch()
         super().setup(config)
         self.updates_owed = 0.0
         self.last_iteration = Iteration()
@@ -51,7 +58,8 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
             last_sampled = self._sample_fragment()
         self.last_iteration.sample_s = time.perf_counter() - started
         self._update(last_sampled)
-        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
+        self._sync_weights()
+        self._sync_states()
 
     @property
     @abstractmethod
@@ -62,6 +70,29 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
     def backend(self) -> Backend | None:
         """None: there is no choice of backends."""
         return None
+
+    def processes(self) -> list[tuple[int, str]]:
+        """Return number and name of each env runner and learner that is a process of its own on this host."""
+        runners = self.env_runner_group.foreach_env_runner(
+            lambda runner: (socket.gethostname(), os.getpid(), f"env runner {runner.worker_index}"),
+            local_env_runner=False,
+        )
+        learners = (
+            []
+            if self.learner_group.is_local
+            else self.learner_group.foreach_learner(lambda learner: (socket.gethostname(), os.getpid(), "a learner"))
+        )
+        found = [*runners, *(result.get() for result in learners)]
+        return [(pid, name) for host, pid, name in found if host == socket.gethostname()]
+
+    def give_up_env_runners(self) -> None:
+        """Call no env runner of another process any more: Ray, or one of them, has died."""
+        for index in self.env_runner_group._worker_manager.actor_ids():
+            self.env_runner_group._worker_manager.set_actor_state(index, healthy=False)
+
+    def _setup_logdir(self) -> None:
+        """Make no folder in ~/ray_results: RLlib writes nothing into it here."""
+        self._logdir = tempfile.gettempdir()
 
     def module_to_evaluate(self) -> RLModule:
         """Return the network after the last update, in the main process."""
@@ -112,6 +143,12 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
 
     def _request_fragment(self) -> Fragment:
         """Return a fragment of every environment: episode chunks, and the metrics of the env runners."""
+        if not self.env_runner_group.num_remote_env_runners():
+            return self._sample_all()
+        with self.watch.waiting():
+            return self._sample_all()
+
+    def _sample_all(self) -> Fragment:
         chunks, results = synchronous_parallel_sample(
             worker_set=self.env_runner_group,
             max_agent_steps=self.config.rollout_fragment_length * self.config.num_envs_per_env_runner,
@@ -120,6 +157,44 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
             _return_metrics=True,
         )
         return chunks, results
+
+    def _sync_weights(self, timeout_s: float | None = 0.0) -> None:
+        """Send the learner's weights to the env runners; wait at most `timeout_s` for their arrival.
+
+        One in this process gets them directly: RLlib would pass them through Ray's object store, whose failure ends
+        the process. If Ray or an env runner has died, the iteration is still counted; the next one raises.
+        """
+        if not self.env_runner_group.num_remote_env_runners():
+            component = f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"
+            state = self.learner_group.get_state(components=[component], inference_only=True)[COMPONENT_LEARNER]
+            kept = (COMPONENT_RL_MODULE, WEIGHTS_SEQ_NO)
+            self.env_runner.set_state({name: state[name] for name in kept if name in state})
+            return
+        self._unless_dead(
+            self.env_runner_group.sync_weights,
+            from_worker_or_learner_group=self.learner_group,
+            timeout_seconds=timeout_s,
+            inference_only=True,
+        )
+
+    def _sync_states(self) -> None:
+        """Exchange the states of the connectors with the env runners, as RLlib's `step` would after `training_step`."""
+        sampled = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
+        self._unless_dead(
+            self.env_runner_group.sync_env_runner_states,
+            config=self.config,
+            env_steps_sampled=sampled,
+            env_to_module=self.env_to_module_connector,
+            module_to_env=self.module_to_env_connector,
+        )
+
+    def _unless_dead(self, call: Callable[..., object], **arguments: Any) -> None:
+        """Make a call of the env runners; if one or Ray has died, call none of them any more."""
+        try:
+            with self.watch.waiting():
+                call(**arguments)
+        except ProcessDied:
+            self.give_up_env_runners()
 
     def _take_in(self, chunks: list[SingleAgentEpisode], results: list[Any]) -> int:
         """Store and count the sampled chunks; return their env steps."""

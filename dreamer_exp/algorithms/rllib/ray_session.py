@@ -2,21 +2,31 @@
 
 import logging
 import os
+import secrets
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # Ray's extension module is untyped
 
+from dreamer_exp.algorithms.rllib.process_watch import ProcessWatch
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
+from dreamer_exp.scratch import has_shared_memory, ray_folder
 
 CONNECT_TIMEOUT_S = 3.0
 STATUS_TIMEOUT_S = 60.0  # includes Ray's import from a slow disk; without an answer Ray gives up after 41 s
 LOOPBACK = "127.0.0.1"
+NAMES = {"raylet": "Ray's raylet", "gcs_server": "Ray's GCS server"}
+TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
+PLASMA_BYTES = 2**29  # of Ray's object store without shared memory: weights and fragments of episodes
 
 # environment variables that Ray reads when it starts
 QUIET = {
@@ -26,8 +36,10 @@ QUIET = {
 
 
 @contextmanager
-def ray_session(experiment: Experiment, shared: str | None = None) -> Iterator[None]:
+def ray_session(experiment: Experiment, shared: str | None = None) -> Iterator[ProcessWatch]:
     """Initialise Ray for this experiment within the block; shut it down or disconnect from it at the end.
+
+    The watch of its processes is yielded.
 
     Args:
         experiment: The experiment; its `hardware` gives the resources.
@@ -37,34 +49,108 @@ def ray_session(experiment: Experiment, shared: str | None = None) -> Iterator[N
         UserError: No cluster answers at hardware.ray_address, or it has too few CPUs.
     """
     hardware, debugging = experiment.hardware, experiment.run.log_level == "DEBUG"
+    if hardware.ray_address is None and shared is None:
+        gpus = hardware.num_gpus_per_learner * max(1, hardware.num_learners)
+        with local_ray(hardware.num_cpus, gpus, debugging), _watched() as watch:
+            yield watch
+        return
     if hardware.ray_address is not None:
         _join(hardware, debugging)
-    elif shared is not None:
-        ray.init(address=shared, _node_ip_address=LOOPBACK, **_common(debugging))
     else:
-        start_local(hardware.num_cpus, hardware.num_gpus_per_learner * max(1, hardware.num_learners), debugging)
+        ray.init(address=shared, _node_ip_address=LOOPBACK, **_common(debugging))
+    with _watched() as watch:
+        try:
+            yield watch
+        finally:
+            if not watch.has_death():  # else it would hang
+                ray.shutdown()
+
+
+@contextmanager
+def _watched() -> Iterator[ProcessWatch]:
+    """Watch the processes of the present Ray on this host within the block."""
+    watch = ProcessWatch()
+    watch.add((process.pid, NAMES[process.name()]) for process in _own_processes())
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
+
+
+def _own_processes() -> list[psutil.Process]:
+    """Return the raylet and the GCS server of the session that this process has joined, as far as they run here."""
+    session = Path(ray._private.worker.global_worker.node.get_session_dir_path()).name
+    found = [each for each in psutil.process_iter(["name", "cmdline"]) if each.info["name"] in NAMES]
+    return [each for each in found if session in " ".join(each.info["cmdline"] or [])]
+
+
+@contextmanager
+def local_ray(num_cpus: int, num_gpus: int, debugging: bool = False) -> Iterator[str]:
+    """Run an instance of our own within the block, on loopback, without a dashboard; yield its address.
+
+    Its files and its token are in a private folder that is removed at the end: Ray itself would leave them in /tmp/ray,
+    and the token, readable for everyone, in the home directory.
+
+    Raises:
+        UserError: there is no temporary folder for its sockets.
+    """
+    with ray_folder() as folder, _token_in(folder):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # not for Ray, when the terminal closes
+        try:
+            ray.init(
+                address="local",  # not what RAY_ADDRESS or an earlier `ray start` would lead to
+                num_cpus=num_cpus,
+                num_gpus=num_gpus,
+                include_dashboard=False,
+                _node_ip_address=LOOPBACK,
+                _temp_dir=str(folder),
+                **_object_store(folder),
+                **_common(debugging),
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        processes = _own_processes()
+        try:
+            yield str(ray.get_runtime_context().gcs_address)
+        finally:
+            if all(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes):
+                ray.shutdown(wait_for_processes=True)
+            else:  # it would hang
+                _kill(psutil.Process().children(recursive=True), folder)
+
+
+def _kill(processes: list[psutil.Process], folder: Path) -> None:
+    """Kill those of these processes that belong to the Ray in this folder."""
+    for each in processes:
+        with suppress(psutil.Error):
+            if each.name() in NAMES or each.name().startswith("ray::") or str(folder) in " ".join(each.cmdline()):
+                each.kill()
+
+
+def _object_store(folder: Path) -> dict[str, Any]:
+    """Return where Ray keeps objects: by default in shared memory; without it, in its folder."""
+    return {} if has_shared_memory() else {"_plasma_directory": str(folder), "object_store_memory": PLASMA_BYTES}
+
+
+@contextmanager
+def _token_in(folder: Path) -> Iterator[None]:
+    """Have Ray read its token from a private file in this folder, unless the user's environment chose another."""
+    if any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", TOKEN_PATH)):
+        yield
+        return
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32), encoding="ascii")
+    os.environ[TOKEN_PATH] = str(token)
+    AuthenticationTokenLoader.instance().reset_cache()
     try:
         yield
     finally:
-        ray.shutdown()
-
-
-def start_local(num_cpus: int, num_gpus: int, debugging: bool = False) -> str:
-    """Start a local Ray on loopback without a dashboard; return its address."""
-    ray.init(
-        address="local",  # instead of the cluster of RAY_ADDRESS or of an earlier `ray start`
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        include_dashboard=False,
-        _node_ip_address=LOOPBACK,
-        **_common(debugging),
-    )
-    return str(ray.get_runtime_context().gcs_address)
-
-
-def stop_local() -> None:
-    """Stop the local Ray."""
-    ray.shutdown()
+        if not ray.is_initialized():  # else Ray has died, and its threads in this process need the token until the end
+            del os.environ[TOKEN_PATH]
+            os.environ.pop("RAY_AUTH_MODE", None)  # set by ray.init
+            AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _common(debugging: bool) -> dict[str, Any]:

@@ -39,11 +39,10 @@ def test_local_ray_listens_only_on_loopback() -> None:
     code = """
 import psutil
 from dreamer_exp.algorithms.rllib import ray_session as cluster
-cluster.start_local(1, 0)
-family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-found = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
-print(*sorted(set(found)))
-cluster.stop_local()
+with cluster.local_ray(1, 0):
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    found = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    print(*sorted(set(found)))
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert set(ended.stdout.split()) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}

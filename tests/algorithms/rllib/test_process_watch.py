@@ -1,0 +1,75 @@
+"""A death of a process that a run needs."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dreamer_exp.algorithms.rllib.process_watch import ProcessDied, ProcessWatch
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as started:
+        yield started
+        started.kill()
+
+
+@pytest.fixture
+def watch(process: subprocess.Popen[bytes]) -> Iterator[ProcessWatch]:
+    made = ProcessWatch()
+    made.add([(process.pid, "env runner 2")])
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_a_living_process_passes(watch: ProcessWatch) -> None:
+    watch.check()
+    with watch.waiting():
+        pass
+
+
+def test_a_death_is_named(watch: ProcessWatch, process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    with pytest.raises(ProcessDied, match=rf"^env runner 2 \(process {process.pid}\) has ended: killed"):
+        watch.check_soon()
+    assert watch.has_death()
+
+
+def test_a_death_interrupts_what_waits_for_it(watch: ProcessWatch, process: subprocess.Popen[bytes]) -> None:
+    def wait() -> None:
+        with watch.waiting():
+            process.kill()
+            time.sleep(60)
+
+    begun = time.monotonic()
+    with pytest.raises(ProcessDied):
+        wait()
+    assert time.monotonic() - begun < 10
+
+
+def test_a_death_before_the_wait_is_seen(watch: ProcessWatch, process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    with pytest.raises(ProcessDied), watch.waiting():
+        raise AssertionError("not reached")
+
+
+def test_an_error_that_a_death_causes_is_replaced_by_its_name(
+    watch: ProcessWatch, process: subprocess.Popen[bytes]
+) -> None:
+    def fail() -> None:
+        with watch.waiting():
+            process.kill()
+            raise ConnectionError("the actor died")
+
+    with pytest.raises(ProcessDied):
+        fail()
+
+
+def test_another_error_passes() -> None:
+    with pytest.raises(ConnectionError), ProcessWatch().waiting():
+        raise ConnectionError

@@ -1,0 +1,93 @@
+"""What runs need outside of their directories."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dreamer_exp import scratch
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.rundir import lock
+from dreamer_exp.scratch import LONGEST_BYTES, PREFIX, ray_folder, short_temporary_folder
+from tests.paths import CHECKOUT
+
+READ_ONLY = "/proc/self"  # for root too
+
+
+def set_folders(patch: pytest.MonkeyPatch, **folders: str) -> None:
+    for name in ("RAY_TMPDIR", "TMPDIR"):
+        patch.delenv(name, raising=False)
+    for name, folder in folders.items():
+        patch.setenv(name, folder)
+
+
+def test_rays_own_variable_comes_first(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_folders(monkeypatch, RAY_TMPDIR="/var/tmp", TMPDIR="/tmp")
+    assert short_temporary_folder() == Path("/var/tmp")
+
+
+@pytest.mark.parametrize("unusable", ["missing", "read-only", "long"])
+def test_an_unusable_folder_is_passed_over(unusable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = {"missing": "/tmp/none", "read-only": READ_ONLY, "long": str(tmp_path / ("l" * LONGEST_BYTES))}
+    (tmp_path / ("l" * LONGEST_BYTES)).mkdir()
+    set_folders(monkeypatch, TMPDIR=folders[unusable])
+    assert short_temporary_folder() == Path("/tmp")
+
+
+def test_without_any_folder_the_line_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_folders(monkeypatch)
+    monkeypatch.setattr(scratch, "LONGEST_BYTES", 2)
+    with pytest.raises(UserError, match=r"at most 2 bytes; tried /tmp, /var/tmp: set RAY_TMPDIR to another one\.$"):
+        short_temporary_folder()
+
+
+def test_the_folder_is_private_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_folders(monkeypatch)
+    with ray_folder() as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "session" / "logs").mkdir(parents=True)
+    assert not folder.exists()
+
+
+def test_the_folder_of_a_killed_process_is_removed_by_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_folders(monkeypatch)
+    code = "from dreamer_exp.scratch import ray_folder\nwith ray_folder() as folder: print(folder, flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "PYTHONPATH": str(CHECKOUT)})  # fmt: skip
+    assert process.stdout is not None
+    abandoned = Path(process.stdout.readline().strip())
+    with ray_folder():
+        assert abandoned.exists()
+    process.kill()
+    process.communicate()
+    with ray_folder():
+        assert not abandoned.exists()
+
+
+def test_a_folder_without_a_lock_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_folders(monkeypatch)
+    foreign = Path("/tmp") / f"{PREFIX}foreign"
+    foreign.mkdir(exist_ok=True)
+    with ray_folder() as folder:
+        assert (folder / lock.NAME).exists()
+        assert foreign.exists()
+    foreign.rmdir()
+
+
+@pytest.mark.parametrize("missing", ["home", "shared memory"])
+def test_what_is_missing_is_named_with_its_remedy(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scratch.diagnose() == []
+    if missing == "home":
+        monkeypatch.setenv("HOME", READ_ONLY)
+        expected = f"HOME={READ_ONLY} cannot be written"
+    else:
+        monkeypatch.setattr(scratch, "SHARED_MEMORY", Path("/none"))
+        expected = "/none is missing or cannot be written"
+    (line,) = scratch.diagnose()
+    assert expected in line
+    assert "\n" not in line

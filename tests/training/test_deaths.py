@@ -1,0 +1,105 @@
+"""Runs whose Ray, env runner or terminal dies."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_rows
+from dreamer_exp.scratch import PREFIX
+from tests.experiments import NANO
+from tests.paths import CHECKOUT
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
+
+ENDLESS = ("run.train_iterations=100000", "run.checkpoint_every=100000", "evaluation.episodes=0", "tracking=none")
+RUNNER = "ray::AgentEnvRunner"
+
+
+class Running:
+    """A run in its first iterations, with a home and a temporary folder of its own."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.directory, self.home = RunDirectory(folder / "run"), folder / "home"
+        self.home.mkdir()
+        self.err = folder / "err"
+        with open(self.err, "w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dreamer_exp", *NANO, *ENDLESS, *words, f"hydra.run.dir={self.directory.root}"],
+                env={**os.environ, "PYTHONPATH": str(CHECKOUT), "HOME": str(self.home)}, cwd=folder,
+                stdout=subprocess.DEVNULL, stderr=err,
+            )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while len(read_rows(self.directory.result)) < 3:
+            assert self.process.poll() is None, self.err.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        self.children = psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, name: str) -> psutil.Process:
+        return next(each for each in self.children if each.name().startswith(name[:15]))
+
+    def end(self, timeout_s: float = 10.0) -> tuple[int, str]:
+        """Return the exit code and what was printed on stderr."""
+        code = self.process.wait(timeout_s)
+        _, alive = psutil.wait_procs(self.children, timeout=15)
+        assert alive == []
+        return code, self.err.read_text()
+
+
+@pytest.mark.parametrize(
+    ("victim", "runners", "named"),
+    [
+        ("raylet", 0, "Ray's raylet"),
+        ("gcs_server", 0, "Ray's GCS server"),
+        ("raylet", 1, "Ray's raylet"),
+        ("gcs_server", 1, "Ray's GCS server"),
+        (RUNNER, 1, "env runner 1"),
+    ],
+)
+def test_a_killed_process_is_named_after_a_checkpoint(tmp_path: Path, victim: str, runners: int, named: str) -> None:
+    run = Running(tmp_path, f"hardware.num_env_runners={runners}", f"hardware.num_cpus={runners + 1}")
+    killed = run.child(victim)
+    killed.kill()
+    code, err = run.end()
+    assert code == 1
+    lines = [line for line in err.splitlines() if line.startswith("dreamer_exp:")]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"dreamer_exp: ProcessDied: {named} (process {killed.pid}) has ended")
+    status = json.loads(run.directory.status.read_text())
+    assert status["state"] == "failed"
+    saved = (run.directory.checkpoints / "latest").read_text().strip()
+    assert int(saved) == status["env_steps"] == read_rows(run.directory.result)[-1]["env_steps"]
+
+
+def test_the_end_of_the_terminal_writes_a_checkpoint(tmp_path: Path) -> None:
+    run = Running(tmp_path, "hardware.num_env_runners=0")
+    run.process.send_signal(signal.SIGHUP)
+    assert run.end(60)[0] == 129
+    assert (run.directory.checkpoints / "latest").exists()
+
+
+def test_a_run_leaves_nothing_outside_of_its_directory(tmp_path: Path) -> None:
+    run = Running(tmp_path, "hardware.num_env_runners=0")
+    (folder,) = [Path(word.partition("=")[2]).parent for word in run.child("raylet").cmdline()
+                 if word.startswith("--temp_dir=") or word.startswith("--session_dir=")][:1]  # fmt: skip
+    folder = next(each for each in (folder, *folder.parents) if each.name.startswith(PREFIX))
+    assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o600
+    run.process.send_signal(signal.SIGINT)
+    assert run.end(60)[0] == 130
+    assert not folder.exists()
+    assert [path.name for path in run.home.iterdir() if path.name not in (".cache", ".config")] == []
+
+
+def test_the_children_of_a_killed_run_die_with_it(tmp_path: Path) -> None:
+    run = Running(tmp_path, "hardware.num_env_runners=1", "hardware.num_cpus=2")
+    run.process.kill()
+    assert run.end()[0] == -signal.SIGKILL

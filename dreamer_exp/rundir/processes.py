@@ -21,7 +21,7 @@ def own_pid() -> int:
 
 
 def leave(code: int, ended: object) -> NoReturn:
-    """Exit with a code: at once, without Python's exit hooks, if the end of a run says that they would hang.
+    """Exit with a code: at once, without Python's exit hooks, if those would hang after this end of a run.
 
     Args:
         code: the exit code.

@@ -259,7 +259,7 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "default device": (lambda: torch.set_default_device("meta"), torch.get_default_device),
     "grad mode": (lambda: torch.set_grad_enabled(False), torch.is_grad_enabled),
     "deterministic algorithms": (
-        lambda: torch.use_deterministic_algorithms(True),
+        lambda: torch.use_deterministic_algorithms(not torch.are_deterministic_algorithms_enabled()),
         torch.are_deterministic_algorithms_enabled,
     ),
     "anomaly detection": (lambda: torch.autograd.set_detect_anomaly(True), torch.is_anomaly_enabled),

@@ -15,8 +15,8 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # Signals as which the parent of a run forwards a signal (cli/supervisor.py). A signal to the process group reaches the
-# run twice, and must not count as sent again.
-FORWARDED = {number: signal.SIGRTMIN + place for place, number in enumerate(SIGNALS)}
+# run twice, and must not count as sent again. Empty on macOS, which lacks these signals and where a run has no parent.
+FORWARDED = {number: signal.SIGRTMIN + place for place, number in enumerate(SIGNALS) if hasattr(signal, "SIGRTMIN")}
 _ORIGINAL = {forwarded: number for number, forwarded in FORWARDED.items()}
 
 

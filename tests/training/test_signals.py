@@ -59,3 +59,9 @@ with stop_on_signals(lambda: print("stopping", flush=True), lambda: print("endin
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (130, "stopping\nending\n")
+
+
+def test_a_system_without_realtime_signals_forwards_none() -> None:
+    code = "import signal; del signal.SIGRTMIN; from dreamer_exp.training.signals import FORWARDED; print(FORWARDED)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "{}\n"

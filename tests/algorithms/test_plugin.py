@@ -86,7 +86,8 @@ def test_dry_run_shows_its_plan(site: Path, tmp_path: Path) -> None:
 def test_a_wrong_value_is_one_line_with_exit_code_2(
     site: Path, tmp_path: Path, words: tuple[str, ...], line: str
 ) -> None:
-    assert python(tmp_path, site, words=words) == (2, "", f"dreamer_exp: {line}\n")
+    code, _, errors = python(tmp_path, site, words=words)
+    assert (code, errors) == (2, f"dreamer_exp: {line}\n")
 
 
 def test_its_metric_can_be_the_objective(site: Path, tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ What only a sweep or a dry run needs is imported there, so that a run's first li
 
 import logging
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 import hydra
@@ -20,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.checkpoints.resume import prepare
 from dreamer_exp.cli import supervisor
-from dreamer_exp.cli.errors import FULL_ERROR, CommandFailed, composing, run_command
+from dreamer_exp.cli.errors import FULL_ERROR, INTERRUPTED, CommandFailed, composing, run_command
 from dreamer_exp.config import compose, load, multirun
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.option_files import check_option_files, extra_dirs
@@ -132,7 +135,8 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
             return None
         require(experiment.env)
         save_composition(config, hydra_config, output)
-        train_run = import_train(experiment.algo)
+        with ended_by_ctrl_c(lambda: remove_traces(output)):
+            train_run = import_train(experiment.algo)
     except BaseException:  # of any kind: a run that does not start leaves nothing
         remove_traces(output)
         raise
@@ -160,7 +164,9 @@ def resume(words: list[str]) -> int:
         return 0
     announce(request.experiment, request.root)
     supervisor.notify(env=request.experiment.env.label, root=str(request.root))
-    import_train(request.experiment.algo)(
+    with ended_by_ctrl_c(lambda: None):
+        train_run = import_train(request.experiment.algo)
+    train_run(
         request.experiment,
         request.contract,
         request.machine,
@@ -185,6 +191,22 @@ def import_train(algo: AlgoConfig) -> Callable[..., float | None]:
 
         spec_of(algo).load()
     return train
+
+
+@contextmanager
+def ended_by_ctrl_c(clean_up: Callable[[], None]) -> Iterator[None]:
+    """End this process at Ctrl-C within the block, without an exception, which a callback of an import can swallow."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        clean_up()
+        supervisor.notify(ended=True)
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def remove_traces(output: Path) -> None:

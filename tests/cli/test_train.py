@@ -115,8 +115,11 @@ def test_ctrl_c_while_ray_and_torch_are_imported_is_quiet_and_leaves_nothing(tmp
     time.sleep(0.2)  # the line is out, and the imports have begun
     process.send_signal(signal.SIGINT)
 
-    assert re.fullmatch(r"mine_\w+: importing ray and torch\n", first)
-    assert process.communicate(timeout=120) == ("", "")
+    try:
+        assert re.fullmatch(r"mine_\w+: importing ray and torch\n", first)
+        assert process.communicate(timeout=120) == ("", "")
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == []
 

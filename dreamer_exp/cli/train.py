@@ -58,7 +58,6 @@ def run(words: list[str]) -> int | None:
         from dreamer_exp.cli.sweep import sweep
 
         return sweep(sweep_words, sweep_words != words, start_hydra)
-    supervisor.supervise()
     train(words)
     return 0
 
@@ -116,6 +115,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
     if config.dry_run:
         lock.refuse_held(output, key)
     else:
+        supervisor.supervise()
         lock.hold(output, lock.TRAINS, key)
     try:
         multirun.refuse_without_flag(config)

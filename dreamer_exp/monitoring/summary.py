@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from dreamer_exp.config.command_words import pasteable
 from dreamer_exp.formatting import number, printable
@@ -62,7 +63,7 @@ def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "outcomes"}
 
 
-def closing_table(summary: dict[str, Any]) -> Table | None:
+def closing_table(summary: dict[str, Any]) -> Group | None:
     """Return the table of the first and last evaluation and the baselines; None without an evaluation."""
     mine, others = summary["evaluations"], summary["baselines"]
     named = [*([("before training", mine[0])] if mine else []),
@@ -99,11 +100,10 @@ ped., wall: collisions; t/o: timeouts; time: seconds to the goal
 gap: smallest distance to a pedestrian in m, mean over episodes"""
 
 
-def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
-    """Return a table of evaluations of the same episodes, one line for each (name, row)."""
+def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Group:
+    """Return a table of evaluations of the same episodes, one line for each (name, row), below its title."""
     columns = columns_of([row for _, row in named])
     table = Table(
-        title=title_of(named[0][1]),
         caption=CAPTION if SUCCESS_RATE in columns else None,
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -115,7 +115,7 @@ def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Table:
         table.add_column(column.heading, justify="right", no_wrap=True)
     for name, row in named:
         table.add_row(name, *[cell(row, column) for column in columns])
-    return table
+    return Group(Text(title_of(named[0][1])), table)  # rich would wrap a title of its own to the table's width
 
 
 def title_of(row: dict[str, Any]) -> str:

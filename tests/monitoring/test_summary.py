@@ -96,6 +96,10 @@ def test_the_table_describes_how_the_episodes_were_chosen() -> None:
     assert "1 episode: chosen by hand" in table_of(REACHED)
 
 
+def test_the_title_of_a_narrow_table_is_one_line() -> None:
+    assert "1 episode: chosen by hand" in table_of(EpisodeResult(1.0, 1)).splitlines()
+
+
 def table_of(*results: EpisodeResult, width: int = 100) -> str:
     row = evaluation_row("dreamerv3", 0, 0, list(results), episodes(len(results)))
     console = Console(width=width, record=True, force_terminal=False)

@@ -41,7 +41,9 @@ def supervise() -> None:
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    watched: set[int] = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
+    watched: set[int] = {*FORWARDED}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
+        watched -= {signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, signal.SIGCHLD})
     reader, writer = os.pipe()
     parent, child = os.getpid(), os.fork()

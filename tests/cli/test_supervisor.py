@@ -107,6 +107,18 @@ def test_a_signal_to_the_parent_or_to_the_group_asks_the_run_to_stop_once(
     assert (process.returncode, out) == (code, "stopping\n")
 
 
+def test_sigint_stops_a_run_that_a_shell_script_started_in_the_background(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited, as a shell does for `command &`
+    try:
+        process = start(tmp_path, WAITING)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    ready(process)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "stopping\n")
+
+
 def test_the_same_signal_again_ends_the_run_at_once(tmp_path: Path) -> None:
     process = start(tmp_path, WAITING.replace("0.5", "60"))
     ready(process)

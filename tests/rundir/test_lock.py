@@ -75,8 +75,9 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 
 
 def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
-    first = start(tmp_path, HOLD.replace("input()", "os.fork() and input(); os.close(1); time.sleep(5)"))
-    assert line_of(first) == "held"
+    forks = "print('forked', flush=True) if not os.fork() else input(); os.close(1); time.sleep(5)"
+    first = start(tmp_path, HOLD.replace("input()", forks))
+    assert [line_of(first), line_of(first)] == ["held", "forked"]
     first.kill()
     first.wait()
     lock.refuse_held(tmp_path, "resume=run")

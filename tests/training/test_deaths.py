@@ -100,7 +100,10 @@ def test_a_run_leaves_nothing_outside_of_its_directory(tmp_path: Path) -> None:
     assert [path.name for path in run.home.iterdir() if path.name not in (".cache", ".config")] == []
 
 
-def test_the_children_of_a_killed_run_die_with_it(tmp_path: Path) -> None:
+def test_the_env_runners_and_the_raylet_of_a_killed_run_die_with_it(tmp_path: Path) -> None:
     run = Running(tmp_path, "hardware.num_env_runners=1", "hardware.num_cpus=2")
     run.process.kill()
-    assert run.end()[0] == -signal.SIGKILL
+    assert run.process.wait(10) == -signal.SIGKILL
+    _, alive = psutil.wait_procs(run.children, timeout=20)
+    agents = ("ray::DashboardA", "ray::RuntimeEnv")  # Ray's own, which look for their raylet now and then
+    assert [each for each in alive if not each.name().startswith(agents)] == []

@@ -10,6 +10,7 @@ from dreamer_exp.config.checks import baseline_names, check_values
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.envs.crowd_nav.baselines import BASELINES
 from dreamer_exp.envs.make import contract_of
+from dreamer_exp.envs.robot_sf.planners import PLANNERS
 from tests.config.composing import Key, loaded, schema_keys, tree_of, with_value
 from tests.experiments import machine
 
@@ -98,7 +99,7 @@ def test_every_word_of_a_list_is_checked() -> None:
 
 
 def test_allowed_baselines_are_random_and_those_of_the_environments() -> None:
-    assert set(baseline_names()) == {"random", *BASELINES}
+    assert set(baseline_names()) == {"random", *BASELINES, *PLANNERS}
 
 
 @pytest.mark.parametrize(

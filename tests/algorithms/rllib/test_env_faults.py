@@ -65,14 +65,17 @@ class Alone(NanRewards):
     """Exists once at a time, as a simulator behind a port."""
 
     open = 0
+    is_open = False
 
     def __init__(self) -> None:
         if Alone.open:
             raise RuntimeError("the port is in use")
         Alone.open += 1
+        self.is_open = True
 
     def close(self) -> None:
-        Alone.open -= 1
+        Alone.open -= self.is_open
+        self.is_open = False
 
 
 gymnasium.register("Alone-v0", Alone)

@@ -82,7 +82,7 @@ def run(algo: str, tmp_path_factory: pytest.TempPathFactory, ray_local: None) ->
     (root / "huge_env.py").write_text(HUGE_ENV)
     (root / ".hydra").mkdir()
     (root / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(words))
-    (root / "result.jsonl").write_text('{"iteration": 1}\n')
+    (root / "result.jsonl").write_text('{"iteration": 1, "env_steps": 8}\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root))
         settings = experiment(*words)
@@ -101,7 +101,7 @@ def test_the_folder_is_named_by_the_update_and_is_complete(run: Diverged) -> Non
     names = {"batch.npz", "ranges.json", "losses.json", "rows.json", "command.txt"}
     assert names <= {path.name for path in run.folder.iterdir()}
     assert [path.name for path in run.folder.parent.iterdir()] == [run.folder.name]  # no temporary folder
-    assert json.loads((run.folder / "rows.json").read_text()) == [{"iteration": 1}]
+    assert json.loads((run.folder / "rows.json").read_text()) == [{"iteration": 1, "env_steps": 8}]
 
 
 def test_the_batch_can_be_read_without_pickle(run: Diverged) -> None:
@@ -122,7 +122,7 @@ def test_the_command_repeats_the_update_in_a_moved_directory(run: Diverged, algo
     python, *command, named = shlex.split((run.folder / "command.txt").read_text())
     assert (python, Path(named)) == ("python", run.folder)
     done = subprocess.run(
-        [sys.executable, *command, str(moved / run.folder.relative_to(run.root))],
+        [sys.executable, *command, str(moved / run.folder.relative_to(run.root)), "trust=true"],  # imports its env
         env={**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{moved}"},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Ends of real runs: signals, failures, and environments that end the process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.experiments import NANO
+from tests.paths import CHECKOUT
+from tests.training.processes import command, environment, only_run, read_json
+
+pytestmark = pytest.mark.end_to_end
+
+BROKEN_ENV = '''
+import gymnasium
+import numpy as np
+
+
+class Broken(gymnasium.Env):
+    """Rewards NaN after some steps, as an unstable simulator does."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(3, np.float32), float("nan") if self.steps > 9 else 0.0, False, False, {}
+
+
+gymnasium.register("Broken-v0", Broken)
+'''
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
+def test_a_signal_ends_the_run_with_a_checkpoint_and_a_summary(tmp_path: Path, number: int, code: int) -> None:
+    words = ("run.train_iterations=100000", "evaluation.episodes=0", "tracking=none")
+    process = subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
+    wait_for_rows(tmp_path, process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert "Interrupted: checkpoint at" in output
+    directory = only_run(tmp_path)
+    assert read_json(directory.status)["state"] == "interrupted"
+    steps = read_json(directory.summary)["final"]["env_steps"]
+    assert (directory.checkpoints / "latest").read_text().strip() == f"{steps:09d}"
+
+
+def run_in(folder: Path, env_id: str, module: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run in an environment that a module defines, without evaluations."""
+    (folder / f"{env_id.partition(':')[0]}.py").write_text(module)
+    nano = [word for word in NANO if not word.startswith("env.")]
+    task = ("env=gym", f"env.id={env_id}", "obs_contract=vector", "tracking=none", "evaluation.episodes=0")
+    path = os.pathsep.join([str(folder), str(CHECKOUT)])
+    return subprocess.run(
+        [sys.executable, "-m", "dreamer_exp", *nano, *task, *words],
+        cwd=folder, env=environment(PYTHONPATH=path), capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def wait_for_rows(folder: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("outputs/*/result.jsonl")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("algo", "num_env_runners"),
+    [
+        ("dreamerv3", 0),
+        ("dreamerv3", 2),
+        pytest.param("dreamerv3_rllib", 0, marks=pytest.mark.slow),
+        pytest.param("dreamerv3_rllib", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_a_failure_is_printed_in_one_line_and_recorded(tmp_path: Path, algo: str, num_env_runners: int) -> None:
+    # without a limit of 0 faults are only logged
+    words = (f"algo={algo}", f"hardware.num_env_runners={num_env_runners}", "hardware.num_cpus=2", "env.max_faults=0")
+    done = run_in(tmp_path, "broken_env:Broken-v0", BROKEN_ENV, *words)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    directory = only_run(tmp_path)
+    assert read_json(directory.status)["state"] == "failed"
+    assert "reward is nan" in read_json(directory.summary)["error"]["message"]
+    assert "Traceback" in directory.error.read_text()
+
+
+LEAVING_ENV = '''
+import os
+import sys
+import gymnasium
+import numpy as np
+
+
+class Leaving(gymnasium.Env):
+    """Ends the process after some steps."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def __init__(self, leave):
+        self.leave = getattr(os, leave) if leave == "_exit" else getattr(sys, leave)
+        self.steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 9:
+            self.leave(0)
+        return np.zeros(3, np.float32), 0.0, False, False, {}
+
+
+gymnasium.register("Leaving-v0", Leaving)
+'''
+
+
+@pytest.mark.parametrize(
+    ("leave", "line"),
+    [("exit", "sys.exit(0) (raised by step() of env.id='leaving_env:Leaving-v0')"),
+     ("_exit", "env.id='leaving_env:Leaving-v0' or a library ended the process")],
+)  # fmt: skip
+def test_a_run_whose_environment_leaves_with_exit_code_0_has_failed(tmp_path: Path, leave: str, line: str) -> None:
+    words = (f"+env.kwargs.leave={leave}", "hardware.num_env_runners=0")
+    done = run_in(tmp_path, "leaving_env:Leaving-v0", LEAVING_ENV, *words)
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    status = read_json(only_run(tmp_path).status)
+    assert status["state"] == "failed"
+    assert line in status["error"]["message"]

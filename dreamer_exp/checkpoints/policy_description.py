@@ -15,9 +15,8 @@ from dreamer_exp.checkpoints.manifest import BrokenCheckpoint, read_json
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import find_spec, find_specs
 from dreamer_exp.formatting import shortened
-from dreamer_exp.rundir.edits import leaves
 from dreamer_exp.rundir.migration import ALGORITHMS
-from dreamer_exp.rundir.parse import Unparsable, parse_json
+from dreamer_exp.rundir.parse import Unparsable, leaves, parse_json
 from dreamer_exp.rundir.plain_file import open_plain
 
 FORMAT = 2

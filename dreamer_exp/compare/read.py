@@ -5,7 +5,7 @@ Missing, truncated or foreign content becomes a line in `faults`, never an excep
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from dreamer_exp.rundir.edits import Edits, hand_edits
 from dreamer_exp.rundir.formats import format_fault
 from dreamer_exp.rundir.layout import EVALUATION, RUN_FILES, RunDirectory
 from dreamer_exp.rundir.migration import migrate
+from dreamer_exp.rundir.parse import leaves
 from dreamer_exp.rundir.reader import RunReader, last_line, read_tree
 from dreamer_exp.rundir.status import error_of, state_of
 
@@ -72,7 +73,7 @@ def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> R
         name=name,
         state=_state(status, job),
         error=error_of(status) or _text(job.get("error")),
-        config=_without_fingerprint(flatten(displayed_mapping(experiment))),
+        config=_without_fingerprint(leaves(displayed_mapping(experiment))),
         provenance=displayed_mapping(provenance),
         rows=rows,
         evaluations=tuple(_known_evaluations(reader, evaluations)),
@@ -80,17 +81,6 @@ def read_run(root: Path, name: str, columns: Collection[str] | None = None) -> R
         columns=names,
         job=job,
     )
-
-
-def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves by dotted key: {"algo": {"horizon_H": 15}} -> {"algo.horizon_H": 15}."""
-    leaves: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            leaves |= flatten(value, f"{prefix}{name}.")
-        else:
-            leaves[f"{prefix}{name}"] = value
-    return leaves
 
 
 def read_table(reader: RunReader, path: Path, columns: Collection[str] | None) -> tuple[Table, tuple[str, ...]]:
@@ -182,7 +172,7 @@ def _read_job(root: Path, name: str, job: dict[str, Any]) -> Run:
         name=name,
         state="not started" if state == "waiting" else state,
         error=error,
-        config=_without_fingerprint(flatten(displayed_mapping(read_tree(root / REQUEST)))),
+        config=_without_fingerprint(leaves(displayed_mapping(read_tree(root / REQUEST)))),
         provenance={},
         rows=_no_rows(),
         evaluations=(),
@@ -221,16 +211,6 @@ def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
     """
     kept: dict[str, Any] = {}
     kept |= {name: value for name, value in row.items() if _is_name(name) and (value is None or is_number(value))}
-    for name in ("outcome_counts", "scenario_counts", "by_scenario"):
-        kept.pop(name, None)
-    kept["policy"] = displayed(row["policy"])
-    kept.pop("outcome_counts", None)
-    episodes = row.get("outcomes")
-    if isinstance(episodes, list):
-        known = [episode for episode in episodes if isinstance(episode, dict)]
-        kept["outcome_counts"] = dict(Counter(one["outcome"] for one in known if isinstance(one.get("outcome"), str)))
-        kept["scenario_counts"] = _count_scenarios(known)
-    return kept
     for name in ("outcome_counts", "scenario_counts", "by_scenario"):
         kept.pop(name, None)
     kept["policy"] = displayed(row["policy"])

@@ -18,11 +18,11 @@ from dreamer_exp.compare.group import SEED
 from dreamer_exp.compare.metrics import curve, outcome, time_to
 from dreamer_exp.compare.model import Comparison, Group, Run
 from dreamer_exp.compare.page import write_page
-from dreamer_exp.compare.read import flatten
 from dreamer_exp.compare.scenarios import scenario_lines
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.formatting import csv_text, printable
 from dreamer_exp.rundir.atomic import write_json, write_text
+from dreamer_exp.rundir.parse import leaves
 
 
 def write_files(folder: Path, comparison: Comparison) -> list[Path]:
@@ -63,7 +63,7 @@ def write_tables(folder: Path, comparison: Comparison) -> list[Path]:
     group_of = {run.root: group for group in comparison.groups for run in group.runs}
     runs = [_run_row(run, group_of.get(run.root), comparison) for run in comparison.runs]
     paths = [folder / name for name in ("compare.csv", "compare_runs.csv", "compare.json")]
-    write_text(paths[0], _csv([flatten(tree) for tree in comparison.statistics]))
+    write_text(paths[0], _csv([leaves(tree) for tree in comparison.statistics]))
     write_text(paths[1], _csv(runs))
     write_json(paths[2], _finite(_tree(comparison, runs)))
     if any(comparison.scenarios):

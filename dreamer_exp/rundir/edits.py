@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dreamer_exp.config.experiment import fingerprint
+from dreamer_exp.rundir.parse import leaves
 
 GROUPS = ("run", "env", "obs_contract", "algo", "hardware", "tracking", "evaluation")
 Edits = dict[str, tuple[Any, Any]]
@@ -41,17 +42,6 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Edits:
     """Return the keys whose values differ between two experiments, with both values."""
     old, new = (leaves({group: tree[group] for group in GROUPS}) for tree in (before, after))
     return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
-
-
-def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of a tree by their dotted keys."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            found |= leaves(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
 
 
 def _fingerprint(tree: Mapping[str, Any]) -> str | None:

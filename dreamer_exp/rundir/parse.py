@@ -3,6 +3,7 @@
 Rows are parsed with orjson: those of a thousand runs are 3 GB, which takes the standard library 40 seconds.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -15,6 +16,17 @@ MAX_ENV_STEPS = 2**53  # larger numbers are not exact as floats
 
 class Unparsable(ValueError):
     """Content that is not read; the message completes `status.json: ...`."""
+
+
+def leaves(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a tree by dotted key: {"algo": {"horizon_H": 15}} -> {"algo.horizon_H": 15}."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= leaves(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
 
 
 def parse_json(text: bytes | str) -> Any:

@@ -6,8 +6,8 @@ import pytest
 
 from dreamer_exp.compare.group import group_runs, strata
 from dreamer_exp.compare.model import Run
-from dreamer_exp.compare.read import flatten
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.rundir.parse import leaves
 from tests.compare.folders import make_run
 from tests.experiments import nano
 
@@ -37,7 +37,7 @@ def test_groups_match_the_fingerprint() -> None:
     )
     seeded = replace(base, run=replace(base.run, seed=7))
     longer = replace(base, run=replace(base.run, train_iterations=base.run.train_iterations + 1))
-    runs = [replace(make_run(), config=flatten(each.to_dict())) for each in (base, renamed, seeded, longer)]
+    runs = [replace(make_run(), config=leaves(each.to_dict())) for each in (base, renamed, seeded, longer)]
     assert base.fingerprint() == renamed.fingerprint() != longer.fingerprint()
     assert [len(each.runs) for each in group_runs(runs).groups] == [3, 1]
 

@@ -229,14 +229,14 @@ def writable(folder: Path) -> Path:
 def check_contract(experiment: Experiment, trained: str, observation_size: int | None = None) -> None:
     """Raise UserError for an env whose observations or actions differ from those of the training."""
     contract = contract_of(experiment.env, experiment.obs_contract)
-    if observation_size not in (None, contract.size):
-        raise UserError(
-            f"policy.json: observation_size={observation_size}, and env={experiment.env.name} has {contract.size} "
-            "floats: name another checkpoint."
-        )
     here = contract.hash
     if here != trained:
         raise UserError(
             f"env={experiment.env.name} with obs_contract={experiment.obs_contract.name} has contract {here}, and the "
             f"policy was trained on {trained}: choose an env and obs_contract with equal keys, shapes and bounds."
+        )
+    if observation_size not in (None, contract.size):
+        raise UserError(
+            f"policy.json: observation_size={observation_size}, and env={experiment.env.name} has {contract.size} "
+            "floats: name another checkpoint."
         )

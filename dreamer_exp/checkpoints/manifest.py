@@ -192,7 +192,7 @@ def _plain_files(folder: Path) -> Iterator[tuple[str, Path]]:
             kind = path.lstat().st_mode
             if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
                 raise BrokenCheckpoint(f"{path}: neither a plain file nor a folder; links are not followed")
-            if stat.S_ISREG(kind) and path.name != MANIFEST:
+            if stat.S_ISREG(kind) and path != folder / MANIFEST:
                 yield path.relative_to(folder).as_posix(), path
 
 

@@ -31,9 +31,11 @@ def main() -> NoReturn:
 
 def run(words: list[str]) -> int:
     """Replay the update of the folder; return the exit code."""
-    if not words or words[1:] not in ([], [TRUST]) or {"--help", "-h"} & set(words):
+    if not words or {"--help", "-h"} & set(words):
         print(USAGE)
         return 0
+    if words[1:] not in ([], [TRUST]):
+        raise UserError(f"{words[1]}: replay-update takes a folder and, for modules that its run names, {TRUST}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # RLlib and Gymnasium warn when they are imported
         replay_update(Path(words[0]), Console(highlight=False), words[1:])

@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from dreamer_exp.algorithms.rllib.process_watch import ProcessDied
 from dreamer_exp.config.errors import UserError, noted_line, typed_line
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.monitoring import summary
@@ -131,8 +130,13 @@ class Record:
             "error": {"type": type(error).__name__, "message": noted_line(error, NO_MESSAGE)} if error else None,
         }
 
-    def failure(self, caught: BaseException) -> BaseException:
-        """Return what to raise: a user's mistake unchanged, any other error as RunFailed, its traceback kept."""
+    def failure(self, caught: BaseException, hangs_at_exit: bool = False) -> BaseException:
+        """Return what to raise: a user's mistake unchanged, any other error as RunFailed, its traceback kept.
+
+        Args:
+            caught: the error.
+            hangs_at_exit: as of RunFailed.
+        """
         if isinstance(caught, UserError):
             return caught
         text = typed_line(reason(caught), NO_MESSAGE)
@@ -142,7 +146,7 @@ class Record:
         except OSError as error:
             kept = f"no traceback kept: {error}"
         failed = RunFailed(f"{text} ({kept})")
-        failed.hangs_at_exit = isinstance(caught, ProcessDied)
+        failed.hangs_at_exit = hangs_at_exit
         return failed
 
     def end(self, state: str, error: BaseException | None) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _execute(run: RunContext, stop: StopRequest, changed: Changes, shared_ray: s
             stop.signal, state = stop.signal or signal.SIGTERM, "interrupted"
         else:
             error = reason(caught)
-            raise run.record.failure(caught) from caught
+            raise run.record.failure(caught, hangs_at_exit=run.watch.death is not None) from caught
     finally:
         stop.listen()
         summary = run.record.end(state, error)
@@ -147,7 +147,8 @@ def _begin_resumed(run: RunContext, kept: ResumePoint, changed: Changes) -> None
     run.restore(kept)
     run.provenance = point.record_resume(directory, kept, dropped, changed, run.provenance)
     run.record.started_utc = run.provenance["started_utc"]
-    directory.error.unlink(missing_ok=True)  # the traceback of an earlier end
+    for path in (directory.error, directory.summary):  # of an earlier end
+        path.unlink(missing_ok=True)
     note = f"; {dropped.unwanted} later rows dropped, their steps are repeated" if dropped.unwanted else ""
     run.print_line(f"{directory.root.name}: resumed from checkpoint {kept.checkpoint.name}{note}")
     if dropped.damaged:
@@ -168,7 +169,8 @@ def _train(run: RunContext, stop: StopRequest) -> None:
     watch = run.watch
     run.progress.show_status("starting Ray, building the model")
     algorithm = build_algorithm(run.experiment)
-    watch.add(algorithm.processes())
+    processes = algorithm.processes()
+    watch.add(processes)
     algorithm.watch = watch
     algorithm.should_stop = lambda: stop() or watch.death is not None
     if run.resume_point:
@@ -185,6 +187,7 @@ def _train(run: RunContext, stop: StopRequest) -> None:
         raise
     if run.counters.iterations:
         save(run, algorithm)
+    watch.remove(processes)
     algorithm.stop()
     _imagine(run, stop)
 

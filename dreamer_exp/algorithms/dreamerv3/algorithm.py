@@ -92,7 +92,7 @@ class PublishedDreamerV3(BaseDreamerV3):
     def reset_episodes(self, number: int) -> int:
         """Begin new episodes; steps sampled in the background are dropped with theirs."""
         if self._sampling is not None:
-            self._sampling.result()
+            self._sampled()
             self._sampling = None
         return super().reset_episodes(number)
 
@@ -127,7 +127,8 @@ class PublishedDreamerV3(BaseDreamerV3):
 
     def _wait_for_sampling(self) -> None:
         if self._sampling is not None:
-            wait([self._sampling])
+            with self.watch.waiting():
+                wait([self._sampling])
 
     def _can_learn(self) -> bool:
         return super()._can_learn() and self.on_learner(AgentLearner.ready)

@@ -6,6 +6,7 @@ import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,8 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
 
     def on_learner(self, call: Callable[[Any], Any]) -> Any:
         """Call a function with the first learner, in its process, and return the result."""
-        result = next(iter(self.learner_group.foreach_learner(call))).get()
+        with nullcontext() if self.learner_group.is_local else self.watch.waiting():
+            result = next(iter(self.learner_group.foreach_learner(call))).get()
         if isinstance(result, Exception):
             raise result
         return result

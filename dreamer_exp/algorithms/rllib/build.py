@@ -57,7 +57,6 @@ def build_config(experiment: Experiment) -> AlgorithmConfig:
     # an env runner that fails ends the run with its error; RLlib's default restarts it silently and indefinitely
     config.fault_tolerance(restart_failed_env_runners=False)
     config.debugging(seed=experiment.run.seed, log_level=rllib_log_level(experiment))
-    config._dont_auto_sync_env_runner_states = True  # BaseDreamerV3 does, where it can handle a dead env runner
     return config
 
 

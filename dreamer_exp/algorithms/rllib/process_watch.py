@@ -34,21 +34,29 @@ class ProcessWatch:
         """Watch these processes too: number and name of each."""
         self._names |= dict(processes)
 
+    def remove(self, processes: Iterable[tuple[int, str]]) -> None:
+        """Watch these processes no longer, because they are about to end."""
+        ending = dict(processes)
+        self._names = {pid: name for pid, name in self._names.items() if pid not in ending}
+
     def start(self) -> None:
         """Begin to interrupt the main thread when a process ends while it waits for Ray; call it there."""
         signal.signal(INTERRUPT, self._interrupt)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def stop(self) -> None:
-        """End the watch."""
+        """Look once more, and end the watch: Ray's processes may end now."""
+        self.has_death()
+        self._names = {}
         self._stopped.set()
 
     def has_death(self) -> bool:
         """Look whether a process has ended."""
         if self.death is None:
-            dead = next((pid for pid in list(self._names) if start_of(pid) is None), None)
+            names = self._names  # another thread may replace it
+            dead = next((pid for pid in list(names) if start_of(pid) is None), None)
             if dead is not None:
-                self.death = f"{self._names[dead]} (process {dead}) has ended: killed, out of memory, or crashed"
+                self.death = f"{names[dead]} (process {dead}) has ended: killed, out of memory, or crashed"
         return self.death is not None
 
     def check(self) -> None:
@@ -60,15 +68,19 @@ class ProcessWatch:
     def waiting(self) -> Iterator[None]:
         """Raise ProcessDied before or within the block, which waits for Ray, as soon as a process has ended."""
         self.check()
-        self._is_waiting = threading.current_thread() is threading.main_thread()
+        is_main, before = threading.current_thread() is threading.main_thread(), self._is_waiting
+        if is_main:  # the one that is interrupted; another thread, which samples, may wait at the same time
+            self._is_waiting = True
         try:
             yield
         except (Exception, KeyboardInterrupt):
-            self._is_waiting = False
+            if is_main:
+                self._is_waiting = False
             self.check_soon()
             raise
         finally:
-            self._is_waiting = False
+            if is_main:
+                self._is_waiting = before
 
     def check_soon(self) -> None:
         """Raise ProcessDied if a process has ended, or ends within SEEN_S: Ray's error came first."""

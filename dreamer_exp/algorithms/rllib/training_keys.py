@@ -7,6 +7,7 @@ from dreamer_exp.algorithms.rllib.base_config import BaseDreamerV3Config
 
 def set_training_keys(config: DreamerV3Config, algo: BaseDreamerV3Config) -> None:
     """Set the keys of BaseDreamerV3Config."""
+    config._dont_auto_sync_env_runner_states = True  # BaseDreamerV3 does, where it can handle a dead env runner
     config.training(
         model_size=algo.model_size,
         training_ratio=algo.training_ratio,

@@ -8,7 +8,7 @@ from pathlib import Path
 from dreamer_exp.checkpoints.resume.point import ResumePoint, read_provenance, require_resume_point
 from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config import load, saved_experiment
-from dreamer_exp.config.command_words import path_value
+from dreamer_exp.config.command_words import is_dry_run, path_value
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
@@ -56,11 +56,11 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     key, overrides = f"{KEY}{root}", [word for word in words if not word.startswith(KEY)]
     if not (root / "experiment.yaml").exists():
         raise UserError(f"{key}: no experiment.yaml there; name a run's directory, outputs/<run>.")
-    take_lock(root, key, dry_run="dry_run=true" in words)
+    lock.take(root, lock.TRAINS, key, dry_run=is_dry_run(words))
     saved_experiment.refuse_older_resume(root)
     config, composed = saved_experiment.recompose(root / "experiment.yaml", overrides)
     refuse_other_kinds(root)
-    refuse_foreign(root, composed.trust)
+    refuse_foreign(root, composed.trust, key)
     refuse_running(root, key)
     machine = probe()
     experiment, contract = resolve(load.load_experiment(config, machine), machine)
@@ -78,18 +78,6 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     return ResumeRequest(root, experiment, contract, machine, changed, point), bool(composed.dry_run)
 
 
-def take_lock(root: Path, key: str, dry_run: bool) -> None:
-    """Take the lock of the run's directory for the life of this process; a dry run only checks it.
-
-    Raises:
-        UserError: another process has it.
-    """
-    if dry_run:
-        lock.refuse_held(root, key)
-    else:
-        lock.hold(root, lock.TRAINS, key)
-
-
 def refuse_other_kinds(root: Path) -> None:
     """Refuse a run in which a pipe, a device or a folder is in the place of a file, or a file in that of a folder.
 
@@ -103,8 +91,13 @@ def refuse_other_kinds(root: Path) -> None:
             raise UserError(f"resume={root}: {path} is not a {'folder' if is_folder else 'file'}; move it away.")
 
 
-def refuse_foreign(root: Path, trust: bool) -> None:
+def refuse_foreign(root: Path, trust: bool, key: str) -> None:
     """Refuse files of another user: a checkpoint contains pickles, which can run any code.
+
+    Args:
+        root: a run's directory, or one whose files become a command line.
+        trust: whether the user trusts them.
+        key: how the user named the directory; the message begins with it.
 
     Raises:
         UserError: The directory, or a file in its checkpoints, belongs to another user.
@@ -114,9 +107,9 @@ def refuse_foreign(root: Path, trust: bool) -> None:
     directory = RunDirectory(root)
     for path in (root, *filter(os.path.lexists, directory.paths()), *directory.checkpoints.rglob("*")):
         if path.is_symlink():
-            raise UserError(f"resume={root}: {path} is a symbolic link, which is not followed; put a copy there.")
+            raise UserError(f"{key}: {path} is a symbolic link, which is not followed; put a copy there.")
         if path.lstat().st_uid != os.getuid():
             raise UserError(
-                f"resume={root}: {path} belongs to another user, and the pickles of a checkpoint can run any "
+                f"{key}: {path} belongs to another user, and the pickles of a checkpoint can run any "
                 "code; trust=true resumes it anyway."
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,11 @@ from dreamer_exp.checkpoints.policy_description import TENSORS
 from dreamer_exp.checkpoints.policy_file import save_learner_policy
 from dreamer_exp.config.command_words import pasteable
 from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.formatting import gibibytes
 from dreamer_exp.rundir.atomic import replace_folder, write_json, write_text
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.parse import parse_object
-from dreamer_exp.rundir.plain_file import read_plain
+from dreamer_exp.rundir.plain_file import open_plain, read_plain
 from dreamer_exp.rundir.reader import read_rows
 
 BATCH, STATE, RANGES, LOSSES, ROWS, COMMAND = (
@@ -28,6 +30,7 @@ BATCH, STATE, RANGES, LOSSES, ROWS, COMMAND = (
 )  # fmt: skip
 LAST_ROWS = 20
 MAX_LOSSES_BYTES = 2**20
+MAX_ARRAYS_BYTES = 2**31
 
 
 def write_diagnostics(
@@ -98,6 +101,8 @@ def read_diagnostics(folder: Path) -> Diagnostics:
     losses = parse_object(read_plain(folder / LOSSES, MAX_LOSSES_BYTES))
     if losses is None:
         raise ValueError(f"{folder / LOSSES}: not a JSON object")
+    if missing := next((key for key in ("update", "figures", "contract_hash") if key not in losses), None):
+        raise ValueError(f"{folder / LOSSES}: {missing} is missing")
     places, checkpoint = [folder], losses.get("checkpoint")
     if isinstance(checkpoint, str) and FOLDER_NAME.fullmatch(checkpoint):
         places.append(folder.parents[1] / CHECKPOINTS / checkpoint)
@@ -157,5 +162,14 @@ def _save(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    """Return the arrays of an .npz file; raise OSError or ValueError for any other, or if they are too large."""
+    with open_plain(path, MAX_ARRAYS_BYTES) as file:
+        try:
+            size_bytes = sum(member.file_size for member in ZipFile(file).infolist())
+        except BadZipFile as error:
+            raise ValueError(f"{path}: not an .npz file") from error
+        if size_bytes > MAX_ARRAYS_BYTES:
+            raise ValueError(f"{path}: its arrays are larger than {gibibytes(MAX_ARRAYS_BYTES)}")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}

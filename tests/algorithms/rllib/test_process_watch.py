@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -73,3 +74,45 @@ def test_an_error_that_a_death_causes_is_replaced_by_its_name(
 def test_another_error_passes() -> None:
     with pytest.raises(ConnectionError), ProcessWatch().waiting():
         raise ConnectionError
+
+
+def test_a_wait_of_another_thread_ends_no_wait_of_the_main_thread(
+    watch: ProcessWatch, process: subprocess.Popen[bytes]
+) -> None:
+    def wait_shortly() -> None:
+        with watch.waiting():
+            pass
+
+    def wait() -> None:
+        with watch.waiting():
+            other = threading.Thread(target=wait_shortly)
+            other.start()
+            other.join()
+            process.kill()
+            time.sleep(60)
+
+    begun = time.monotonic()
+    with pytest.raises(ProcessDied):
+        wait()
+    assert time.monotonic() - begun < 10
+
+
+def test_a_wait_within_a_wait_leaves_it_watched(watch: ProcessWatch, process: subprocess.Popen[bytes]) -> None:
+    def wait() -> None:
+        with watch.waiting():
+            with watch.waiting():
+                pass
+            process.kill()
+            time.sleep(60)
+
+    begun = time.monotonic()
+    with pytest.raises(ProcessDied):
+        wait()
+    assert time.monotonic() - begun < 10
+
+
+def test_a_process_that_is_about_to_end_is_no_death(watch: ProcessWatch, process: subprocess.Popen[bytes]) -> None:
+    watch.remove([(process.pid, "env runner 2")])
+    process.kill()
+    process.wait()
+    watch.check()

@@ -20,6 +20,7 @@ from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.algorithms.spec import AlgorithmSpec, spec_of
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
+from dreamer_exp.training.divergence import report
 from dreamer_exp.training.divergence.report import ranges, read_diagnostics, write_diagnostics
 from tests.experiments import NANO, experiment, nano
 from tests.paths import CHECKOUT
@@ -159,3 +160,17 @@ def test_ranges_are_listed_by_observation_key() -> None:
     assert found["observation"]["drive_state"] == {"min": 0.5, "max": 40.0, "not_finite": 0, "low": -1.0, "high": 1.0}
     assert found["observation"]["rays"] == {"min": 0.5, "max": 0.5, "not_finite": 1, "low": 0.0, "high": 1.0}
     assert found["reward"] == {"min": None, "max": None, "not_finite": 6}
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "MAX_ARRAYS_BYTES", 1000)
+    (tmp_path / "losses.json").write_text('{"update": 1, "figures": {}, "contract_hash": "x"}')
+    np.savez_compressed(tmp_path / "batch.npz", observation=np.zeros(10_000))
+    with pytest.raises(ValueError, match="its arrays are larger than"):
+        report.read_diagnostics(tmp_path)
+
+
+def test_losses_without_their_contract_are_incomplete(tmp_path: Path) -> None:
+    (tmp_path / "losses.json").write_text('{"update": 1, "figures": {}}')
+    with pytest.raises(ValueError, match="contract_hash is missing"):
+        report.read_diagnostics(tmp_path)

@@ -22,11 +22,11 @@ from dreamer_exp.config.saved_experiment import edits
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.evaluation.episodes import episode_list
-from dreamer_exp.evaluation.protocol import evaluated, read_protocol
 from dreamer_exp.formatting import printable
 from dreamer_exp.hardware import Machine, physical_cores, probe
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.planning.forecast import RUNNER_BYTES
+from dreamer_exp.planning.protocol import evaluated, read_protocol
 from dreamer_exp.rundir.edits import Edits
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.plain_file import is_plain_folder
@@ -184,8 +184,8 @@ def auto_workers(episodes: int, machine: Machine, bytes_each: int) -> int:
 
 
 def refuse_no_episodes(experiment: Experiment) -> None:
-    """Raise UserError if neither the run's settings nor those given here ask for episodes."""
-    if not experiment.evaluation.episodes:
+    """Raise UserError if neither the run's settings, its protocol nor those given here ask for episodes."""
+    if not experiment.evaluation.episodes and read_protocol(experiment.evaluation.protocol).episodes is None:
         raise UserError("evaluation.episodes=0: the run has no evaluation episodes; set a number, as episodes=100.")
 
 

@@ -12,7 +12,12 @@ from dreamer_exp.compare.metrics import Outcome, only_at_end
 from dreamer_exp.compare.model import Group, Pair
 from dreamer_exp.compare.statistics import MOST_SEEDS, Cells, probability_of_improvement, seeds_to_decide
 
-TASK_KEYS = ("env.name", "env.id", "env.scenario")  # groups that differ in one of them are not compared
+TASK_KEYS = (
+    "env.name",
+    "env.id",
+    "env.scenario",
+    "evaluation.protocol",
+)  # groups that differ in one of them are not compared
 MACHINE_KEYS = (
     "hardware.num_env_runners", "hardware.num_envs_per_env_runner", "hardware.num_gpus_per_learner", "algo.backend",
 )  # fmt: skip  # "auto" resolves them by machine, and they affect results

@@ -21,9 +21,14 @@ DEFAULTS = ("evaluation/success_rate", "evaluation/return_mean", "episode_return
 LOWER_IS_BETTER = (
     "loss/", "grad_norm/", "grad_max/", "time/", "time_", "memory/", "replay/bytes", "collision_rate", "timeout_rate",
     "pedestrian_collision_rate", "wall_collision_rate", "robot_collision_rate", "faults", "env_faults",
+    "jerk_mean", "curvature_mean", "stalled_time", "near_misses", "intimate_space_share", "personal_space_share",
+    "social_space_share", "force_exceed_events", "comfort_exposure", "impossible_episodes",
 )  # fmt: skip  # prefixes
-SHARES = ("_rate", "_rate_window", "spl")  # suffixes of metrics between 0 and 1
+SHARES = (  # suffixes of metrics between 0 and 1
+    "_rate", "_rate_window", "spl", "_space_share", "path_efficiency", "_without_impossible",
+)  # fmt: skip
 UNITS = (
+    ("jerk_mean", "m/s^3"), ("curvature_mean", "1/m"), ("time_not_moving", "s"), ("stalled_time", "s"),
     ("bytes", "bytes"), ("env_steps_per_s", "env steps/s"), ("_per_s", "1/s"), ("_s", "s"), ("_s_mean", "s"),
     ("_m_mean", "m"), ("_m_min", "m"), ("length_mean", "env steps"), ("entropy", "nats"),
 )  # fmt: skip  # by suffix, the first match

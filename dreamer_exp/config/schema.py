@@ -139,7 +139,7 @@ class EvaluationConfig:
         "list of episodes: fixed_seeds, robot_sf_s30_h600, robot_sf_dev (conf/protocol/), or the path of a YAML file; "
         "all but fixed_seeds have a fixed number of episodes, and set the environment's options that belong to them",
     )
-    episodes: int = key(10, "episodes of an evaluation under fixed_seeds; 0: no evaluation", low=0)
+    episodes: int = key(10, "episodes of an evaluation under fixed_seeds; 0: no evaluation", low=0, high=10_000)
     every_env_steps: int = key(0, "env steps between evaluations; 0: only before training and at its end", low=0)
     seed: int = key(
         1_000_000,

@@ -45,7 +45,7 @@ class BoundaryEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Return the first observation, and an empty info."""
-        with self._calling("reset"):
+        with self.calling("reset"):
             observation, _ = self.env.reset(seed=seed, options=options)
         return observation, {}
 
@@ -57,14 +57,14 @@ class BoundaryEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             ContractError: `terminated` or `truncated` is not a bool.
             EnvironmentFailed: the environment asked the process to exit.
         """
-        with self._calling("step"):
+        with self.calling("step"):
             observation, reward, terminated, truncated, info = self.env.step(action)
         ended = read_flag(terminated, "terminated"), read_flag(truncated, "truncated")
         return observation, read_reward(reward), *ended, self._read_info(info, *ended)
 
     def render(self) -> Any:
         """Return the frame."""
-        with self._calling("render"):
+        with self.calling("render"):
             return self.env.render()
 
     def close(self) -> None:
@@ -73,14 +73,15 @@ class BoundaryEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             return
         self._is_closed = True
         try:
-            with self._calling("close"):
+            with self.calling("close"):
                 self.env.close()
         except Exception as error:  # noqa: BLE001  # of any kind: the episodes are complete
             self._notices.append(Notice(f"close {self._label}", f"close() raised {cause_of(error)}; ignored"))
         log_notices(self._take_notices())
 
     @contextmanager
-    def _calling(self, method: str) -> Iterator[None]:
+    def calling(self, method: str) -> Iterator[None]:
+        """Name this method and the environment in an exception of the block, and set torch's settings back after it."""
         with kept_defaults() as changes, naming(f"raised by {method}() of {self._label}"):
             yield
         if changes:
@@ -132,7 +133,7 @@ def hinting(hint: str | None) -> Iterator[None]:
     except (UserError, EnvironmentFailed) as error:
         if hint is None:
             raise
-        raise type(error)(f"{error}. If it cannot exist twice at a time, set {hint}.") from error
+        raise type(error)(f"{str(error).rstrip('.')}. If it cannot exist twice at a time, set {hint}.") from error
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 """The map of an episode, and robot and pedestrians in it, for pictures and metrics of the driven paths."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
+
+from dreamer_exp.envs.boundary import BoundaryEnv
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,34 @@ class HasSceneState(Protocol):
 def state_of(env: gymnasium.Env[Any, Any]) -> SceneState | None:
     """Return robot and pedestrians now, or None if the environment doesn't report them."""
     inner = env.unwrapped
-    return inner.scene_state() if isinstance(inner, HasSceneState) else None
+    if not isinstance(inner, HasSceneState):
+        return None
+    with _calling(env, "scene_state"):
+        return inner.scene_state()
 
 
 def scene_of(env: gymnasium.Env[Any, Any]) -> Scene | None:
     """Return the scene of the running episode, or None if the environment has no map; call it after `reset`."""
     inner = env.unwrapped
-    return inner.episode_scene() if isinstance(inner, HasScene) else None
+    if not isinstance(inner, HasScene):
+        return None
+    with _calling(env, "episode_scene"):
+        return inner.episode_scene()
 
 
 def position_of(env: gymnasium.Env[Any, Any]) -> tuple[float, float] | None:
     """Return the robot's x and y in metres, or None if the environment has no map."""
     inner = env.unwrapped
-    return inner.robot_position() if isinstance(inner, HasScene) else None
+    if not isinstance(inner, HasScene):
+        return None
+    with _calling(env, "robot_position"):
+        return inner.robot_position()
+
+
+def _calling(env: gymnasium.Env[Any, Any], method: str) -> AbstractContextManager[None]:
+    """Return the block in which the boundary of an environment calls its code."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, BoundaryEnv):
+            return env.calling(method)
+        env = env.env
+    return nullcontext()

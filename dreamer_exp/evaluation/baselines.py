@@ -3,17 +3,16 @@
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import make_baseline
-from dreamer_exp.envs.boundary import hinting
 from dreamer_exp.envs.contract import Fault
 from dreamer_exp.envs.episode import FAULT
 from dreamer_exp.envs.make import make_raw_env
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
-from dreamer_exp.evaluation.generators import SeparateGenerators, seed_all
-from dreamer_exp.evaluation.recorder import EpisodeRecorder
-from dreamer_exp.evaluation.rollout import Finished, Row, one_thread
+from dreamer_exp.evaluation.generators import SeparateGenerators
+from dreamer_exp.evaluation.rollout import Finished, Row, begin_row, one_thread
 
 
 class BaselineRollouts:
@@ -23,8 +22,6 @@ class BaselineRollouts:
         experiment: gives the env.
         name: of the baseline.
     """
-
-    capacity = 1
 
     def __init__(self, experiment: Experiment, name: str) -> None:
         self._experiment, self._name = experiment, name
@@ -52,12 +49,9 @@ class BaselineRollouts:
         self._running = None
 
     def _begin(self, episode: EvaluationEpisode) -> None:
-        seed_all(episode.seed)
-        with hinting("evaluation.max_parallel_envs=1" if self._experiment.evaluation.max_parallel_envs != 1 else None):
-            env = make_raw_env(self._experiment.env)
-        self._observation, _ = episode.begin(env)
-        self._running = Row(episode, env, EpisodeRecorder(env, episode, self._experiment.env.max_steps))
-        self._baseline = make_baseline(self._name, self._experiment.env, env, episode.seed)
+        env = self._experiment.env
+        self._running, self._observation = begin_row(self._experiment, episode, partial(make_raw_env, env))
+        self._baseline = make_baseline(self._name, env, self._running.env, episode.seed)
         self._baseline.reset()
 
     def _step(self, row: Row) -> Finished | None:

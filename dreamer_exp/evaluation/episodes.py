@@ -10,7 +10,7 @@ import numpy as np
 
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.spec import spec_of
-from dreamer_exp.evaluation.protocol import read_protocol
+from dreamer_exp.planning.protocol import read_protocol
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def episode_list(experiment: Experiment) -> EpisodeList:
         UserError: the protocol is wrong, or the environment cannot list its scenarios.
     """
     protocol = read_protocol(experiment.evaluation.protocol)
-    if protocol.episodes is None or not experiment.evaluation.episodes:
+    if protocol.episodes is None:
         return fixed_seeds(experiment, experiment.evaluation.episodes)
     episodes = tuple(EvaluationEpisode(seed, scenario) for seed, scenario in protocol.episodes)
     return EpisodeList(episodes, f"all of protocol {protocol.name}")

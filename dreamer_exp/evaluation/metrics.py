@@ -41,7 +41,7 @@ def evaluation_row(
         "faults": sum(result.outcome == FAULT for result in results),
         "return_mean": mean(result.episode_return for result in results),
         "length_mean": mean(result.length for result in results),
-        **_rates(results),
+        **_rates(results, has_outcomes(results)),
         "spl": mean(result.spl for result in results if result.spl is not None),
         "time_to_goal_s_mean": mean(r.time_s for r in results if r.outcome == SUCCESS and r.time_s is not None),
         "min_clearance_m_mean": mean(clearances),
@@ -64,7 +64,7 @@ def _social_means(results: list[EpisodeResult]) -> dict[str, float | None]:
 
 def _without_impossible(results: list[EpisodeResult]) -> dict[str, Any]:
     """Return the number of impossible episodes, and the success rate and interval without them."""
-    rates = _rates([result for result in results if not result.impossible])
+    rates = _rates([result for result in results if not result.impossible], has_outcomes(results))
     return {
         "impossible_episodes": sum(result.impossible for result in results),
         "success_rate_without_impossible": rates["success_rate"],
@@ -82,17 +82,26 @@ def rates_by_scenario(results: list[EpisodeResult]) -> dict[str, dict[str, Any]]
     for result in results:
         if result.scenario is not None:
             by_scenario.setdefault(result.scenario, []).append(result)
-    rates = {name: {"episodes": len(group), **_rates(group)} for name, group in by_scenario.items()}
-    known = [name for name, of_one in rates.items() if of_one["success_rate"] is not None]
-    order = sorted(known, key=lambda name: (rates[name]["success_rate"], -rates[name]["collision_rate"], name))
+    if not has_outcomes(results):
+        return {}
+    rates = {name: {"episodes": len(group), **_rates(group, True)} for name, group in by_scenario.items()}
+    order = sorted(rates, key=lambda name: (rates[name]["success_rate"], -rates[name]["collision_rate"], name))
     return {name: rates[name] for name in order}
 
 
-def _rates(results: list[EpisodeResult]) -> dict[str, Any]:
-    """Return the rate and interval of each outcome, and of `collision` for all kinds of collisions."""
-    ended = [result for result in results if result.outcome is not None]
-    if all(result.outcome == FAULT for result in ended):
-        ended = []  # faults occur in tasks without outcomes too
+def has_outcomes(results: list[EpisodeResult]) -> bool:
+    """Return whether the task reports outcomes; faults occur in tasks without outcomes too."""
+    return any(result.outcome not in (None, FAULT) for result in results)
+
+
+def _rates(results: list[EpisodeResult], known: bool) -> dict[str, Any]:
+    """Return the rate and interval of each outcome, and of `collision` for all kinds of collisions.
+
+    Args:
+        results: of all episodes, or of some of them.
+        known: whether the task reports outcomes; if not, all rates are None.
+    """
+    ended = [result for result in results if known and result.outcome is not None]
     occurred = {kind: [result.outcome == kind for result in ended] for kind in (SUCCESS, *COLLISIONS, TIMEOUT)}
     occurred["collision"] = [result.collided for result in ended]
     row: dict[str, Any] = {}

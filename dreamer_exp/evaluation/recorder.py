@@ -44,7 +44,12 @@ class EpisodeRecorder:
             return replace(result, impossible=is_impossible(self._env, self._episode, result))
 
     def _with_shortest_path(self, result: EpisodeResult) -> EpisodeResult:
-        if result.shortest_path_length is not None or self._scene is None or self._start is None:
+        if (
+            result.shortest_path_length is not None
+            or self._scene is None
+            or self._start is None
+            or not len(self._scene.route)
+        ):
             return result
         scene = self._scene
         shortest = shortest_path_length(self._start, scene.route, scene.goal_radius, scene.walls, scene.robot_radius)

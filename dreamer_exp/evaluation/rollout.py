@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
@@ -58,9 +59,6 @@ class Finished(NamedTuple):
 class Rollouts(Protocol):
     """Episodes that run in one process."""
 
-    capacity: int
-    """Most episodes at once."""
-
     def advance(self, episodes: Sequence[EvaluationEpisode], seconds: float) -> list[Finished]:
         """Begin these episodes; step all running ones until one ends or the time is over, and return those that ended.
 
@@ -89,8 +87,25 @@ class Row:
     def finish(self, info: dict[str, Any]) -> Finished:
         """Return the episode with its result, and close the env."""
         result = self.recorder.complete(result_of(info, self.total, self.length))
+        if result.scenario is None:  # as after a fault, which ends an episode without the environment's info
+            result = replace(result, scenario=self.episode.scenario)
         self.env.close()
         return Finished(self.episode, result, self.watch)
+
+
+def begin_row(
+    experiment: Experiment,
+    episode: EvaluationEpisode,
+    make_env: Callable[[], gymnasium.Env[Any, Any]],
+    watch: Watch | None = None,
+) -> tuple[Row, Any]:
+    """Return an episode at its beginning, in a new env, and its first observation."""
+    seed_all(episode.seed)
+    several = experiment.evaluation.max_parallel_envs != 1
+    with hinting("evaluation.max_parallel_envs=1" if several else None):
+        env = make_env()
+    observation, _ = episode.begin(env)
+    return Row(episode, env, EpisodeRecorder(env, episode, experiment.env.max_steps), watch), observation
 
 
 class PolicyRollouts:
@@ -102,8 +117,6 @@ class PolicyRollouts:
         watch: called for each episode; None records nothing.
         render_mode: of the envs.
     """
-
-    capacity = ROWS
 
     def __init__(
         self,
@@ -137,20 +150,16 @@ class PolicyRollouts:
         self._rows = [None] * ROWS
 
     def _begin(self, place: int, episode: EvaluationEpisode) -> None:
-        seed_all(episode.seed)
-        several = self._experiment.evaluation.max_parallel_envs != 1
-        with hinting("evaluation.max_parallel_envs=1" if several else None):
-            env = make_guarded_env(self._experiment.env, self._experiment.obs_contract, self._render_mode)
-        observation, _ = episode.begin(env)
-        recorder = EpisodeRecorder(env, episode, self._experiment.env.max_steps)
-        row = Row(episode, env, recorder, self._watch and self._watch())
+        options = self._experiment.env, self._experiment.obs_contract, self._render_mode
+        make_env = partial(make_guarded_env, *options)
+        row, observation = begin_row(self._experiment, episode, make_env, self._watch and self._watch())
         self._rows[place] = row
         if not self._observations.size:
             self._observations = np.zeros((ROWS, *observation.shape), np.float32)
         self._observations[place] = observation
         self._policy.begin(place, episode.seed)
         if row.watch is not None:
-            row.watch(env)
+            row.watch(row.env)
 
     def _step(self) -> list[Finished]:
         """Step every running episode once; return those that ended."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp.envs.episode import COLLISIONS, SUCCESS, TIMEOUT
+from dreamer_exp.formatting import csv_text, printable
 
 OUTCOMES = (SUCCESS, *COLLISIONS, TIMEOUT)
 MAX_NAME = 48  # characters of a scenario's name in the picture
@@ -29,7 +30,7 @@ def scenarios_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         for name, rates in row["by_scenario"].items():
             figures = [figure for kind in kinds for figure in (rates[f"{kind}_rate"], *rates[f"{kind}_interval_95"])]
-            writer.writerow([row["policy"], name, rates["episodes"], *figures])
+            writer.writerow([csv_text(row["policy"]), csv_text(name), rates["episodes"], *figures])
     return text.getvalue()
 
 
@@ -57,11 +58,13 @@ def draw_scenarios(path: Path, title: str, rates: Rates) -> None:
         for column, value in enumerate(values):
             _label_cell(axis, column, line, value, of_one["episodes"])
     axis.set_xticks(range(len(outcomes)), [kind.replace("_", "\n") for kind in outcomes], fontsize=8)
-    axis.set_yticks(range(len(rates)), [label(name, of_one["episodes"]) for name, of_one in rates.items()], fontsize=7)
+    names = [label(name, of_one["episodes"]) for name, of_one in rates.items()]
+    axis.set_yticks(range(len(rates)), names, fontsize=7, parse_math=False)
     axis.xaxis.tick_top()
     axis.tick_params(which="both", length=0)
     axis.spines[:].set_visible(False)
-    figure.suptitle(f"{title}\nepisodes by scenario and outcome, worst first", fontsize=9)
+    words = f"{printable(title)}\nepisodes by scenario and outcome, worst first"
+    figure.suptitle(words, fontsize=9, parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -71,7 +74,7 @@ def label(name: str, episodes: int) -> str:
     """Return a scenario's name, shortened in the middle if it is long, and its number of episodes."""
     half = MAX_NAME // 2
     short = name if len(name) <= MAX_NAME else f"{name[:half]}...{name[-half:]}"
-    return short.replace("$", r"\$") + f"  ({episodes})"
+    return f"{printable(short)}  ({episodes})"
 
 
 def _draw_shares(axis: Any, shares: list[list[float]], outcomes: list[str]) -> None:

@@ -13,13 +13,13 @@ from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
 from dreamer_exp.evaluation.metrics import evaluation_row
-from dreamer_exp.evaluation.protocol import evaluated
 from dreamer_exp.evaluation.workers.base import OpenWorkers, this_process
 from dreamer_exp.evaluation.workers.env_runners import env_runners
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.episode_progress import EpisodeProgress
 from dreamer_exp.monitoring.record import Record
 from dreamer_exp.monitoring.summary import score
+from dreamer_exp.planning.protocol import evaluated
 from dreamer_exp.rundir.metric_names import LEARNER
 from dreamer_exp.rundir.status import EVALUATING
 

@@ -96,7 +96,7 @@ def _time_to_goal_norm(scene: Scene, result: EpisodeResult, max_steps: int) -> f
     """Return the step that reached the goal, counted from 0, over the step limit; 1 without success."""
     if result.outcome != SUCCESS:
         return None if result.outcome is None else 1.0
-    if result.time_s is None:
+    if result.time_s is None or scene.step_s <= 0:
         return None
     return (round(result.time_s / scene.step_s) - 1) / max_steps
 

@@ -45,7 +45,9 @@ def film(
     """
     written = []
     make = partial(PolicyRollouts, experiment, make_policy, Camera, MODE)
-    for finished in run_episodes(make, episodes, at_once=MAX_FILMED):
+    for finished in run_episodes(
+        make, episodes, at_once=MAX_FILMED, at_once_in_all=experiment.evaluation.max_parallel_envs
+    ):
         episode, result, camera = finished
         path = stem.with_name(file_name(stem.name, episode, result))
         write_gif(path, camera.frames, caption_of(episode.seed, result), camera.fps)

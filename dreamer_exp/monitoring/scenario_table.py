@@ -5,6 +5,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 MAX_ROWS = 12
 RATES = {
@@ -34,7 +35,7 @@ def scenario_table(row: Mapping[str, Any]) -> Table | None:
     shown = list(rates)[:MAX_ROWS]
     left_out = "" if len(shown) == len(rates) else f"; {len(shown)} of {len(rates)}"
     table = Table(
-        title=f"{row['policy']} by scenario, worst first{left_out}",
+        title=Text(f"{row['policy']} by scenario, worst first{left_out}"),
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
@@ -49,7 +50,7 @@ def scenario_table(row: Mapping[str, Any]) -> Table | None:
             _with_interval(of_one, "success"),
             *(f"{of_one[f'{RATES[heading]}_rate']:.0%}" for heading in columns[1:]),
         ]
-        table.add_row(name, str(of_one["episodes"]), *cells)
+        table.add_row(Text(name), str(of_one["episodes"]), *cells)
     return table
 
 

@@ -33,12 +33,7 @@ def show(
         contract: The observation and action contract of its environment.
         machine: The machine that would run it.
         progress: The counters of the checkpoint that a resume continues from; None for a new run.
-
-    Raises:
-        UserError: There is no temporary folder for Ray.
     """
-    if experiment.hardware.ray_address is None:
-        scratch.short_temporary_folder()
     console = Console(highlight=False)
     console.print(yaml.safe_dump(experiment.to_dict(), sort_keys=False).rstrip(), markup=False)
     console.print()

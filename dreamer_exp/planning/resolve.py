@@ -6,7 +6,9 @@ from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.hardware import Machine
 from dreamer_exp.planning.forecast import check_memory, settle
+from dreamer_exp.planning.protocol import evaluated
 from dreamer_exp.rundir import metric_names
+from dreamer_exp.scratch import short_temporary_folder
 from dreamer_exp.tracking.wandb.names import check_names
 
 
@@ -16,6 +18,9 @@ def resolve(experiment: Experiment, machine: Machine) -> tuple[Experiment, Obser
     Raises:
         UserError: the run cannot work on this machine; the message names the key.
     """
+    evaluated(experiment)
+    if experiment.hardware.ray_address is None:
+        short_temporary_folder()
     contract = contract_of(experiment.env, experiment.obs_contract)
     spec = spec_of(experiment.algo)
     experiment = settle(experiment, contract, machine)

@@ -35,6 +35,7 @@ _FIXED = {  # values that are keys since release 0.2
     },
     "dreamerv3_rllib": {},
 }
+_EVALUATION = {"protocol": "fixed_seeds", "max_parallel_envs": None}  # likewise
 
 
 def migrate(name: str, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +57,9 @@ def _experiment(tree: Mapping[str, Any]) -> dict[str, Any]:
     kept |= {"name": name} | _FIXED[name]
     if "kernels" in kept:
         kept["backend"] = _backend(kept.pop("kernels"))
-    return {**tree, "algo": kept}
+    evaluation = tree.get("evaluation")
+    added = {"evaluation": _EVALUATION | dict(evaluation)} if isinstance(evaluation, Mapping) else {}
+    return {**tree, "algo": kept, **added}
 
 
 def _provenance(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dreamer_exp.rundir.parse import Unparsable, parse_json, parse_row, parse_ya
 from dreamer_exp.rundir.plain_file import open_plain, read_plain
 
 BLOCK_BYTES = 2**16  # read at a time from the end of a file
-MAX_LINE_BYTES = 2**22  # a longer line is not a row; an evaluation of 5,000 episodes has 2 MB
+MAX_LINE_BYTES = 2**24  # a longer line is not a row; an evaluation of 10,000 episodes, the most, has 9 MB
 MAX_TREE_BYTES = {".json": 2**22, ".yaml": 2**20}  # a larger file is not one of ours
 MAX_ROWS = 1_000_000
 MAX_BROKEN_LINES, MAX_BROKEN_BYTES = 100_000, 2**26  # after which the rest of a file is not read

@@ -21,6 +21,7 @@ from dreamer_exp.compare.metrics import (
 )
 from dreamer_exp.compare.model import Run
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.evaluation.social import NAMES
 from tests.compare.folders import evaluation, make_run
 
 COLUMNS = ("env_steps", "episode_return_window", "loss/world_model")
@@ -330,3 +331,8 @@ def test_curve_of_one_run_has_no_interval() -> None:
 def test_curve_of_runs_without_a_value_is_empty() -> None:
     found = curve([make_run()], "other", "env_steps")
     assert [len(part) for part in (found.x, found.middle, found.low, found.high)] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_social_metric_has_the_direction_that_people_prefer(name: str) -> None:
+    assert lower_is_better(f"evaluation/{name}") is (name != "path_efficiency")

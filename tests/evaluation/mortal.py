@@ -20,8 +20,6 @@ class Mortal:
         error: raised by every other call.
     """
 
-    capacity = 2
-
     def __init__(self, folder: Path, deaths: int, error: Exception | None = None) -> None:
         self._folder, self._deaths, self._error = folder, deaths, error
 

@@ -110,3 +110,8 @@ def test_metrics_that_a_task_lacks_are_null() -> None:
 def test_wilson_intervals_equal_published_values(successes: int, trials: int, low: float, high: float) -> None:
     """The last row is R. G. Newcombe's example (Statistics in Medicine 17:857, 1998, table I)."""
     assert wilson_interval(successes, trials) == pytest.approx([low, high], abs=1e-4)
+
+
+def test_a_fault_counts_as_a_failure_of_its_scenario() -> None:
+    rates = rates_by_scenario([*ended("hall", "success"), *ended("door", "fault", "fault")])
+    assert {name: of_one["success_rate"] for name, of_one in rates.items()} == {"door": 0.0, "hall": 1.0}

@@ -188,28 +188,28 @@ class Alone(Blind):
         Alone.open -= 1
 
 
-gymnasium.register("Alone-v0", Alone)
+gymnasium.register("OnePort-v0", Alone)
 ONE_AT_A_TIME = "evaluation.max_parallel_envs=1"
 
 
 @pytest.mark.parametrize("evaluate", [lambda e: results(e, Still), lambda e: evaluate_baseline(e, "random")])
 def test_an_environment_that_exists_once_is_evaluated_one_at_a_time(evaluate: Any) -> None:
-    experiment = nano_gym("Alone-v0", "evaluation.episodes=3", ONE_AT_A_TIME, "env.max_steps=2")
+    experiment = nano_gym("OnePort-v0", "evaluation.episodes=3", ONE_AT_A_TIME, "env.max_steps=2")
     assert [result.length for result in evaluate(experiment)] == [2] * 3
     assert Alone.open == 0
 
 
 def test_a_second_environment_that_cannot_be_made_is_reported_with_the_key_that_avoids_it() -> None:
     message = (
-        r"^env\.id='Alone-v0' cannot be made: RuntimeError: the port is in use\. .*evaluation\.max_parallel_envs=1"
+        r"^env\.id='OnePort-v0' cannot be made: RuntimeError: the port is in use\. .*evaluation\.max_parallel_envs=1"
     )
     with pytest.raises(EnvironmentFailed, match=message):
-        results(nano_gym("Alone-v0"), Still)
+        results(nano_gym("OnePort-v0"), Still)
     assert Alone.open == 0
 
 
 def test_every_environment_is_closed_when_an_evaluation_is_stopped() -> None:
     asked = iter([False, True])
     with pytest.raises(Stopped):
-        results(nano_gym("Alone-v0", ONE_AT_A_TIME, "env.max_steps=1000000"), Still, should_stop=lambda: next(asked))
+        results(nano_gym("OnePort-v0", ONE_AT_A_TIME, "env.max_steps=1000000"), Still, should_stop=lambda: next(asked))
     assert Alone.open == 0

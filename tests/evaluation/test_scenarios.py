@@ -17,6 +17,7 @@ RESULTS = [
     EpisodeResult(0.0, 1, outcome="success", scenario="door"),
 ]
 DRIVEN = EpisodeList(tuple(map(EvaluationEpisode, (7, 8, 9))), "by hand")
+ONE = EpisodeList((EvaluationEpisode(7),), "by hand")
 
 
 def test_the_table_has_a_line_for_each_policy_and_scenario_worst_first() -> None:
@@ -43,3 +44,14 @@ def test_the_picture_grows_with_the_number_of_scenarios(tmp_path: Path) -> None:
 def test_a_long_name_is_shortened_in_the_middle() -> None:
     assert label("door", 3) == "door  (3)"
     assert label("a" * 40 + "b" * 40, 3) == "a" * 24 + "..." + "b" * 24 + "  (3)"
+
+
+def test_a_name_is_no_formula_in_the_table() -> None:
+    results = [EpisodeResult(0.0, 1, outcome="success", scenario="=1+1")]
+    (line,) = csv.DictReader(io.StringIO(scenarios_csv([evaluation_row("p", 0, 0, results, ONE)])))
+    assert line["scenario"] == "'=1+1"
+
+
+def test_a_dollar_in_a_title_is_drawn_as_it_is(tmp_path: Path) -> None:
+    draw_scenarios(tmp_path / "a.png", "a$\\x$b", rates_by_scenario(RESULTS))
+    assert (tmp_path / "a.png").exists()

@@ -43,3 +43,8 @@ def test_one_scenario_or_none_needs_no_table() -> None:
     assert scenario_table(row_of(("hall", "success"), ("hall", "timeout"))) is None
     assert scenario_table({"policy": "random", "by_scenario": {}}) is None
     assert scenario_table({"policy": "of an earlier format"}) is None
+
+
+def test_brackets_in_names_are_shown() -> None:
+    lines = text_of(row_of(("cross[fast]", "success"), ("a[/x]", "timeout")))
+    assert {"cross[fast]", "a[/x]"} <= {line.split()[0] for line in lines}

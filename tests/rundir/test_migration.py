@@ -95,3 +95,8 @@ def test_a_newer_format_is_a_fault(tmp_path: Path) -> None:
 
     assert reader.tree(tmp_path / "experiment.yaml") == {}
     assert reader.faults == ["experiment.yaml: format=3 is unknown, allowed: 1, 2; update dreamer-exp"]
+
+
+def test_an_old_experiment_was_evaluated_on_fixed_seeds() -> None:
+    evaluation = migrate("experiment.yaml", {"algo": ALGO, "evaluation": {"episodes": 3}})["evaluation"]
+    assert evaluation == {"episodes": 3, "protocol": "fixed_seeds", "max_parallel_envs": None}

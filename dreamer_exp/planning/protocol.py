@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ KEY = "evaluation.protocol"
 FIXED_SEEDS = "fixed_seeds"
 KEYS = ("name", "env", "seeds", "scenarios", "episodes")
 MAX_BYTES = 2**24
-MAX_EPISODES = 1_000_000
+MAX_EPISODES = 10_000  # as of evaluation.episodes: all of them are in one row
 
 Episode = tuple[int, str | None]
 """Seed and scenario."""
@@ -50,7 +51,11 @@ def read_protocol(name: str) -> Protocol:
     Raises:
         UserError: there is no such protocol, or its file is wrong.
     """
-    path = _find(name)
+    return _protocol_of(_find(name), name)
+
+
+@cache  # read once in a process: a file that is edited during a run changes none of its evaluations
+def _protocol_of(path: Path, name: str) -> Protocol:
     tree = _read(path, name)
     if unknown := next((key for key in tree if key not in KEYS), None):
         raise UserError(
@@ -62,6 +67,8 @@ def read_protocol(name: str) -> Protocol:
     if not isinstance(env, dict):
         raise UserError(f"{path}: env={env!r} has to be settings of the environment, as env: {{name: robot_sf}}.")
     if tree["name"] == FIXED_SEEDS:
+        if listed := next((key for key in ("seeds", "scenarios", "episodes") if key in tree), None):
+            raise UserError(f"{path}: {listed}: {FIXED_SEEDS} has no list of episodes; give the protocol another name.")
         return Protocol(FIXED_SEEDS, None, env)
     episodes = _listed(tree, path) if "episodes" in tree else _product(tree, path)
     _check(episodes, path)
@@ -83,10 +90,7 @@ def evaluated(experiment: Experiment) -> Experiment:
 
 def _find(name: str) -> Path:
     if name.endswith((".yaml", ".yml")) or "/" in name:
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise UserError(f"{KEY}={name}: no such file; name a YAML file with a list of episodes.")
-        return path
+        return Path(name).expanduser().absolute()
     found = next((path for folder in config_dirs() if (path := folder / "protocol" / f"{name}.yaml").is_file()), None)
     if found is None:
         names = protocol_names()
@@ -98,6 +102,8 @@ def _find(name: str) -> Path:
 
 
 def _read(path: Path, name: str) -> dict[Any, Any]:
+    if not path.is_file():
+        raise UserError(f"{KEY}={name}: no such file; name a YAML file with a list of episodes.")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

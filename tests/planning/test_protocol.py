@@ -9,8 +9,9 @@ from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.seeds import is_reserved
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.evaluate import evaluate_baseline
-from dreamer_exp.evaluation.protocol import evaluated, protocol_names, read_protocol
-from tests.experiments import experiment, nano
+from dreamer_exp.planning.protocol import evaluated, protocol_names, read_protocol
+from dreamer_exp.planning.resolve import resolve
+from tests.experiments import experiment, machine, nano
 
 MINE = "name: mine\nenv: {name: crowd_nav, max_steps: 30}\nseeds: 900001..900003\nscenarios: [open, dense]\n"
 
@@ -108,7 +109,7 @@ def test_a_protocol_of_another_environment_is_refused() -> None:
         ("name: mine\nseeds: []\n", "lists no episodes"),
         ("name: mine\nseeds: 900001\n", "seeds=900001 has to be whole numbers"),
         ("name: mine\nseeds: [true]\n", r"seeds=\[True\] has to be whole numbers"),
-        ("name: mine\nseeds: 0..9999999999\n", "are more than 1,000,000"),
+        ("name: mine\nseeds: 0..9999999999\n", "are more than 10,000"),
         ("name: mine\nseeds: [900001]\nscenarios: open\n", "has to be a list of names"),
         ("name: mine\nseed: [900001]\n", "seed is not a key of a protocol. Did you mean 'seeds'"),
         ("name: mine\nepisodes: [900001]\n", "has to be {seed: 900001, scenario: door}"),
@@ -137,3 +138,25 @@ def test_a_setting_that_the_environment_lacks_is_refused(tmp_path: Path) -> None
     path = written(tmp_path, "name: mine\nenv: {max_step: 3}\nseeds: [900001]\n")
     with pytest.raises(UserError, match=r"env\.max_step: there is no such key. Did you mean 'max_steps'"):
         evaluated(nano(f"evaluation.protocol={path}"))
+
+
+def test_a_file_that_changes_during_a_run_changes_no_evaluation(tmp_path: Path) -> None:
+    path = written(tmp_path, MINE)
+    before = read_protocol(path)
+    written(tmp_path, MINE.replace("900003", "900001"))
+    assert read_protocol(path) == before
+
+
+def test_fixed_seeds_take_no_list(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"seeds: fixed_seeds has no list of episodes"):
+        read_protocol(written(tmp_path, MINE.replace("mine", "fixed_seeds")))
+
+
+def test_an_unknown_protocol_is_refused_before_a_run_starts() -> None:
+    with pytest.raises(UserError, match=r"^evaluation\.protocol='typo' is not one of: "):
+        resolve(nano("evaluation.protocol=typo"), machine())
+
+
+def test_a_run_without_evaluations_can_be_evaluated_on_a_protocol(tmp_path: Path) -> None:
+    settings = nano("evaluation.episodes=0", f"evaluation.protocol={written(tmp_path, MINE)}")
+    assert len(episode_list(settings).episodes) == 6

@@ -92,7 +92,7 @@ def _remove_abandoned(base: Path) -> None:
     """Remove the folders of killed processes: those with a lock that nobody holds."""
     for folder in (*base.glob(f"{PREFIX}*"), *base.glob(f"{JOB_PREFIX}*")):
         try:
-            if folder.lstat().st_uid == os.getuid() and (folder / lock.NAME).exists() and not lock.is_held(folder):
+            if folder.lstat().st_uid == os.getuid() and lock.is_free(folder):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:  # removed by its own process meanwhile
             continue

@@ -11,7 +11,7 @@ import pytest
 from dreamer_exp import scratch
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir import lock
-from dreamer_exp.scratch import LONGEST_BYTES, PREFIX, ray_folder, short_temporary_folder
+from dreamer_exp.scratch import JOB_PREFIX, LONGEST_BYTES, PREFIX, ray_folder, short_temporary_folder
 from tests.paths import CHECKOUT
 
 READ_ONLY = "/proc/self"  # for root too
@@ -91,3 +91,17 @@ def test_what_is_missing_is_named_with_its_remedy(missing: str, monkeypatch: pyt
     (line,) = scratch.diagnose()
     assert expected in line
     assert "\n" not in line
+
+
+def test_the_temporary_folder_of_this_process_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / f"{JOB_PREFIX}1"
+    own.mkdir()
+    set_folders(monkeypatch, RAY_TMPDIR="/var/tmp")
+    monkeypatch.setattr(scratch, "short_temporary_folder", lambda: tmp_path)
+    with lock.held(own, lock.TRAINS, "job"):
+        with ray_folder():
+            pass
+        assert own.is_dir()
+    with ray_folder():
+        pass
+    assert not own.exists()

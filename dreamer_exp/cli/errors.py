@@ -72,13 +72,14 @@ def explain(error: Exception) -> tuple[str, int]:
 def composing() -> Iterator[None]:
     """Turn every error of a composition into a UserError; Hydra raises bare ValueErrors too (algo=3, env=null).
 
-    Errors of the operating system pass unchanged.
+    Errors of the operating system and of an environment's code pass unchanged.
     """
     from dreamer_exp.config import composition_errors
+    from dreamer_exp.envs.boundary import EnvironmentFailed
 
     try:
         yield
-    except UserError:
+    except (UserError, EnvironmentFailed):
         raise
     except composition_errors.COMPOSITION_ERRORS as error:  # before OSError, which one of them derives from
         raise composition_errors.user_error(error) from error

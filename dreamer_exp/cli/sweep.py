@@ -7,7 +7,9 @@ from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
 from dreamer_exp.cli.errors import CommandFailed, composing
+from dreamer_exp.config.command_words import is_dry_run
 from dreamer_exp.hardware import probe
+from dreamer_exp.rundir import lock
 from dreamer_exp.sweeps import resume
 from dreamer_exp.sweeps.job import JobFailed, run_job
 from dreamer_exp.sweeps.plan import make_plan, show_plan
@@ -27,14 +29,14 @@ def sweep(words: list[str], resumed: bool, launch: Callable[[list[str]], None]) 
         CommandFailed: the sweep's directory cannot be written.
     """
     machine = probe()
-    if "dry_run=true" not in words:
+    if not is_dry_run(words):
         print("Composing and checking the jobs", flush=True)  # a tenth of a second each
     with composing():
         plan = make_plan(words, machine)
     try:
         if not plan.dry_run:
             plan.root.mkdir(parents=True, exist_ok=True)
-        resume.take_lock(plan.root, f"hydra.sweep.dir={plan.root}", plan.dry_run)
+        lock.take(plan.root, lock.SWEEPS, f"hydra.sweep.dir={plan.root}", dry_run=plan.dry_run)
         if resumed:
             resume.refuse_other_jobs(plan.root, [each.name for each in plan.jobs])
         else:

@@ -30,7 +30,6 @@ from dreamer_exp.config.option_files import check_option_files, extra_dirs
 from dreamer_exp.config.schema import AlgoConfig
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import require
-from dreamer_exp.evaluation.protocol import evaluated
 from dreamer_exp.hardware import probe
 from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.rundir import lock, new_run
@@ -112,17 +111,14 @@ def compose_and_run(config: DictConfig) -> float | None:
 def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float | None:
     """Check the composed experiment, then print what would happen (dry run) or train; return the objective."""
     key = f"hydra.run.dir={output}"
-    if config.dry_run:
-        lock.refuse_held(output, key)
-    else:
+    if not config.dry_run:
         supervisor.supervise()
-        lock.hold(output, lock.TRAINS, key)
+    lock.take(output, lock.TRAINS, key, dry_run=config.dry_run)
     try:
         multirun.refuse_without_flag(config)
         machine = probe()
         experiment = load.load_experiment(config, machine)
         supervisor.notify(env=experiment.env.label)
-        evaluated(experiment)  # refuses a wrong protocol
         if not config.dry_run:
             announce(experiment, output)
         experiment, contract = resolve(experiment, machine)

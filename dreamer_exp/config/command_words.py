@@ -2,9 +2,16 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 BARE = re.compile(r"(?!null$)[A-Za-z0-9_./-]+")  # a path that needs no quotes in Hydra's grammar
+
+
+def is_dry_run(words: Sequence[str]) -> bool:
+    """Return whether the last `dry_run=` of a command line is true, in any form that Hydra takes."""
+    values = [word.partition("=")[2] for word in words if word.lstrip("+").startswith("dry_run=")]
+    return bool(values) and values[-1].strip("'\"").lower() in ("true", "1", "yes", "on")
 
 
 def quoted(path: Path | str) -> str:

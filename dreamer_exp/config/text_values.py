@@ -11,6 +11,9 @@ TEXT = (str, str | None, list[str])
 # what Hydra's grammar reads as a number or a boolean: 5, 1_000, 5e10, .5, nan, inf, true
 NOT_TEXT = re.compile(r"[+-]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(nan|inf)|true|false", re.IGNORECASE)
 
+PART = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^,]+""")  # a quoted text, or what is between commas
+PATHS = ("resume", "sweep.resume")
+
 
 def as_typed(words: Sequence[str]) -> list[str]:
     """Return the words of a command line, with quotes around values of text keys that look like numbers."""
@@ -26,9 +29,11 @@ def text_keys() -> dict[str, Any]:
 def _quoted(word: str, takes: Any) -> str:
     """Quote each value of a text, or each element of a list; several values, separated by commas, are a sweep's."""
     key, _, value = word.partition("=")
+    if key in PATHS:  # read before Hydra, as typed
+        return word
     is_list = value[:1] == "[" and value[-1:] == "]"
     if takes is None or is_list != (takes == list[str]):
         return word
     opening, inner, closing = ("[", value[1:-1], "]") if is_list else ("", value, "")
-    parts = [f"'{part}'" if NOT_TEXT.fullmatch(part.strip()) else part for part in inner.split(",")]
-    return f"{key}={opening}{','.join(parts)}{closing}"
+    quoted = PART.sub(lambda part: f"'{part[0]}'" if NOT_TEXT.fullmatch(part[0].strip()) else part[0], inner)
+    return f"{key}={opening}{quoted}{closing}"

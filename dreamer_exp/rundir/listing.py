@@ -73,7 +73,7 @@ def list_runs(roots: Iterable[Path]) -> list[RunEntry]:
     """
     found: dict[Path, Path] = {}
     for run in (run for root in roots for run in _runs_below(root, DEPTH)):
-        if (directory := run.resolve()) not in found or not run.is_symlink():
+        if (directory := run.resolve()) not in found or run.absolute() == directory:
             found[directory] = run
     return sorted(map(_read_guarded, found.values()), key=lambda run: (run.started, run.name), reverse=True)
 

@@ -91,6 +91,14 @@ def hold(folder: Path, activity: str, key: str) -> None:
             raise _taken(folder, key)
 
 
+def take(folder: Path, activity: str, key: str, *, dry_run: bool) -> None:
+    """Hold the lock, or for a dry run only check it; raises UserError as `hold`."""
+    if dry_run:
+        refuse_held(folder, key)
+    else:
+        hold(folder, activity, key)
+
+
 @contextmanager
 def held(folder: Path, activity: str, key: str) -> Iterator[None]:
     """Hold the lock of a folder within the block; raises UserError as `hold`."""
@@ -119,6 +127,15 @@ def is_held(folder: Path) -> bool:
         return _inode(descriptor) not in _held and not _try(descriptor, folder, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def is_free(folder: Path) -> bool:
+    """Return whether no process, this one included, has the lock of a folder; False without the file of a lock."""
+    try:
+        found = os.lstat(folder / NAME)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) not in _held and not is_held(folder)
 
 
 def holder_of(folder: Path) -> Holder | None:

@@ -19,6 +19,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.hardware import Machine, probe
+from dreamer_exp.rundir import lock
 from dreamer_exp.rundir.atomic import write_text
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_tree
@@ -55,8 +56,8 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
     Raises:
         JobFailed: it failed, was stopped, or has no objective for a search; job.json is written.
     """
-    leave_signals_to_the_sweep(root.parent)
     record = SweepRecord.read(root.parent)
+    leave_signals_to_the_sweep(root.parent, is_here=bool(record.slots))
     job = JobRecord(num, record.names[num] if record.names else re.sub(r",(?=[\w.]+=)", " ", name), WAITING)
     job.write(root)
     stop = root.parent / STOP
@@ -76,12 +77,11 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
                 ended = run_process(
                     root, job, environment, record.ray_address, Limits.of(config.sweep), experiment.env.label
                 )
-                if ended.state != FINISHED:
-                    ended.write(root)
+                ended.write(root)
             if ended.state != FINISHED:
-                raise _end(root, ended)
-            job = ended
-        job.ended(FINISHED, None, 0).write(root)
+                raise _failed(ended)
+        else:
+            job.ended(FINISHED, None, 0).write(root)
     objective = experiment.run.objective
     value = read_tree(RunDirectory(root).summary).get("final", {}).get(objective)
     if value is None and not record.names:  # a search needs a value
@@ -91,27 +91,31 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
     return float(value) if value is not None else None
 
 
-def leave_signals_to_the_sweep(sweep: Path) -> None:
-    """Make a launcher's worker ignore signals, and end soon after its parent.
+def leave_signals_to_the_sweep(sweep: Path, is_here: bool) -> None:
+    """Make a launcher's worker ignore signals, and end soon after the sweep's process.
 
-    The sweep's process handles signals and asks the jobs to end. If the parent of a worker dies, the worker asks them:
-    its job writes a checkpoint, the worker records the end, and ends too.
+    The sweep's process handles signals and asks the jobs to end. If it dies, which frees the lock of its directory, a
+    worker on its machine asks them: its job writes a checkpoint, the worker records the end, and ends too.
+
+    Args:
+        sweep: the sweep's directory.
+        is_here: whether the sweep's process is on this machine.
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return  # the sweep's process, or a worker that was set up before
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, lambda *_: None)  # not SIG_IGN, which the job's process would inherit
-    parent = os.getppid()
 
-    def watch_parent() -> None:
-        while os.getppid() == parent:
+    def watch_sweep() -> None:
+        while lock.is_held(sweep):
             time.sleep(POLL_S)
         (sweep / STOP).touch()
         with _busy:
             os._exit(1)
 
-    threading.Thread(target=watch_parent, daemon=True).start()
+    if is_here:
+        threading.Thread(target=watch_sweep, daemon=True).start()
 
 
 def is_finished(root: Path, experiment: Experiment, config: DictConfig) -> bool:
@@ -152,4 +156,8 @@ def _ray_variables(address: str | None) -> dict[str, str]:
 def _end(root: Path, job: JobRecord) -> JobFailed:
     """Write the job.json of a failed job; return the exception to raise."""
     job.write(root)
+    return _failed(job)
+
+
+def _failed(job: JobRecord) -> JobFailed:
     return JobFailed(f"job {job.num} ({job.name}): {job.error}")

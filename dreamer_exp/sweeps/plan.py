@@ -14,6 +14,7 @@ from dreamer_exp.config import load, multirun
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
+from dreamer_exp.envs.boundary import EnvironmentFailed
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
@@ -121,11 +122,11 @@ def load_job(config: DictConfig, machine: Machine) -> Experiment:
 
 @contextmanager
 def _named(job: str) -> Iterator[None]:
-    """Add the name of the job to a UserError."""
+    """Add the name of the job to the message of what it cannot start with."""
     try:
         yield
-    except UserError as error:
-        raise UserError(f"{error} (the job {job})" if job else str(error)) from error
+    except (UserError, EnvironmentFailed) as error:
+        raise type(error)(f"{error} (the job {job})" if job else str(error)) from error
 
 
 def _checked(name: str, config: DictConfig, machine: Machine) -> Experiment:

@@ -16,6 +16,7 @@ from dreamer_exp.rundir.reader import RunReader, read_tree
 
 WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED = "waiting", "running", "finished", "failed", "interrupted"
 STATES = (WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED)
+SWEEP = "sweep.json"
 STOP = "stop"  # file in the sweep's directory that asks every job to write a checkpoint and end
 AT_ONCE = "now"  # content of that file if the jobs must end without a checkpoint
 REQUEST = "requested.yaml"  # experiment of a job's process, in the format of experiment.yaml
@@ -59,13 +60,13 @@ class SweepRecord:
 
     def write(self, root: Path) -> None:
         """Replace sweep.json."""
-        write_json(root / "sweep.json", asdict(self))
+        write_json(root / SWEEP, asdict(self))
 
     @classmethod
     def read(cls, root: Path) -> "SweepRecord":
         """Return the record of the sweep in a directory; raise UserError if there is none."""
         reader = RunReader()
-        tree = reader.tree(root / "sweep.json")
+        tree = reader.tree(root / SWEEP)
         try:
             if not reader.faults:
                 return cls(**tree)

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
-from dreamer_exp.config.command_words import pasteable, path_value, path_word, quoted
+from dreamer_exp.checkpoints.resume.prepare import refuse_foreign
+from dreamer_exp.config.command_words import is_dry_run, pasteable, path_value, path_word, quoted
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir import lock
 from dreamer_exp.rundir.status import refuse_running
-from dreamer_exp.sweeps.records import SweepRecord, job_directories
+from dreamer_exp.sweeps.records import SWEEP, SweepRecord, job_directories
 
 KEY = "sweep.resume="
 
@@ -24,8 +25,12 @@ def command_line(typed: list[str]) -> list[str]:
     if not resumes:
         return typed
     root = path_value(resumes[-1]).absolute()
-    take_lock(root, f"{KEY}{root}", dry_run="dry_run=true" in typed)
+    key = f"{KEY}{root}"
+    if root.is_dir():  # reading reports any other
+        lock.take(root, lock.SWEEPS, key, dry_run=is_dry_run(typed) or not (root / SWEEP).is_file())
     record = SweepRecord.read(root)
+    for folder in (root, *(path for _, path in job_directories(root))):
+        refuse_foreign(folder, "trust=true" in typed, key)
     if not record.names:
         raise UserError(f"{KEY}{root}: its sweeper chose its jobs; resume it with the sweeper's storage.")
     refuse_running_jobs(root)
@@ -37,21 +42,9 @@ def command_line(typed: list[str]) -> list[str]:
 
 def refuse_second_sweep(root: Path) -> None:
     """Raise UserError for a directory that holds a sweep already: their jobs would mix."""
-    if (root / "sweep.json").exists():
+    if (root / SWEEP).exists():
         resume = pasteable(path_word("sweep.resume", root))
         raise UserError(f"hydra.sweep.dir={root} already holds a sweep: name another, or resume it: {resume}")
-
-
-def take_lock(root: Path, key: str, dry_run: bool) -> None:
-    """Take the lock of a sweep's directory for the life of this process; a dry run only checks it.
-
-    Raises:
-        UserError: another process has it.
-    """
-    if dry_run:
-        lock.refuse_held(root, key)
-    elif root.is_dir():
-        lock.hold(root, lock.SWEEPS, key)
 
 
 def refuse_running_jobs(root: Path) -> None:

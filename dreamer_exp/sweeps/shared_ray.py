@@ -16,7 +16,7 @@ from dreamer_exp.sweeps.slots import POLL_S
 STARTED = "ray at "
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # read by Ray
 JOBS_END_S = 90.0  # longer than a job may take to end (watch.GRACE_S)
-STOP_S = 30.0
+STOP_S = JOBS_END_S + 30.0
 
 
 class RayDidNotStart(Exception):

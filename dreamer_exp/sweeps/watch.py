@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -20,7 +21,7 @@ from dreamer_exp.formatting import gibibytes
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.provenance import now_utc
-from dreamer_exp.rundir.reader import read_tree
+from dreamer_exp.rundir.reader import last_line, read_tree
 from dreamer_exp.scratch import JOB_PREFIX, short_temporary_folder
 from dreamer_exp.sweeps.records import (
     FAILED,
@@ -78,6 +79,7 @@ def run_process(  # noqa: PLR0917
         limits: the limits of the job.
         env: what messages call its environment.
     """
+    for_ray = str(short_temporary_folder())
     temporary = tempfile.mkdtemp(prefix=JOB_PREFIX)
     command = [sys.executable, "-m", "dreamer_exp.sweeps.process", str(root), *([ray] if ray else [])]
     job = JobRecord(job.num, job.name, RUNNING, started_utc=now_utc())
@@ -89,7 +91,7 @@ def run_process(  # noqa: PLR0917
             stdout=log,
             stderr=subprocess.STDOUT,
             # paths of Ray's sockets are limited to 107 bytes, so they stay in the machine's temporary folder
-            env={"RAY_TMPDIR": str(short_temporary_folder()), **os.environ, **environment, "TMPDIR": temporary},
+            env={"RAY_TMPDIR": for_ray, **os.environ, **environment, "TMPDIR": temporary},
             start_new_session=True,
         )
     try:
@@ -130,10 +132,10 @@ def _ask_to_end(process: "subprocess.Popen[bytes]", stop: Path) -> None:
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a job's process and all of its session: env runners belong to Ray, simulators of an environment to it."""
-    if process.poll() is None:
+    """Kill a job's process and what is left of its session: env runners belong to Ray, simulators to the session."""
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
 
 
 def _close(pipe: IO[bytes] | None) -> None:
@@ -194,7 +196,7 @@ def _has_finished(root: Path, job: JobRecord) -> bool:
 def _exit_error(root: Path, code: int, env: str) -> str:
     if code == 0:
         return f"{env} or one of its libraries ended the process with exit code 0 (os._exit)"
-    return f"exit code {code}: {_last_line(root / LOG)}"
+    return f"exit code {code}: {(last_line(root / LOG) or 'no output').removeprefix('dreamer_exp: ')}"
 
 
 def _signal_error(code: int) -> str | None:
@@ -202,11 +204,6 @@ def _signal_error(code: int) -> str | None:
         return None
     name = signal.Signals(-code).name
     return f"killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].removeprefix("dreamer_exp: ") if lines else "no output"
 
 
 def _correct_status(root: Path, state: str, error: str | None) -> None:

@@ -8,6 +8,7 @@ from hydra.errors import MissingConfigException
 from dreamer_exp.cli import errors
 from dreamer_exp.cli.errors import CommandFailed, composing, explain, run_command
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.envs.boundary import EnvironmentFailed
 
 MISSING = MissingConfigException("...", "env/moon", ["crowd_nav", "gym"])
 MISSING_LINE = "env=moon: there is no such option. env has: crowd_nav, gym."
@@ -71,3 +72,8 @@ def test_errors_of_a_composition_become_user_errors(error: Exception) -> None:
 def test_errors_of_the_operating_system_are_not_converted() -> None:
     with pytest.raises(PermissionError), composing():
         raise PermissionError(13, "Permission denied")
+
+
+def test_a_crash_of_an_environment_while_composing_is_no_mistake_of_the_user() -> None:
+    with pytest.raises(EnvironmentFailed), composing():
+        raise EnvironmentFailed("env.id='A-v0' cannot be made: KeyError: 'asset'")

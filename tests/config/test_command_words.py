@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dreamer_exp.config import compose
-from dreamer_exp.config.command_words import pasteable, path_value, path_word, quoted
+from dreamer_exp.config.command_words import is_dry_run, pasteable, path_value, path_word, quoted
 
 PATHS = [
     "outputs/run_20260101T000000Z_ab12",
@@ -75,3 +75,18 @@ def test_a_plain_path_is_printed_without_quotes() -> None:
 
 def test_a_quoted_path_is_in_single_quotes() -> None:
     assert quoted(os.sep) == "'/'"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["dry_run=true"], True),
+        (["dry_run=True"], True),
+        (["++dry_run='yes'"], True),
+        (["dry_run=true", "dry_run=false"], False),
+        (["run.id=dry_run=true"], False),
+        ([], False),
+    ],
+)
+def test_a_dry_run_is_recognised_in_every_form_of_hydra(words: list[str], expected: bool) -> None:
+    assert is_dry_run(words) is expected

@@ -38,3 +38,13 @@ def test_the_values_of_a_sweep_are_quoted_one_by_one() -> None:
 def test_a_text_with_choices_is_refused_as_it_was_typed() -> None:
     with pytest.raises(UserError, match=r"tracking\.mode='1' is not one of: offline, online"):
         loaded(*as_typed(["tracking.mode=1"]))
+
+
+@pytest.mark.parametrize("path", ["/data/1,000,0_x", "'/data/1,000,000 steps/run'"])
+@pytest.mark.parametrize("key", ["resume", "sweep.resume"])
+def test_a_path_with_commas_is_not_changed(key: str, path: str) -> None:
+    assert as_typed([f"{key}={path}"]) == [f"{key}={path}"]
+
+
+def test_a_comma_in_quotes_separates_nothing() -> None:
+    assert loaded(*as_typed(["tracking.tags=['a,1,b',2]"])).tracking.tags == ["a,1,b", "2"]

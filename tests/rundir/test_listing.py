@@ -360,3 +360,11 @@ def test_the_entry_for_scripts_holds_everything(tmp_path: Path) -> None:
     assert (tree["state"], tree["error"], tree["env_steps"]) == ("failed", "ValueError: no", 640)
     assert tree["success"] == {"rate": 0.75, "episodes": 20, "is_evaluation": True}
     assert tree["wandb"] == {"state": "1 unsynced", "unsynced": ["offline-run-20260101_000001"], "failures": {}}
+
+
+def test_a_run_of_a_linked_sweep_is_listed_by_its_own_path(tmp_path: Path) -> None:
+    make_run(tmp_path / "multirun" / "s" / "0_a")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "s").symlink_to(tmp_path / "multirun" / "s")
+    (found,) = list_runs([tmp_path / "multirun", tmp_path / "links"])
+    assert (found.root, found.link_to) == (tmp_path / "multirun" / "s" / "0_a", None)

@@ -15,11 +15,11 @@ from dreamer_exp.checkpoints.manifest import BrokenCheckpoint, read_json
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import find_spec, find_specs
 from dreamer_exp.formatting import shortened
+from dreamer_exp.rundir.formats import format_fault
 from dreamer_exp.rundir.migration import ALGORITHMS
 from dreamer_exp.rundir.parse import Unparsable, leaves, parse_json
 from dreamer_exp.rundir.plain_file import open_plain
 
-FORMAT = 2
 TENSORS, DESCRIPTION = "policy.safetensors", "policy.json"
 MAX_HEADER_BYTES = 2**22  # 200 bytes a tensor, and a few hundred tensors
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -47,13 +47,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise UserError(f"{broken}; name a checkpoint with {TENSORS} and {DESCRIPTION}.") from broken
     if not isinstance(tree, dict) or "format" not in tree:
         raise UserError(f"{path}: not a policy's description; name another checkpoint.")
-    number = tree["format"]
-    if number == 1:
+    if fault := format_fault(DESCRIPTION, tree):
+        raise UserError(f"{path}: {fault}.")
+    if tree["format"] == 1:
         tree["algorithm"] = ALGORITHMS.get(str(tree.pop("learner", None)))
-    elif number != FORMAT:
-        raise UserError(
-            f"{path}: format={shortened(repr(number))} is unknown here, allowed are 1 and {FORMAT}; update dreamer-exp."
-        )
     if key := _first_fault(tree):
         value = shortened(repr(tree.get(key)))
         raise UserError(f"{path}: {key}={value} describes no valid network; name another checkpoint.")

@@ -24,11 +24,12 @@ from safetensors.torch import load_file, save
 
 from dreamer_exp.algorithms.protocol import Implementation, Policy
 from dreamer_exp.algorithms.spec import AlgorithmSpec
-from dreamer_exp.checkpoints.policy_description import DESCRIPTION, FORMAT, TENSORS, read_description
+from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, read_description
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.envs.contract import policy_spaces
 from dreamer_exp.rundir.atomic import json_text, write_bytes, write_text
+from dreamer_exp.rundir.formats import current_format
 
 
 def save_policy(module: RLModule, algorithm: str, folder: Path, extra: Mapping[str, Any]) -> None:
@@ -46,7 +47,9 @@ def save_policy(module: RLModule, algorithm: str, folder: Path, extra: Mapping[s
     """
     if module.inference_only:
         raise ValueError("an env runner's network lacks the world model's heads: save the learner's.")
-    description = json_text({"format": FORMAT, **describe(module, algorithm), "extra": dict(extra)})
+    description = json_text(
+        {"format": current_format(DESCRIPTION), **describe(module, algorithm), "extra": dict(extra)}
+    )
     write_bytes(folder / TENSORS, save(_tensors(module)))  # safetensors.torch.save_file would convert an OSError
     write_text(folder / DESCRIPTION, description)
 

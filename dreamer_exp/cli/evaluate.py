@@ -19,6 +19,7 @@ from dreamer_exp.cli.supervisor import notify, supervise
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.saved_experiment import edits
+from dreamer_exp.config.schema import AUTO
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.evaluation.episodes import episode_list
@@ -50,7 +51,6 @@ env.id is imported only with trust=true.
 """
 
 
-AUTO = "auto"
 OWN_WORDS = ("video", "out", "workers")  # words that are not settings of the run
 EPISODES_EACH = 8  # fewest for an automatic worker, whose start takes seconds
 

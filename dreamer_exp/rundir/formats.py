@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dreamer_exp.formatting import shortened
+
 # by file name: the versions that can be read, the current one last; release 0.1 wrote version 1 without a number
 READABLE = {
     "evaluation.jsonl": (1, 2),  # of each row; 1: SPL was relative to the route up to the goal's centre
     "experiment.yaml": (1, 2),
     "manifest.json": (2, 3),  # 2: release 0.1
+    "policy.json": (1, 2),
     "provenance.json": (1, 2),
     "requested.yaml": (1, 2),
     "run_summary.json": (1,),
@@ -25,4 +28,4 @@ def format_fault(name: str, tree: Mapping[str, Any]) -> str | None:
     readable, version = READABLE.get(name), tree.get("format", 1)
     if readable is None or version in readable:
         return None
-    return f"format={version!r} is unknown, allowed: {', '.join(map(str, readable))}; update dreamer-exp"
+    return f"format={shortened(repr(version))} is unknown, allowed: {', '.join(map(str, readable))}; update dreamer-exp"

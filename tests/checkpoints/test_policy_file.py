@@ -161,7 +161,7 @@ def test_missing_file_is_named(saved: Path, name: str) -> None:
 
 def test_an_unknown_format_is_refused(saved: Path) -> None:
     edit(saved, format=3)
-    with pytest.raises(UserError, match="format=3 is unknown here, allowed are 1 and 2"):
+    with pytest.raises(UserError, match="format=3 is unknown, allowed: 1, 2"):
         load_policy(saved)
 
 

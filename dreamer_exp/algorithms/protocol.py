@@ -111,6 +111,9 @@ class Algorithm(Protocol):
     def make_envs(self) -> None:
         """Make the environments again."""
 
+    def init_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Set these weights, by name, in every learner and env runner; called if the spec has `scopes`."""
+
     def reseed_replay(self, number: int) -> None:
         """Draw the next batches from the random stream of this number."""
 

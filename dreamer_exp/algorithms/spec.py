@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +82,19 @@ def _no_backend(algo: Any) -> Backend | None:
     return None
 
 
+class WeightScope(NamedTuple):
+    """Weights that `run.init_from` can take from a policy."""
+
+    parts: tuple[str, ...]
+    """First words of their names in policy.safetensors: "agent.encoder" for agent.encoder.0.weight."""
+    sizes: tuple[str, ...]
+    """Keys of policy.json that have to be equal, with everything below them: "network.units"."""
+
+
+def _describe_no_network(algo: Any) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class AlgorithmSpec:
     """One algorithm. Importing it imports neither ray nor torch; only `load` does.
@@ -114,6 +127,10 @@ class AlgorithmSpec:
 
     It is compared with policy.safetensors before the network is built: a description can ask for any amount of memory.
     """
+    network: Callable[[Any], Mapping[str, Any]] = _describe_no_network
+    """Returns the values of `policy_format` for the network that `algo` makes."""
+    scopes: Mapping[str, WeightScope] = field(default_factory=dict)
+    """By `run.init_scope`, the weights that a run can begin with; without them, `run.init_from` is refused."""
     check_contract: Callable[[Experiment, ObservationContract], None] = _accept_any_contract
     """Raises UserError for values that do not fit the environment's observations and actions."""
     warnings: Callable[[Experiment], list[str]] = _no_warnings

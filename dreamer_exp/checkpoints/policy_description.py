@@ -27,9 +27,9 @@ ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16"
 
 @dataclass(frozen=True)
 class Weights:
-    """Sizes in the header of a safetensors file."""
+    """Names of the tensors in a safetensors file, and how many numbers they have."""
 
-    tensors: int
+    names: frozenset[str]
     numbers: int  # of all tensors
 
 
@@ -59,7 +59,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> Weights:
-    """Return the sizes in the header of a safetensors file, checked against the size of the file.
+    """Return what the header of a safetensors file has, checked against the size of the file.
 
     Raises:
         UserError: The file is missing, not a plain file, or not a complete safetensors file.
@@ -90,10 +90,10 @@ def _header(file: BufferedReader) -> Mapping[str, Any]:
 
 
 def _weights(header: Mapping[str, Any], data_bytes: int) -> Weights:
-    """Return the sizes in a header; raises KeyError, TypeError or ValueError for one that does not fit its data."""
-    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+    """Return what a header has; raises KeyError, TypeError or ValueError for one that does not fit its data."""
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     numbers = total_bytes = 0
-    for entry in tensors:
+    for entry in tensors.values():
         begin, end = entry["data_offsets"]
         count = math.prod(entry["shape"])
         if not 0 <= begin <= end <= data_bytes or end - begin != count * ITEM_BYTES[entry["dtype"]]:
@@ -101,7 +101,7 @@ def _weights(header: Mapping[str, Any], data_bytes: int) -> Weights:
         numbers, total_bytes = numbers + count, total_bytes + end - begin
     if total_bytes > data_bytes:
         raise ValueError("tensors overlap")
-    return Weights(len(tensors), numbers)
+    return Weights(frozenset(tensors), numbers)
 
 
 def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], path: Path) -> None:
@@ -112,7 +112,7 @@ def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], path: Path) -> 
     described = {key: tree.get(key) for key in ("network", "observation_size", "action")}
     sizes = {key: value for key, value in leaves(described).items() if type(value) is int}
     for key, size in sizes.items():
-        room = weights.tensors if key.endswith("_layers") else weights.numbers
+        room = len(weights.names) if key.endswith("_layers") else weights.numbers
         if size > room:
             raise UserError(f"{path}: {key}={size} makes a larger network than the weights in {TENSORS}.")
     if (expected := find_spec("algorithms", tree["algorithm"]).policy_weights(tree)) > weights.numbers:
@@ -143,4 +143,5 @@ FITS: dict[str, Callable[[Any], bool]] = {
     "observation_size": _is_size,
     "action": _fits_action,
     "extra": lambda value: isinstance(value, dict),
+    "acting_only": lambda value: value in (None, True, False),
 }

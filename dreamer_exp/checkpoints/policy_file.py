@@ -6,16 +6,19 @@ policy.safetensors contains every weight once; policy.json describes the network
      "action": {"kind": "box", "size": 2}, "symlog_obs": true, "extra": {"contract_hash": "...", "env_steps": 512, ...}}
 
 The algorithm defines the keys that describe the network (AlgorithmSpec.policy_format), here `network` and `symlog_obs`.
+Weights are float32, or float16 to save space. With `"acting_only": true`, decoder, reward head and critics are missing.
 Format 1 had the key `learner` with the values "fast" and "rllib" instead of `algorithm`. Format of the weights:
 https://github.com/huggingface/safetensors (a JSON header, then plain numbers).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.rl_module.rl_module import RLModule
@@ -30,6 +33,8 @@ from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.envs.contract import policy_spaces
 from dreamer_exp.rundir.atomic import json_text, write_bytes, write_text
 from dreamer_exp.rundir.formats import current_format
+
+FLOATS = (torch.float32, torch.float16)  # of the weights in a file; a network has the first
 
 
 def save_policy(module: RLModule, algorithm: str, folder: Path, extra: Mapping[str, Any]) -> None:
@@ -74,13 +79,27 @@ def load_policy(folder: Path) -> RLModule:
     expected = _tensors(module)
     for name in sorted(expected.keys() | found.keys()):
         source, target = found.get(name), expected.get(name)
-        if source is None or target is None or (source.shape, source.dtype) != (target.shape, target.dtype):
+        if source is None or target is None or source.shape != target.shape or source.dtype not in FLOATS:
             raise UserError(
                 f"{folder / TENSORS}: {name} is {_shape_text(source)}, but {DESCRIPTION} next to it requires "
                 f"{_shape_text(target)}; the files are of different policies: name another checkpoint."
             )
         target.copy_(source)
     return module
+
+
+def read_arrays(folder: Path, parts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """Return the weights of these parts by name, as `load_policy` reads them.
+
+    Args:
+        folder: Of the two files.
+        parts: First words of the names: "agent.encoder".
+
+    Raises:
+        UserError: As `load_policy`.
+    """
+    prefixes = tuple(f"{part}." for part in parts)
+    return {name: tensor.numpy() for name, tensor in _tensors(load_policy(folder)).items() if name.startswith(prefixes)}
 
 
 def load_policy_maker(folder: Path) -> Callable[[int], Policy]:

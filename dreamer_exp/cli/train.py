@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dreamer_exp.algorithms.spec import spec_of
+from dreamer_exp.checkpoints.initial import find_initial_weights
 from dreamer_exp.checkpoints.resume import prepare
 from dreamer_exp.cli import supervisor
 from dreamer_exp.cli.errors import FULL_ERROR, INTERRUPTED, CommandFailed, composing, run_command
@@ -122,22 +123,31 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
         if not config.dry_run:
             announce(experiment, output)
         experiment, contract = resolve(experiment, machine)
+        initial = find_initial_weights(experiment, contract)
         new_run.refuse_second_run(output)
         if config.dry_run:
             from dreamer_exp.planning import dry_run
 
-            dry_run.show(experiment, contract, machine)
+            dry_run.show(
+                experiment,
+                contract,
+                machine,
+                weights=None if initial is None else str(initial),
+                further_warnings=[] if initial is None else initial.warnings(),
+            )
             remove_traces(output)
             return None
         require(experiment.env)
         save_composition(config, hydra_config, output)
         with ended_by_ctrl_c(lambda: remove_traces(output)):
             train_run = import_train(experiment.algo)
+            if initial is not None:
+                initial.read()  # refuses files that do not fit each other, before the run begins
     except BaseException:  # of any kind: a run that does not start leaves nothing
         remove_traces(output)
         raise
     supervisor.notify(root=str(output))
-    return train_run(experiment, contract, machine, output)
+    return train_run(experiment, contract, machine, output, initial=initial)
 
 
 def save_composition(config: DictConfig, hydra_config: HydraConf, output: Path) -> None:
@@ -156,7 +166,13 @@ def resume(words: list[str]) -> int:
     if is_dry_run:
         from dreamer_exp.planning import dry_run
 
-        dry_run.show(request.experiment, request.contract, request.machine, request.point.progress)
+        dry_run.show(
+            request.experiment,
+            request.contract,
+            request.machine,
+            request.point.progress,
+            weights=f"of checkpoint {request.point.checkpoint.name}",
+        )
         return 0
     announce(request.experiment, request.root)
     supervisor.notify(env=request.experiment.env.label, root=str(request.root))

@@ -46,6 +46,16 @@ class RunConfig:
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
     )
     objective: str = key("success_rate", "figure of run_summary.json's `final` that the entry point returns")
+    init_from: str | None = key(
+        None,
+        "directory of a run or a checkpoint, or pretrained:NAME, whose weights the run begins with; optimiser and "
+        "replay begin empty; `init_from=...` for short",
+    )
+    init_scope: str = key(
+        "all",
+        "weights that init_from takes: all, those of the world model, or of its encoder; `init_scope=...` for short",
+        choices=("all", "world_model", "encoder"),
+    )
 
 
 @dataclass(frozen=True)

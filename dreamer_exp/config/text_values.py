@@ -1,10 +1,12 @@
 """Values of text keys on a command line, so that Hydra reads them as they are typed: `run.id=5e10` is text."""
 
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from dreamer_exp.config.command_words import quoted
 from dreamer_exp.config.schema_keys import declared_keys
 
 TEXT = (str, str | None, list[str])
@@ -13,11 +15,25 @@ NOT_TEXT = re.compile(r"[+-]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)(e[+-]?\d+)?|[+-]?(
 
 PART = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^,]+""")  # a quoted text, or what is between commas
 PATHS = ("resume", "sweep.resume")
+SHORT = {"init_from": "run.init_from", "init_scope": "run.init_scope"}
+POLICY = "run.init_from"
 
 
 def as_typed(words: Sequence[str]) -> list[str]:
-    """Return the words of a command line, with quotes around values of text keys that look like numbers."""
-    return [_quoted(word, text_keys().get(word.partition("=")[0].lstrip("+"))) for word in words]
+    """Return the words of a command line, with quotes around values of text keys that look like numbers.
+
+    `init_from` and `init_scope` become the keys that they stand for, and a path of `init_from` is quoted.
+    """
+    complete = map(_complete, words)
+    return [_quoted(word, text_keys().get(word.partition("=")[0].lstrip("+"))) for word in complete]
+
+
+def _complete(word: str) -> str:
+    """Return the word with its complete key, and with quotes around an existing path of a policy."""
+    key, sign, value = word.partition("=")
+    key = SHORT.get(key, key)
+    is_path = key == POLICY and value != "null" and os.path.exists(value)
+    return f"{key}{sign}{quoted(value) if is_path else value}"
 
 
 @cache

@@ -1,7 +1,7 @@
 """`dry_run=true`: print the resolved experiment, the observation, resources, memory and the planned work."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ def show(
     contract: ObservationContract,
     machine: Machine,
     progress: Mapping[str, Any] | None = None,
+    *,
+    weights: str | None = None,
+    further_warnings: Sequence[str] = (),
 ) -> None:
     """Print everything that is known before the run, without importing ray or torch.
 
@@ -33,13 +36,15 @@ def show(
         contract: The observation and action contract of its environment.
         machine: The machine that would run it.
         progress: The counters of the checkpoint that a resume continues from; None for a new run.
+        weights: The weights that the run begins with; None if they are random.
+        further_warnings: Of the caller, one line each.
     """
     console = Console(highlight=False)
     console.print(yaml.safe_dump(experiment.to_dict(), sort_keys=False).rstrip(), markup=False)
     console.print()
     console.print(observation_table(contract))
-    console.print(plan_table(experiment, contract, machine, progress))
-    for line in warnings(experiment, forecast(experiment, contract), machine):
+    console.print(plan_table(experiment, contract, machine, progress, weights))
+    for line in (*further_warnings, *warnings(experiment, forecast(experiment, contract), machine)):
         console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
     if skipped := unchecked(experiment.env):
         console.print(f"not checked: {skipped}", style="yellow", markup=False, soft_wrap=True)
@@ -63,6 +68,7 @@ def plan_table(
     contract: ObservationContract,
     machine: Machine,
     progress: Mapping[str, Any] | None = None,
+    weights: str | None = None,
 ) -> Table:
     """Return a table of resources, memory and the planned work, one line each."""
     hardware, work, expected = experiment.hardware, work_to_come(experiment, progress), forecast(experiment, contract)
@@ -73,6 +79,7 @@ def plan_table(
         "machine": f"{machine.cpus} CPUs ({machine.sources['cpus']}), {machine.gpus} GPUs{gpu_memory}, "
         f"{gibibytes(machine.memory_available_bytes)} of {gibibytes(machine.memory_bytes)} free",
         "learner": learner_text(experiment, expected),
+        **({} if weights is None else {"weights": weights}),
         "sampling": f"{runners} x {hardware.num_envs_per_env_runner} environments x "
         f"{hardware.rollout_fragment_length} steps = {hardware.env_steps_per_iteration:,} env steps an iteration, "
         + ("in parallel with the learner" if hardware.overlap_sampling else "alternating with the learner"),

@@ -35,6 +35,7 @@ _FIXED = {  # values that are keys since release 0.2
     },
     "dreamerv3_rllib": {},
 }
+_RUN = {"init_from": None, "init_scope": "all"}  # likewise
 _EVALUATION = {"protocol": "fixed_seeds", "max_parallel_envs": None}  # likewise
 
 
@@ -59,6 +60,8 @@ def _experiment(tree: Mapping[str, Any]) -> dict[str, Any]:
         kept["backend"] = _backend(kept.pop("kernels"))
     evaluation = tree.get("evaluation")
     added = {"evaluation": _EVALUATION | dict(evaluation)} if isinstance(evaluation, Mapping) else {}
+    if isinstance(run := tree.get("run"), Mapping):
+        added["run"] = _RUN | dict(run)
     return {**tree, "algo": kept, **added}
 
 

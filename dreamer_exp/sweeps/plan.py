@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dreamer_exp.checkpoints.initial import find_initial_weights
 from dreamer_exp.config import load, multirun
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.envs.boundary import EnvironmentFailed
+from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
@@ -29,7 +31,7 @@ from dreamer_exp.sweeps.launchers import (
     refuse_unknown,
     require_plugins,
 )
-from dreamer_exp.sweeps.records import SweepRecord, short
+from dreamer_exp.sweeps.records import SWEEP, SweepRecord, short
 from dreamer_exp.sweeps.search import aim, search_words, trials_at_once
 from dreamer_exp.sweeps.slots import Need, count_slots, share
 
@@ -97,7 +99,8 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
         job_machine = share(machine, slots)
     else:
         job_machine = machine_elsewhere(request, machine)
-    checked = [Job(name, _checked(name, config, job_machine)) for name, config in tries]
+    is_new = not (request.root / SWEEP).exists()  # a resumed job may have its weights
+    checked = [Job(name, _checked(name, config, job_machine, is_new)) for name, config in tries]
     return Plan(
         root=request.root,
         words=[*words, *request.hydra_overrides, *launcher_words(request, slots, machine), *search_words(request)],
@@ -117,7 +120,11 @@ def load_job(config: DictConfig, machine: Machine) -> Experiment:
     Raises:
         UserError: the experiment cannot work.
     """
-    return resolve(load.load_experiment(config, machine), machine)[0]
+    return _resolve(config, machine)[0]
+
+
+def _resolve(config: DictConfig, machine: Machine) -> tuple[Experiment, ObservationContract]:
+    return resolve(load.load_experiment(config, machine), machine)
 
 
 @contextmanager
@@ -129,9 +136,11 @@ def _named(job: str) -> Iterator[None]:
         raise type(error)(f"{error} (the job {job})" if job else str(error)) from error
 
 
-def _checked(name: str, config: DictConfig, machine: Machine) -> Experiment:
+def _checked(name: str, config: DictConfig, machine: Machine, is_new: bool) -> Experiment:
     with _named(name):
-        experiment = load_job(config, machine)
+        experiment, contract = _resolve(config, machine)
+        if is_new:
+            find_initial_weights(experiment, contract)
         if not config.dry_run:
             require(experiment.env)
     return experiment

@@ -10,6 +10,7 @@ import threading
 import warnings
 from pathlib import Path
 
+from dreamer_exp.checkpoints.initial import find_initial_weights
 from dreamer_exp.config import load, saved_experiment
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
@@ -59,8 +60,9 @@ def run(root: Path, experiment: Experiment, machine: Machine, ray_address: str |
     else:
         remove_rows(root)
     contract = contract_of(experiment.env, experiment.obs_contract)
+    initial = find_initial_weights(experiment, contract) if changed is None else None
     try:
-        train(experiment, contract, machine, root, resumed=changed, shared_ray=ray_address)
+        train(experiment, contract, machine, root, resumed=changed, initial=initial, shared_ray=ray_address)
     except RunFailed as failed:
         print(f"dreamer_exp: {failed}", file=sys.stderr)
         remove_temporary_folder()

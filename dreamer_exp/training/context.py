@@ -8,6 +8,7 @@ from rich.console import Console
 from dreamer_exp.algorithms.rllib.build import gpu_names
 from dreamer_exp.algorithms.rllib.process_watch import ProcessWatch
 from dreamer_exp.algorithms.spec import spec_of
+from dreamer_exp.checkpoints.initial import InitialWeights
 from dreamer_exp.checkpoints.resume import point
 from dreamer_exp.checkpoints.resume.point import ResumePoint
 from dreamer_exp.checkpoints.store import CheckpointStore
@@ -65,6 +66,7 @@ class RunContext:
             experiment, self.counters, self.record, self.progress.show_progress, self.print_line
         )
         self.spec = spec_of(experiment.algo)
+        self.initial: InitialWeights | None = None
         self.memory = MemoryWatch(experiment, contract)
         self.cpu_contention = ContentionWatch(experiment)
         self.checkpoint_writes = Attempts("a checkpoint")

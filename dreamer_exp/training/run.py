@@ -13,6 +13,7 @@ from dreamer_exp.algorithms.protocol import Algorithm
 from dreamer_exp.algorithms.rllib.build import build_algorithm, learner_devices
 from dreamer_exp.algorithms.rllib.process_watch import ProcessDied
 from dreamer_exp.algorithms.rllib.ray_session import ray_session
+from dreamer_exp.checkpoints.initial import InitialWeights
 from dreamer_exp.checkpoints.policy_file import load_policy
 from dreamer_exp.checkpoints.resume import point
 from dreamer_exp.checkpoints.resume.point import ResumePoint
@@ -53,6 +54,7 @@ def train(
     *,
     resumed: Changes | None = None,
     resume_point: ResumePoint | None = None,
+    initial: InitialWeights | None = None,
     shared_ray: str | None = None,
 ) -> float | None:
     """Run the experiment in a directory and return its objective.
@@ -64,6 +66,7 @@ def train(
         root: the run's directory.
         resumed: the changed keys of a run to resume in that directory; None starts a new run.
         resume_point: the checkpoint to resume from; None finds it.
+        initial: the weights that a new run begins with; None for random ones.
         shared_ray: the address of the Ray that the jobs of a sweep share.
 
     Returns:
@@ -75,6 +78,7 @@ def train(
         RunFailed: any other error. In each case status.json, run_summary.json and all rows are written.
     """
     run = _prepare(experiment, contract, machine, RunDirectory(root.resolve()), resumed, kept=resume_point)
+    run.initial = initial if run.resume_point is None else None
     quiet(experiment.run.log_level)
     with stop_on_signals(lambda: _announce_stop(run), lambda: _end_at_once(run)) as stop:
         summary = _execute(run, stop, resumed or {}, shared_ray)
@@ -130,6 +134,7 @@ def _begin(run: RunContext, changed: Changes) -> None:
     """Write what is known before anything is built."""
     directory = run.directory
     if run.resume_point is None:
+        _record_initial_weights(run)
         write_json(directory.provenance, run.provenance)
         provenance.save_uncommitted_changes(directory.patch)
     else:
@@ -137,6 +142,16 @@ def _begin(run: RunContext, changed: Changes) -> None:
     write_text(directory.experiment, run.experiment.to_yaml())
     run.record.running()
     for line in warnings(run.experiment, forecast(run.experiment, run.contract), run.machine):
+        log.warning("%s", line)
+
+
+def _record_initial_weights(run: RunContext) -> None:
+    """Add to provenance.json and print from where the first weights are."""
+    if run.initial is None:
+        return
+    run.provenance["init"] = run.initial.record()
+    run.print_line(f"{run.directory.root.name}: weights of {run.initial}")
+    for line in run.initial.warnings():
         log.warning("%s", line)
 
 
@@ -175,6 +190,8 @@ def _train(run: RunContext, stop: StopRequest) -> None:
     algorithm.should_stop = lambda: stop() or watch.death is not None
     if run.resume_point:
         point.restore(algorithm, run.resume_point)
+    elif run.initial:
+        algorithm.init_weights(run.initial.read())
     _describe(run, algorithm)
     try:
         _loop_until_done(run, algorithm, algorithm.should_stop)

@@ -207,10 +207,20 @@ def test_weights_of_another_shape_are_refused_with_the_name(saved: Path) -> None
         load_policy(saved)
 
 
+def test_acting_parts_alone_act_like_the_complete_policy(saved: Path) -> None:
+    before = actions(load_policy_maker(saved))
+    tensors = load_file(saved / TENSORS)
+    acting = ("agent.encoder.", "agent.rssm.", "agent.actor.")
+    save_file({name: tensor for name, tensor in tensors.items() if name.startswith(acting)}, saved / TENSORS)
+    edit(saved, acting_only=True)
+
+    np.testing.assert_array_equal(actions(load_policy_maker(saved)), before)
+
+
 def test_weights_of_another_type_are_refused(saved: Path) -> None:
     tensors = load_file(saved / TENSORS)
-    save_file({name: tensor.half() for name, tensor in tensors.items()}, saved / TENSORS)
-    with pytest.raises(UserError, match="is float16"):
+    save_file({name: tensor.double() for name, tensor in tensors.items()}, saved / TENSORS)
+    with pytest.raises(UserError, match="is float64"):
         load_policy(saved)
 
 

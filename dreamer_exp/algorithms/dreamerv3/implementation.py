@@ -28,11 +28,11 @@ def describe_network(module: RLModule) -> dict[str, Any]:
 def build_network(
     description: Mapping[str, Any], observation_space: gymnasium.spaces.Box, action_space: gymnasium.Space[Any]
 ) -> RLModule:
-    """Return the network of this description."""
+    """Return the network of this description; with `acting_only`, as env runners have it."""
     return AgentModule(
         observation_space=observation_space,
         action_space=action_space,
-        inference_only=False,
+        inference_only=bool(description.get("acting_only")),
         model_config={"symlog_obs": description["symlog_obs"], "size": description["network"], "seed": 0},
     )
 

@@ -72,10 +72,11 @@ def parameters_by_part(network: NetworkSize, contract: ObservationContract) -> d
 
 
 def policy_weights(description: Mapping[str, Any]) -> int:
-    """Return the number of trained parameters of the network that a policy.json describes."""
+    """Return the number of trained parameters of the network that a policy.json describes, or of its acting parts."""
     action = description["action"]
     network = NetworkSize(**description["network"])
-    return sum(_parts(network, description["observation_size"], action["size"], action["kind"] == "discrete").values())
+    parts = _parts(network, description["observation_size"], action["size"], action["kind"] == "discrete")
+    return sum(parts[name] for name in (ACTING if description.get("acting_only") else parts))
 
 
 def _parts(network: NetworkSize, observation_size: int, actions: int, is_discrete: bool) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """`algo=dreamerv3`: DreamerV3 as published."""
 
+from dataclasses import asdict, fields
+
 from dreamer_exp.algorithms.dreamerv3.backends.requirements import expected_backend
 from dreamer_exp.algorithms.dreamerv3.config import (
     DreamerV3AlgoConfig,
@@ -10,10 +12,10 @@ from dreamer_exp.algorithms.dreamerv3.config import (
     update_on_cpu,
 )
 from dreamer_exp.algorithms.dreamerv3.memory import memory_model, policy_weights, settle
-from dreamer_exp.algorithms.dreamerv3.sizes import fits_network
+from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize, fits_network
 from dreamer_exp.algorithms.protocol import Implementation
 from dreamer_exp.algorithms.rllib.base_config import imagination, is_bool, update_work, warnings
-from dreamer_exp.algorithms.spec import AlgorithmSpec
+from dreamer_exp.algorithms.spec import AlgorithmSpec, WeightScope
 
 METRICS = {
     "loss/total": "total",
@@ -37,6 +39,22 @@ METRICS = {
 }
 
 
+ENCODER = ("agent.encoder",)
+WORLD_MODEL = (*ENCODER, "agent.rssm", "agent.decoder", "agent.reward", "agent.cont")
+HEADS_OF_ACTING = ("network.actor_layers", "network.critic_layers")
+OBSERVATION = ("observation_size", "symlog_obs")
+NETWORK = tuple(f"network.{declared.name}" for declared in fields(NetworkSize))
+SCOPES = {
+    "encoder": WeightScope(ENCODER, (*OBSERVATION, "network.units", "network.encoder_layers")),
+    "world_model": WeightScope(
+        WORLD_MODEL, (*OBSERVATION, "action", *(name for name in NETWORK if name not in HEADS_OF_ACTING))
+    ),
+    "all": WeightScope(
+        (*WORLD_MODEL, "agent.actor", "agent.critic", "agent.slow_critic"), (*OBSERVATION, "action", *NETWORK)
+    ),
+}
+
+
 def load() -> Implementation:
     """Import the implementation."""
     from dreamer_exp.algorithms.dreamerv3.implementation import IMPLEMENTATION
@@ -57,6 +75,8 @@ SPEC = AlgorithmSpec(
     metrics=METRICS,
     policy_format={"network": fits_network, "symlog_obs": is_bool},
     policy_weights=policy_weights,
+    network=lambda algo: {"network": asdict(algo.network), "symlog_obs": algo.symlog_obs},
+    scopes=SCOPES,
     warnings=lambda experiment: warnings(resolved(experiment), experiment.obs_contract.scaling),
     settle=settle,
     update_on_cpu=update_on_cpu,

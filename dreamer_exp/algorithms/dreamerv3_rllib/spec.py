@@ -1,6 +1,7 @@
 """`algo=dreamerv3_rllib`: RLlib's stock DreamerV3."""
 
 from dreamer_exp.algorithms.dreamerv3_rllib.config import (
+    NETWORK,
     DreamerV3RLlibAlgoConfig,
     check,
     fits_network,
@@ -11,7 +12,7 @@ from dreamer_exp.algorithms.dreamerv3_rllib.config import (
 from dreamer_exp.algorithms.dreamerv3_rllib.memory import memory_model, policy_weights, settle
 from dreamer_exp.algorithms.protocol import Implementation
 from dreamer_exp.algorithms.rllib.base_config import imagination, is_bool, update_work, warnings
-from dreamer_exp.algorithms.spec import AlgorithmSpec
+from dreamer_exp.algorithms.spec import AlgorithmSpec, WeightScope
 
 METRICS = {  # to the names of RLlib 2.60
     "loss/total": "total_loss",
@@ -40,6 +41,15 @@ METRICS = {  # to the names of RLlib 2.60
 }
 
 
+WORLD_MODEL = ("encoder", "decoder", "world_model")
+SIZES = ("observation_size", "symlog_obs", "network.model_size")
+SCOPES = {
+    "encoder": WeightScope(("encoder",), SIZES),
+    "world_model": WeightScope(WORLD_MODEL, (*SIZES, "action")),
+    "all": WeightScope((*WORLD_MODEL, "actor", "critic"), (*SIZES, "action")),
+}
+
+
 def load() -> Implementation:
     """Import the implementation."""
     from dreamer_exp.algorithms.dreamerv3_rllib.implementation import IMPLEMENTATION
@@ -59,6 +69,8 @@ SPEC = AlgorithmSpec(
     metrics=METRICS,
     policy_format={"network": fits_network, "symlog_obs": is_bool},
     policy_weights=policy_weights,
+    network=lambda algo: {"network": {name: getattr(algo, name) for name in NETWORK}, "symlog_obs": algo.symlog_obs},
+    scopes=SCOPES,
     warnings=lambda experiment: warnings(resolved(experiment), experiment.obs_contract.scaling),
     settle=settle,
     update_on_cpu=update_on_cpu,

@@ -5,16 +5,20 @@ import socket
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from ray.actor import ActorHandle
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dreamerv3 import DreamerV3
-from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
@@ -129,6 +133,13 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
     def reseed_replay(self, number: int) -> None:
         """Draw the next batches from the random stream of this number."""
 
+    def init_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Set these weights in every learner, and send them to the env runners."""
+        results = self.learner_group.foreach_learner(partial(_set_weights, weights=weights))
+        for error in (value for value in (result.get() for result in results) if isinstance(value, Exception)):
+            raise error
+        self._sync_weights(timeout_s=None)
+
     def on_learner(self, call: Callable[[Any], Any]) -> Any:
         """Call a function with the first learner, in its process, and return the result."""
         with nullcontext() if self.learner_group.is_local else self.watch.waiting():
@@ -230,3 +241,12 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
     @abstractmethod
     def _learn(self, at_most: int) -> int:
         """Make some of these updates and return how many; a stop is checked before the next ones."""
+
+
+def _set_weights(learner: Learner, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Copy weights into a learner's network, then set its state, from which it builds its update again."""
+    own = dict(learner.module[DEFAULT_MODULE_ID].unwrapped().named_parameters())
+    with torch.no_grad():
+        for name, value in weights.items():
+            own[name].copy_(torch.as_tensor(value))
+    learner.set_state({COMPONENT_RL_MODULE: learner.module.get_state()})

@@ -68,6 +68,7 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
         log.warning("experiment.yaml was edited by hand: %s", printable(", ".join(edited)))
     changed = saved_experiment.changes(root / "experiment.yaml", experiment)
     saved_experiment.refuse_other_network(changed, experiment)
+    refuse_other_weights(changed)
     require(experiment.env)
     point = require_resume_point(
         CheckpointStore(RunDirectory(root).checkpoints, experiment.run.keep_checkpoints),
@@ -76,6 +77,18 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     )
     read_provenance(RunDirectory(root))
     return ResumeRequest(root, experiment, contract, machine, changed, point), bool(composed.dry_run)
+
+
+def refuse_other_weights(changed: dict[str, tuple[object, object]]) -> None:
+    """Refuse other first weights: a resumed run continues with those of its checkpoint.
+
+    Raises:
+        UserError: `run.init_from` or `run.init_scope` is another one.
+    """
+    for key in ("run.init_from", "run.init_scope"):
+        before, now = changed.get(key, (None, None))
+        if before != now and not (key == "run.init_scope" and before is None):  # a run before the key was there
+            raise UserError(f"{key}={now}: a resumed run keeps the weights of its checkpoint; start a new run.")
 
 
 def refuse_other_kinds(root: Path) -> None:

@@ -6,12 +6,15 @@ Imports neither ray nor torch.
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dreamer_exp import leftovers
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir import lock
 
@@ -25,7 +28,10 @@ REMOVE_S = 5.0  # Ray's processes write until they have ended
 
 @contextmanager
 def ray_folder() -> Iterator[Path]:
-    """Make a private folder for one Ray, and remove it after the block; folders of killed processes are removed too.
+    """Make a private folder for one Ray, and remove it after the block.
+
+    If this process is killed, a process that outlives it kills what is left of Ray and removes the folder. If that one
+    was killed too, the next call removes the folder.
 
     Raises:
         UserError: there is no writable folder with a short path.
@@ -34,7 +40,7 @@ def ray_folder() -> Iterator[Path]:
     _remove_abandoned(base)
     folder = base / f"{PREFIX}{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
-    with lock.held(folder, "runs Ray there", str(folder)):
+    with lock.held(folder, "runs Ray there", str(folder)), _cleaned_up_after_a_kill(folder):
         try:
             yield folder
         finally:
@@ -86,6 +92,20 @@ def _is_writable(folder: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+@contextmanager
+def _cleaned_up_after_a_kill(folder: Path) -> Iterator[None]:
+    """Have a process wait for the end of this one within the block, to clean up (leftovers.py)."""
+    command = [sys.executable, "-I", "-S", leftovers.__file__, str(folder), str(os.getpid())]
+    nothing = subprocess.DEVNULL
+    # in a session of its own, so that it outlives a signal to all processes of this one's
+    process = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _remove_abandoned(base: Path) -> None:

@@ -4,8 +4,10 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dreamer_exp import scratch
@@ -54,15 +56,50 @@ def test_the_folder_is_private_and_removed(monkeypatch: pytest.MonkeyPatch) -> N
     assert not folder.exists()
 
 
-def test_the_folder_of_a_killed_process_is_removed_by_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_folders(monkeypatch)
-    code = "from dreamer_exp.scratch import ray_folder\nwith ray_folder() as folder: print(folder, flush=True); input()"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+HOLD = """
+import subprocess, sys
+from dreamer_exp.scratch import ray_folder
+with ray_folder() as folder:
+    log = folder / "log"
+    writer = subprocess.Popen(["sleep", "100"], stdout=log.open("w"))
+    reader = subprocess.Popen(["sleep", "100"], stdin=log.open(), stdout=subprocess.DEVNULL)
+    print(folder, writer.pid, reader.pid, flush=True)
+    input()
+"""
+
+
+def hold() -> tuple["subprocess.Popen[str]", Path, psutil.Process, psutil.Process]:
+    """Return a process that has a folder, the folder, and processes that write and read a file in it."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                env={**os.environ, "PYTHONPATH": str(CHECKOUT)})  # fmt: skip
     assert process.stdout is not None
-    abandoned = Path(process.stdout.readline().strip())
+    folder, writer, reader = process.stdout.readline().split()
+    return process, Path(folder), psutil.Process(int(writer)), psutil.Process(int(reader))
+
+
+def test_what_a_killed_process_leaves_is_killed_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_folders(monkeypatch)
+    process, folder, writer, reader = hold()
+    process.kill()
+    process.communicate()
+    assert psutil.wait_procs([writer], timeout=10) == ([writer], [])
+    deadline = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not folder.exists()
+    assert reader.is_running()
+    reader.kill()
+
+
+def test_the_folder_of_a_process_that_was_killed_with_all_others_is_removed_by_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_folders(monkeypatch)
+    process, abandoned, *_ = hold()
     with ray_folder():
         assert abandoned.exists()
+    for each in psutil.Process(process.pid).children():
+        each.kill()
     process.kill()
     process.communicate()
     with ray_folder():

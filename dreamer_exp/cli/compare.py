@@ -1,6 +1,7 @@
 """The command `dreamer-exp compare PATH ...`: compares runs and sweeps."""
 
 import argparse
+import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ decide it.
 PATH is a run, a sweep or a folder of them (outputs, multirun), in any mix. Runs that differ only in
 their seed form a group. The result is printed and written as tables, figures and a page
 (compare.html) into --out; by default into the sweep's folder if PATH is a single sweep, else into
-outputs/compare_<time>.
+outputs/compare_<time>_<4 hex>.
 """
 LIST = ""  # value of --metric without a name
 WIDTH = 100  # columns of output that goes into a file or a pipe
@@ -107,4 +108,5 @@ def _folder(out: Path | None, paths: Sequence[Path]) -> Path:
         return out
     if len(paths) == 1 and is_sweep(paths[0]):
         return paths[0]
-    return Path("outputs") / f"compare_{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return Path("outputs") / f"compare_{stamp}_{secrets.token_hex(2)}"

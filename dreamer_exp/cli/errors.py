@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from dreamer_exp.cli.supervisor import notify
-from dreamer_exp.cli.terminal import keep_running_without_terminal, unwritten
 from dreamer_exp.config.errors import UserError, typed_line
 from dreamer_exp.formatting import printable_lines
 from dreamer_exp.rundir.processes import leave
+from dreamer_exp.terminal import keep_running_without_terminal, unwritten
+from dreamer_exp.training.signals import EndedBySignal
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_TRACEBACK = os.environ.get(FULL_ERROR) == "1"  # read once: the command train sets the variable for Hydra
@@ -26,7 +27,8 @@ def run_command(command: Callable[[list[str]], int | None], needs_output: bool =
     """Run a command with the words of the command line, and exit with its code.
 
     An exception is printed as one line on stderr; under HYDRA_FULL_ERROR=1 its traceback comes first. A user's mistake
-    exits with code 2, any other error with code 1, Ctrl-C with code 130. A closed or full standard output ends nothing.
+    exits with code 2, any other error with code 1, a signal with 128 plus its number. A closed or full standard output
+    ends nothing.
 
     Args:
         command: takes the words, and returns the exit code.
@@ -39,8 +41,8 @@ def run_command(command: Callable[[list[str]], int | None], needs_output: bool =
             print(f"dreamer_exp: standard output is incomplete: {failure.strerror}.", file=sys.stderr)
             code = max(code, int(needs_output))
         sys.exit(code)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        sys.exit(interrupt.exit_code if isinstance(interrupt, EndedBySignal) else INTERRUPTED)
     except SystemExit as ended:
         if isinstance(ended.code, int):
             notify(ended=True)

@@ -15,11 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.processes import Parent
+from dreamer_exp.rundir.processes import Parent, killed_by
 from dreamer_exp.rundir.reader import read_tree
-from dreamer_exp.rundir.status import read_status
+from dreamer_exp.rundir.status import read_status, write_missing_end
 from dreamer_exp.training.signals import FORWARDED
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
@@ -103,11 +102,10 @@ def _end(code: int, facts: dict[str, Any]) -> int:
         return 1
     if by_itself and code >= 0:
         return code
-    line = f"{_how(code)}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
-    if root and status.get("state") == "running":
-        status |= {"state": "failed", "error": {"type": "ProcessEnded", "message": line}}
-        with contextlib.suppress(OSError):
-            write_json(RunDirectory(root).status, status)
+    how = killed_by(code) or f"exit code {code} without the run's end"
+    line = f"{how}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
+    if root:
+        write_missing_end(root, "failed", line)
     _print(f"{line} (run: {root})" if root else line)
     return 1
 
@@ -115,10 +113,3 @@ def _end(code: int, facts: dict[str, Any]) -> int:
 def _print(line: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # stderr is closed
         print(f"dreamer_exp: {line}", file=sys.stderr, flush=True)
-
-
-def _how(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code} without the run's end"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    return f"killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"

@@ -24,7 +24,7 @@ from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.checkpoints.initial import find_initial_weights
 from dreamer_exp.checkpoints.resume import prepare
 from dreamer_exp.cli import supervisor
-from dreamer_exp.cli.errors import FULL_ERROR, INTERRUPTED, CommandFailed, composing, run_command
+from dreamer_exp.cli.errors import FULL_ERROR, CommandFailed, composing, run_command
 from dreamer_exp.config import compose, load, multirun
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.option_files import check_option_files, extra_dirs
@@ -36,6 +36,7 @@ from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.rundir import lock, new_run
 from dreamer_exp.rundir.atomic import write_text
 from dreamer_exp.sweeps import resume as resumed_sweep
+from dreamer_exp.training.signals import SIGNALS, is_forked, raise_on_signals
 
 
 def main() -> NoReturn:
@@ -52,6 +53,7 @@ def run(words: list[str]) -> int | None:
     os.environ[FULL_ERROR] = "1"  # Hydra then raises its errors instead of printing them and exiting
     if prepare.is_requested(words):
         supervisor.supervise()
+        raise_on_signals()
         return resume(words)
     sweep_words = resumed_sweep.command_line(words)
     if multirun.is_sweep(sweep_words):
@@ -114,6 +116,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
     key = f"hydra.run.dir={output}"
     if not config.dry_run:
         supervisor.supervise()
+    raise_on_signals()
     lock.take(output, lock.TRAINS, key, dry_run=config.dry_run)
     try:
         multirun.refuse_without_flag(config)
@@ -139,7 +142,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
             return None
         require(experiment.env)
         save_composition(config, hydra_config, output)
-        with ended_by_ctrl_c(lambda: remove_traces(output)):
+        with ended_by_signals(lambda: remove_traces(output)):
             train_run = import_train(experiment.algo)
             if initial is not None:
                 initial.read()  # refuses files that do not fit each other, before the run begins
@@ -176,7 +179,7 @@ def resume(words: list[str]) -> int:
         return 0
     announce(request.experiment, request.root)
     supervisor.notify(env=request.experiment.env.label, root=str(request.root))
-    with ended_by_ctrl_c(lambda: None):
+    with ended_by_signals(lambda: None):
         train_run = import_train(request.experiment.algo)
     train_run(
         request.experiment,
@@ -206,19 +209,25 @@ def import_train(algo: AlgoConfig) -> Callable[..., float | None]:
 
 
 @contextmanager
-def ended_by_ctrl_c(clean_up: Callable[[], None]) -> Iterator[None]:
-    """End this process at Ctrl-C within the block, without an exception, which a callback of an import can swallow."""
+def ended_by_signals(clean_up: Callable[[], None]) -> Iterator[None]:
+    """End this process at a signal within the block, without an exception, which a callback of an import can catch."""
+
+    owner = os.getpid()
 
     def end(number: int, frame: FrameType | None) -> None:
+        if is_forked(owner, number):
+            return
         clean_up()
         supervisor.notify(ended=True)
-        os._exit(INTERRUPTED)
+        os._exit(128 + number)
 
-    before = signal.signal(signal.SIGINT, end)
+    handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in handled}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def remove_traces(output: Path) -> None:

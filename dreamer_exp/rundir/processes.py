@@ -1,6 +1,7 @@
 """Processes: which one a run is known by, whether a recorded one still exists, and how this one exits."""
 
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -18,6 +19,18 @@ class Parent:
 def own_pid() -> int:
     """Return the number of the process that the user started, to which signals are sent."""
     return os.getpid() if Parent.pid is None else Parent.pid
+
+
+def killed_by(code: int) -> str | None:
+    """Return the words for a process that a signal ended: `killed by SIGSEGV`; None if it exited.
+
+    Args:
+        code: the exit code as `subprocess` gives it: for a signal, its negative number.
+    """
+    if code >= 0:
+        return None
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"  # SIGRTMIN+1 has no name
+    return f"killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"
 
 
 def leave(code: int, ended: object) -> NoReturn:

@@ -2,14 +2,17 @@
 
 import re
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.formatting import printable, shortened
+from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import TOLERANCE_S, is_running, start_of
+from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import read_tree
 
 STARTING, TRAINING, EVALUATING = "starting", "training", "evaluating"  # `activity` of a running run
@@ -47,6 +50,22 @@ def refuse_running(root: Path, key: str) -> None:
 def read_status(root: Path) -> dict[str, Any]:
     """Return the tree of status.json; an empty one if the file is missing or broken."""
     return read_tree(RunDirectory(root).status)
+
+
+def write_missing_end(root: Path, state: str, message: str | None) -> None:
+    """Replace the state `running` in status.json for a run whose process ended without writing its end.
+
+    Args:
+        root: the run's directory.
+        state: the state at its end.
+        message: the error, or None.
+    """
+    status = read_status(root)
+    if status.get("state") == "running":
+        error = {"type": "ProcessEnded", "message": message} if message else None
+        end = {"state": state, "activity": None, "updated_utc": now_utc(), "error": error}
+        with suppress(OSError):  # the disk is full; the end is printed
+            write_json(RunDirectory(root).status, status | end)
 
 
 def error_of(status: dict[str, Any]) -> str | None:

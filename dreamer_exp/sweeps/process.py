@@ -21,10 +21,12 @@ from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import leave
 from dreamer_exp.scratch import JOB_PREFIX
 from dreamer_exp.sweeps.records import REQUEST, STOP, ends_at_once
+from dreamer_exp.terminal import keep_running_without_terminal
 
 
 def main(root: Path, ray_address: str | None = None) -> int:
     """Run or resume the experiment of REQUEST in a directory; return the exit code: 2 for a user's mistake, else 1."""
+    keep_running_without_terminal()  # the disk of the log can be full
     end_with_the_watcher(root.parent / STOP)
     atexit.register(remove_temporary_folder)
     machine = probe()

@@ -18,10 +18,11 @@ from omegaconf import DictConfig
 
 from dreamer_exp.config.byte_sizes import parse_bytes
 from dreamer_exp.formatting import gibibytes
-from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.processes import killed_by
 from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import last_line, read_tree
+from dreamer_exp.rundir.status import write_missing_end
 from dreamer_exp.scratch import JOB_PREFIX, short_temporary_folder
 from dreamer_exp.sweeps.records import (
     FAILED,
@@ -168,11 +169,11 @@ def end_of(root: Path, job: JobRecord, code: int, reason: str | None, env: str =
         return job.ended(FINISHED, None, 0)
     by_the_sweep = (root.parent / STOP).exists() and -code in (END, signal.SIGTERM, signal.SIGKILL)
     if reason is None and (code in SIGNALS or by_the_sweep):
-        _correct_status(root, INTERRUPTED, None)
+        write_missing_end(root, INTERRUPTED, None)
         how = f"interrupted by {SIGNALS[code].name}" if code in SIGNALS else "stopped with the sweep"
         return job.ended(INTERRUPTED, how, code)
-    error = reason or _recorded_error(root, job) or _signal_error(code) or _exit_error(root, code, env)
-    _correct_status(root, FAILED, error)
+    error = reason or _recorded_error(root, job) or killed_by(code) or _exit_error(root, code, env)
+    write_missing_end(root, FAILED, error)
     return job.ended(FAILED, error, code)
 
 
@@ -197,19 +198,3 @@ def _exit_error(root: Path, code: int, env: str) -> str:
     if code == 0:
         return f"{env} or one of its libraries ended the process with exit code 0 (os._exit)"
     return f"exit code {code}: {(last_line(root / LOG) or 'no output').removeprefix('dreamer_exp: ')}"
-
-
-def _signal_error(code: int) -> str | None:
-    if code >= 0:
-        return None
-    name = signal.Signals(-code).name
-    return f"killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"
-
-
-def _correct_status(root: Path, state: str, error: str | None) -> None:
-    """Replace the state in status.json if the run could not."""
-    path = RunDirectory(root).status
-    status = read_tree(path)
-    if status.get("state") == RUNNING:
-        tree = {"type": "Killed", "message": error} if error else None
-        write_json(path, {**status, "state": state, "updated_utc": now_utc(), "error": tree})

@@ -42,13 +42,7 @@ def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> Non
         # (`training_step` of the algorithm).
         run.record.enter(TRAINING)
         metrics = algorithm.train()
-        counters.add(algorithm.last_iteration)
-
-        # A row with a value that is not finite is written too, with null in its place.
-        warn_about_environments(algorithm.last_iteration)
-        row = metrics_row(run, algorithm, metrics)
-        nonfinite = blank_nonfinite(row)
-        run.record.row(row)
+        row, nonfinite = count(run, algorithm, metrics)
         run.progress.show(row, counters.prefill_env_steps)
         warn_about_resources(run, row)
         if nonfinite:
@@ -61,6 +55,19 @@ def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> Non
             evaluate(run, algorithm, stop)
 
     evaluate(run, algorithm, stop)
+
+
+def count(run: RunContext, algorithm: Algorithm, metrics: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Add the last iteration to the totals and write its row; return the row and the names of non-finite values.
+
+    A row with a value that is not finite is written too, with null in its place.
+    """
+    run.counters.add(algorithm.last_iteration)
+    warn_about_environments(algorithm.last_iteration)
+    row = metrics_row(run, algorithm, metrics)
+    nonfinite = blank_nonfinite(row)
+    run.record.row(row)
+    return row, nonfinite
 
 
 def evaluate(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> None:

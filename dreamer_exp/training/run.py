@@ -23,6 +23,7 @@ from dreamer_exp.config.errors import first_line
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import Fault, ObservationContract
 from dreamer_exp.envs.make import imported_key
+from dreamer_exp.evaluation.dispatch import EvaluationFailed
 from dreamer_exp.evaluation.rollout import Stopped
 from dreamer_exp.evaluation.world_model.check import draw_imagination
 from dreamer_exp.hardware import Machine
@@ -38,7 +39,7 @@ from dreamer_exp.rundir.status import EVALUATING
 from dreamer_exp.tracking.tracker import make_tracker
 from dreamer_exp.training.context import RunContext
 from dreamer_exp.training.divergence.recovery import Recovery
-from dreamer_exp.training.loop import loop, save
+from dreamer_exp.training.loop import count, loop, save
 from dreamer_exp.training.signals import StopRequest, stop_on_signals
 
 log = logging.getLogger(__name__)
@@ -196,26 +197,30 @@ def _train(run: RunContext, stop: StopRequest) -> None:
     try:
         _loop_until_done(run, algorithm, algorithm.should_stop)
         watch.check()
-    except (ProcessDied, RayError, KeyboardInterrupt):
+        if run.counters.iterations:
+            save(run, algorithm)
+    except (ProcessDied, RayError, EvaluationFailed, KeyboardInterrupt):
         _save_without_ray(run, algorithm)
         if stop():
             return
         watch.check_soon()
         raise
-    if run.counters.iterations:
-        save(run, algorithm)
     watch.remove(processes)
     algorithm.stop()
     _imagine(run, stop)
 
 
 def _save_without_ray(run: RunContext, algorithm: Algorithm) -> None:
-    """Save a checkpoint after the death of Ray or an env runner, if the last iteration is complete and was counted."""
+    """Save a checkpoint after the death of Ray or an env runner if the state is in this process.
+
+    An iteration that was cut counts with what it did until then.
+    """
     algorithm.give_up_env_runners()
-    is_complete = run.counters.is_counted(algorithm.last_iteration)
-    if not (run.counters.iterations and is_complete and algorithm.learner_group.is_local):
+    if not algorithm.learner_group.is_local or not (run.counters.iterations or algorithm.last_iteration.updates):
         return
     try:
+        if not run.counters.is_counted(algorithm.last_iteration):
+            count(run, algorithm, {})
         save(run, algorithm)
     except RayError as problem:  # the death is reported, not what follows from it
         log.warning("no checkpoint could be written: %s", first_line(problem))

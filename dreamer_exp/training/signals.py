@@ -20,6 +20,44 @@ FORWARDED = {number: signal.SIGRTMIN + place for place, number in enumerate(SIGN
 _ORIGINAL = {forwarded: number for number, forwarded in FORWARDED.items()}
 
 
+class EndedBySignal(KeyboardInterrupt):
+    """The end of a command that a signal asked for; it passes what handles each Exception, as Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+def raise_on_signals() -> None:
+    """Let all signals end this process as Ctrl-C does, by an exception, so that nothing is left of what it began.
+
+    Signals that are ignored, as SIGHUP under nohup, stay ignored.
+    """
+    owner = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if not is_forked(owner, number):
+            raise EndedBySignal(number)
+
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+def is_forked(owner: int, number: int) -> bool:
+    """Return whether this process is a forked child of `owner`, and give the signal its default effect if it is.
+
+    Environments fork workers, which inherit the handlers, and end them by SIGTERM. Ctrl-C, which a terminal sends to
+    them too, has no effect there: the run decides when its environments end.
+    """
+    if os.getpid() == owner:
+        return False
+    if _ORIGINAL.get(number, number) != signal.SIGINT:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    return True
+
+
 class StopRequest:
     """Request to stop, made by a signal.
 
@@ -30,6 +68,7 @@ class StopRequest:
 
     def __init__(self, first: Callable[[], None], at_once: Callable[[], None]) -> None:
         self.signal: int | None = None
+        self._owner = os.getpid()
         self._received: Counter[int] = Counter()
         self._first = first
         self._at_once = at_once
@@ -45,6 +84,8 @@ class StopRequest:
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal, or the one that stands for it in FORWARDED."""
+        if is_forked(self._owner, number):
+            return
         original = _ORIGINAL.get(number, number)
         self._received[number] += 1
         if self.signal == original and self._received[number] > 1:

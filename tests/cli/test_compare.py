@@ -142,7 +142,7 @@ def test_files_of_other_paths_go_into_a_new_folder_in_outputs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = compare.run([str(sweep / "0_ratio=32"), str(sweep / "4_ratio=64")])
-    assert re.fullmatch(r"outputs/compare_\d{8}T\d{6}Z", str(folder))
+    assert re.fullmatch(r"outputs/compare_\d{8}T\d{6}Z_[0-9a-f]{4}", str(folder))
     assert (folder / "compare.html").exists()
 
 

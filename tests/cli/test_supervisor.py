@@ -74,13 +74,16 @@ def test_exit_code_0_needs_the_summary_of_a_finished_run(tmp_path: Path) -> None
         ("os._exit(7)", "exit code 7 without the run's end"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL (out of memory?)"),
+        ("os.kill(os.getpid(), signal.SIGRTMAX)", f"killed by {signal.SIGRTMAX.name}"),
+        ("os.kill(os.getpid(), signal.SIGRTMAX - 1)", f"killed by signal {signal.SIGRTMAX - 1}"),
     ],
 )
 def test_an_end_that_the_run_does_not_announce_is_a_failure_with_a_line(tmp_path: Path, body: str, how: str) -> None:
     code, _, err = run(tmp_path, body)
     line = f"{how}: env.id='A-v0' or a library ended the process, which wrote no more"
     assert (code, err) == (1, f"dreamer_exp: {line} (run: {tmp_path})\n")
-    assert status(tmp_path) == {"state": "failed", "error": {"type": "ProcessEnded", "message": line}}
+    written = status(tmp_path)
+    assert (written["state"], written["error"]) == ("failed", {"type": "ProcessEnded", "message": line})
 
 
 def test_an_end_at_once_keeps_its_code_and_status(tmp_path: Path) -> None:

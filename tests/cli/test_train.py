@@ -108,19 +108,25 @@ def begun(directory: Path, *words: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_ctrl_c_while_ray_and_torch_are_imported_is_quiet_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow)],
+)
+def test_a_signal_while_ray_and_torch_are_imported_is_quiet_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     process = begun(tmp_path, "run.id=mine")
     assert process.stdout is not None
     first = process.stdout.readline()
     time.sleep(0.2)  # the line is out, and the imports have begun
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
 
     try:
         assert re.fullmatch(r"mine_\w+: importing ray and torch\n", first)
         assert process.communicate(timeout=120) == ("", "")
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert list(tmp_path.iterdir()) == []
 
 

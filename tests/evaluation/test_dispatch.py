@@ -96,12 +96,12 @@ def test_the_episodes_of_a_dead_process_run_again(tmp_path: Any, caplog: pytest.
     finished = run_episodes(make, EPISODES, at_once=2, workers=partial(processes, number=2))
     assert [each.episode for each in finished] == EPISODES
     (line,) = [record.getMessage() for record in caplog.records]
-    assert "was ended by SIGKILL while it ran the episode" in line
+    assert "was killed by SIGKILL (out of memory?) while it ran the episode" in line
 
 
 def test_an_episode_whose_processes_die_twice_is_reported_in_one_line(tmp_path: Any) -> None:
     make = partial(Mortal, tmp_path, deaths=9)
-    with pytest.raises(EvaluationFailed, match=r"^evaluation: process \d+ was ended by SIGKILL .*seed.*$"):
+    with pytest.raises(EvaluationFailed, match=r"^evaluation: process \d+ was killed by SIGKILL .*seed.*$"):
         run_episodes(make, EPISODES, at_once=2, workers=partial(processes, number=2))
 
 

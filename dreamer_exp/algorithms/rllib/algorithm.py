@@ -27,7 +27,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 from dreamer_exp.algorithms.protocol import Backend, Iteration
 from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner
 from dreamer_exp.algorithms.rllib.episodes import finished
-from dreamer_exp.algorithms.rllib.process_watch import ProcessDied, ProcessWatch
+from dreamer_exp.algorithms.rllib.process_watch import ENV_RUNNER, ProcessDied, ProcessWatch
 
 Fragment = tuple[list[SingleAgentEpisode], list[Any]]  # episode chunks, and the env runners' metrics
 
@@ -79,7 +79,7 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
     def processes(self) -> list[tuple[int, str]]:
         """Return number and name of each env runner and learner that is a process of its own on this host."""
         runners = self.env_runner_group.foreach_env_runner(
-            lambda runner: (socket.gethostname(), os.getpid(), f"env runner {runner.worker_index}"),
+            lambda runner: (socket.gethostname(), os.getpid(), f"{ENV_RUNNER} {runner.worker_index}"),
             local_env_runner=False,
         )
         learners = (
@@ -111,15 +111,21 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
 
     def reset_episodes(self, number: int) -> int:
         """Cut all running episodes; the next ones start from seeds of this number. Return how many had steps."""
-        return sum(self.env_runner_group.foreach_env_runner(partial(SeededEnvRunner.reset_episodes, number=number)))
+        return sum(self._on_env_runners(partial(SeededEnvRunner.reset_episodes, number=number)))
 
     def close_envs(self) -> None:
         """Close every environment, until `make_envs`; the episodes have to be reset."""
-        self.env_runner_group.foreach_env_runner(SeededEnvRunner.close_envs)
+        self._on_env_runners(SeededEnvRunner.close_envs)
 
     def make_envs(self) -> None:
         """Make the environments again."""
-        self.env_runner_group.foreach_env_runner(lambda runner: runner.make_env())
+        self._on_env_runners(lambda runner: runner.make_env())
+
+    def _on_env_runners(self, call: Callable[[Any], Any]) -> list[Any]:
+        """Call a function with each env runner, in its process; return the results."""
+        with self.watch.waiting() if self.env_runner_actors() else nullcontext():
+            results: list[Any] = self.env_runner_group.foreach_env_runner(call)
+        return results
 
     @abstractmethod
     def save_replay(self, folder: Path) -> None:
@@ -206,7 +212,7 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         try:
             with self.watch.waiting():
                 call(**arguments)
-        except ProcessDied:
+        except (ProcessDied, KeyboardInterrupt):  # the latter if the death was seen just at the end of the call
             self.give_up_env_runners()
 
     def _take_in(self, chunks: list[SingleAgentEpisode], results: list[Any]) -> int:

@@ -17,6 +17,11 @@ SEEN_S = 2.0  # Ray may see a death first
 INTERRUPT = signal.SIGURG  # to our own main thread while it waits for Ray; without a handler it has no effect
 
 
+ENV_RUNNER = "env runner"  # beginning of the name of one
+CAUSES = "killed, out of memory, or crashed"
+ENV_RUNNER_CAUSES = "killed, out of memory, crashed, or ended by its environment (os._exit)"
+
+
 class ProcessDied(Exception):
     """A process that the run needs has ended; the message names it. Ray cannot be shut down after that."""
 
@@ -56,7 +61,8 @@ class ProcessWatch:
             names = self._names  # another thread may replace it
             dead = next((pid for pid in list(names) if start_of(pid) is None), None)
             if dead is not None:
-                self.death = f"{names[dead]} (process {dead}) has ended: killed, out of memory, or crashed"
+                causes = ENV_RUNNER_CAUSES if names[dead].startswith(ENV_RUNNER) else CAUSES
+                self.death = f"{names[dead]} (process {dead}) has ended: {causes}"
         return self.death is not None
 
     def check(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import MakeRollouts, Rollouts
 from dreamer_exp.evaluation.workers.base import SLICE_S, Answer, WorkerDied
+from dreamer_exp.rundir.processes import killed_by
 
 PRELOADED = ["torch", "dreamer_exp.evaluation.rollout"]  # imported once for all processes
 
@@ -99,9 +100,8 @@ def one_thread_in_children() -> Iterator[None]:
 
 def describe_exit(code: int | None) -> str:
     """Return how a process ended."""
-    if code is not None and code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+    by_signal = None if code is None else killed_by(code)
+    return f"was {by_signal}" if by_signal else f"ended with exit code {code}"
 
 
 def serve(end: Any) -> None:

@@ -51,6 +51,16 @@ def test_an_incomplete_result_fails(tmp_path: Path, redirection: str, code: int)
     assert run(tmp_path, redirection, "result").returncode == code
 
 
+def test_a_slow_reader_of_a_non_blocking_pipe_gets_everything(tmp_path: Path) -> None:
+    script = 'set -o pipefail; "$1" -c "$2" progress | { "$1" -c "$3"; cat; } | wc -c'
+    non_blocking = PRINT.replace("def command", "os.set_blocking(1, False)\ndef command").replace("10_000", "200_000")
+    done = subprocess.run(
+        ["bash", "-c", script, "sh", sys.executable, non_blocking, "import time; time.sleep(1)"], cwd=tmp_path,
+        text=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, int(done.stdout)) == (0, 3 * 200_001 + len("from a child\n"))
+
+
 @pytest.mark.parametrize("words", ["--help", "runs --help", "--version"])
 def test_help_can_be_cut_off(tmp_path: Path, words: str) -> None:
     script = f'"$1" -m dreamer_exp {words} | true; exit ${{PIPESTATUS[0]}}'

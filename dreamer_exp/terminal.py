@@ -5,6 +5,7 @@ What cannot be written is dropped, and so is everything after it.
 
 import io
 import os
+import select
 import sys
 from typing import IO, Any
 
@@ -38,7 +39,7 @@ class Output(io.RawIOBase):
         size = len(waiting)
         try:
             while waiting:
-                waiting = waiting[os.write(self._descriptor, waiting) :]
+                waiting = waiting[self._write_some(waiting) :]
         except OSError as error:
             if not isinstance(error, BrokenPipeError):
                 self.failure = error
@@ -46,6 +47,14 @@ class Output(io.RawIOBase):
             os.dup2(null, self._descriptor)
             os.close(null)
         return size
+
+    def _write_some(self, data: memoryview) -> int:
+        """Write a part; wait for a slow reader of a descriptor that another process has set to non-blocking."""
+        while True:
+            try:
+                return os.write(self._descriptor, data)
+            except BlockingIOError:
+                select.select([], [self._descriptor], [])
 
 
 def keep_running_without_terminal() -> None:

@@ -109,10 +109,10 @@ def _cleaned_up_after_a_kill(folder: Path) -> Iterator[None]:
 
 
 def _remove_abandoned(base: Path) -> None:
-    """Remove the folders of killed processes: those with a lock that nobody holds."""
+    """Remove the folders of killed processes: those with a lock that nobody holds any more."""
     for folder in (*base.glob(f"{PREFIX}*"), *base.glob(f"{JOB_PREFIX}*")):
         try:
-            if folder.lstat().st_uid == os.getuid() and lock.is_free(folder):
+            if folder.lstat().st_uid == os.getuid() and lock.is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:  # removed by its own process meanwhile
             continue

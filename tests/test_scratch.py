@@ -142,3 +142,12 @@ def test_the_temporary_folder_of_this_process_is_kept(tmp_path: Path, monkeypatc
     with ray_folder():
         pass
     assert not own.exists()
+
+
+def test_a_folder_whose_lock_is_about_to_be_taken_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starting = tmp_path / f"{PREFIX}0"
+    starting.mkdir()
+    (starting / lock.NAME).touch()
+    monkeypatch.setattr(scratch, "short_temporary_folder", lambda: tmp_path)
+    with ray_folder():
+        assert starting.is_dir()

@@ -129,13 +129,17 @@ def is_held(folder: Path) -> bool:
         os.close(descriptor)
 
 
-def is_free(folder: Path) -> bool:
-    """Return whether no process, this one included, has the lock of a folder; False without the file of a lock."""
+def is_abandoned(folder: Path) -> bool:
+    """Return whether a folder's lock was taken once and no process, this one included, has it.
+
+    A lock without a record is about to be taken: its file exists before it is locked.
+    """
     try:
         found = os.lstat(folder / NAME)
     except OSError:
         return False
-    return (found.st_dev, found.st_ino) not in _held and not is_held(folder)
+    recorded = holder_of(folder) is not None
+    return recorded and (found.st_dev, found.st_ino) not in _held and not is_held(folder)
 
 
 def holder_of(folder: Path) -> Holder | None:

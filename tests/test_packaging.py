@@ -14,6 +14,9 @@ TIMEOUT_S = 120
 CONFIGS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("conf/**/*.yaml"))
 TEMPLATES = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/compare/templates/*"))
 SCENARIOS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/envs/**/*.yaml"))
+PRETRAINED = sorted(
+    path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/pretrained/**/*") if path.is_file()
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_the_wheel_contains_every_config(contents: set[str], option: str) -> Non
     assert f"dreamer_exp/{option}" in contents
 
 
-@pytest.mark.parametrize("name", ["dreamer_exp/py.typed", *SCENARIOS, *TEMPLATES])
+@pytest.mark.parametrize("name", ["dreamer_exp/py.typed", *SCENARIOS, *TEMPLATES, *PRETRAINED])
 def test_the_wheel_contains_the_packages_data(contents: set[str], name: str) -> None:
     assert name in contents
 

@@ -58,16 +58,16 @@ def find_policy(name: str) -> PolicySource:
     return PolicySource(name, checkpoint, checkpoint.parents[1])
 
 
-def pretrained_names(root: Path = PRETRAINED) -> list[str]:
+def pretrained_names() -> list[str]:
     """Return the names of the policies in this package."""
-    return sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}"))
+    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{MANIFEST}"))
 
 
 def _find_pretrained(name: str) -> PolicySource:
-    wanted, names = name.removeprefix(PREFIX), pretrained_names(PRETRAINED)
+    wanted, names = name.removeprefix(PREFIX), pretrained_names()
     if wanted not in names:
-        there = f"there are: {', '.join(names)}" if names else "this version has none"
-        raise UserError(f"{printable(name)}: no such pretrained policy;{nearest(wanted, names)} {there}.")
+        there = f"There are: {', '.join(names)}" if names else "This version has none"
+        raise UserError(f"{printable(name)}: no such pretrained policy.{nearest(wanted, names)} {there}.")
     folder = PRETRAINED / wanted
     try:
         verify(folder, POLICY)

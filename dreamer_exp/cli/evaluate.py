@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
-from dreamer_exp.checkpoints.manifest import read_manifest, resolve
 from dreamer_exp.checkpoints.policy_description import TENSORS, read_description
+from dreamer_exp.checkpoints.policy_source import find_policy
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.recompose import recompose, refuse_import
 from dreamer_exp.cli.supervisor import notify, supervise
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 USAGE = """\
 dreamer-exp evaluate RUN [episodes=N] [env=OPTION] [workers=N] [video=N] [out=DIR] [KEY=VALUE ...]
 
-RUN is a run's directory (its best checkpoint, else its latest) or a checkpoint. The metrics of
-every episode (JSON) and the paths driven (PNG) are written into RUN/report, or into DIR; video=N
+RUN is a run's directory (its best checkpoint, else its latest), a checkpoint, or pretrained:NAME
+for a policy of this package. The metrics of every episode (JSON) and the paths driven (PNG) are
+written into RUN/report (of a pretrained policy: outputs/pretrained_NAME), or into DIR; video=N
 adds N episodes as GIFs, failures first. workers=N runs the episodes in N processes, 0 in this one;
 by default (auto) there is one for each physical core, as far as memory and episodes suffice. The
 result does not depend on it. The run's own settings apply; settings given here replace
@@ -60,10 +61,10 @@ class EvaluationRequest:
     """The words of a command line.
 
     Attributes:
-        path: a run's directory or a checkpoint.
+        path: a run's directory, a checkpoint, or pretrained:NAME.
         overrides: settings that replace the run's.
         video: number of episodes to film.
-        out: the output folder; None for the run's report/.
+        out: the output folder; None for the run's report/, or one in outputs/.
         workers: number of processes, 0 for this one; None for "auto".
     """
 
@@ -125,9 +126,9 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     Raises:
         UserError: there is no checkpoint, the folder cannot be written, or the env has another observation contract.
     """
-    checkpoint = resolve(request.path.resolve())
-    root = checkpoint.parents[1]
-    trained, description = read_manifest(checkpoint), read_description(checkpoint)
+    source = find_policy(str(request.path))
+    root, checkpoint = source.root, source.folder
+    trained, description = source.manifest, read_description(checkpoint)
     experiment = recompose(root, request.overrides)
     notify(env=experiment.env.label)
     refuse_no_episodes(experiment)
@@ -136,7 +137,7 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     refuse_import(experiment.env, root, request.overrides)
     require(experiment.env)
     check_contract(experiment, trained["contract_hash"], description["observation_size"])
-    folder = writable(request.out or own_report(root))
+    folder = writable(request.out or (pretrained_report(root) if source.is_pretrained else own_report(root)))
 
     from dreamer_exp.checkpoints.policy_file import load_policy_maker  # ray and torch: when the files were checked
     from dreamer_exp.evaluation.report import EvaluationReport
@@ -149,14 +150,14 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
         experiment,
         load_policy_maker(checkpoint),
         trained["files"][TENSORS]["sha256"],
-        f"{root.name}, checkpoint {checkpoint.name}, in {experiment.env.name}",
+        f"{source}, in {experiment.env.name}",
         folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}_{secrets.token_hex(2)}",
         console,
         choose_workers(experiment, request.workers, checkpoint),
     )
     settings = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}
     about = {
-        "run": printable(root.name),
+        "run": printable(source.name if source.is_pretrained else root.name),
         "checkpoint": checkpoint.name,
         "experiment": settings,
         "edited_by_hand": None if edited is None else {key: list(values) for key, values in edited.items()},
@@ -206,6 +207,11 @@ def own_report(root: Path) -> Path:
     if os.path.lexists(report) and not is_plain_folder(report):
         raise UserError(f"{report} is a link or not a folder; name another folder with out=DIR.")
     return report
+
+
+def pretrained_report(root: Path) -> Path:
+    """Return the folder for the reports of a policy of this package."""
+    return Path("outputs", f"pretrained_{root.name}").absolute()
 
 
 def edit_lines(edited: Edits | None) -> list[str]:

@@ -1,0 +1,96 @@
+"""Policies of the package: packing one with its card, naming it, and evaluating it like a run."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from safetensors.numpy import load_file
+
+from dreamer_exp.checkpoints import policy_source
+from dreamer_exp.checkpoints.manifest import sha256
+from dreamer_exp.checkpoints.pack import MAX_TOTAL_BYTES, pack, total_bytes
+from dreamer_exp.checkpoints.policy_description import TENSORS
+from dreamer_exp.checkpoints.policy_source import find_policy
+from dreamer_exp.cli.evaluate import EvaluationRequest, evaluate
+from dreamer_exp.config.errors import UserError
+from tests.checkpoints.policies import saved_run
+from tests.experiments import nano
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of pretrained policies with one, small."""
+    saved_run(tmp_path / "run", nano("evaluation.baselines=[]"))
+    monkeypatch.setattr(policy_source, "PRETRAINED", tmp_path / "pretrained")
+    pack(find_policy(str(tmp_path / "run")), tmp_path / "pretrained" / "small", "Drives nowhere.", [], acting_only=True)
+    return tmp_path / "pretrained"
+
+
+def test_a_packed_policy_has_float16_weights_for_acting(pretrained: Path) -> None:
+    tensors = load_file(pretrained / "small" / TENSORS)
+
+    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float16)}
+    assert {name.split(".")[1] for name in tensors} == {"encoder", "rssm", "actor"}
+
+
+def test_the_card_names_data_limits_and_hashes(pretrained: Path) -> None:
+    card = (pretrained / "small" / "card.md").read_text(encoding="utf-8")
+
+    assert "| trained in | env=crowd_nav, obs_contract=drive_state_rays |" in card
+    assert "| env steps, updates | 512, 8 |" in card
+    assert "Drives nowhere." in card
+    assert sha256(pretrained / "small" / TENSORS) in card
+
+
+def test_a_pretrained_policy_is_evaluated_from_another_directory(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    evaluate(EvaluationRequest(Path("pretrained:small"), ["evaluation.episodes=1"], workers=0), Console(quiet=True))
+
+    written = {path.suffix for path in (tmp_path / "work" / "outputs" / "pretrained_small").iterdir()}
+    assert {".json", ".png"} <= written
+    assert {path.name for path in (pretrained / "small").iterdir()} == {
+        "card.md", "experiment.yaml", "manifest.json", "policy.json", "policy.safetensors",
+    }  # fmt: skip
+
+
+def test_an_unknown_name_is_answered_with_those_there_are(pretrained: Path) -> None:
+    with pytest.raises(UserError, match=r"pretrained:smal: no such .* Did you mean 'small'\? There are: small"):
+        find_policy("pretrained:smal")
+
+
+def test_a_name_that_leads_elsewhere_is_unknown(pretrained: Path) -> None:
+    shutil.copytree(pretrained / "small", pretrained.parent / "outside")
+
+    with pytest.raises(UserError, match="no such pretrained policy"):
+        find_policy("pretrained:../outside")
+
+
+def test_a_damaged_pretrained_policy_is_refused(pretrained: Path) -> None:
+    with open(pretrained / "small" / TENSORS, "r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\xff")
+
+    with pytest.raises(UserError, match=r"policy\.safetensors: .*different from manifest\.json; install"):
+        find_policy("pretrained:small")
+
+
+def test_a_policy_larger_than_the_package_allows_is_not_packed(tmp_path: Path) -> None:
+    saved_run(tmp_path / "run", nano("algo.model_size=12M"))
+
+    with pytest.raises(UserError, match=r"13 MiB of weights.* are more than .* train a smaller"):
+        pack(find_policy(str(tmp_path / "run")), tmp_path / "pretrained" / "large", "", [], acting_only=True)
+
+    assert not (tmp_path / "pretrained" / "large").exists()
+
+
+def test_policies_of_the_package_agree_with_their_manifests_and_are_small() -> None:
+    for name in policy_source.pretrained_names():
+        find_policy(f"pretrained:{name}")
+
+    assert total_bytes() <= MAX_TOTAL_BYTES

@@ -55,6 +55,7 @@ def test_its_checkpoint_names_it_and_is_evaluated(run: Path, site: Path) -> None
 
 
 @pytest.mark.end_to_end
+@pytest.mark.slow
 def test_its_run_is_resumed(run: Path, site: Path) -> None:
     code, shown, errors = python(run.parent, site, words=("resume=out", "run.train_iterations=4"))
     assert code == 0, errors

@@ -63,7 +63,7 @@ def test_episodes_are_equal_bit_for_bit_however_many_run_at_once(
     assert paths_at_once(experiment, at_once) == alone
 
 
-@pytest.mark.parametrize("number", [1, 2, 8])
+@pytest.mark.parametrize("number", [1, 2, pytest.param(8, marks=pytest.mark.slow)])
 def test_episodes_are_equal_bit_for_bit_in_any_number_of_processes(
     experiment: Experiment, alone: list[Any], number: int
 ) -> None:

@@ -45,7 +45,7 @@ class Exclusive(gymnasium.Env[Any, Any]):
 gymnasium.register("Exclusive-v0", Exclusive)
 
 
-@pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
+@pytest.mark.parametrize("algo", ["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
 def test_an_environment_that_exists_once_is_trained_and_evaluated_in_turn(algo: str, tmp_path: Path) -> None:
     words = f"algo={algo}", "evaluation.max_parallel_envs=1", "evaluation.baselines=[random,straight_to_goal]"
     experiment = nano_gym("Exclusive-v0", *words)

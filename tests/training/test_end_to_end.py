@@ -241,6 +241,7 @@ def test_evaluate_compare_and_runs_execute_nothing_in_a_run_directory(three_iter
     assert crater.exists()
 
 
+@pytest.mark.slow
 def test_two_env_runners_train_a_policy_that_changes(tmp_path: Path) -> None:
     words = ("hardware.num_env_runners=2", "hardware.num_cpus=2", "run.train_iterations=2", "tracking=none")
     done = run(tmp_path, *words)

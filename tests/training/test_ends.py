@@ -81,7 +81,7 @@ def wait_for_rows(folder: Path, process: subprocess.Popen[str]) -> None:
     ("algo", "num_env_runners"),
     [
         ("dreamerv3", 0),
-        ("dreamerv3", 2),
+        pytest.param("dreamerv3", 2, marks=pytest.mark.slow),
         pytest.param("dreamerv3_rllib", 0, marks=pytest.mark.slow),
         pytest.param("dreamerv3_rllib", 2, marks=pytest.mark.slow),
     ],
@@ -131,7 +131,7 @@ gymnasium.register("Leaving-v0", Leaving)
 
 @pytest.mark.parametrize(
     ("leave", "line"),
-    [("exit", "sys.exit(0) (raised by step() of env.id='leaving_env:Leaving-v0')"),
+    [pytest.param("exit", "sys.exit(0) (raised by step() of env.id='leaving_env:Leaving-v0')", marks=pytest.mark.slow),
      ("_exit", "env.id='leaving_env:Leaving-v0' or a library ended the process")],
 )  # fmt: skip
 def test_a_run_whose_environment_leaves_with_exit_code_0_has_failed(tmp_path: Path, leave: str, line: str) -> None:

@@ -109,6 +109,7 @@ def test_weights_do_not_depend_on_the_updates_in_a_call(monkeypatch: pytest.Monk
     assert equal(in_one_call, after(2, "algo.training_ratio=32"))
 
 
+@pytest.mark.slow
 def test_runs_with_two_env_runners_repeat_bit_for_bit() -> None:
     assert equal(after(2, *TWO_RUNNERS), after(2, *TWO_RUNNERS))
 
@@ -127,6 +128,7 @@ class SlowEnvRunner(AgentEnvRunner):
         super().set_state(state)
 
 
+@pytest.mark.slow
 def test_busy_env_runner_receives_the_next_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.configure.AgentEnvRunner", SlowEnvRunner)
     algorithm = build(*TWO_RUNNERS, "hardware.overlap_sampling=always")
@@ -177,7 +179,7 @@ def test_remote_learner_gives_the_same_weights() -> None:
     assert equal(after(2), after(2, *REMOTE))
 
 
-@pytest.mark.parametrize("where", [(), REMOTE], ids=["local", "remote"])
+@pytest.mark.parametrize("where", [(), pytest.param(REMOTE, marks=pytest.mark.slow)], ids=["local", "remote"])
 def test_algorithm_reports_the_backend_of_its_learner(where: tuple[str, ...]) -> None:
     algorithm = build("algo.backend=eager", *where)
     assert algorithm.backend == ("eager", "float32", "eager", "")

@@ -97,6 +97,7 @@ def test_same_seed_gives_the_same_weights() -> None:
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_episodes() -> None:
     first_observations = []
     for seed in (1, 2):
@@ -122,6 +123,7 @@ def test_environments_of_all_env_runners_have_different_episodes() -> None:
     assert len(starts) == len(set(starts)) == 8
 
 
+@pytest.mark.slow
 def test_runs_with_neighbouring_seeds_have_different_episodes() -> None:
     runs = [first_observations("hardware.num_envs_per_env_runner=4", f"run.seed={seed}") for seed in (1, 2)]
     assert not set(runs[0]) & set(runs[1])

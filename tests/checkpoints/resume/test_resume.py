@@ -265,6 +265,7 @@ def test_another_users_directory_is_refused_unless_trusted(half_run: RunDirector
     assert run(*words, "trust=true")[0] == 0
 
 
+@pytest.mark.slow
 def test_of_two_resumes_at_once_one_is_refused_and_names_the_other(half_run: RunDirectory) -> None:
     words = (f"resume={half_run.root}", "run.train_iterations=4")
     both = [start(*words), start(*words)]

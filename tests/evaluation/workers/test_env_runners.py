@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("ray_local")
 EXPERIMENT = nano("env.scenario=crossing", "env.max_steps=40", "evaluation.episodes=5", "hardware.num_env_runners=2")
 
 
-@pytest.fixture(params=["dreamerv3", "dreamerv3_rllib"])
+@pytest.fixture(params=["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
 def algorithm(ray_local: None, request: pytest.FixtureRequest) -> Iterator[BaseDreamerV3]:
     built = build_algorithm(nano(f"algo={request.param}", "hardware.num_env_runners=2", "env.scenario=crossing"))
     yield built
@@ -52,6 +52,7 @@ def test_env_runners_run_the_same_episodes_as_the_main_process(algorithm: BaseDr
     assert evaluate(algorithm, workers=workers_of(algorithm)) == evaluate(algorithm, workers=this_process)
 
 
+@pytest.mark.slow
 def test_an_evaluation_between_fragments_does_not_change_the_next_one(ray_local: None) -> None:
     fragments = []
     for evaluated in (False, True):
@@ -65,6 +66,7 @@ def test_an_evaluation_between_fragments_does_not_change_the_next_one(ray_local:
 
 
 @pytest.mark.parametrize("algorithm", ["dreamerv3"], indirect=True)
+@pytest.mark.slow
 def test_the_episodes_of_a_dead_env_runner_run_in_the_others(
     algorithm: BaseDreamerV3, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -76,6 +78,7 @@ def test_the_episodes_of_a_dead_env_runner_run_in_the_others(
 
 
 @pytest.mark.parametrize("algorithm", ["dreamerv3"], indirect=True)
+@pytest.mark.slow
 def test_without_env_runners_left_the_evaluation_fails_in_one_line(algorithm: BaseDreamerV3) -> None:
     actors = algorithm.env_runner_actors()
     make = partial(PolicyRollouts, EXPERIMENT, policy_of(algorithm))

@@ -24,6 +24,11 @@ class RowNoise:
     def __init__(self, rows: int) -> None:
         self._generators: list[torch.Generator | None] = [None] * rows
 
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self._generators)
+
     def begin(self, row: int, seed: int) -> None:
         """Draw this row from a new generator with this seed."""
         self._generators[row] = torch.Generator().manual_seed(seed)
@@ -35,3 +40,19 @@ class RowNoise:
             if generator is not None:
                 torch.rand(columns, generator=generator, out=row)
         return noise
+
+    def normal(self, columns: int) -> Tensor:
+        """Return standard normal noise (N, columns) on the CPU; zeros in rows that have not begun."""
+        noise = torch.zeros(len(self._generators), columns)
+        for row, generator in zip(noise, self._generators, strict=True):
+            if generator is not None:
+                torch.randn(columns, generator=generator, out=row)
+        return noise
+
+    def states(self) -> tuple[Tensor | None, ...]:
+        """Return the state of each row's generator; None for rows that have not begun."""
+        return tuple(None if generator is None else generator.get_state() for generator in self._generators)
+
+    def load_states(self, states: tuple[Tensor | None, ...]) -> None:
+        """Continue from states that `states` returned."""
+        self._generators = [None if state is None else torch.Generator().set_state(state) for state in states]

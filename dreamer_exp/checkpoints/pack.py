@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.torch import save
 
 from dreamer_exp.checkpoints.manifest import COUNTS, MANIFEST, MAX_JSON_BYTES, manifest, read_json
-from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, read_description
+from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, described_environment, read_description
 from dreamer_exp.checkpoints.policy_file import load_policy
 from dreamer_exp.checkpoints.policy_source import PRETRAINED, PolicySource, find_policy
 from dreamer_exp.config.errors import UserError
@@ -37,7 +37,8 @@ def pack(source: PolicySource, folder: Path, limits: str, reports: Sequence[Path
         UserError: A weight does not fit float16, or the package's policies would become too large.
     """
     counts = {name: source.manifest[name] for name in (*COUNTS, "contract_hash")}
-    description = read_description(source.folder) | {"extra": counts}
+    description = read_description(source.folder)
+    description["extra"] = described_environment(source.folder, description["extra"]) | counts
     weights = _float16(source, acting_only)
     _refuse_large(folder, weights, acting_only)
     with replace_folder(folder) as temporary:

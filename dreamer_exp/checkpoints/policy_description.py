@@ -11,9 +11,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from dreamer_exp.checkpoints.manifest import BrokenCheckpoint, read_json
+from dreamer_exp.algorithms.policy_values import PolicyFormat, is_count
+from dreamer_exp.checkpoints.manifest import CHECKPOINTS, BrokenCheckpoint, read_json
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.plugins import find_spec, find_specs
 from dreamer_exp.formatting import shortened
 from dreamer_exp.rundir.formats import format_fault
 from dreamer_exp.rundir.migration import ALGORITHMS
@@ -33,8 +33,22 @@ class Weights:
     numbers: int  # of all tensors
 
 
-def read_description(folder: Path) -> dict[str, Any]:
+def formats_of_specs() -> Mapping[str, PolicyFormat]:
+    """Return the formats of all algorithms, plug-ins too."""
+    from dreamer_exp.config.plugins import find_specs  # imports OmegaConf, which `load_policy` does without
+
+    specs = find_specs("algorithms").items()
+    return {name: PolicyFormat(spec.policy_format, spec.policy_weights) for name, spec in specs}
+
+
+def read_description(
+    folder: Path, formats: Callable[[], Mapping[str, PolicyFormat]] = formats_of_specs
+) -> dict[str, Any]:
     """Return the content of policy.json, with every key checked that building the network needs.
+
+    Args:
+        folder: Of policy.json and policy.safetensors.
+        formats: Returns the formats of the algorithms that are known.
 
     Raises:
         UserError: The file is missing, of an unknown format or incomplete, or its network has more weights than
@@ -51,11 +65,26 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {fault}.")
     if tree["format"] == 1:
         tree["algorithm"] = ALGORITHMS.get(str(tree.pop("learner", None)))
-    if key := _first_fault(tree):
+    known = formats()
+    if key := _first_fault(tree, known):
         value = shortened(repr(tree.get(key)))
         raise UserError(f"{path}: {key}={value} describes no valid network; name another checkpoint.")
-    _refuse_more_than(read_weights(folder / TENSORS), tree, path)
+    _refuse_more_than(read_weights(folder / TENSORS), tree, known[tree["algorithm"]], path)
     return tree
+
+
+def described_environment(folder: Path, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return policy.json's `extra`, completed from the run's provenance.json if an older release wrote it."""
+    if "contract" in extra or folder.parent.name != CHECKPOINTS:
+        return dict(extra)
+    try:
+        provenance = read_json(folder.parents[1] / "provenance.json")
+    except BrokenCheckpoint:  # a checkpoint that was copied by itself
+        return dict(extra)
+    contract = provenance.get("contract") if isinstance(provenance, dict) else None
+    if not isinstance(contract, dict) or contract.get("hash") != extra.get("contract_hash"):
+        return dict(extra)
+    return {**extra, "contract": contract}
 
 
 def read_weights(path: Path) -> Weights:
@@ -104,7 +133,7 @@ def _weights(header: Mapping[str, Any], data_bytes: int) -> Weights:
     return Weights(frozenset(tensors), numbers)
 
 
-def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], path: Path) -> None:
+def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], known: PolicyFormat, path: Path) -> None:
     """Raise UserError for a description of a network with more weights than the file.
 
     Each size is compared alone first, so that the sum over all layers stays short.
@@ -115,32 +144,28 @@ def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], path: Path) -> 
         room = len(weights.names) if key.endswith("_layers") else weights.numbers
         if size > room:
             raise UserError(f"{path}: {key}={size} makes a larger network than the weights in {TENSORS}.")
-    if (expected := find_spec("algorithms", tree["algorithm"]).policy_weights(tree)) > weights.numbers:
+    if (expected := known.weights(tree)) > weights.numbers:
         raise UserError(
             f"{path}: its network has {expected:,} weights, but {TENSORS} has {weights.numbers:,}; the files are of "
             "different policies: name another checkpoint."
         )
 
 
-def _first_fault(description: Mapping[str, Any]) -> str | None:
+def _first_fault(description: Mapping[str, Any], formats: Mapping[str, PolicyFormat]) -> str | None:
     """Return the first key without a value that a network can be built from."""
-    algorithm, specs = description.get("algorithm"), find_specs("algorithms")
-    if not isinstance(algorithm, str) or algorithm not in specs:
+    algorithm = description.get("algorithm")
+    if not isinstance(algorithm, str) or algorithm not in formats:
         return "algorithm"
-    fits = FITS | dict(specs[algorithm].policy_format)
+    fits = FITS | dict(formats[algorithm].fits)
     return next((key for key, is_fit in fits.items() if not is_fit(description.get(key))), None)
 
 
-def _is_size(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
 def _fits_action(action: Any) -> bool:
-    return isinstance(action, dict) and action.get("kind") in ("box", "discrete") and _is_size(action.get("size"))
+    return isinstance(action, dict) and action.get("kind") in ("box", "discrete") and is_count(action.get("size"))
 
 
 FITS: dict[str, Callable[[Any], bool]] = {
-    "observation_size": _is_size,
+    "observation_size": is_count,
     "action": _fits_action,
     "extra": lambda value: isinstance(value, dict),
     "acting_only": lambda value: value in (None, True, False),

@@ -22,19 +22,16 @@ from numpy.typing import NDArray
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.rl_module.rl_module import RLModule
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from dreamer_exp.algorithms.protocol import Implementation, Policy
 from dreamer_exp.algorithms.spec import AlgorithmSpec
 from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, read_description
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.checkpoints.policy_tensors import read_tensors
 from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.envs.contract import policy_spaces
 from dreamer_exp.rundir.atomic import json_text, write_bytes, write_text
 from dreamer_exp.rundir.formats import current_format
-
-FLOATS = (torch.float32, torch.float16)  # of the weights in a file; a network has the first
 
 
 def save_policy(module: RLModule, algorithm: str, folder: Path, extra: Mapping[str, Any]) -> None:
@@ -72,19 +69,9 @@ def load_policy(folder: Path) -> RLModule:
     """
     description = read_description(folder)
     module = build(description)
-    try:
-        found = load_file(folder / TENSORS)
-    except SafetensorError as error:
-        raise UserError(f"{folder / TENSORS}: not a complete safetensors file; name another checkpoint.") from error
     expected = _tensors(module)
-    for name in sorted(expected.keys() | found.keys()):
-        source, target = found.get(name), expected.get(name)
-        if source is None or target is None or source.shape != target.shape or source.dtype not in FLOATS:
-            raise UserError(
-                f"{folder / TENSORS}: {name} is {_shape_text(source)}, but {DESCRIPTION} next to it requires "
-                f"{_shape_text(target)}; the files are of different policies: name another checkpoint."
-            )
-        target.copy_(source)
+    for name, tensor in read_tensors(folder, expected).items():
+        expected[name].copy_(tensor)
     return module
 
 
@@ -143,7 +130,3 @@ def _implementation(algorithm: str) -> Implementation:
 def _tensors(module: RLModule) -> dict[str, torch.Tensor]:
     """Return every weight once, detached; RLlib's network has several names for some weights."""
     return {name: parameter.detach() for name, parameter in module.named_parameters()}
-
-
-def _shape_text(tensor: torch.Tensor | None) -> str:
-    return "nothing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

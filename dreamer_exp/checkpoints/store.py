@@ -2,9 +2,10 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dreamer_exp.checkpoints.manifest import (
@@ -35,7 +36,14 @@ class CheckpointStore:
     root: Path
     keep: int
 
-    def save(self, algorithm: "Algorithm", name: str, progress: dict[str, Any], contract_hash: str) -> Path:
+    def save(
+        self,
+        algorithm: "Algorithm",
+        name: str,
+        progress: dict[str, Any],
+        contract_hash: str,
+        interface: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Path:
         """Write a checkpoint, point `latest` at it, and remove older ones beyond `keep`, except `best`.
 
         A failed write leaves the earlier checkpoints and `latest` unchanged.
@@ -45,6 +53,7 @@ class CheckpointStore:
             name: The name of the algorithm.
             progress: JSON values; `env_steps`, `updates` and `iteration` are copied into the manifest.
             contract_hash: Of the policy's observations and actions.
+            interface: Further JSON values for policy.json (policy_interface.py).
 
         Raises:
             OSError: The checkpoint could not be written.
@@ -55,7 +64,7 @@ class CheckpointStore:
         about = {key: progress[key] for key in ("iteration", "env_steps", "updates")} | {"contract_hash": contract_hash}
         self._remove_temporary_folders()
         with replace_folder(checkpoint) as temporary:
-            save_state(algorithm, name, temporary, about)
+            save_state(algorithm, name, temporary, {**about, **interface})
             write_json(temporary / PROGRESS, progress)
             write_json(temporary / MANIFEST, manifest(temporary, about))
         write_text(self.root / LATEST, checkpoint.name + "\n")

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.schema import ObsContractConfig
-from dreamer_exp.envs.scaling import NONE, check_scaling, scaling_of
+from dreamer_exp.envs.scaling import check_scaling
+from dreamer_exp.scaling import NONE, scaling_of
 
 Vector: TypeAlias = NDArray[np.float32]
 

@@ -1,71 +1,11 @@
-"""Scaling of the observation vector in front of the policy: `obs_contract.scaling`.
-
-`metric` makes of an observed number x the number symlog(factor * x) - offset, with symlog(y) = sign(y) ln(1 + |y|). The
-factors make distances metres, so that centimetres near a wall are as visible as metres far away; the offsets put
-the values around 0. Each lidar ray becomes the median of itself and its two neighbours first, which removes the rays
-that miss or fall short by themselves.
-
-The network then needs no symlog of its own: set `algo.symlog_obs=false`.
-"""
+"""Which observation spaces `obs_contract.scaling` can scale (dreamer_exp/scaling.py)."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
 
-import numpy as np
 from gymnasium.spaces import Box
-from numpy.typing import NDArray
 
 from dreamer_exp.config.errors import UserError
-
-Array: TypeAlias = NDArray[np.float32]
-
-NONE, METRIC = "none", "metric"
-RAYS = "rays"
-
-
-class Column(NamedTuple):
-    """One column of an entry: x becomes symlog(factor * x) - offset."""
-
-    factor: float
-    offset: float = 0.0
-
-
-# linear speed / 2 m/s, yaw rate / 1 rad/s, distance to the waypoint / 50 m, bearing to it / pi, next turn / pi
-DRIVE_STATE = (Column(5.0), Column(5.0), Column(50.0, 2.5), Column(10.0), Column(10.0))
-RAY = Column(10.0, 1.7)  # range / 10 m
-KNOWN = f"drive_state ({len(DRIVE_STATE)} columns) and rays, both within [-1, 1]"
-
-
-class MetricScaling:
-    """The scaling `metric` of vectors (..., O) float32 that consist of these entries."""
-
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Lay out the columns.
-
-        Args:
-            shapes: shape of each entry by key, in the order of the vector.
-        """
-        columns: list[Column] = []
-        self._rays: list[slice] = []
-        for key, shape in shapes.items():
-            rows = int(np.prod(shape[:-1]))
-            if key == RAYS:
-                first = [len(columns) + row * shape[-1] for row in range(rows)]
-                self._rays += [slice(start, start + shape[-1]) for start in first]
-            columns += rows * (shape[-1] * [RAY] if key == RAYS else list(DRIVE_STATE))
-        self._factor = np.array([column.factor for column in columns], np.float32)
-        self._offset = np.array([column.offset for column in columns], np.float32)
-
-    def apply(self, vectors: Array) -> Array:
-        """Return the scaled vectors (..., O)."""
-        filtered = vectors.copy()
-        for rays in self._rays:
-            filtered[..., rays] = median_of_neighbours(vectors[..., rays])
-        return symlog(self._factor * filtered) - self._offset
-
-    def invert(self, scaled: Array) -> Array:
-        """Return the observed numbers (..., O); rays stay filtered."""
-        return symexp(scaled + self._offset) / self._factor
+from dreamer_exp.scaling import DRIVE_STATE, KNOWN, METRIC, NONE, RAYS
 
 
 def check_scaling(name: str, boxes: Mapping[str, Box]) -> None:
@@ -82,27 +22,3 @@ def check_scaling(name: str, boxes: Mapping[str, Box]) -> None:
                 f"obs_contract.scaling=metric: {key!r} is {box}, which it cannot scale; it knows {KNOWN}. "
                 "Use obs_contract.scaling=none."
             )
-
-
-def median_of_neighbours(rays: Array) -> Array:
-    """Return the median of each ray and its two neighbours (..., R); the last ray is next to the first."""
-    left, right = np.roll(rays, 1, -1), np.roll(rays, -1, -1)
-    median: Array = np.maximum(np.minimum(left, right), np.minimum(np.maximum(left, right), rays))
-    return median
-
-
-def symlog(x: Array) -> Array:
-    """Return sign(x) ln(1 + |x|)."""
-    squashed: Array = np.sign(x) * np.log1p(np.abs(x))
-    return squashed
-
-
-def symexp(x: Array) -> Array:
-    """Return the inverse of symlog."""
-    restored: Array = np.sign(x) * np.expm1(np.abs(x))
-    return restored
-
-
-def scaling_of(name: str, shapes: Mapping[str, tuple[int, ...]]) -> MetricScaling | None:
-    """Return the scaling of these entries, or None for `none`."""
-    return MetricScaling(shapes) if name == METRIC else None

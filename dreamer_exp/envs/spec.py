@@ -73,6 +73,10 @@ def _list_no_scenarios(config: EnvConfig) -> Sequence[str] | None:
     return None
 
 
+def _know_no_period(config: EnvConfig) -> float | None:
+    return None
+
+
 def _report_available() -> Diagnosis:
     return Diagnosis("available")
 
@@ -106,6 +110,8 @@ class EnvSpec(Generic[Config]):
     """
     units: Callable[[Config], Mapping[str, Unit]] = _know_no_units
     """Returns the units of observation entries; the world-model check reports the errors of these entries."""
+    step_s: Callable[[Config], float | None] = _know_no_period
+    """Returns the seconds between two steps, for robots that a policy drives; None if time has no meaning."""
     diagnose: Callable[[], Diagnosis] = _report_available
     """Returns the row of `dreamer-exp doctor`."""
     imports: Callable[[Config], str | None] = _import_nothing

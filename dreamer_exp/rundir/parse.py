@@ -6,7 +6,10 @@ Rows are parsed with orjson: those of a thousand runs are 3 GB, which takes the 
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+try:
+    import orjson as json
+except ImportError:  # on a robot, which has the packages of `load_policy` alone
+    import json  # type: ignore[no-redef]
 
 MAX_DEPTH = 50  # levels of lists and mappings
 MAX_YAML_EVENTS = 20_000  # scalars, and beginnings and ends of collections; an experiment has some 500
@@ -36,8 +39,8 @@ def parse_json(text: bytes | str) -> Any:
         Unparsable: It is not JSON, or deeper than MAX_DEPTH.
     """
     try:
-        tree = orjson.loads(text)
-    except ValueError as error:
+        tree = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise Unparsable("cannot be read as JSON") from error
     _refuse_deep(tree)
     return tree
@@ -82,7 +85,7 @@ def parse_object(text: bytes | str) -> dict[str, Any] | None:
 def parse_row(line: bytes) -> dict[str, Any] | None:
     """Return the row in a line: an object with a number of `env_steps`; None for any other content."""
     try:
-        row = orjson.loads(line)
+        row = json.loads(line)
     except ValueError:
         return None
     if not isinstance(row, dict) or len(row) > MAX_ROW_KEYS:

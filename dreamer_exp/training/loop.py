@@ -11,6 +11,7 @@ from typing import Any
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteLoss
 from dreamer_exp.algorithms.protocol import Algorithm, Iteration
+from dreamer_exp.checkpoints.policy_interface import policy_interface
 from dreamer_exp.envs.notices import log_notices
 from dreamer_exp.monitoring.metrics_row import blank_nonfinite, make_row
 from dreamer_exp.rundir.status import TRAINING
@@ -90,7 +91,9 @@ def save(run: RunContext, algorithm: Algorithm) -> Path | None:
     progress = {**counters.to_dict(), "updates_owed": algorithm.updates_owed}
 
     def write() -> None:
-        run.last_checkpoint = run.checkpoints.save(algorithm, run.spec.name, progress, run.contract.hash)
+        run.last_checkpoint = run.checkpoints.save(
+            algorithm, run.spec.name, progress, run.contract.hash, policy_interface(run.experiment, run.contract)
+        )
 
     return run.last_checkpoint if run.checkpoint_writes(write) else None
 

@@ -13,7 +13,7 @@ import yaml
 
 from dreamer_exp.algorithms.dreamerv3.config import ON_GPU
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
-from dreamer_exp.algorithms.dreamerv3_rllib.config import SIZES as RLLIB_SIZES
+from dreamer_exp.algorithms.dreamerv3_rllib.sizes import SIZES as RLLIB_SIZES
 from dreamer_exp.cli.main import COMMANDS
 from dreamer_exp.cli.train import announce
 from dreamer_exp.config.compose import config_dir

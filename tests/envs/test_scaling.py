@@ -18,7 +18,7 @@ from dreamer_exp.envs.contract import ContractEnv, build_contract
 from dreamer_exp.envs.crowd_nav import spaces
 from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.make import contract_of, make_env
-from dreamer_exp.envs.scaling import MetricScaling, median_of_neighbours
+from dreamer_exp.scaling import MetricScaling, median_of_neighbours
 from tests.config.composing import loaded
 
 KEYS = ["drive_state", "rays"]

@@ -12,7 +12,7 @@ from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
-from dreamer_exp.algorithms.dreamerv3_rllib.memory import WEIGHTS
+from dreamer_exp.algorithms.dreamerv3_rllib.sizes import WEIGHTS
 from dreamer_exp.algorithms.spec import MemoryModel
 from dreamer_exp.checkpoints.policy_file import build
 from dreamer_exp.config.errors import UserError

@@ -12,6 +12,8 @@ from dreamer_exp.algorithms.dreamerv3.sizes import BINS, NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.observation import VectorDecoder, VectorEncoder
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Rssm, State
 
+LEARNER_ONLY = ("decoder", "reward", "cont", "critic", "slow_critic")  # parts that acting does not need
+
 
 class Agent(nn.Module):
     """World model, actor and critic for vector observations (..., O) and actions (..., A).
@@ -50,6 +52,11 @@ class Agent(nn.Module):
         """
         output = self.actor(state.feature)
         return self.action.mode(output) if noise is None else self.action.sample(output, noise)
+
+    def remove_learner_only(self) -> None:
+        """Remove the parts that acting does not need."""
+        for part in LEARNER_ONLY:
+            delattr(self, part)
 
     @torch.no_grad()
     def update_slow_critic(self, rate: float) -> None:

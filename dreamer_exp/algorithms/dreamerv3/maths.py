@@ -24,7 +24,7 @@ def symexp(x: Tensor) -> Tensor:
 
 def two_hot_bins(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
     """Return the bin values (255,), symexp(-20 ... 20), exactly antisymmetric about the middle one (eq. 10)."""
-    half = symexp(torch.linspace(-20.0, 0.0, (BINS - 1) // 2 + 1, dtype=torch.float64))
+    half = symexp(torch.linspace(-20.0, 0.0, (BINS - 1) // 2 + 1, dtype=torch.float64, device="cpu"))
     return torch.cat([half, -half[:-1].flip(0)]).to(device, dtype)
 
 

@@ -11,12 +11,11 @@ from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
-from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.agent import LEARNER_ONLY, Agent
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
 DETER, STOCH, PREVIOUS_ACTION = "deter", "stoch", "previous_action"
-LEARNER_ONLY = ("decoder", "reward", "cont", "critic", "slow_critic")  # parts of the agent that acting does not need
 
 
 class AgentModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLlib is untyped
@@ -37,8 +36,7 @@ class AgentModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLl
                 size, self.observation_space.shape[0], action_kind(self.action_space), self.model_config["symlog_obs"]
             )
         if self.inference_only:  # RLlib 2.60 cannot remove attributes of a submodule itself
-            for part in LEARNER_ONLY:
-                delattr(self.agent, part)
+            self.agent.remove_learner_only()
 
     def get_non_inference_attributes(self) -> list[str]:
         """Return the parts that are not sent to env runners."""

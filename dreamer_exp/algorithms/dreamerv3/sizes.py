@@ -1,11 +1,13 @@
-"""Sizes of the network by `algo.model_size`."""
+"""Sizes of the network by `algo.model_size`, and the numbers of its parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dreamer_exp.algorithms.rllib.base_config import is_count
+from dreamer_exp.algorithms.policy_values import PolicyFormat, is_bool, is_count
 
 BINS = 255  # outputs of the reward head and of the critics
+ACTING = ("encoder", "rssm", "actor")  # parts of the network that acting needs
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,45 @@ def fits_network(network: Any) -> bool:
     if not isinstance(network, dict) or {field.name for field in fields(NetworkSize)} != set(network):
         return False
     return all(map(is_count, network.values())) and network["deter"] % network["blocks"] == 0
+
+
+def policy_weights(description: Mapping[str, Any]) -> int:
+    """Return the number of trained parameters of the network that a policy.json describes, or of its acting parts."""
+    action = description["action"]
+    network = NetworkSize(**description["network"])
+    parts = parts_of(network, description["observation_size"], action["size"], action["kind"] == "discrete")
+    return sum(parts[name] for name in (ACTING if description.get("acting_only") else parts))
+
+
+def parts_of(network: NetworkSize, observation_size: int, actions: int, is_discrete: bool) -> dict[str, int]:
+    """Return the number of trained parameters of each part of the network (agent.py)."""
+    deter, hidden, units, latent = network.deter, network.hidden, network.units, network.latent
+    block = deter // network.blocks
+    core = deter * (block + 3 * hidden + 1) + deter + 3 * deter * (block + 1)  # weights, norm, gates
+    inner = sum(_mlp(inputs, hidden, 1) for inputs in (deter, latent, actions))
+    posterior = _mlp(deter + units, hidden, 1) + _mlp(hidden, hidden, network.posterior_layers - 1, latent)
+    prior = _mlp(deter, hidden, network.prior_layers, latent)
+    heads = {
+        "decoder": (network.decoder_layers, observation_size),
+        "reward": (network.reward_layers, BINS),
+        "cont": (network.continue_layers, 1),
+        "actor": (network.actor_layers, actions if is_discrete else 2 * actions),
+        "critic": (network.critic_layers, BINS),
+    }
+    return {
+        "encoder": _mlp(observation_size, units, network.encoder_layers),
+        "rssm": core + inner + posterior + prior,
+        **{name: _mlp(network.feature, units, layers, outputs) for name, (layers, outputs) in heads.items()},
+    }
+
+
+def _mlp(inputs: int, units: int, layers: int, outputs: int | None = None) -> int:
+    """Return the number of parameters of layers with bias and norm, and of an output layer with bias if given."""
+    total = 0
+    for _ in range(layers):
+        total += (inputs + 2) * units
+        inputs = units
+    return total if outputs is None else total + (inputs + 1) * outputs
+
+
+POLICY_FORMAT = PolicyFormat({"network": fits_network, "symlog_obs": is_bool}, policy_weights)

@@ -11,10 +11,10 @@ from dreamer_exp.algorithms.dreamerv3.config import (
     resolved,
     update_on_cpu,
 )
-from dreamer_exp.algorithms.dreamerv3.memory import memory_model, policy_weights, settle
-from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize, fits_network
+from dreamer_exp.algorithms.dreamerv3.memory import memory_model, settle
+from dreamer_exp.algorithms.dreamerv3.sizes import POLICY_FORMAT, NetworkSize
 from dreamer_exp.algorithms.protocol import Implementation
-from dreamer_exp.algorithms.rllib.base_config import imagination, is_bool, update_work, warnings
+from dreamer_exp.algorithms.rllib.base_config import imagination, update_work, warnings
 from dreamer_exp.algorithms.spec import AlgorithmSpec, WeightScope
 
 METRICS = {
@@ -73,8 +73,8 @@ SPEC = AlgorithmSpec(
     memory=memory_model,
     size=lambda algo: str(algo.model_size),
     metrics=METRICS,
-    policy_format={"network": fits_network, "symlog_obs": is_bool},
-    policy_weights=policy_weights,
+    policy_format=POLICY_FORMAT.fits,
+    policy_weights=POLICY_FORMAT.weights,
     network=lambda algo: {"network": asdict(algo.network), "symlog_obs": algo.symlog_obs},
     scopes=SCOPES,
     warnings=lambda experiment: warnings(resolved(experiment), experiment.obs_contract.scaling),

@@ -1,12 +1,11 @@
 """`algo=dreamerv3_rllib`: its keys, what "auto" becomes, and the values that cannot work together."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from dreamer_exp.algorithms.dreamerv3_rllib.sizes import SIZES
 from dreamer_exp.algorithms.rllib.base_config import (
     BaseDreamerV3Config,
     check_base,
-    is_count,
     smallest_replay,
     values_of,
 )
@@ -14,8 +13,6 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 from dreamer_exp.config.schema import AUTO, key
 
-SIZES = ("nano", "micro", "mini", "XXS", "XS", "S", "M", "L", "XL")
-NETWORK = ("model_size", "batch_length_T")  # `network` in policy.json
 RATES = {"world_model_lr": 1e-4, "actor_lr": 3e-5, "critic_lr": 3e-5}  # RLlib's own for XS
 
 
@@ -77,10 +74,3 @@ def resolved(experiment: Experiment) -> DreamerV3RLlibAlgo:
 def update_on_cpu(experiment: Experiment) -> DreamerV3RLlibAlgo:
     """Return the options that compute the same update next to the smallest replay."""
     return smallest_replay(experiment, resolved(experiment))
-
-
-def fits_network(network: Any) -> bool:
-    """Return whether `network` of a policy.json names a size of RLlib's and a batch length."""
-    if not isinstance(network, dict) or set(network) != set(NETWORK):
-        return False
-    return network["model_size"] in SIZES and is_count(network["batch_length_T"])

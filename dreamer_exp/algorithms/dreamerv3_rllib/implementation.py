@@ -13,10 +13,10 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.policy.sample_batch import SampleBatch
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from dreamer_exp.algorithms.dreamerv3_rllib.config import NETWORK
 from dreamer_exp.algorithms.dreamerv3_rllib.configure import configure
 from dreamer_exp.algorithms.dreamerv3_rllib.open_loop import imagine
 from dreamer_exp.algorithms.dreamerv3_rllib.policy import DreamerPolicy
+from dreamer_exp.algorithms.dreamerv3_rllib.sizes import NETWORK
 from dreamer_exp.algorithms.nonfinite import figures_of, is_nonfinite
 from dreamer_exp.algorithms.protocol import Implementation
 

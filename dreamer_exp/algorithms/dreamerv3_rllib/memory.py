@@ -1,9 +1,7 @@
 """Memory of `algo=dreamerv3_rllib`, and the option that depends on it, without torch."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from dreamer_exp.algorithms.dreamerv3_rllib.config import DreamerV3RLlibAlgo, check, resolved
+from dreamer_exp.algorithms.dreamerv3_rllib.sizes import WEIGHTS
 from dreamer_exp.algorithms.rllib.base_config import capacity_in_steps
 from dreamer_exp.algorithms.spec import MemoryModel
 from dreamer_exp.config.experiment import Experiment
@@ -13,12 +11,6 @@ FLOAT32 = 4  # bytes
 # Python objects of one step in RLlib's EpisodeReplayBuffer (array headers, index tuple, info, reward), measured with
 # tracemalloc; tests/algorithms/dreamerv3_rllib/test_replay.py allows 5 %
 OVERHEAD_BYTES = 420
-# trained and slow weights of RLlib's networks: a fixed number, and a number per float of the observation
-WEIGHTS = {
-    "nano": (20e3, 33), "micro": (63e3, 65), "mini": (282e3, 129), "XXS": (1.68e6, 257), "XS": (3.88e6, 513),
-    "S": (11.96e6, 1025), "M": (25.07e6, 1281), "L": (54.73e6, 1537), "XL": (146.66e6, 2049),
-}  # fmt: skip
-ROUNDING = 0.9  # WEIGHTS are rounded
 
 
 def memory_model(experiment: Experiment, contract: ObservationContract) -> MemoryModel:
@@ -32,12 +24,6 @@ def memory_model(experiment: Experiment, contract: ObservationContract) -> Memor
         bytes_per_step=bytes_per_step(contract),
         replay_capacity=algo.replay_capacity,
     )
-
-
-def policy_weights(description: Mapping[str, Any]) -> int:
-    """Return the number of weights that the network of a policy.json has at least."""
-    fixed, per_float = WEIGHTS[description["network"]["model_size"]]
-    return int(ROUNDING * (fixed + per_float * description["observation_size"]))
 
 
 def settle(experiment: Experiment, contract: ObservationContract, gpu_memory_bytes: int) -> DreamerV3RLlibAlgo:

@@ -1,17 +1,16 @@
 """`algo=dreamerv3_rllib`: RLlib's stock DreamerV3."""
 
 from dreamer_exp.algorithms.dreamerv3_rllib.config import (
-    NETWORK,
     DreamerV3RLlibAlgoConfig,
     check,
-    fits_network,
     resolve,
     resolved,
     update_on_cpu,
 )
-from dreamer_exp.algorithms.dreamerv3_rllib.memory import memory_model, policy_weights, settle
+from dreamer_exp.algorithms.dreamerv3_rllib.memory import memory_model, settle
+from dreamer_exp.algorithms.dreamerv3_rllib.sizes import NETWORK, POLICY_FORMAT
 from dreamer_exp.algorithms.protocol import Implementation
-from dreamer_exp.algorithms.rllib.base_config import imagination, is_bool, update_work, warnings
+from dreamer_exp.algorithms.rllib.base_config import imagination, update_work, warnings
 from dreamer_exp.algorithms.spec import AlgorithmSpec, WeightScope
 
 METRICS = {  # to the names of RLlib 2.60
@@ -67,8 +66,8 @@ SPEC = AlgorithmSpec(
     memory=memory_model,
     size=lambda algo: str(algo.model_size),
     metrics=METRICS,
-    policy_format={"network": fits_network, "symlog_obs": is_bool},
-    policy_weights=policy_weights,
+    policy_format=POLICY_FORMAT.fits,
+    policy_weights=POLICY_FORMAT.weights,
     network=lambda algo: {"network": {name: getattr(algo, name) for name in NETWORK}, "symlog_obs": algo.symlog_obs},
     scopes=SCOPES,
     warnings=lambda experiment: warnings(resolved(experiment), experiment.obs_contract.scaling),

@@ -9,7 +9,7 @@ from dreamer_exp.config.byte_sizes import parse_bytes
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO, AlgoConfig, key
-from dreamer_exp.envs.scaling import METRIC
+from dreamer_exp.scaling import METRIC
 
 Algo = TypeVar("Algo", bound="BaseDreamerV3Config")
 
@@ -114,13 +114,3 @@ def update_work(algo: BaseDreamerV3Config) -> UpdateWork:
 def imagination(algo: BaseDreamerV3Config) -> Imagination:
     """Return horizon and discount."""
     return Imagination(algo.horizon_H, algo.gamma)
-
-
-def is_bool(value: Any) -> bool:
-    """Return whether a value of policy.json is true or false."""
-    return isinstance(value, bool)
-
-
-def is_count(value: Any) -> bool:
-    """Return whether a value of policy.json is a whole number of at least 1."""
-    return type(value) is int and value >= 1

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dreamer_exp.envs.crowd_nav import options, spaces
 from dreamer_exp.envs.crowd_nav.baselines import BASELINES
 from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
-from dreamer_exp.envs.crowd_nav.constants import LIDAR_RANGE
+from dreamer_exp.envs.crowd_nav.constants import DT, LIDAR_RANGE
 from dreamer_exp.envs.spec import EnvSpec, RawEnv, Spaces, Unit
 
 
@@ -42,5 +42,6 @@ SPEC = EnvSpec(
     spaces=check_and_describe,
     baselines=BASELINES,
     units=units,
+    step_s=lambda config: DT,
     packages=("navground", "gymnasium", "numpy"),
 )

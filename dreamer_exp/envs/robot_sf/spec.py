@@ -49,5 +49,6 @@ SPEC = EnvSpec(
     unchecked=check.unchecked,
     scenarios=scenarios,
     units=units,
+    step_s=lambda config: config.dt,
     diagnose=package.diagnose,
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dreamer_exp.algorithms.dreamerv3_rllib.config import SIZES
+from dreamer_exp.algorithms.dreamerv3_rllib.sizes import SIZES
 from dreamer_exp.config.errors import UserError
 from tests.config.composing import loaded
 from tests.experiments import machine

@@ -65,7 +65,7 @@ class Rssm(nn.Module):
         self.core_norm = NormSiLU(size.deter)
         self.gates = BlockLinear(size.blocks, self.block, 3 * self.block)
         # subtracted from the update gate, so that an untrained model mostly keeps its state
-        offset = torch.tensor([0.0, 0.0, 1.0]).repeat_interleave(self.block)
+        offset = torch.tensor([0.0, 0.0, 1.0], device="cpu").repeat_interleave(self.block)
         self.register_buffer("update_offset", offset, persistent=False)
         self.posterior_in = Linear(size.deter + tokens, size.hidden)
         self.posterior_norm = NormSiLU(size.hidden)
@@ -87,7 +87,7 @@ class Rssm(nn.Module):
             uniform: noise (N, S) in [0, 1).
         """
         # (N, D)
-        deter = self._next_deter(state, action)
+        deter = self.next_deter(state, action)
         # (N, U)
         hidden = self.posterior_norm(self.posterior_in(torch.cat([deter, tokens], -1)))
         # (N, S, C)
@@ -169,7 +169,7 @@ class Rssm(nn.Module):
         assert isinstance(norm, NormSiLU)
         return linear, norm
 
-    def _next_deter(self, state: State, action: Tensor) -> Tensor:
+    def next_deter(self, state: State, action: Tensor) -> Tensor:
         """Return h_t = f(h_{t-1}, z_{t-1}, a_{t-1}) (N, D) of eq. 1, in the published layout."""
         blocks = self.size.blocks
         # (N, 3*U)

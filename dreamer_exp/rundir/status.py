@@ -86,7 +86,7 @@ def state_of(status: dict[str, Any]) -> str:
         return "unknown"
     if state == "running" and status.get("host") != socket.gethostname():
         return "dead" if _is_silent(status.get("updated_utc")) else state
-    is_known = isinstance(status.get("pid"), int)
+    is_known = status.get("pid") is not None
     return "dead" if state == "running" and is_known and not is_alive(status) else state
 
 

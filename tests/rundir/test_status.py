@@ -25,6 +25,7 @@ UNUSED_PID = 2**22 + 1  # larger than Linux's process numbers
         ({"state": "running", "host": HOST, "pid": UNUSED_PID}, "dead"),
         ({"state": "running", "host": "another", "pid": UNUSED_PID}, "running"),  # cannot be known here
         ({"state": "running", "host": HOST, "pid": -1}, "dead"),
+        ({"state": "running", "host": HOST, "pid": 1e30}, "dead"),  # as JSON reads 10**30
         ({"state": 3}, "unknown"),
         ({}, "unknown"),
     ],

@@ -147,15 +147,19 @@ def lines_from_end(path: Path) -> Iterator[bytes]:
         OSError: The file cannot be read, or is not a plain file.
     """
     with open_plain(path) as file:
-        end, rest = file.seek(0, os.SEEK_END), b""
-        last = max(0, end - MAX_TAIL_BYTES)
-        while end > last and len(rest) < MAX_LINE_BYTES:
+        end = file.seek(0, os.SEEK_END)
+        last, parts = max(0, end - MAX_TAIL_BYTES), [b""]  # of the line whose beginning comes next, the last one first
+        while end > last and len(parts) * BLOCK_BYTES < MAX_LINE_BYTES:
             begin = max(0, end - BLOCK_BYTES)
             file.seek(begin)
-            rest, *lines = (file.read(end - begin) + rest).split(b"\n")
-            yield from reversed(lines)
+            part, *lines = file.read(end - begin).split(b"\n")
+            if lines:
+                lines[-1] += b"".join(reversed(parts))
+                yield from reversed(lines)
+                parts = []
+            parts.append(part)
             end = begin
-        yield rest
+        yield b"".join(reversed(parts))
 
 
 def read_lines(file: BufferedReader) -> Iterator[bytes]:

@@ -246,3 +246,12 @@ def test_only_the_end_of_a_long_file_is_read(tmp_path: Path) -> None:
     begin = time.process_time()
     assert last_row(tmp_path / "result.jsonl") == ROW
     assert time.process_time() - begin < 0.2
+
+
+def test_a_file_without_line_ends_is_read_in_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "result.jsonl"
+    path.touch()
+    os.truncate(path, 2 * MAX_LINE_BYTES)
+    begun = time.process_time()
+    assert last_row(path) is None
+    assert time.process_time() - begun < 1.0

@@ -34,7 +34,13 @@ KNOWN = f"drive_state ({len(DRIVE_STATE)} columns) and rays, both within [-1, 1]
 
 
 class MetricScaling:
-    """The scaling `metric` of vectors (..., O) float32 that consist of these entries."""
+    """The scaling `metric` of vectors (..., O) float32 that consist of these entries.
+
+    Attributes:
+        rays: the places of each row of rays.
+        factor: of each number (O,).
+        offset: of each number (O,).
+    """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Lay out the columns.
@@ -43,26 +49,26 @@ class MetricScaling:
             shapes: shape of each entry by key, in the order of the vector.
         """
         columns: list[Column] = []
-        self._rays: list[slice] = []
+        self.rays: list[slice] = []
         for key, shape in shapes.items():
             rows = int(np.prod(shape[:-1]))
             if key == RAYS:
                 first = [len(columns) + row * shape[-1] for row in range(rows)]
-                self._rays += [slice(start, start + shape[-1]) for start in first]
+                self.rays += [slice(start, start + shape[-1]) for start in first]
             columns += rows * (shape[-1] * [RAY] if key == RAYS else list(DRIVE_STATE))
-        self._factor = np.array([column.factor for column in columns], np.float32)
-        self._offset = np.array([column.offset for column in columns], np.float32)
+        self.factor = np.array([column.factor for column in columns], np.float32)
+        self.offset = np.array([column.offset for column in columns], np.float32)
 
     def apply(self, vectors: Array) -> Array:
         """Return the scaled vectors (..., O)."""
         filtered = vectors.copy()
-        for rays in self._rays:
+        for rays in self.rays:
             filtered[..., rays] = median_of_neighbours(vectors[..., rays])
-        return symlog(self._factor * filtered) - self._offset
+        return symlog(self.factor * filtered) - self.offset
 
     def invert(self, scaled: Array) -> Array:
         """Return the observed numbers (..., O); rays stay filtered."""
-        return symexp(scaled + self._offset) / self._factor
+        return symexp(scaled + self.offset) / self.factor
 
 
 def median_of_neighbours(rays: Array) -> Array:

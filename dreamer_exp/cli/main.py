@@ -16,6 +16,7 @@ COMMANDS = {  # name: module
     "evaluate": "dreamer_exp.cli.evaluate",
     "compare": "dreamer_exp.cli.compare",
     "runs": "dreamer_exp.cli.runs",
+    "export": "dreamer_exp.cli.export",
     "doctor": "dreamer_exp.cli.doctor",
     "replay-update": "dreamer_exp.cli.replay_update",
 }

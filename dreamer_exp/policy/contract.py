@@ -48,6 +48,7 @@ class PolicyContract:
         low: least value of each action (A,), or the first Discrete one.
         high: greatest value of each action (A,), or the last Discrete one.
         hash: of the contract.
+        bounds: the least and the greatest value of each observed number, (O,) each.
 
     Raises:
         KeyError, TypeError, ValueError: the tree is not that of a contract.
@@ -69,9 +70,8 @@ class PolicyContract:
         if not self.discrete and len(self.low) != self.action_size:
             raise ValueError("the number of action bounds differs from that of actions")
         self._scaling = scaling_of(self.scaling, {entry.key: entry.shape for entry in self.entries})
-        low, high = self._bounds()
-        self._low, self._high = low, high
-        self._least, self._greatest = _tolerated(low, high)
+        self.bounds = self._bounds()
+        self._least, self._greatest = _tolerated(*self.bounds)
         # halved first: high - low overflows if the bounds are the largest float32 numbers
         self._centre = (self.low / 2 + self.high / 2).astype(np.float32)
         self._half_range = (self.high / 2 - self.low / 2).astype(np.float32)
@@ -139,9 +139,8 @@ class PolicyContract:
         at = position[-1]
         entry = next(entry for entry in self.entries if at < entry.place.stop)
         index = [*position[:-1], *(int(i) for i in np.unravel_index(at - entry.place.start, entry.shape))]
-        return ObservationError(
-            f"{entry.key}{index} is {vectors[position]}; it must be finite and in [{self._low[at]}, {self._high[at]}]"
-        )
+        low, high = (side[at] for side in self.bounds)
+        return ObservationError(f"{entry.key}{index} is {vectors[position]}; it must be finite and in [{low}, {high}]")
 
 
 def read_contract(tree: Any, where: str) -> PolicyContract:

@@ -17,6 +17,7 @@ USAGES = {
     "evaluate": "dreamer-exp evaluate RUN",
     "compare": "usage: dreamer-exp compare",
     "runs": "dreamer-exp runs [DIR ...]",
+    "export": "dreamer-exp export RUN OUT",
     "doctor": "dreamer-exp doctor",
     "replay-update": "dreamer-exp replay-update FOLDER",
 }

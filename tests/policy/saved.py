@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ray.rllib.core.rl_module.rl_module import RLModule
 
-from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
+from dreamer_exp.algorithms.dreamerv3.sizes import BINS, SIZES
 from dreamer_exp.checkpoints.policy_file import build, save_policy
 from dreamer_exp.checkpoints.policy_interface import policy_interface
 from dreamer_exp.config.experiment import Experiment
@@ -41,6 +41,8 @@ def random_network(
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape))
+            if algorithm == "dreamerv3":  # returns near 0, as a trained critic's: those of random bins are near 1e6
+                module.agent.critic[-1].bias.sub_((torch.arange(BINS) - BINS // 2).abs())
     return module
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.sizes import BINS
 
 UNIMIX = 0.01  # share of the uniform distribution in every categorical
@@ -68,6 +69,8 @@ def unimix_probabilities(logits: Tensor) -> Tensor:
 @torch.no_grad()
 def draw_classes(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """Return classes (...) drawn by inverse CDF from probabilities (..., C) with noise (...) in [0, 1)."""
+    if hand_written.is_exporting():  # ONNX has no search
+        return (probabilities.cumsum(-1)[..., :-1] <= uniform[..., None]).sum(-1)
     drawn = torch.searchsorted(probabilities.cumsum(-1), uniform[..., None], right=True)[..., 0]
     return drawn.clamp(max=probabilities.shape[-1] - 1)  # rounding can leave the last sum below the noise
 

@@ -9,4 +9,9 @@ def is_faster(device: torch.device) -> bool:
     They are gathers in place of products with the one-hot latent (one_hot.py) and a norm with its own gradient
     (layers.py). On a GPU, and under bfloat16 autocast, dense products and torch's fused kernels are faster.
     """
-    return device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not is_exporting()
+
+
+def is_exporting() -> bool:
+    """Return whether the operations are recorded for a graph, which has torch's own only."""
+    return torch.compiler.is_exporting() or torch._C._get_tracing_state() is not None

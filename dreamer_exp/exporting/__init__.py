@@ -1,0 +1,1 @@
+"""Export of a trained policy as one graph: (observation, state, noise) -> (action, next state, value)."""

@@ -1,0 +1,120 @@
+"""Comparison of an exported file with the policy that it was made from, step by step, and its latency."""
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dreamer_exp.algorithms.rows import RowNoise
+from dreamer_exp.exporting.formats import Arrays, Run
+from dreamer_exp.policy.acting import Policy
+
+TOLERANCE = 1e-5  # relative to numbers larger than 1
+REPEATS, STEPS = 15, 20  # of the latency
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far an exported file is from its policy.
+
+    Attributes:
+        steps: compared.
+        largest: difference of an action, a part of the state or a value, relative to numbers larger than 1.
+        redrawn: steps where rounding drew another latent; the file then continued from the policy's state.
+    """
+
+    steps: int
+    largest: float
+    redrawn: int
+
+    @property
+    def is_equal(self) -> bool:
+        """Return whether the file computes the policy."""
+        return self.largest <= TOLERANCE and self.redrawn <= self.steps // 100
+
+
+def compare(policy: Policy, run: Run, steps: int, seed: int = 0) -> Agreement:
+    """Drive the policy and the file with the same observations and noise, each from its own state.
+
+    Args:
+        policy: for N robots.
+        run: the file.
+        steps: to compare.
+        seed: of observations and noise.
+    """
+    rng, rows = np.random.default_rng(seed), policy.robots or 1
+    noise = RowNoise(rows)
+    for row in range(rows):
+        noise.begin(row, seed + row)
+    policy.reset(seed=seed)
+    state = _arrays(policy)
+    largest, redrawn = 0.0, 0
+    for _ in range(steps):
+        vectors = random_observations(policy, rng, rows)
+        uniform = policy.network.draw(noise).numpy()
+        policy.network.after_mode(noise)
+        normal = np.zeros((rows, 0 if policy.network.discrete else policy.network.action_size), np.float32)
+        action, *state, value = run([vectors, *state, np.concatenate([uniform, normal], 1)])
+        expected = [_act(policy, vectors), *_arrays(policy), np.atleast_1d(policy.value())]
+        difference = max(_difference(*pair) for pair in zip([action, *state, value], expected, strict=True))
+        if difference > 0.5:
+            redrawn, state = redrawn + 1, _arrays(policy)
+        else:
+            largest = max(largest, difference)
+    return Agreement(steps, largest, redrawn)
+
+
+def latency_ms(policy: Policy, run: Run) -> float:
+    """Return the milliseconds of a step of one robot: CPU time of one thread, the median of some repeats."""
+    shapes = policy.network.state_shapes.values()
+    network = policy.network
+    columns = network.stoch + (0 if network.discrete else network.action_size)
+    vectors = random_observations(policy, np.random.default_rng(0), 1)
+    inputs = [vectors, *(np.zeros((1, *shape), np.float32) for shape in shapes), np.zeros((1, columns), np.float32)]
+
+    def measure() -> float:
+        began = time.process_time()
+        for _ in range(STEPS):
+            run(inputs)
+        return 1000 * (time.process_time() - began) / STEPS
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        measure()
+        return statistics.median(measure() for _ in range(REPEATS))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def random_observations(policy: Policy, rng: np.random.Generator, rows: int) -> NDArray[np.float32]:
+    """Return observed numbers (N, O) within their bounds, as the graph takes them."""
+    vectors = rng.random((rows, policy.observation_size), np.float32)
+    if policy.contract is None:
+        return vectors
+    low, high = policy.contract.bounds
+    low, high = np.maximum(low, -10.0), np.minimum(high, 10.0)
+    observed: NDArray[np.float32] = (low + vectors * (high - low)).astype(np.float32)
+    return observed
+
+
+def _act(policy: Policy, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    contract = policy.contract
+    if contract is None:
+        actions = policy.act(vectors if policy.robots else vectors[0])
+    else:
+        parts = {entry.key: vectors[:, entry.place].reshape(-1, *entry.shape) for entry in contract.entries}
+        actions = policy.act(parts if policy.robots else {key: part[0] for key, part in parts.items()})
+    return actions if policy.robots else np.asarray(actions)[None]
+
+
+def _arrays(policy: Policy) -> Arrays:
+    return [tensor.cpu().numpy() for tensor in policy.state.tensors]
+
+
+def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    scale = np.maximum(np.abs(expected), 1.0)
+    return float((np.abs(found - expected) / scale).max(initial=0.0))

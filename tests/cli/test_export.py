@@ -1,0 +1,39 @@
+"""The command export: its words, and a file that is written and checked."""
+
+from pathlib import Path
+
+import pytest
+
+from dreamer_exp.cli.export import read_words, run
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.exporting import formats
+from tests.policy.saved import save_random
+
+
+def test_a_policy_is_written_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_random(tmp_path / "policy")
+
+    assert run([str(tmp_path / "policy"), str(tmp_path / "out"), "format=torchscript", "steps=50"]) == 0
+    assert (tmp_path / "out" / "policy.pt").is_file()
+    assert "0 of 50 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["run"], "export takes a run and a folder to write"),
+        (["run", "out", "format=tflite"], "format=tflite: allowed are onnx and torchscript."),
+        (["run", "out", "steps=0"], "steps=0: it takes a whole number of at least 1."),
+        (["run", "out", "formt=onnx"], "'formt' is not one of: format, steps. Did you mean 'format'?"),
+    ],
+)
+def test_a_wrong_word_is_named(words: list[str], line: str) -> None:
+    with pytest.raises(UserError) as raised:
+        read_words(words)
+    assert line in str(raised.value)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="format=onnx needs onnx, onnxscript, onnxruntime: pip install 'dreamer-exp"):
+        formats.FORMATS["onnx"].require()

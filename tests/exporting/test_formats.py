@@ -1,0 +1,98 @@
+"""Exported files act as the policy that they were made from, for one robot and several, and describe themselves."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dreamer_exp import load_policy
+from dreamer_exp.exporting.check import compare
+from dreamer_exp.exporting.formats import FORMATS
+from dreamer_exp.exporting.graph import PolicyGraph, median_of_neighbours
+from dreamer_exp.exporting.metadata import EXTRA_FILE, KEY, metadata
+from dreamer_exp.scaling import median_of_neighbours as expected_median
+from tests.experiments import nano, nano_gym
+from tests.policy.saved import ALGORITHMS, save_random
+
+EXPERIMENTS = {
+    "metric": lambda algorithm: nano(f"algo={algorithm}", "obs_contract=drive_state_rays_metric"),
+    "discrete": lambda algorithm: nano_gym("CartPole-v1", f"algo={algorithm}"),
+    "box": lambda algorithm: nano_gym("Pendulum-v1", f"algo={algorithm}"),
+}
+
+
+def saved(folder: Path, algorithm: str, name: str) -> Path:
+    save_random(folder, algorithm, experiment=EXPERIMENTS[name](algorithm))
+    return folder
+
+
+def exported(source: Path, form: str) -> Path:
+    """Write the file of a format next to the policy."""
+    policy = load_policy(source)
+    graph = PolicyGraph(policy).eval()
+    FORMATS[form].write(graph, metadata(policy, graph), source / FORMATS[form].file)
+    return source / FORMATS[form].file
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_torchscript_acts_as_the_policy_for_one_robot_and_several(tmp_path: Path, algorithm: str, name: str) -> None:
+    run = FORMATS["torchscript"].open(exported(saved(tmp_path, algorithm, name), "torchscript"))
+
+    assert compare(load_policy(tmp_path), run, 60).is_equal
+    assert compare(load_policy(tmp_path, robots=5), run, 10).is_equal
+
+
+@pytest.mark.parametrize(("algorithm", "name"), [("dreamerv3", "metric"), ("dreamerv3_rllib", "discrete")])
+def test_onnx_acts_as_the_policy_for_one_robot_and_several(tmp_path: Path, algorithm: str, name: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    path = exported(saved(tmp_path, algorithm, name), "onnx")
+    run = FORMATS["onnx"].open(path)
+
+    assert compare(load_policy(tmp_path), run, 200).is_equal
+    assert compare(load_policy(tmp_path, robots=5), run, 20).is_equal
+    about = json.loads(onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map[KEY])
+    assert about["contract_hash"] == load_policy(tmp_path).info.contract_hash
+
+
+def test_a_file_of_another_policy_is_not_equal(tmp_path: Path) -> None:
+    saved(tmp_path, "dreamerv3", "box")
+    run = FORMATS["torchscript"].open(exported(tmp_path, "torchscript"))
+    policy = load_policy(tmp_path)
+    with torch.no_grad():
+        for parameter in policy.network.parameters():
+            parameter.add_(0.01)
+
+    assert not compare(policy, run, 20).is_equal
+
+
+def test_the_metadata_has_what_a_client_needs(tmp_path: Path) -> None:
+    path = exported(saved(tmp_path, "dreamerv3", "metric"), "torchscript")
+    files = {EXTRA_FILE: ""}
+    torch.jit.load(str(path), _extra_files=files)
+    about = json.loads(files[EXTRA_FILE])
+
+    assert [(entry["key"], entry["unit"]) for entry in about["observation"]["entries"]] == [
+        ("drive_state", ["normalised", 1.0]),
+        ("rays", ["m", 10.0]),
+    ]
+    assert (about["period_s"], about["action"]["low"]) == (0.1, [-1.0, -1.0])
+    assert about["noise"] == {"uniform": 8, "normal": 2}
+
+
+def test_the_median_in_torch_is_that_in_numpy() -> None:
+    rays = np.random.default_rng(0).random((4, 9), np.float32)
+
+    assert np.array_equal(median_of_neighbours(torch.from_numpy(rays)), expected_median(rays))
+
+
+def test_noise_of_zero_is_the_most_likely_action_and_other_noise_is_drawn(tmp_path: Path) -> None:
+    graph = PolicyGraph(load_policy(saved(tmp_path, "dreamerv3", "box"))).eval()
+    observation, *state, noise = graph.example(1)
+    drawn = noise.clone()
+    drawn[:, -1] = 1.0
+
+    assert not torch.equal(graph(observation, *state, noise)[0], graph(observation, *state, drawn)[0])

@@ -1,4 +1,4 @@
-"""What an exported graph says about itself, as JSON inside the file."""
+"""The description of an exported graph, as JSON inside the file."""
 
 from typing import Any
 

@@ -12,6 +12,14 @@ ORANGE = "#E69F00"
 PURPLE = "#CC79A7"
 SKY_BLUE = "#56B4E9"
 VERMILION = "#D55E00"
+WHITE = "#FFFFFF"
+
+
+def lighter(colour: str, share: float) -> str:
+    """Return a colour (#RRGGBB) mixed with this share of white, 0 to 1."""
+    channels = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return "#" + "".join(f"{round(channel + share * (255 - channel)):02X}" for channel in channels)
+
 
 # styles of rich
 STATE_STYLES = {

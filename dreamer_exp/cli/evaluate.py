@@ -4,6 +4,7 @@ import os
 import secrets
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from dreamer_exp.config.schema import AUTO
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.evaluation.episodes import episode_list
+from dreamer_exp.evaluation.video.request import FilmRequest
 from dreamer_exp.formatting import printable
 from dreamer_exp.hardware import Machine, physical_cores, probe
 from dreamer_exp.monitoring.logs import quiet
@@ -37,12 +39,15 @@ if TYPE_CHECKING:
     from dreamer_exp.evaluation.workers.base import OpenWorkers
 
 USAGE = """\
-dreamer-exp evaluate RUN [episodes=N] [env=OPTION] [workers=N] [video=N] [out=DIR] [KEY=VALUE ...]
+dreamer-exp evaluate RUN [episodes=N] [env=OPTION] [workers=N] [video=N [baseline=NAME] [lidar=false]] [out=DIR]
+                         [KEY=VALUE ...]
 
 RUN is a run's directory (its best checkpoint, else its latest), a checkpoint, or pretrained:NAME
 for a policy of this package. The metrics of every episode (JSON) and the paths driven (PNG) are
-written into RUN/report (of a pretrained policy: outputs/pretrained_NAME), or into DIR; video=N
-adds N episodes as GIFs, failures first. workers=N runs the episodes in N processes, 0 in this one;
+written into RUN/report (of a pretrained policy: outputs/pretrained_NAME), or into DIR. video=N
+films N episodes, failures first, as MP4 where imageio-ffmpeg is installed (the extra `video`), else
+as GIF; baseline=orca adds what that baseline does on the same seeds, side by side, and lidar=false
+leaves the rays out. workers=N runs the episodes in N processes, 0 in this one;
 by default (auto) there is one for each physical core, as far as memory and episodes suffice. The
 result does not depend on it. The run's own settings apply; settings given here replace
 them, for example env=robot_sf, episodes=100 (short for evaluation.episodes=100), evaluation.seed=7
@@ -52,7 +57,7 @@ env.id is imported only with trust=true.
 """
 
 
-OWN_WORDS = ("video", "out", "workers")  # words that are not settings of the run
+OWN_WORDS = ("video", "baseline", "lidar", "out", "workers")  # words that are not settings of the run
 EPISODES_EACH = 8  # fewest for an automatic worker, whose start takes seconds
 
 
@@ -63,14 +68,14 @@ class EvaluationRequest:
     Attributes:
         path: a run's directory, a checkpoint, or pretrained:NAME.
         overrides: settings that replace the run's.
-        video: number of episodes to film.
+        films: the films to make.
         out: the output folder; None for the run's report/, or one in outputs/.
         workers: number of processes, 0 for this one; None for "auto".
     """
 
     path: Path
     overrides: list[str]
-    video: int = 0
+    films: FilmRequest = FilmRequest()
     out: Path | None = None
     workers: int | None = None
 
@@ -107,10 +112,28 @@ def read_words(words: list[str]) -> EvaluationRequest:
     return EvaluationRequest(
         Path(words[0]),
         as_typed(overrides),
-        whole_number("video", own.get("video", "0"), "episodes to film"),
+        read_films(own),
         Path(own["out"]) if own.get("out") else None,
         None if (number := own.get("workers", AUTO)) == AUTO else whole_number("workers", number, "processes, or auto"),
     )
+
+
+def read_films(own: Mapping[str, str]) -> FilmRequest:
+    """Return the films that the words ask for.
+
+    Raises:
+        UserError: a word has a wrong value, or says how to film where there is no film.
+    """
+    number = whole_number("video", own.get("video", "0"), "episodes to film")
+    baselines = tuple(name.strip() for name in own.get("baseline", "").strip("[]").split(",") if name.strip())
+    if baselines and not number:
+        raise UserError(
+            f"baseline={own['baseline']}: it is filmed next to the policy, and needs video=N; "
+            f"evaluation.baselines=[{','.join(baselines)}] evaluates it without films."
+        )
+    if (lidar := own.get("lidar", "true")) not in ("true", "false"):
+        raise UserError(f"lidar={lidar}: true or false, whether films show the rays.")
+    return FilmRequest(number, baselines, lidar == "true")
 
 
 def whole_number(key: str, text: str, what: str) -> int:
@@ -162,7 +185,7 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
         "experiment": settings,
         "edited_by_hand": None if edited is None else {key: list(values) for key, values in edited.items()},
     }
-    report.evaluate(about, trained["env_steps"], trained["updates"], request.video)
+    report.evaluate(about, trained["env_steps"], trained["updates"], request.films)
 
 
 def choose_workers(experiment: Experiment, number: int | None, checkpoint: Path) -> "OpenWorkers":

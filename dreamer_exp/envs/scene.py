@@ -1,4 +1,4 @@
-"""The map of an episode, and robot and pedestrians in it, for pictures and metrics of the driven paths."""
+"""The map of an episode, and robot and pedestrians in it, for films, pictures and metrics of the driven paths."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +27,20 @@ class Scene:
     """Metres."""
     step_s: float = 0.1
     """Seconds in a step of the simulation."""
+    solids: tuple[NDArray[np.float64], ...] = ()
+    """Outlines (K, 2) of solid areas, which films fill."""
+
+
+@dataclass(frozen=True)
+class LidarScan:
+    """One scan of the robot's lidar, as the policy observes it."""
+
+    ranges: NDArray[np.float32]
+    """(R,): metres."""
+    angles: NDArray[np.float64]
+    """(R,): radians counter-clockwise from the robot's heading, ascending."""
+    max_range: float
+    """Metres; a ray of this range has met nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,8 @@ class SceneState:
     """(N, 2): x and y in metres."""
     forces: NDArray[np.float64] | None = None
     """(N, 2): the total social force on each pedestrian, per unit of mass; None if the simulator has none."""
+    lidar: LidarScan | None = None
+    """None without a lidar."""
 
 
 @runtime_checkable
@@ -58,7 +74,7 @@ class HasScene(Protocol):
 
 @runtime_checkable
 class HasSceneState(Protocol):
-    """A further method by which an environment has social metrics measured (docs/metrics.md)."""
+    """A further method by which an environment is filmed and has social metrics measured (docs/metrics.md)."""
 
     def scene_state(self) -> SceneState:
         """Return robot and pedestrians now."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from dreamer_exp.config.experiment import Experiment
@@ -12,7 +12,7 @@ from dreamer_exp.envs.episode import FAULT
 from dreamer_exp.envs.make import make_raw_env
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.generators import SeparateGenerators
-from dreamer_exp.evaluation.rollout import Finished, Row, begin_row, one_thread
+from dreamer_exp.evaluation.rollout import Finished, Row, Watch, begin_row, one_thread
 
 
 class BaselineRollouts:
@@ -21,10 +21,18 @@ class BaselineRollouts:
     Args:
         experiment: gives the env.
         name: of the baseline.
+        watch: called for each episode; None records nothing.
+        render_mode: of the envs.
     """
 
-    def __init__(self, experiment: Experiment, name: str) -> None:
-        self._experiment, self._name = experiment, name
+    def __init__(
+        self,
+        experiment: Experiment,
+        name: str,
+        watch: Callable[[], Watch] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self._experiment, self._name, self._watch, self._render_mode = experiment, name, watch, render_mode
         self._waiting: deque[EvaluationEpisode] = deque()
         self._running: Row | None = None
         self._generators = SeparateGenerators()
@@ -50,9 +58,13 @@ class BaselineRollouts:
 
     def _begin(self, episode: EvaluationEpisode) -> None:
         env = self._experiment.env
-        self._running, self._observation = begin_row(self._experiment, episode, partial(make_raw_env, env))
-        self._baseline = make_baseline(self._name, env, self._running.env, episode.seed)
+        make = partial(make_raw_env, env, self._render_mode)
+        row, self._observation = begin_row(self._experiment, episode, make, self._watch and self._watch())
+        self._running = row
+        self._baseline = make_baseline(self._name, env, row.env, episode.seed)
         self._baseline.reset()
+        if row.watch is not None:
+            row.watch(row.env)
 
     def _step(self, row: Row) -> Finished | None:
         """Step the running episode once; return it if it ended."""
@@ -64,4 +76,6 @@ class BaselineRollouts:
         row.total += float(reward)
         row.length += 1
         row.recorder.step()
+        if row.watch is not None:
+            row.watch(row.env)
         return row.finish(info) if terminated or truncated else None

@@ -8,11 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.episode import EpisodeResult
-from dreamer_exp.evaluation import video
 from dreamer_exp.evaluation.episode_log import EpisodeLog, identity_of
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
@@ -20,6 +18,8 @@ from dreamer_exp.evaluation.metrics import evaluation_row
 from dreamer_exp.evaluation.rollout import Finished, MakePolicy
 from dreamer_exp.evaluation.scenarios import draw_scenarios, scenarios_csv
 from dreamer_exp.evaluation.trajectories import Track, count_episodes, draw_trajectories
+from dreamer_exp.evaluation.video.film import choose, film, refuse_unfilmable
+from dreamer_exp.evaluation.video.request import FilmRequest
 from dreamer_exp.evaluation.workers.base import OpenWorkers, this_process
 from dreamer_exp.formatting import printable_lines
 from dreamer_exp.monitoring.episode_progress import EpisodeProgress
@@ -54,19 +54,25 @@ class EvaluationReport:
     workers: OpenWorkers = this_process
     logs: list[EpisodeLog] = field(default_factory=list)
 
-    def evaluate(self, about: dict[str, Any], env_steps: int, updates: int, videos: int) -> None:
+    def evaluate(self, about: dict[str, Any], env_steps: int, updates: int, films: FilmRequest) -> None:
         """Print the tables, then write `<stem>.json`, pictures and videos.
 
         The files are `<stem>.json`, `<stem>_scenarios.csv` and `.png`, `<stem>_paths.png` and
-        `<stem>_seed<seed>_<outcome>.gif`.
+        `<stem>_seed<seed>_<outcome>.mp4` or `.gif`.
 
         Args:
             about: entries of the JSON next to the evaluations.
             env_steps: steps that the policy was trained on.
             updates: updates that trained it.
-            videos: number of episodes to film, failures first.
+            films: the films, of failures first.
+
+        Raises:
+            UserError: the environment cannot be filmed as asked; nothing is evaluated.
         """
         self.print_line(self.title)
+        if films.episodes:
+            with self.console.status("preparing the films"):
+                refuse_unfilmable(self.experiment, films)
         finished = self.evaluate_policy()
         rows = [self.row(LEARNER, env_steps, updates, [each.result for each in finished]), *self.evaluate_baselines()]
         self.console.print(evaluation_table([(row["policy"], row) for row in rows]))
@@ -79,8 +85,8 @@ class EvaluationReport:
         self.print_line(f"Metrics: {metrics}")
         self.report_scenarios(rows)
         self.draw_paths(finished)
-        if videos:
-            self.write_videos(video.choose(finished, videos))
+        if films.episodes:
+            self.write_films(choose(finished, films.episodes), films)
 
     def report_scenarios(self, rows: list[dict[str, Any]]) -> None:
         """Print the policy's worst scenarios; write the rates of all scenarios as CSV and the policy's as a picture."""
@@ -147,16 +153,12 @@ class EvaluationReport:
         draw_trajectories(picture, self.title, finished)
         self.print_line(f"Paths: {picture}")
 
-    def write_videos(self, episodes: list[EvaluationEpisode]) -> None:
-        """Write the videos, or print why there are none."""
-        try:
-            with self.console.status(f"filming {count_episodes(len(episodes))}"):
-                paths = video.film(self.experiment, self.policy, episodes, self.stem)
-        except UserError as reason:
-            self.print_line(f"Video: none: {reason}")
-            return
-        for path in paths:
-            self.print_line(f"Video: {path}")
+    def write_films(self, episodes: list[EvaluationEpisode], films: FilmRequest) -> None:
+        """Write the films, and print the path of each when it is complete."""
+        with LiveLine(self.console) as line:
+            progress = EpisodeProgress("filming", len(episodes) * (1 + len(films.baselines)), line.show)
+            for path in film(self.experiment, self.policy, episodes, self.stem, films, on_finished=progress):
+                self.print_line(f"Video: {path}")
 
     def print_line(self, line: str) -> None:
         """Print a line without wrapping, so that a path in it can be copied."""

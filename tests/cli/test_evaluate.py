@@ -24,6 +24,7 @@ from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
 from dreamer_exp.envs.gym.config import GymConfig
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
+from dreamer_exp.evaluation.video.request import FilmRequest
 from dreamer_exp.hardware import physical_cores
 from tests.experiments import experiment, machine, nano_gym
 
@@ -39,14 +40,16 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_commands_own_words_are_separated_from_settings() -> None:
-    request = read_words(["outputs/run", "episodes=7", "video=3", "out=/elsewhere", "env=robot_sf"])
+    words = ["episodes=7", "video=3", "baseline=orca,hl", "lidar=false", "out=/elsewhere", "env=robot_sf"]
+    request = read_words(["outputs/run", *words])
+    films = FilmRequest(3, ("orca", "hl"), lidar=False)
     assert request == EvaluationRequest(
-        Path("outputs/run"), ["evaluation.episodes=7", "env=robot_sf"], 3, Path("/elsewhere")
+        Path("outputs/run"), ["evaluation.episodes=7", "env=robot_sf"], films, Path("/elsewhere")
     )
 
 
 def test_by_default_nothing_is_filmed_and_files_go_into_the_run() -> None:
-    assert read_words(["outputs/run"]) == EvaluationRequest(Path("outputs/run"), [], video=0, out=None)
+    assert read_words(["outputs/run"]) == EvaluationRequest(Path("outputs/run"), [], FilmRequest(0), out=None)
 
 
 @pytest.mark.parametrize(("words", "number"), [([], None), (["workers=auto"], None), (["workers=0"], 0),
@@ -73,6 +76,16 @@ def test_automatic_workers_are_bounded_by_episodes_and_memory() -> None:
 def test_video_takes_a_whole_number(word: str) -> None:
     with pytest.raises(UserError, match=f"^{word}: it takes a whole number"):
         read_words(["outputs/run", word])
+
+
+def test_a_baseline_is_only_filmed() -> None:
+    with pytest.raises(UserError, match=r"^baseline=orca: .* needs video=N; evaluation.baselines=\[orca\]"):
+        read_words(["outputs/run", "baseline=orca"])
+
+
+def test_the_lidar_is_shown_or_not() -> None:
+    with pytest.raises(UserError, match=r"^lidar=no: true or false"):
+        read_words(["outputs/run", "video=1", "lidar=no"])
 
 
 def test_a_command_line_without_a_run_is_refused() -> None:

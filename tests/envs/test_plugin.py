@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dreamer_exp.evaluation.video.write import film_suffix
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
 from tests.plugins import install, python
@@ -91,7 +92,7 @@ def test_plugin_is_recorded_with_its_version(run: Path) -> None:
 @pytest.mark.end_to_end
 def test_plugin_has_its_paths_drawn_and_its_episodes_filmed(run: Path) -> None:
     written = {path.suffix for path in (run / "report").glob("evaluation_line_world_*")}
-    assert written == {".json", ".png", ".gif"}
+    assert written == {".json", ".png", film_suffix()}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from dreamer_exp.checkpoints.manifest import sha256
+from dreamer_exp.evaluation.video.write import film_suffix
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
 from tests.experiments import NANO
@@ -196,7 +197,7 @@ def test_an_evaluation_can_write_elsewhere_without_changing_the_run(three_iterat
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
     written = sorted(path.name.partition("+0000_")[2][4:] for path in tmp_path.iterdir())  # after four hex digits
     assert written[:2] == [".json", "_paths.png"]
-    assert [name.startswith("_seed100000") and name.endswith(".gif") for name in written[2:]] == [True]
+    assert [name.startswith("_seed100000") and name.endswith(film_suffix()) for name in written[2:]] == [True]
     assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 80
 
 

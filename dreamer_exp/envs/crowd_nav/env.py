@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav import spaces
 from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
-from dreamer_exp.envs.crowd_nav.constants import DT, PEDESTRIAN_RADIUS, ROBOT_RADIUS, WAYPOINT_RADIUS
+from dreamer_exp.envs.crowd_nav.constants import DT, LIDAR_RANGE, PEDESTRIAN_RADIUS, ROBOT_RADIUS, WAYPOINT_RADIUS
 from dreamer_exp.envs.crowd_nav.kinematics import RobotState, accelerate, clip
 from dreamer_exp.envs.crowd_nav.navground_simulator import NavgroundSimulator
 from dreamer_exp.envs.crowd_nav.observation import (
+    RAY_ANGLES,
     Observation,
     ObservationStack,
     add_ray_noise,
@@ -29,7 +30,6 @@ from dreamer_exp.envs.crowd_nav.options import (
     family_probabilities,
 )
 from dreamer_exp.envs.crowd_nav.outcome import EpisodeRecord, decide_outcome
-from dreamer_exp.envs.crowd_nav.render import draw_scene
 from dreamer_exp.envs.crowd_nav.reward import TERMS, Transition, action_change, reward_terms, reward_weights
 from dreamer_exp.envs.crowd_nav.route import Route
 from dreamer_exp.envs.crowd_nav.scenarios.families import load_family
@@ -37,7 +37,8 @@ from dreamer_exp.envs.crowd_nav.scenarios.generate import generate_layout
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, Layout
 from dreamer_exp.envs.crowd_nav.simulator import Collisions, Simulator
 from dreamer_exp.envs.episode import TIMEOUT, EpisodeInfo, Outcome
-from dreamer_exp.envs.scene import Scene, SceneState
+from dreamer_exp.envs.scene import LidarScan, Scene, SceneState
+from dreamer_exp.envs.scene_picture import draw_scene
 from dreamer_exp.envs.seeds import draw_seed
 
 
@@ -138,17 +139,19 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Return the scene (480, 480, 3) as uint8 under `rgb_array`, else None."""
         if self.render_mode != "rgb_array":
             return None
-        return draw_scene(self.simulator, self.layout, self.route, self._newest_rays)
+        return np.asarray(draw_scene(self.episode_scene(), self.scene_state()))
 
     def episode_scene(self) -> Scene:
         """Return walls and route of the running episode."""
-        return Scene(self.layout.walls, self.layout.route, WAYPOINT_RADIUS, ROBOT_RADIUS, PEDESTRIAN_RADIUS, DT)
+        solids = tuple(self.layout.solids[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
+        return Scene(self.layout.walls, self.layout.route, WAYPOINT_RADIUS, ROBOT_RADIUS, PEDESTRIAN_RADIUS, DT, solids)
 
     def scene_state(self) -> SceneState:
         """Return robot and pedestrians now; navground's pedestrians follow no forces."""
         robot = self.simulator.robot
         positions = np.array(self.simulator.pedestrians[0], np.float64).reshape(-1, 2)
-        return SceneState(self._record.steps * DT, (robot.x, robot.y), robot.heading, positions)
+        lidar = LidarScan(self._newest_rays * np.float32(LIDAR_RANGE), RAY_ANGLES, LIDAR_RANGE)
+        return SceneState(self._record.steps * DT, (robot.x, robot.y), robot.heading, positions, lidar=lidar)
 
     def robot_position(self) -> tuple[float, float]:
         """Return the robot's x and y in metres."""

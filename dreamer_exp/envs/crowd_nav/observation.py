@@ -11,15 +11,19 @@ from dreamer_exp.envs.crowd_nav.constants import (
     MAX_SPEED,
     MAX_YAW_RATE,
     RAY_MISS_PROBABILITY,
+    RAY_OFFSETS_START,
     RAY_SHORT_PROBABILITY,
     RAYS,
     STACK,
 )
 from dreamer_exp.envs.crowd_nav.kinematics import RobotState
 from dreamer_exp.envs.crowd_nav.route import Route
-from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array
+from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, FloatArray
 
 Observation = dict[str, Float32Array]
+
+RAY_ANGLES: FloatArray = RAY_OFFSETS_START + np.arange(RAYS, dtype=np.float64) * (math.tau / RAYS)
+"""Radians counter-clockwise from the heading."""
 
 _ALTERED = RAY_MISS_PROBABILITY + (1.0 - RAY_MISS_PROBABILITY) * RAY_SHORT_PROBABILITY
 

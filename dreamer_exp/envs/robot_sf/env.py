@@ -18,7 +18,8 @@ from dreamer_exp.envs.robot_sf.reward import ROUTE
 from dreamer_exp.envs.robot_sf.route_progress import RouteReward
 from dreamer_exp.envs.robot_sf.scenarios import choose, load_scenarios
 from dreamer_exp.envs.robot_sf.streams import EpisodeStreams
-from dreamer_exp.envs.scene import Scene, SceneState
+from dreamer_exp.envs.scene import LidarScan, Scene, SceneState
+from dreamer_exp.envs.scene_picture import draw_scene
 from dreamer_exp.envs.seeds import draw_seed, is_reserved
 
 Observation = dict[str, NDArray[Any]]
@@ -38,19 +39,27 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     `seed`, given to `reset`, repeat the episode.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (Gymnasium's)
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012  (Gymnasium's)
 
-    def __init__(self, config: RobotSFConfig) -> None:
+    def __init__(self, config: RobotSFConfig, render_mode: str | None = None) -> None:
         """Check the configuration with the package; every scenario is built once in a process.
+
+        Args:
+            config: the options.
+            render_mode: `rgb_array` or None.
 
         Raises:
             UserError: Robot SF cannot be imported or refuses a value, or the spaces of a scenario differ.
         """
-        self._config = config
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise UserError(f"env.render_mode={render_mode!r}: null or rgb_array")
+        self._config, self.render_mode = config, render_mode
+        self.metadata = {**self.metadata, "render_fps": 1 / config.dt}
         self._scenarios = load_scenarios(config)
         self.observation_space, self.action_space = checked_spaces(config, self._scenarios)
         self._has_rays = isinstance(self.observation_space, Dict) and RAYS in self.observation_space.spaces
         self._scenario_number: int | None = None
+        self._newest_rays: NDArray[np.float32] | None = None
 
     @property
     def scenarios(self) -> list[str | None]:
@@ -105,6 +114,12 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         info = self._info(outcome) if ended else {}
         return self._with_noise(observation), float(reward), terminated, truncated, info
 
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]  # Gymnasium's type is for all render modes
+        """Return the scene (480, 480, 3) as uint8 under `rgb_array`, else None."""
+        if self.render_mode != "rgb_array":
+            return None
+        return np.asarray(draw_scene(self.episode_scene(), self.scene_state()))
+
     @property
     def simulation(self) -> Any:
         """Robot SF's environment of the running episode."""
@@ -123,6 +138,7 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             robot_radius=float(simulator.robots[0].config.radius),
             pedestrian_radius=float(simulator.config.ped_radius),
             step_s=self._config.dt,
+            solids=_solids(self._env.map_def),
         )
 
     def scene_state(self) -> SceneState:
@@ -133,7 +149,16 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         forces = np.array(simulator.last_ped_forces, np.float64).reshape(-1, 2)
         if len(forces) != len(positions):
             forces = np.zeros_like(positions)
-        return SceneState(self._record.steps * self._config.dt, (float(x), float(y)), float(heading), positions, forces)
+        time_s = self._record.steps * self._config.dt
+        return SceneState(time_s, (float(x), float(y)), float(heading), positions, forces, self._scan())
+
+    def _scan(self) -> LidarScan | None:
+        """Return the newest rays as the policy observes them."""
+        if self._newest_rays is None:
+            return None
+        settings = self._env.config.lidar_config
+        ranges = self._newest_rays * np.float32(settings.max_scan_dist)
+        return LidarScan(ranges, settings.ray_offsets, float(settings.max_scan_dist))
 
     def robot_position(self) -> Point:
         """Return the robot's x and y in metres."""
@@ -169,13 +194,17 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _with_noise(self, observation: Observation) -> Observation:
         """Return the observation with noise on its newest rays; after a reset, they fill the stack."""
-        if not (self._has_rays and self._config.lidar_noise):
+        if not self._has_rays:
+            return observation
+        if not self._config.lidar_noise:
+            self._newest_rays = observation[RAYS][-1].copy()
             return observation
         newest = observation[RAYS][-1:].copy()
         add_ray_noise(newest[0], self._streams.noise)
         rows = len(observation[RAYS])
         older = np.repeat(newest, rows - 1, axis=0) if self._rays is None else self._rays[1:]
         self._rays = np.concatenate([older, newest])
+        self._newest_rays = newest[0]
         return {**observation, RAYS: self._rays.copy()}
 
     def _info(self, outcome: Outcome | None) -> dict[str, Any]:
@@ -183,6 +212,17 @@ class RobotSFEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if outcome is not None:
             info["outcome"] = outcome
         return {**info, **self._record.summary(self._config.dt)}
+
+
+def _solids(definition: Any) -> tuple[NDArray[np.float64], ...]:
+    """Return the outlines of a map's obstacles without holes; those with holes are rooms more often than solid."""
+    parts = [
+        part
+        for obstacle in definition.obstacles
+        if (geometry := obstacle.geometry) is not None
+        for part in getattr(geometry, "geoms", [geometry])
+    ]
+    return tuple(np.array(part.exterior.coords, np.float64)[:, :2] for part in parts if not part.interiors)
 
 
 def _map_name(env: Any) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.baselines import STRAIGHT_TO_GOAL
 from dreamer_exp.envs.crowd_nav.constants import LIDAR_RANGE
 from dreamer_exp.envs.robot_sf import check, package
@@ -13,12 +12,10 @@ from dreamer_exp.envs.spec import EnvSpec, RawEnv, Unit
 
 
 def make(config: RobotSFConfig, render_mode: str | None) -> RawEnv:
-    """Return the environment; raise UserError for a render mode, since Robot SF returns no frames."""
+    """Return the environment."""
     from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 
-    if render_mode is not None:
-        raise UserError(f"env=robot_sf gives no frames for render_mode={render_mode!r}; env=crowd_nav does.")
-    return RobotSFEnv(config)
+    return RobotSFEnv(config, render_mode)
 
 
 def require(config: RobotSFConfig) -> None:

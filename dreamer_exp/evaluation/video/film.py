@@ -1,0 +1,106 @@
+"""Films of an evaluation's episodes: they run again, and are the same, because an episode depends on its seed alone."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.envs.baselines import baselines_of, split_applicable
+from dreamer_exp.envs.episode import SUCCESS
+from dreamer_exp.envs.make import make_raw_env
+from dreamer_exp.evaluation.baselines import BaselineRollouts
+from dreamer_exp.evaluation.dispatch import ignore, run_episodes
+from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
+from dreamer_exp.evaluation.generators import seeded_global_generators
+from dreamer_exp.evaluation.rollout import Finished, MakePolicy, MakeRollouts, PolicyRollouts
+from dreamer_exp.evaluation.video.camera import MODE, Camera
+from dreamer_exp.evaluation.video.frames import Film, Panel, caption_of
+from dreamer_exp.evaluation.video.request import FilmRequest
+from dreamer_exp.evaluation.video.write import film_suffix, write_film
+
+MAX_FILMED = 4  # episodes of one policy at once, whose recordings are in memory
+POLICY = "policy"
+
+
+def choose(finished: Sequence[Finished], count: int) -> list[EvaluationEpisode]:
+    """Return the episodes to film: the first failures, then the first of the others."""
+    order = sorted(finished, key=lambda each: each.result.outcome == SUCCESS)
+    return [each.episode for each in order[:count]]
+
+
+def film(
+    experiment: Experiment,
+    make_policy: MakePolicy,
+    episodes: Sequence[EvaluationEpisode],
+    stem: Path,
+    request: FilmRequest,
+    *,
+    on_finished: Callable[[Finished], None] = ignore,
+) -> Iterator[Path]:
+    """Write a film of each of these episodes; yield each file when it is complete.
+
+    Args:
+        experiment: gives the env and the contract.
+        make_policy: builds the policy.
+        episodes: to film.
+        stem: the path that every file's name begins with.
+        request: gives the baselines next to the policy, and whether the rays are drawn.
+        on_finished: called with each episode of each policy when it ends.
+
+    Raises:
+        UserError: the environment has neither a scene nor rendered frames.
+    """
+    makes: dict[str, MakeRollouts] = {POLICY: partial(PolicyRollouts, experiment, make_policy, Camera, MODE)}
+    makes |= {name: partial(BaselineRollouts, experiment, name, Camera, MODE) for name in request.baselines}
+    for first in range(0, len(episodes), MAX_FILMED):
+        some = episodes[first : first + MAX_FILMED]
+        reels = {
+            name: run_episodes(
+                make,
+                some,
+                at_once=MAX_FILMED,
+                at_once_in_all=experiment.evaluation.max_parallel_envs,
+                on_finished=on_finished,
+            )
+            for name, make in makes.items()
+        }
+        for place, episode in enumerate(some):
+            panels = [Panel(name, reels[name][place].recording, reels[name][place].result) for name in makes]
+            path = stem.with_name(file_name(stem.name, episode, panels) + film_suffix())
+            frames = Film(panels, caption_of(episode.seed, panels[0].result.scenario), request.lidar)
+            write_film(path, frames, frames.frame_s)
+            yield path
+
+
+def file_name(stem: str, episode: EvaluationEpisode, panels: Sequence[Panel]) -> str:
+    """Return `<stem>_seed<seed>_<outcome>`, with the scenario of a list, and `_<baseline>_<outcome>` for each other."""
+    scenario = "" if episode.scenario is None else f"_{re.sub('[^A-Za-z0-9._-]', '-', episode.scenario)}"
+    outcomes = [
+        f"_{'' if panel.name == POLICY else f'{panel.name}_'}{panel.result.outcome or 'episode'}" for panel in panels
+    ]
+    return f"{stem}{scenario}_seed{episode.seed}{''.join(outcomes)}"
+
+
+def refuse_unfilmable(experiment: Experiment, request: FilmRequest) -> None:
+    """Film the beginning of the first episode, so that what cannot be filmed is refused before an evaluation.
+
+    Raises:
+        UserError: the environment has neither a scene nor rendered frames, or does not have one of the baselines.
+    """
+    env = experiment.env
+    _, missing = split_applicable(list(request.baselines), env)
+    if missing:
+        known = ", ".join(split_applicable(list(baselines_of(env)), env)[0])
+        raise UserError(
+            f"baseline={','.join(missing)}: not for env={env.name} with these options and packages; it has: {known}."
+        )
+    episode = episode_list(experiment).episodes[0]
+    try:
+        with seeded_global_generators(episode.seed), closing(make_raw_env(env, MODE)) as made:
+            episode.begin(made)
+            Camera()(made)
+    except UserError as error:
+        raise UserError(f"video={request.episodes}: {env.label} cannot be filmed: {error}") from error

@@ -51,12 +51,12 @@ def imagine_open_loop(  # noqa: PLR0917
         raise ValueError("an env runner's network lacks the world model's heads: use the learner's.")
     device = next(module.parameters()).device
     observations, beginnings = torch.as_tensor(seen, device=device), torch.as_tensor(is_first, device=device)
-    taken = torch.as_tensor(_as_vectors(actions, module.action_space), device=device)
+    taken = torch.as_tensor(as_vectors(actions, module.action_space), device=device)
     predictions = imagine(module, observations, beginnings, taken, gamma, seed)
     return Imagined(*(tensor.cpu().numpy() for tensor in predictions))
 
 
-def _as_vectors(actions: NDArray[Any], space: gymnasium.Space[Any]) -> Array:
+def as_vectors(actions: NDArray[Any], space: gymnasium.Space[Any]) -> Array:
     """Return actions as the world model takes them: one-hot for Discrete."""
     if isinstance(space, gymnasium.spaces.Discrete):
         one_hot: Array = np.eye(int(space.n), dtype=np.float32)[actions]

@@ -60,6 +60,28 @@ class BatchNames(NamedTuple):
     reward: str = "rewards"
 
 
+@dataclass(frozen=True)
+class RecordedSteps:
+    """Steps of a replay, joined from pieces of episodes; each piece is in order.
+
+    Attributes:
+        observation: as the policy sees it (N, O).
+        action: taken after the observation, in [-1, 1] or one-hot (N, A); zeros at the end of a piece.
+        reward: received with the observation (N,).
+        is_first: whether a piece begins at the step (N,).
+        is_terminal: whether its episode terminates at the step (N,).
+    """
+
+    observation: NDArray[np.float32]
+    action: NDArray[np.float32]
+    reward: NDArray[np.float32]
+    is_first: NDArray[np.bool_]
+    is_terminal: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+
 class Algorithm(Protocol):
     """An RLlib Algorithm that samples and updates, and whose state can be saved and resumed bit for bit."""
 
@@ -128,6 +150,9 @@ class Algorithm(Protocol):
 
     def load_replay(self, folder: Path) -> None:
         """Load a saved replay."""
+
+    def recorded_steps(self, most: int) -> RecordedSteps:
+        """Return up to this number of the newest steps of the replay."""
 
 
 class Policy(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 from ray.exceptions import RayError
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteLoss
-from dreamer_exp.algorithms.protocol import Algorithm
+from dreamer_exp.algorithms.protocol import Algorithm, RecordedSteps
 from dreamer_exp.algorithms.rllib.build import build_algorithm, learner_devices
 from dreamer_exp.algorithms.rllib.process_watch import ProcessDied
 from dreamer_exp.algorithms.rllib.ray_session import ray_session
@@ -26,6 +26,7 @@ from dreamer_exp.envs.make import imported_key
 from dreamer_exp.evaluation.dispatch import EvaluationFailed
 from dreamer_exp.evaluation.rollout import Stopped
 from dreamer_exp.evaluation.world_model.check import draw_imagination
+from dreamer_exp.evaluation.world_model.linear import MOST_STEPS
 from dreamer_exp.hardware import Machine
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.monitoring.record import Interrupted, reason
@@ -199,6 +200,7 @@ def _train(run: RunContext, stop: StopRequest) -> None:
         watch.check()
         if run.counters.iterations:
             save(run, algorithm)
+        recorded = algorithm.recorded_steps(MOST_STEPS) if _is_imagined(run, stop) else None
     except (ProcessDied, RayError, EvaluationFailed, KeyboardInterrupt):
         _save_without_ray(run, algorithm)
         if stop():
@@ -207,7 +209,7 @@ def _train(run: RunContext, stop: StopRequest) -> None:
         raise
     watch.remove(processes)
     algorithm.stop()
-    _imagine(run, stop)
+    _imagine(run, stop, recorded)
 
 
 def _save_without_ray(run: RunContext, algorithm: Algorithm) -> None:
@@ -239,14 +241,23 @@ def _loop_until_done(run: RunContext, algorithm: Algorithm, stop: Callable[[], b
             _describe(run, algorithm)  # restoring rebuilds the update, possibly on another backend
 
 
-def _imagine(run: RunContext, stop: StopRequest) -> None:
+def _is_imagined(run: RunContext, stop: StopRequest) -> bool:
+    """Return whether there is a world model to check, and evaluations are wanted."""
+    has_model = run.spec.imagination is not None
+    return has_model and run.last_checkpoint is not None and bool(run.experiment.evaluation.episodes) and not stop()
+
+
+def _imagine(run: RunContext, stop: StopRequest, recorded: RecordedSteps | None) -> None:
     """Draw what the trained world model imagines next to what happened in the simulator."""
-    if run.last_checkpoint is None or not run.experiment.evaluation.episodes or stop():
+    if run.last_checkpoint is None or recorded is None:
         return
     run.record.enter(EVALUATING)
     run.progress.show_status("imagining")
     try:
-        draw_imagination(load_policy(run.last_checkpoint), run.experiment, run.directory.imagination, stop)
+        module = load_policy(run.last_checkpoint)
+        curves = draw_imagination(module, run.experiment, run.directory.imagination, stop, recorded)
+        if curves is not None:
+            run.print_line(f"World model: {curves['verdict']}")
     except Stopped:
         pass  # an interrupted check leaves no figure
     except (OSError, Fault) as problem:

@@ -19,7 +19,7 @@ from dreamer_exp.algorithms.dreamerv3.acting.chunks import STREAM
 from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.dreamerv3.replay import file
 from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
-from dreamer_exp.algorithms.protocol import Backend, Iteration
+from dreamer_exp.algorithms.protocol import Backend, Iteration, RecordedSteps
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3, Fragment
 
 LEARNER_CALL_S = 1.0  # aimed-at duration of a call of the learner; a stop request waits for its end
@@ -104,6 +104,11 @@ class PublishedDreamerV3(BaseDreamerV3):
         """Load a saved replay into the learner's."""
         self._steps_held = self.on_learner(partial(_load_replay, folder=folder))
 
+    def recorded_steps(self, most: int) -> RecordedSteps:
+        """Return up to this number of the newest steps of the learner's replay."""
+        steps: RecordedSteps = self.on_learner(partial(_recorded_steps, most=most))
+        return steps
+
     def reseed_replay(self, number: int) -> None:
         """Draw the next batches from the random stream of this number."""
         self.on_learner(partial(_reseed_replay, number=number))
@@ -160,6 +165,10 @@ def _save_replay(learner: AgentLearner, folder: Path) -> None:
 def _load_replay(learner: AgentLearner, folder: Path) -> int:
     file.load(learner.replay, folder)
     return len(learner.replay)
+
+
+def _recorded_steps(learner: AgentLearner, most: int) -> RecordedSteps:
+    return learner.replay.newest(most)
 
 
 def _reseed_replay(learner: AgentLearner, number: int) -> None:

@@ -1,10 +1,12 @@
 """RLlib's stock DreamerV3 as an Algorithm of this package: learner, networks and losses are RLlib's."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
@@ -18,6 +20,7 @@ from ray.rllib.utils.numpy import one_hot
 from dreamer_exp.algorithms.dreamerv3_rllib import replay_file
 from dreamer_exp.algorithms.dreamerv3_rllib.replay import SeededEpisodeReplay
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate, figures_of, is_nonfinite
+from dreamer_exp.algorithms.protocol import RecordedSteps
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 
 
@@ -51,6 +54,15 @@ class StockDreamerV3(BaseDreamerV3):
     def load_replay(self, folder: Path) -> None:
         """Load a saved replay."""
         replay_file.load(self.replay_buffer, folder)
+
+    def recorded_steps(self, most: int) -> RecordedSteps:
+        """Return up to this number of the newest steps of the replay."""
+        steps = self.replay_buffer.newest(most)
+        space = self.spaces[INPUT_ENV_SINGLE_SPACES][1]
+        if isinstance(space, gymnasium.spaces.Discrete):
+            action = np.eye(int(space.n), dtype=np.float32)[steps.action.astype(int)]
+            return replace(steps, action=action)
+        return steps
 
     def reseed_replay(self, number: int) -> None:
         """Draw the next batches from the random stream of this number."""

@@ -24,7 +24,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 
-from dreamer_exp.algorithms.protocol import Backend, Iteration
+from dreamer_exp.algorithms.protocol import Backend, Iteration, RecordedSteps
 from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner
 from dreamer_exp.algorithms.rllib.episodes import finished
 from dreamer_exp.algorithms.rllib.process_watch import ENV_RUNNER, ProcessDied, ProcessWatch
@@ -134,6 +134,10 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
     @abstractmethod
     def load_replay(self, folder: Path) -> None:
         """Load a saved replay."""
+
+    @abstractmethod
+    def recorded_steps(self, most: int) -> RecordedSteps:
+        """Return up to this number of the newest steps of the replay."""
 
     @abstractmethod
     def reseed_replay(self, number: int) -> None:

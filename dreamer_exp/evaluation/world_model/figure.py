@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamer_exp.palette import BLACK, BLUE, GREEN, ORANGE
+from dreamer_exp.evaluation.world_model import verdict
+from dreamer_exp.palette import BLACK, BLUE, GREEN, ORANGE, PURPLE
 
 SHOWN = (0, 1, 5, 10, 15)  # steps of the polar plots
-SIMULATOR, MODEL, STILL, HORIZON = BLACK, BLUE, ORANGE, GREEN
+SIMULATOR, MODEL, HORIZON = BLACK, BLUE, GREEN
+LINES = {  # colour, style and label of each predictor
+    verdict.MODEL: (MODEL, "-", "model"),
+    verdict.STILL: (ORANGE, "--", "last step repeated"),
+    verdict.LINEAR: (PURPLE, "-.", "linear predictor"),
+}
 
 
 def draw(
@@ -30,26 +36,27 @@ def draw(
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    units = {**units, "reward": "per step", "continue": "probability"}
-    figure = plt.figure(figsize=(3.4 * max(len(SHOWN), len(units)) * 0.9, 7.4 if rays else 4.2), layout="constrained")
+    labels = {name: f"mean absolute error ({unit})" for name, unit in {**units, "reward": "per step"}.items()}
+    labels["continue"] = "mean squared error of the probability"
+    figure = plt.figure(figsize=(3.4 * max(len(SHOWN), len(labels)) * 0.9, 7.4 if rays else 4.2), layout="constrained")
     rows = figure.subfigures(2 if rays else 1, 1, height_ratios=[1.05, 1] if rays else None, squeeze=False)[:, 0]
     if rays:
         _draw_rays(rows[0], rays)
-    _draw_errors(rows[-1], curves, units)
+    _draw_errors(rows[-1], curves, labels)
     figure.suptitle(title(curves), fontsize=11)
     figure.savefig(path, format="png", dpi=110)
     plt.close(figure)
 
 
 def title(curves: Mapping[str, Any]) -> str:
-    """Return the title: what was imagined, and where the model beats "nothing changes" on the first quantity."""
-    name, errors = next(iter(curves["errors"].items()))
-    ahead, starts = curves["steps"][-1], curves["starts"][0]
+    """Return the title: whether horizon_H is earned, and what was imagined from where."""
+    ahead, starts, rows = curves["steps"][-1], curves["starts"][0], curves["linear_rows"]
+    seeds = "that training never uses" if curves["held_out"] else "of the evaluation"
+    linear = f"; linear predictor fitted at {rows:,} steps of the replay" if rows else ""
     return (
+        f"{curves['verdict']}\n"
         f"{ahead} steps imagined with the real actions, after at least {curves['context_at_least']} real steps, from "
-        f"{starts} start points\n"
-        f"{name}: better than 'nothing changes' {describe_steps(errors['better_at'])}; "
-        f"horizon_H = {curves['horizon_H']}"
+        f"{starts} start points on seeds {seeds}{linear}"
     )
 
 
@@ -82,16 +89,16 @@ def _draw_rays(figure: Any, rays: Mapping[str, NDArray[np.float32]]) -> None:
     figure.supxlabel("lidar at the start point with the median error: ranges in m, heading up", fontsize=9)
 
 
-def _draw_errors(figure: Any, curves: Mapping[str, Any], units: Mapping[str, str]) -> None:
-    axes = figure.subplots(1, len(units))
-    for axis, (name, unit) in zip(axes, units.items(), strict=True):
+def _draw_errors(figure: Any, curves: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+    axes = figure.subplots(1, len(labels))
+    for axis, (name, label) in zip(axes, labels.items(), strict=True):
         errors = curves["errors"][name]
-        axis.plot(curves["steps"], _known(errors["model"]), color=MODEL, marker=".", label="model")
-        still = _known(errors["nothing_changes"])
-        axis.plot(curves["steps"], still, color=STILL, linestyle="--", label="nothing changes")
+        for predictor, (colour, style, words) in LINES.items():
+            if predictor in errors:
+                axis.plot(curves["steps"], _known(errors[predictor]), color=colour, linestyle=style, label=words)
         axis.axvline(curves["horizon_H"], color=HORIZON, linestyle=":", label=f"horizon_H = {curves['horizon_H']}")
-        axis.set_title(f"{name}: better {describe_steps(errors['better_at'])}", fontsize=9)
-        axis.set_ylabel(f"mean absolute error ({unit})", fontsize=9)
+        axis.set_title(f"{name}: best {describe_steps(errors['better_at'])}", fontsize=9)
+        axis.set_ylabel(label, fontsize=9)
         axis.set_xticks(range(0, len(curves["steps"]), 5))
         axis.set_xlabel("imagined steps", fontsize=9)
         axis.set_ylim(bottom=0)

@@ -1,4 +1,4 @@
-"""Start points in real episodes, and what the simulator did after them."""
+"""Start points in episodes that training has not seen, and what the simulator did after them."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +21,9 @@ from dreamer_exp.evaluation.generators import seeded_global_generators
 from dreamer_exp.evaluation.rollout import Stopped, one_thread
 
 CONTEXT = 8  # fewest real steps before a start point
-EPISODES = 16  # one start point each, on seeds evaluation.seed, evaluation.seed + 1, ...
+EPISODES = 16  # on seeds evaluation.seed, evaluation.seed + 1, ...
+STARTS = 4  # most start points in an episode
+MOST_FLOATS = 4_096  # of an observation, with several start points in an episode
 LATEST_START = 100  # steps into an episode
 
 Array = NDArray[np.float32]
@@ -47,7 +49,7 @@ class GroundTruth:
 def collect(
     module: RLModule, experiment: Experiment, ahead: int, should_stop: Callable[[], bool] = never
 ) -> GroundTruth | None:
-    """Run the deterministic policy, and draw a start point from each episode that outlasts CONTEXT.
+    """Run the deterministic policy, and draw start points from each episode that outlasts CONTEXT.
 
     The result is the same every time, and the global random generators are not changed.
 
@@ -71,8 +73,9 @@ def collect(
     with one_thread(), seeded_global_generators(first), closing(env):
         for episode in fixed_seeds(experiment, EPISODES).episodes:
             steps, actions = _run_episode(policy, env, episode, LATEST_START + ahead, should_stop)
-            if len(actions) >= CONTEXT:
-                start = int(choice.integers(CONTEXT - 1, min(len(actions) - 1, LATEST_START), endpoint=True))
+            possible = np.arange(CONTEXT - 1, min(len(actions), LATEST_START + 1))
+            number = min(STARTS if steps[0][0].size <= MOST_FLOATS else 1, len(possible))
+            for start in sorted(choice.choice(possible, number, replace=False).tolist()):
                 cut.append(_cut(steps, actions, start, ahead))
     if not cut:
         return None

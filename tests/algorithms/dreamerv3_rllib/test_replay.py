@@ -85,3 +85,19 @@ def test_batches_after_reseeding_depend_on_the_number() -> None:
         drawn.append(replay.sample()["obs"])
     assert np.array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])
+
+
+def test_the_newest_steps_are_complete_episodes() -> None:
+    recorded = filled(seed=1, episodes=3).newest(2 * (LENGTH + 1) + 5)
+    once = list(range(LENGTH + 1))
+    assert recorded.observation[:, 0].tolist() == once + once
+    assert np.flatnonzero(recorded.is_first).tolist() == [0, LENGTH + 1]
+    assert recorded.reward[: LENGTH + 1].tolist() == [0.0] + [0.5] * LENGTH
+    assert recorded.action.shape == (2 * (LENGTH + 1), 2)
+    assert not recorded.is_terminal.any()
+
+
+def test_of_a_longer_episode_the_end_is_returned() -> None:
+    recorded = filled(seed=1, episodes=1).newest(10)
+    assert recorded.observation[:, 0].tolist() == list(range(LENGTH - 9, LENGTH + 1))
+    assert recorded.is_first.tolist() == [True] + [False] * 9

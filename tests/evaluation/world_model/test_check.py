@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ from dreamer_exp.evaluation.world_model.check import (
     typical_rays,
 )
 from dreamer_exp.evaluation.world_model.figure import describe_steps
-from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, collect
+from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, STARTS, collect
+from dreamer_exp.evaluation.world_model.verdict import LINEAR, MODEL, STILL
+from tests.evaluation.world_model.driving import driven
 from tests.experiments import nano, nano_gym
 from tests.training.networks import network
 
@@ -36,6 +39,11 @@ def world(running: list[int], ahead: int = 4) -> Imagined:
     return Imagined(np.stack([rising, rising], -1), rising, proceeds)
 
 
+def compared(truth: Imagined, *rollouts: Imagined, parts: list[Quantity] = OBSERVATION) -> dict[str, Any]:
+    """Return the curves of the model's rollouts and of the last step repeated."""
+    return error_curves(truth, {MODEL: list(rollouts), STILL: [nothing_changes(truth)]}, parts, 15)
+
+
 def test_an_episode_shorter_than_the_context_has_no_start_point(tmp_path: Path) -> None:
     experiment = nano("algo=dreamerv3", f"env.max_steps={CONTEXT - 1}")
     assert draw_imagination(network(experiment), experiment, tmp_path / "imagination.png") is None
@@ -44,7 +52,7 @@ def test_an_episode_shorter_than_the_context_has_no_start_point(tmp_path: Path) 
 
 def test_a_perfect_rollout_has_no_error_and_is_better_at_every_step() -> None:
     truth = world([4, 4])
-    errors = error_curves(truth, [truth, truth], OBSERVATION, 15)["errors"]
+    errors = compared(truth, truth, truth)["errors"]
     assert errors["observation"] == {
         "model": [0.0] * 5,
         "nothing_changes": [0.0, 1.0, 2.0, 3.0, 4.0],
@@ -55,7 +63,7 @@ def test_a_perfect_rollout_has_no_error_and_is_better_at_every_step() -> None:
 
 def test_a_constant_rollout_is_better_at_no_step() -> None:
     truth = world([4, 4])
-    errors = error_curves(truth, [nothing_changes(truth)], OBSERVATION, 15)["errors"]
+    errors = compared(truth, nothing_changes(truth))["errors"]
     assert errors["observation"]["model"] == errors["observation"]["nothing_changes"]
     assert [errors[name]["better_at"] for name in ("observation", "reward", "continue")] == [[], [], []]
 
@@ -64,19 +72,19 @@ def test_the_error_of_a_quantity_is_in_its_units() -> None:
     truth = world([4])
     rollout = Imagined(truth.observation + np.array([0.0, 0.5], np.float32), truth.reward, truth.proceeds)
     parts = [Quantity("right", "m", slice(0, 1), 10.0), Quantity("wrong", "m", slice(1, 2), 10.0)]
-    errors = error_curves(truth, [rollout], parts, 15)["errors"]
+    errors = compared(truth, rollout, parts=parts)["errors"]
     assert (errors["right"]["model"], errors["wrong"]["model"]) == ([0.0] * 5, [5.0] * 5)
 
 
 def test_errors_are_means_over_rollouts() -> None:
     truth = world([4])
-    errors = error_curves(truth, [truth, nothing_changes(truth)], OBSERVATION, 15)["errors"]
+    errors = compared(truth, truth, nothing_changes(truth))["errors"]
     assert errors["reward"]["model"] == [0.0, 0.5, 1.0, 1.5, 2.0]
 
 
 def test_an_ended_episode_no_longer_counts() -> None:
     truth = world([4, 1])
-    curves = error_curves(truth, [Imagined(*(np.nan_to_num(x) for x in vars(truth).values()))], OBSERVATION, 15)
+    curves = compared(truth, Imagined(*(np.nan_to_num(x) for x in vars(truth).values())))
     assert curves["starts"] == [2, 2, 1, 1, 1]
     assert curves["errors"]["reward"]["nothing_changes"] == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert curves["errors"]["reward"]["model"] == [0.0] * 5
@@ -84,19 +92,34 @@ def test_an_ended_episode_no_longer_counts() -> None:
 
 def test_steps_without_a_running_start_point_have_no_error() -> None:
     truth = world([1])
-    curves = error_curves(truth, [truth], OBSERVATION, 15)
+    curves = compared(truth, truth)
     assert curves["starts"] == [1, 1, 0, 0, 0]
     assert curves["errors"]["reward"]["nothing_changes"] == [0.0, 1.0, None, None, None]
     json.dumps(curves, allow_nan=False)
 
 
-def test_an_end_is_an_error_of_a_predictor_that_continues() -> None:
+def test_an_end_counts_as_an_error_of_the_probability_to_get_so_far() -> None:
     truth = world([2])
     truth.proceeds[0, 2] = 0.0
-    predicted = Imagined(truth.observation, truth.reward, np.full((1, 5), 0.25, np.float32))
-    errors = error_curves(truth, [predicted], OBSERVATION, 15)["errors"]["continue"]
-    assert errors["nothing_changes"] == [0.0, 0.0, 1.0, None, None]
-    assert errors["model"] == [0.75, 0.75, 0.25, None, None]
+    predicted = Imagined(truth.observation, truth.reward, np.full((1, 5), 0.5, np.float32))
+    errors = compared(truth, predicted)["errors"]["continue"]
+    assert errors["nothing_changes"] == [0.0, 0.0, 1.0, 1.0, 1.0]
+    assert errors["model"] == [0.0, 0.5**2, 0.25**2, 0.125**2, 0.0625**2]
+
+
+def test_after_a_truncation_it_is_unknown_whether_the_episode_would_have_ended() -> None:
+    errors = compared(world([2]), world([2]))["errors"]["continue"]
+    assert errors["nothing_changes"] == [0.0, 0.0, 0.0, None, None]
+
+
+def test_the_linear_predictor_is_another_one_to_beat() -> None:
+    truth = world([4])
+    half = Imagined(truth.observation / 2, truth.reward / 2, truth.proceeds)
+    predictions = {MODEL: [half], STILL: [nothing_changes(truth)], LINEAR: [truth]}
+    curves = error_curves(truth, predictions, OBSERVATION, 4)
+    assert curves["errors"]["observation"]["linear"] == [0.0] * 5
+    assert curves["errors"]["observation"]["better_at"] == []
+    assert curves["earned"] == {"observation": 0, "reward": 0, "continue": None}
 
 
 @pytest.mark.parametrize("contract", ["drive_state_rays", "drive_state_rays_latest"])
@@ -128,14 +151,16 @@ def test_the_rays_shown_have_the_median_error_of_complete_rollouts() -> None:
 def test_figure_and_curves_are_written(algo: str, tmp_path: Path) -> None:
     experiment = nano(f"algo={algo}", "env.max_steps=40", "algo.horizon_H=5")
     path = tmp_path / "report" / "imagination.png"
-    curves = draw_imagination(network(experiment), experiment, path)
+    curves = draw_imagination(network(experiment), experiment, path, recorded=driven(experiment, 400))
     assert curves is not None
     assert path.read_bytes().startswith(b"\x89PNG")
     assert json.loads(path.with_suffix(".json").read_text()) == curves
     assert sorted(file.name for file in path.parent.iterdir()) == ["imagination.json", "imagination.png"]
     assert list(curves["errors"]) == ["rays", "drive_state", "reward", "continue"]
-    assert (curves["horizon_H"], curves["steps"], curves["starts"][0]) == (5, list(range(16)), EPISODES)
-    assert all(len(curve["model"]) == 16 for curve in curves["errors"].values())
+    assert (curves["horizon_H"], curves["steps"], curves["starts"][0]) == (5, list(range(16)), EPISODES * STARTS)
+    assert all(len(curve[name]) == 16 for curve in curves["errors"].values() for name in (MODEL, STILL, LINEAR))
+    assert curves["verdict"].startswith("horizon_H = 5 is not earned: the model beats both predictors up to step 0")
+    assert curves["held_out"]
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from dreamer_exp.algorithms.dreamerv3.losses import Batch
 from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer, gather, send
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
+from dreamer_exp.algorithms.protocol import RecordedSteps
 
 FRESH_WINDOWS = 1024  # most windows that wait for their first use, over all streams
 IS_FIRST, IS_LAST, IS_TERMINAL = range(3)  # columns of the ring "flags"
@@ -236,6 +237,22 @@ class LatentReplay:
         index = send(places, self.device)
         for name, field in self._rings.items():
             field.index_copy_(0, index, send((flags if name == "flags" else getattr(steps, name))[kept], self.device))
+
+    def newest(self, most: int) -> RecordedSteps:
+        """Return up to this number of steps: the newest of each stream, equally many, one stream after the other."""
+        added, ring = self._windows.added, self._windows.ring
+        held = np.minimum(np.minimum(added, ring), max(most // len(added), 1))
+        pieces = [
+            stream * ring + np.arange(end - steps, end) % ring
+            for stream, (end, steps) in enumerate(zip(added.tolist(), held.tolist(), strict=True))
+        ]
+        index = send(np.concatenate(pieces), self.device)
+        observation, action, reward, flags = (
+            self._rings[name][index].numpy(force=True) for name in ("observation", "action", "reward", "flags")
+        )
+        is_first = flags[:, IS_FIRST].astype(bool)
+        is_first[(np.cumsum(held) - held)[held > 0]] = True
+        return RecordedSteps(observation, action, reward, is_first, flags[:, IS_TERMINAL].astype(bool))
 
     def reseed(self, seed: int, number: int) -> None:
         """Draw the next batches from the random stream of (seed, number)."""

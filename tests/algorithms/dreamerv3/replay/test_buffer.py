@@ -318,3 +318,25 @@ def test_read_only_arrays_can_be_added(recwarn: pytest.WarningsRecorder) -> None
     replay = make()
     replay.add(0, frozen)
     assert (len(replay), len(recwarn)) == (10, 0)
+
+
+# --- recorded steps ---------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_steps_are_in_order_after_the_ring_wrapped() -> None:
+    recorded = filled(97).newest(10)
+    assert recorded.observation[:, 0].tolist() == list(range(87, 97))
+    assert np.array_equal(recorded.action, steps(87, 97).action)
+    assert np.array_equal(recorded.reward, steps(87, 97).reward)
+    assert np.array_equal(recorded.is_terminal, steps(87, 97).is_terminal)
+    assert np.flatnonzero(recorded.is_first).tolist() == [0, 4]  # the piece, and the episode that begins at step 91
+
+
+def test_every_stream_has_its_share_of_the_newest_steps() -> None:
+    replay = make(num_streams=3)
+    replay.add(0, steps(0, 12))
+    replay.add(2, steps(0, 3, stream=2))
+    recorded = replay.newest(12)
+    assert recorded.observation[:, 0].tolist() == [8, 9, 10, 11, 0, 1, 2]
+    assert recorded.observation[:, 1].tolist() == [9, 10, 11, 12, 2001, 2002, 2003]
+    assert np.flatnonzero(recorded.is_first).tolist() == [0, 4]

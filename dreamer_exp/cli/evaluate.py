@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from dreamer_exp.evaluation.workers.base import OpenWorkers
 
 USAGE = """\
-dreamer-exp evaluate RUN [episodes=N] [env=OPTION] [workers=N] [video=N [baseline=NAME] [lidar=false]] [out=DIR]
-                         [KEY=VALUE ...]
+dreamer-exp evaluate RUN [episodes=N] [env=OPTION] [workers=N] [video=N] [baseline=NAME]
+                         [lidar=false] [out=DIR] [KEY=VALUE ...]
 
 RUN is a run's directory (its best checkpoint, else its latest), a checkpoint, or pretrained:NAME
 for a policy of this package. The metrics of every episode (JSON) and the paths driven (PNG) are

@@ -26,7 +26,7 @@ def earned_steps(errors: Mapping[str, Any], horizon: int) -> int | None:
         errors: of one quantity, with `better_at`.
         horizon: horizon_H.
     """
-    counted = [step for step in range(1, horizon + 1) if errors[STILL][step]]
+    counted = [step for step, error in enumerate(errors[STILL][: horizon + 1]) if step and error]
     if not counted:
         return None
     better = [step in errors["better_at"] for step in counted]

@@ -6,7 +6,7 @@ import pytest
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import make_env
 from dreamer_exp.evaluation.episodes import fixed_seeds
-from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, GroundTruth, collect
+from dreamer_exp.evaluation.world_model.ground_truth import CONTEXT, EPISODES, STARTS, GroundTruth, collect
 from tests.experiments import nano, nano_gym
 from tests.training.networks import network
 
@@ -28,12 +28,12 @@ def cut(experiment: Experiment) -> GroundTruth:
 def test_the_ground_truth_is_what_the_simulator_does_with_the_actions(experiment: Experiment) -> None:
     points = cut(experiment)
     env = make_env(experiment.env, experiment.obs_contract)
-    episodes = fixed_seeds(experiment, len(points.seen)).episodes
+    episodes = {episode.begin(env)[0].tobytes(): episode for episode in fixed_seeds(experiment, EPISODES).episodes}
     compared = 0
     for i in range(len(points.seen)):
         (begin,) = np.flatnonzero(points.is_first[i])
         now = points.seen.shape[1] - 1
-        observation, _ = episodes[i].begin(env)
+        observation, _ = episodes[points.seen[i, begin].tobytes()].begin(env)
         for t, action in enumerate(points.actions[i, begin:], begin):
             if t <= now:
                 assert np.array_equal(observation, points.seen[i, t])
@@ -47,6 +47,14 @@ def test_the_ground_truth_is_what_the_simulator_does_with_the_actions(experiment
                 assert np.isnan(points.truth.reward[i, t + 2 - now :]).all()
                 break
     assert compared > EPISODES
+
+
+def test_the_start_points_of_an_episode_differ(experiment: Experiment) -> None:
+    points = cut(experiment)
+    starts = {
+        (seen[first].tobytes(), first) for seen, first in zip(points.seen, points.is_first.argmax(1), strict=True)
+    }
+    assert len(starts) == len(points.seen) == EPISODES * STARTS
 
 
 def test_every_start_point_has_its_context_and_a_next_step(experiment: Experiment) -> None:

@@ -36,7 +36,7 @@ from dreamer_exp.evaluation.world_model.verdict import LINEAR, MODEL, STILL, bet
 from dreamer_exp.rundir.atomic import replace_file, write_json
 
 AHEAD = 15  # imagined steps, or horizon_H if that is more
-DRAWS = 8  # imagined rollouts from each start point; errors are means over them
+DRAWS = 2  # imagined rollouts from each start point; errors are means over them
 
 Array = NDArray[np.float32]
 

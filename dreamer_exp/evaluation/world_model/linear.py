@@ -1,4 +1,4 @@
-"""A linear predictor for the world-model check: ridge regressions from an observation and the actions after it.
+"""A linear predictor for the world-model check: ridge regressions from a step and the actions after it.
 
 Letters: N rows, O observation, Q predicted observation entries, A actions, H steps ahead.
 """
@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class StepPredictor:
-    """Regression for one number of steps ahead, on standardised inputs (N, O + k A) and outputs (N, Q + 2)."""
+    """Regression for one number of steps ahead, on standardised inputs (N, O + 1 + k A) and outputs (N, Q + 2)."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -64,7 +64,7 @@ class LinearPredictor:
         seen = np.repeat(observation[:, None], number, 1)  # entries that are not predicted keep their value
         reward, proceeds = np.repeat(last.reward[:, :1], number, 1), np.ones((len(observation), number), np.float32)
         for ahead, step in enumerate(self.steps, 1):
-            outputs = step(_inputs(observation, actions, ahead)).astype(np.float32)
+            outputs = step(_inputs(observation, last.reward[:, 0], actions, ahead)).astype(np.float32)
             change, reward[:, ahead], going_on = outputs[:, :-2], outputs[:, -2], outputs[:, -1]
             seen[:, ahead, self.entries] = np.clip(observation[:, self.entries] + change, self.low, self.high)
             proceeds[:, ahead] = np.clip(going_on, 0.0, 1.0)
@@ -103,7 +103,7 @@ def _fit_step(
     recorded: RecordedSteps, entries: Ints, rows: Ints, held_out: NDArray[np.bool_], ahead: int
 ) -> StepPredictor:
     actions = recorded.action[rows[:, None] + np.arange(ahead)]
-    inputs = _inputs(recorded.observation[rows], actions, ahead)
+    inputs = _inputs(recorded.observation[rows], recorded.reward[rows], actions, ahead)
     change = recorded.observation[np.ix_(rows + ahead, entries)] - recorded.observation[np.ix_(rows, entries)]
     others = np.stack([recorded.reward[rows + ahead], 1.0 - recorded.is_terminal[rows + ahead]], -1)
     outputs = np.concatenate([change, others.astype(np.float32)], -1)
@@ -120,7 +120,8 @@ def _fit_step(
     return StepPredictor(mean.astype(np.float64), scale.astype(np.float64), best, offset.astype(np.float64))
 
 
-def _inputs(observation: Array, actions: Array, ahead: int) -> Array:
-    """Return the inputs (N, O + k A) of the regression for k steps ahead."""
-    inputs: Array = np.concatenate([observation, actions[:, :ahead].reshape(len(observation), -1)], -1)
+def _inputs(observation: Array, reward: Array, actions: Array, ahead: int) -> Array:
+    """Return the inputs (N, O + 1 + k A) of the regression for k steps ahead."""
+    taken = actions[:, :ahead].reshape(len(observation), -1)
+    inputs: Array = np.concatenate([observation, reward[:, None], taken], -1)
     return inputs

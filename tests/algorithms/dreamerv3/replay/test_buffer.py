@@ -338,5 +338,5 @@ def test_every_stream_has_its_share_of_the_newest_steps() -> None:
     replay.add(2, steps(0, 3, stream=2))
     recorded = replay.newest(12)
     assert recorded.observation[:, 0].tolist() == [8, 9, 10, 11, 0, 1, 2]
-    assert recorded.observation[:, 1].tolist() == [9, 10, 11, 12, 2001, 2002, 2003]
+    assert recorded.observation[:, 1].tolist() == [8, 9, 10, 11, 2000, 2001, 2002]
     assert np.flatnonzero(recorded.is_first).tolist() == [0, 4]

@@ -122,7 +122,7 @@ def read_films(own: Mapping[str, str]) -> FilmRequest:
     """Return the films that the words ask for.
 
     Raises:
-        UserError: a word has a wrong value, or says how to film where there is no film.
+        UserError: a word has a wrong value, or sets how to film where nothing is filmed.
     """
     number = whole_number("video", own.get("video", "0"), "episodes to film")
     baselines = tuple(name.strip() for name in own.get("baseline", "").strip("[]").split(",") if name.strip())

@@ -165,8 +165,8 @@ def error_curves(
         means = {name: np.mean([curve[quantity] for curve in some], 0) for name, some in curves.items()}
         errors[quantity] = {name: _to_json(mean) for name, mean in means.items()}
         errors[quantity]["better_at"] = better_steps(errors[quantity])
-    judged = (parts[0].name, "reward", "continue")
-    earned = {name: earned_steps(errors[name], horizon) for name in judged}
+    compared = (parts[0].name, "reward", "continue")
+    earned = {name: earned_steps(errors[name], horizon) for name in compared}
     running = np.isfinite(truth.reward).sum(0)
     return {
         "context_at_least": CONTEXT,

@@ -57,7 +57,7 @@ def test_a_horizon_that_no_episode_reaches_is_earned_by_the_steps_before() -> No
          "is earned: the model beats both predictors up to step 15 of 15 on rays; continue: nothing to predict"),
     ],
 )  # fmt: skip
-def test_the_sentence_says_up_to_which_step(earned: dict[str, int | None], words: str) -> None:
+def test_the_sentence_names_the_last_earned_step(earned: dict[str, int | None], words: str) -> None:
     assert sentence(15, earned, has_linear=True) == f"horizon_H = 15 {words}"
 
 

@@ -19,7 +19,7 @@ class Prediction(NamedTuple):
 
     observation: Tensor  # (N, O)
     reward: Tensor  # (N,), received on arriving in the state
-    proceeds: Tensor  # (N,), probability that the episode continues; dreamerv3's contains the discount
+    proceeds: Tensor  # (N,), probability that the episode continues
 
 
 class ActingNetwork(nn.Module, ABC):
@@ -30,6 +30,7 @@ class ActingNetwork(nn.Module, ABC):
         discrete: whether actions are Discrete.
         stoch: S.
         has_heads: whether it has decoder, heads and critic; acting needs none of them.
+        continues_with_discount: whether the continue head's probability contains the discount of the training.
         state_shapes: name of each part of the state -> its shape in one row.
     """
 
@@ -37,6 +38,7 @@ class ActingNetwork(nn.Module, ABC):
     discrete: bool
     stoch: int
     has_heads: bool = True
+    continues_with_discount: bool = False
     state_shapes: dict[str, tuple[int, ...]]
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 from dreamer_exp.algorithms.acting_network import ActingNetwork
 from dreamer_exp.algorithms.rows import RowNoise
 from dreamer_exp.policy.contract import PolicyContract, Vector, finite_vectors
+from dreamer_exp.policy.imagination import Imagined, as_vectors, by_key, imagine
 
 
 class PolicyState(NamedTuple):
@@ -166,6 +167,30 @@ class Policy:
         self.require_heads("a value")
         values: NDArray[np.float32] = self.network.value(self._tensors).cpu().numpy()
         return values[0] if self.robots is None else values
+
+    @torch.inference_mode()
+    def imagine(self, state: PolicyState, actions: Any, *, seed: int | None = None) -> Imagined:
+        """Return what the world model predicts for a sequence of actions; `state` of the policy is not touched.
+
+        Args:
+            state: where the sequence begins: `policy.state` after an observation.
+            actions: of the environment, (H, A) or (H,) if Discrete; (H, N, ...) for N robots.
+            seed: of the latents; by default they continue the noise of the state.
+
+        Raises:
+            ValueError: the actions do not fit, or the file has no heads.
+        """
+        self.require_heads("imagining")
+        lead = () if self.robots is None else (self.robots,)
+        vectors = torch.as_tensor(as_vectors(actions, self.network, self.contract, lead), device=self._device)
+        noise = RowNoise(self._rows)
+        noise.load_states(state.noise)
+        if seed is not None:
+            for row in range(self._rows):
+                noise.begin(row, seed + row)
+        parts = imagine(self.network, state.tensors, noise, vectors, self.info.discount)
+        observation, reward, proceeds = (part[:, 0] if self.robots is None else part for part in parts)
+        return Imagined(by_key(observation, self.contract), reward, proceeds)
 
     def require_heads(self, what: str) -> None:
         """Raise ValueError if the file has neither decoder, heads nor critic."""

@@ -105,6 +105,16 @@ class PolicyContract:
         clipped: NDArray[Any] = np.minimum(np.maximum(scaled, self.low), self.high)
         return clipped
 
+    def from_robot(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """Return Box actions in [-1, 1] for those of the environment; a number that cannot vary is 0."""
+        half_range = np.where(self._half_range > 0, self._half_range, np.inf)
+        scaled: NDArray[Any] = np.clip((actions - self._centre) / half_range, -1.0, 1.0)
+        return scaled
+
+    def to_observed(self, vectors: Vector) -> Vector:
+        """Return the network's vectors (..., O) as the environment's numbers; filtered rays stay filtered."""
+        return vectors if self._scaling is None else self._scaling.invert(vectors)
+
     def _flatten(self, observation: Mapping[str, Any], lead: tuple[int, ...]) -> Vector:
         vectors = np.empty((*lead, self.size), np.float32)
         for entry in self.entries:

@@ -29,6 +29,8 @@ def build(description: Mapping[str, Any]) -> ActingNetwork:
 class AgentNetwork(ActingNetwork):
     """An agent; its state is deter (N, D), stoch (N, S*C) and the last action (N, A)."""
 
+    continues_with_discount = True
+
     def __init__(self, agent: Agent, has_heads: bool = True) -> None:
         super().__init__()
         self.agent, self.has_heads = agent, has_heads

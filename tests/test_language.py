@@ -43,6 +43,7 @@ EXCEPTIONS: dict[str, set[str]] = {
     "tests/test_language.py": set(WORDS),  # lists them
     "conf/protocol/robot_sf_dev.yaml": {"crowding"},  # a scenario's name
     "conf/protocol/robot_sf_s30_h600.yaml": {"crowding"},
+    "conf/protocol/robot_sf_smoke.yaml": {"crowding"},
 }
 FOLDERS = ("dreamer_exp", "hydra_plugins", "conf", "benchmarks", "tests", "docs")
 SUFFIXES = (".py", ".md", ".yaml", ".html", ".j2", ".js", ".css")

@@ -14,6 +14,7 @@ TRAIN = "train"
 COMMANDS = {  # name: module
     TRAIN: "dreamer_exp.cli.train",
     "evaluate": "dreamer_exp.cli.evaluate",
+    "benchmark": "dreamer_exp.cli.benchmark",
     "compare": "dreamer_exp.cli.compare",
     "runs": "dreamer_exp.cli.runs",
     "export": "dreamer_exp.cli.export",

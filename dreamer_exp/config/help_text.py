@@ -18,6 +18,7 @@ dreamer-exp: train DreamerV3 on robot tasks, evaluate the policies and compare t
     dreamer-exp sweep.resume=SWEEP                    run the unfinished jobs of a sweep
 
     dreamer-exp evaluate RUN ...                      evaluate a trained policy on fixed seeds
+    dreamer-exp benchmark RUN ...                     a policy in Robot SF's own benchmark
     dreamer-exp compare PATH ...                      compare runs and sweeps
     dreamer-exp runs [DIR ...]                        list runs, or upload their offline W&B data
     dreamer-exp doctor                                show versions, CPUs, GPUs and environments

@@ -26,6 +26,10 @@ def ignore(finished: Finished) -> None:
     """Do nothing with a finished episode."""
 
 
+OnLost = Callable[[EvaluationEpisode, str], Finished]
+"""Returns what stands for an episode whose workers died MAX_DEATHS times; the text is how the last one ended."""
+
+
 def run_episodes(
     make: MakeRollouts,
     episodes: Sequence[EvaluationEpisode],
@@ -68,10 +72,18 @@ class Dispatch:
     """Episodes that wait, and those that each worker runs.
 
     Every worker begins with an equal share, at most `at_once`; an ended episode makes room for the next.
+
+    Args:
+        workers: opened.
+        episodes: all different.
+        at_once: most episodes at once in one worker.
+        on_lost: makes a result of an episode whose workers died twice; None ends the evaluation.
     """
 
-    def __init__(self, workers: Workers, episodes: Sequence[EvaluationEpisode], at_once: int) -> None:
-        self._workers = workers
+    def __init__(
+        self, workers: Workers, episodes: Sequence[EvaluationEpisode], at_once: int, on_lost: OnLost | None = None
+    ) -> None:
+        self._workers, self._on_lost = workers, on_lost
         self._waiting = deque(episodes)
         self._share = min(at_once, -(-len(episodes) // len(workers.alive)))
         self._running: dict[int, list[EvaluationEpisode]] = {worker: [] for worker in workers.alive}
@@ -103,23 +115,25 @@ class Dispatch:
 
     def _take(self, worker: int, answer: Answer) -> list[Finished]:
         if isinstance(answer, WorkerDied):
-            self._take_back(worker, answer)
-            return []
+            return self._take_back(worker, answer)
         if isinstance(answer, Exception):
             raise answer
         for finished in answer:
             self._running[worker].remove(finished.episode)
         return answer
 
-    def _take_back(self, worker: int, death: WorkerDied) -> None:
-        """Give the episodes of a dead worker a second try."""
+    def _take_back(self, worker: int, death: WorkerDied) -> list[Finished]:
+        """Give the episodes of a dead worker a second try; return the results of those that had it."""
         lost, self._running[worker] = self._running[worker], []
         self._deaths.update(lost)
+        again = [episode for episode in lost if self._deaths[episode] < MAX_DEATHS]
         what = f"{death} while it ran {describe(lost)}"
-        if not self._workers.alive or any(self._deaths[episode] >= MAX_DEATHS for episode in lost):
+        if not self._workers.alive or (again != lost and self._on_lost is None):
             raise EvaluationFailed(f"evaluation: {what}, again or with none left to try; the memory may be too small.")
-        log.warning("evaluation: %s; they run again", what)
-        self._waiting.extendleft(reversed(lost))
+        if again:
+            log.warning("evaluation: %s; they run again", what)
+        self._waiting.extendleft(reversed(again))
+        return [self._on_lost(episode, str(death)) for episode in lost if episode not in again] if self._on_lost else []
 
 
 def describe(episodes: Sequence[EvaluationEpisode]) -> str:

@@ -15,6 +15,7 @@ from tests.paths import CHECKOUT
 
 USAGES = {
     "evaluate": "dreamer-exp evaluate RUN",
+    "benchmark": "dreamer-exp benchmark RUN",
     "compare": "usage: dreamer-exp compare",
     "runs": "dreamer-exp runs [DIR ...]",
     "export": "dreamer-exp export RUN OUT",

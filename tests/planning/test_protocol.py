@@ -24,7 +24,7 @@ def written(folder: Path, text: str) -> str:
 
 
 def test_there_are_protocols_for_fixed_seeds_and_for_robot_sf() -> None:
-    assert protocol_names() == ["fixed_seeds", "robot_sf_dev", "robot_sf_s30_h600"]
+    assert protocol_names() == ["fixed_seeds", "robot_sf_dev", "robot_sf_s30_h600", "robot_sf_smoke"]
 
 
 @pytest.mark.parametrize(("name", "seeds"), [("robot_sf_s30_h600", range(111, 141)), ("robot_sf_dev", range(101, 104))])

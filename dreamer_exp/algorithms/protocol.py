@@ -136,6 +136,9 @@ class Algorithm(Protocol):
     def init_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         """Set these weights, by name, in every learner and env runner; called if the spec has `scopes`."""
 
+    def set_scenario_weights(self, weights: Mapping[str, float]) -> None:
+        """Draw scenarios by these weights in all env steps that are requested from now on; under env.failure_floor."""
+
     def reseed_replay(self, number: int) -> None:
         """Draw the next batches from the random stream of this number."""
 

@@ -70,6 +70,13 @@ class EnvConfig:
         "simulation's steps",
         low=1,
     )
+    failure_floor: float = key(
+        1.0,
+        "training draws each scenario by its weight times its share of failures in its last 20 episodes, which counts "
+        "as at least this; 1: by weight alone",
+        above=0,
+        high=1,
+    )
     max_faults: int = key(
         10,
         "faulty steps of each training environment (observation or reward not finite or out of bounds) that only end "

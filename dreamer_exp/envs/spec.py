@@ -73,6 +73,10 @@ def _list_no_scenarios(config: EnvConfig) -> Sequence[str] | None:
     return None
 
 
+def _draw_no_scenarios(config: EnvConfig) -> Mapping[str, float]:
+    return {}
+
+
 def _know_no_period(config: EnvConfig) -> float | None:
     return None
 
@@ -108,6 +112,8 @@ class EnvSpec(Generic[Config]):
 
     `reset` has to take each of them as options={"scenario": name}.
     """
+    drawn: Callable[[Config], Mapping[str, float]] = _draw_no_scenarios
+    """Returns the scenarios that resets draw from, with their weights; `reset` takes each as for `scenarios`."""
     units: Callable[[Config], Mapping[str, Unit]] = _know_no_units
     """Returns the units of observation entries; the world-model check reports the errors of these entries."""
     step_s: Callable[[Config], float | None] = _know_no_period

@@ -3,7 +3,8 @@
 from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.contract import ObservationContract
-from dreamer_exp.envs.make import contract_of
+from dreamer_exp.envs.make import contract_of, unchecked
+from dreamer_exp.envs.scenario_sampling import drawn_scenarios, follows_failures
 from dreamer_exp.hardware import Machine
 from dreamer_exp.planning.forecast import check_memory, settle
 from dreamer_exp.planning.protocol import evaluated
@@ -22,6 +23,8 @@ def resolve(experiment: Experiment, machine: Machine) -> tuple[Experiment, Obser
     if experiment.hardware.ray_address is None:
         short_temporary_folder()
     contract = contract_of(experiment.env, experiment.obs_contract)
+    if follows_failures(experiment.env) and unchecked(experiment.env) is None:
+        drawn_scenarios(experiment.env)
     spec = spec_of(experiment.algo)
     experiment = settle(experiment, contract, machine)
     metric_names.check_objective(experiment.run.objective, spec.name, spec.metrics)

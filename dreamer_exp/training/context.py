@@ -15,6 +15,7 @@ from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.plugins import distributions_used
 from dreamer_exp.envs.contract import ObservationContract
+from dreamer_exp.envs.scenario_sampling import drawn_scenarios, follows_failures
 from dreamer_exp.evaluation.schedule import EvaluationSchedule
 from dreamer_exp.formatting import printable_lines
 from dreamer_exp.hardware import Machine
@@ -25,6 +26,7 @@ from dreamer_exp.monitoring.progress import Progress
 from dreamer_exp.monitoring.record import Attempts, Record
 from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.training.scenario_failures import ScenarioFailures
 
 
 class RunContext:
@@ -66,6 +68,9 @@ class RunContext:
             experiment, self.counters, self.record, self.progress.show_progress, self.print_line
         )
         self.spec = spec_of(experiment.algo)
+        self.scenarios: ScenarioFailures | None = None
+        if follows_failures(experiment.env):
+            self.scenarios = ScenarioFailures(drawn_scenarios(experiment.env), experiment.env.failure_floor)
         self.initial: InitialWeights | None = None
         self.memory = MemoryWatch(experiment, contract)
         self.cpu_contention = ContentionWatch(experiment)
@@ -76,6 +81,8 @@ class RunContext:
     def restore(self, kept: ResumePoint) -> None:
         """Reset the counters and the evaluation schedule to a checkpoint."""
         self.counters.load_state(kept.progress)
+        if self.scenarios is not None:
+            self.scenarios.load_state(kept.progress.get("scenario_failures", {}))
         self.last_checkpoint = kept.checkpoint
         self.evaluations.load_state(point.policy_evaluations(self.directory, kept))
 

@@ -38,12 +38,15 @@ def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> Non
         evaluations.evaluate_baselines(algorithm, stop)
         evaluate(run, algorithm, stop)
 
+    draw_by_failures(run, algorithm)
+
     while counters.iterations < run.experiment.run.train_iterations and not stop():
         # Sample a fragment from every environment, then make the updates that the training ratio owes for it
         # (`training_step` of the algorithm).
         run.record.enter(TRAINING)
         metrics = algorithm.train()
         row, nonfinite = count(run, algorithm, metrics)
+        draw_by_failures(run, algorithm)
         run.progress.show(row, counters.prefill_env_steps)
         warn_about_resources(run, row)
         if nonfinite:
@@ -64,11 +67,19 @@ def count(run: RunContext, algorithm: Algorithm, metrics: dict[str, Any]) -> tup
     A row with a value that is not finite is written too, with null in its place.
     """
     run.counters.add(algorithm.last_iteration)
+    if run.scenarios is not None:
+        run.scenarios.add(algorithm.last_iteration.episodes)
     warn_about_environments(algorithm.last_iteration)
-    row = metrics_row(run, algorithm, metrics)
+    row = metrics_row(run, algorithm, metrics) | ({} if run.scenarios is None else run.scenarios.row())
     nonfinite = blank_nonfinite(row)
     run.record.row(row)
     return row, nonfinite
+
+
+def draw_by_failures(run: RunContext, algorithm: Algorithm) -> None:
+    """Draw the scenarios of the next episodes by the failures so far, under `env.failure_floor`."""
+    if run.scenarios is not None:
+        algorithm.set_scenario_weights(run.scenarios.weights())
 
 
 def evaluate(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> None:
@@ -89,6 +100,8 @@ def save(run: RunContext, algorithm: Algorithm) -> Path | None:
 
     counters.episodes_cut += algorithm.reset_episodes(counters.env_steps)
     progress = {**counters.to_dict(), "updates_owed": algorithm.updates_owed}
+    if run.scenarios is not None:
+        progress["scenario_failures"] = run.scenarios.to_dict()
 
     def write() -> None:
         run.last_checkpoint = run.checkpoints.save(

@@ -53,11 +53,12 @@ class PublishedDreamerV3(BaseDreamerV3):
             return
         self.last_iteration = Iteration()
         started = time.perf_counter()
-        last_sampled = self._take_in(*(self._sampled() if self._sampling else self._request_fragment()))
+        last_sampled = self._take_in(*self._sampled()) if self._sampling else self._sample_fragment()
         while not self._can_learn():
             last_sampled = self._sample_fragment()
         # RLlib 2.60 silently skips an env runner that has another `set_state` in flight, and an iteration ends with one
         self._sync_weights(timeout_s=None)
+        self._send_scenario_weights()
         self._sampling = None if self.watch.death else self._sampler.submit(self._request_fragment)
         self.last_iteration.sample_s = time.perf_counter() - started
         self._update(last_sampled)

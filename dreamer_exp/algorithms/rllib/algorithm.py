@@ -52,6 +52,8 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         self.watch = ProcessWatch()
         super().setup(config)
         self.updates_owed = 0.0
+        self._scenario_weights: dict[str, float] = {}
+        self._weights_sent = True
         self.last_iteration = Iteration()
 
     def training_step(self) -> None:
@@ -120,6 +122,11 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
     def make_envs(self) -> None:
         """Make the environments again."""
         self._on_env_runners(lambda runner: runner.make_env())
+        self._weights_sent = not self._scenario_weights
+
+    def set_scenario_weights(self, weights: Mapping[str, float]) -> None:
+        """Send these weights to the env runners before the next request of a fragment."""
+        self._scenario_weights, self._weights_sent = dict(weights), False
 
     def _on_env_runners(self, call: Callable[[Any], Any]) -> list[Any]:
         """Call a function with each env runner, in its process; return the results."""
@@ -162,7 +169,14 @@ class BaseDreamerV3(DreamerV3):  # type: ignore[misc]  # RLlib is untyped
         return bool(self.replay_steps >= self.config.batch_size_B * self.config.batch_length_T)
 
     def _sample_fragment(self) -> int:
+        self._send_scenario_weights()
         return self._take_in(*self._request_fragment())
+
+    def _send_scenario_weights(self) -> None:
+        """Set the weights in every env runner, while none samples, so that timing does not decide where they hold."""
+        if not self._weights_sent:
+            self._on_env_runners(partial(SeededEnvRunner.set_scenario_weights, weights=self._scenario_weights))
+            self._weights_sent = True
 
     def _request_fragment(self) -> Fragment:
         """Return a fragment of every environment: episode chunks, and the metrics of the env runners."""

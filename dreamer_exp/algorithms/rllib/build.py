@@ -15,6 +15,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.boundary import hinting
 from dreamer_exp.envs.fault_guard import FaultGuard
 from dreamer_exp.envs.make import make_guarded_env
+from dreamer_exp.envs.scenario_sampling import ScenarioSampling, drawn_scenarios, follows_failures
 
 ENV_NAME = "dreamer_exp"
 # keys that RLlib's config does not have: names of options, and settings of Ray
@@ -60,11 +61,12 @@ def build_config(experiment: Experiment) -> AlgorithmConfig:
     return config
 
 
-def _make_env(experiment: Experiment) -> FaultGuard:
+def _make_env(experiment: Experiment) -> FaultGuard | ScenarioSampling:
     hardware = experiment.hardware
     several = hardware.num_env_runners > 1 or hardware.num_envs_per_env_runner > 1
     with hinting("hardware.num_env_runners=0 and hardware.num_envs_per_env_runner=1" if several else None):
-        return make_guarded_env(experiment.env, experiment.obs_contract)
+        made = make_guarded_env(experiment.env, experiment.obs_contract)
+        return ScenarioSampling(made, drawn_scenarios(experiment.env)) if follows_failures(experiment.env) else made
 
 
 def check_arrival(experiment: Experiment, config: AlgorithmConfig) -> None:

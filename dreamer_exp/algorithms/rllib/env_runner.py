@@ -1,6 +1,6 @@
 """RLlib's env runner with unchanged errors of environments and with a separate seed for every environment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -60,6 +60,12 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
         if self.env is not None:
             self.env.close()
             self.env = None
+
+    def set_scenario_weights(self, weights: Mapping[str, float]) -> None:
+        """Draw the scenarios of the next episodes by these weights."""
+        if self.env is not None:
+            vector: Any = self.env.unwrapped  # RLlib's wrappers have no `call`
+            vector.call("set_scenario_weights", weights)
 
     def _count_running(self) -> int:
         return sum(episode is not None and episode.t > 0 for episode in self._ongoing_episodes)

@@ -30,6 +30,11 @@ def check_and_describe(config: CrowdNavConfig) -> Spaces:
     return spaces.observation_space(), spaces.action_space()
 
 
+def drawn(config: CrowdNavConfig) -> Mapping[str, float]:
+    """Return the families that are drawn under `mixed`, with their weights."""
+    return options.family_probabilities(config.scenario_weights) if config.scenario == options.MIXED else {}
+
+
 def units(config: CrowdNavConfig) -> Mapping[str, Unit]:
     """Return the units: rays in metres."""
     return {"rays": Unit("m", LIDAR_RANGE), "drive_state": Unit("normalised")}
@@ -41,6 +46,7 @@ SPEC = EnvSpec(
     make=make,
     spaces=check_and_describe,
     baselines=BASELINES,
+    drawn=drawn,
     units=units,
     step_s=lambda config: DT,
     packages=("navground", "gymnasium", "numpy"),

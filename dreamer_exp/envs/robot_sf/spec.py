@@ -30,6 +30,14 @@ def scenarios(config: RobotSFConfig) -> Sequence[str] | None:
     return [scenario.name for scenario in load_scenarios(config) if scenario.name is not None]
 
 
+def drawn(config: RobotSFConfig) -> Mapping[str, float]:
+    """Return the scenarios of the matrix with their weights, where each reset draws one."""
+    matrix = config.scenario_matrix
+    if matrix.path is None or matrix.strategy != "random" or not matrix.switch_per_reset:
+        return {}
+    return {scenario.name: scenario.weight for scenario in load_scenarios(config) if scenario.name is not None}
+
+
 def units(config: RobotSFConfig) -> Mapping[str, Unit]:
     """Return the units: rays in metres, up to the lidar's configured range."""
     lidar = config.config.get("lidar_config", {})
@@ -45,6 +53,7 @@ SPEC = EnvSpec(
     require=require,
     unchecked=check.unchecked,
     scenarios=scenarios,
+    drawn=drawn,
     units=units,
     step_s=lambda config: config.dt,
     diagnose=package.diagnose,

@@ -1,0 +1,111 @@
+"""Weights of scenarios by failures: their floor and window, the rows of a run, and equality after a resume."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.reader import read_rows
+from dreamer_exp.training.scenario_failures import EPISODES, ScenarioFailures
+from tests.checkpoints.resume.test_resume import run, without_times
+from tests.experiments import NANO
+
+
+def ended(scenario: str, outcome: str | None, seed: int = 0) -> EpisodeResult:
+    return EpisodeResult(0.0, 1, outcome=outcome, scenario=scenario, seed=seed)
+
+
+def test_scenarios_without_episodes_keep_the_environments_weights() -> None:
+    assert ScenarioFailures({"a": 1.0, "b": 3.0}, floor=0.1).weights() == {"a": 0.25, "b": 0.75}
+
+
+def test_a_solved_scenario_is_drawn_at_the_floor() -> None:
+    failures = ScenarioFailures({"a": 1.0, "b": 1.0}, floor=0.25)
+
+    failures.add([ended("a", "success"), ended("b", "timeout")])
+
+    assert failures.weights() == {"a": 0.2, "b": 0.8}
+
+
+def test_only_the_last_episodes_of_a_scenario_count() -> None:
+    failures = ScenarioFailures({"a": 1.0, "b": 1.0}, floor=0.5)
+
+    failures.add([ended("a", "wall_collision") for _ in range(EPISODES)])
+    for _ in range(EPISODES):
+        failures.add([ended("a", "success")])
+
+    assert failures.weights()["a"] == pytest.approx(1 / 3)
+
+
+def test_faults_and_unknown_outcomes_do_not_count() -> None:
+    failures = ScenarioFailures({"a": 1.0, "b": 1.0}, floor=0.5)
+
+    failures.add([ended("a", "fault"), ended("a", None), ended("elsewhere", "success")])
+
+    assert failures.to_dict() == {"a": [], "b": []}
+
+
+def test_the_order_of_an_iterations_episodes_does_not_matter() -> None:
+    episodes = [ended("a", "success" if i % 3 else "timeout", seed=i) for i in range(EPISODES + 5)]
+    one, other = (ScenarioFailures({"a": 1.0, "b": 1.0}, floor=0.1) for _ in range(2))
+
+    one.add(episodes)
+    other.add(reversed(episodes))
+
+    assert one.to_dict() == other.to_dict()
+
+
+def test_the_state_is_json_and_comes_back() -> None:
+    failures, loaded = (ScenarioFailures({"a": 1.0, "b": 1.0}, floor=0.1) for _ in range(2))
+    failures.add([ended("a", "success"), ended("b", "timeout")])
+
+    loaded.load_state(json.loads(json.dumps(failures.to_dict())))
+
+    assert loaded.weights() == failures.weights()
+
+
+WORDS = (
+    *NANO,
+    "env.scenario=mixed",
+    "env.failure_floor=0.1",
+    "env.scenario_weights={open: 1, crossing: 1, corridor: 0, doorway: 0, intersection: 0, blocks: 0, dense: 0}",
+    "env.max_steps=8",
+    "evaluation.episodes=0",
+    "tracking=none",
+)
+
+
+def rows(root: Path, *words: str) -> list[dict[str, object]]:
+    code, out, err = run(*WORDS, f"hydra.run.dir={root}", *words)
+    assert code == 0, out + err
+    return without_times(read_rows(RunDirectory(root).result))
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+def test_resumed_halves_equal_an_uninterrupted_run(tmp_path: Path) -> None:
+    here = ("hardware.num_env_runners=0", "run.checkpoint_every=2")
+
+    complete = rows(tmp_path / "complete", *here, "run.train_iterations=4")
+    rows(tmp_path / "halves", *here, "run.train_iterations=2")
+    code, out, err = run(f"resume={tmp_path / 'halves'}", "run.train_iterations=4")
+
+    assert code == 0, out + err
+    assert without_times(read_rows(RunDirectory(tmp_path / "halves").result)) == complete
+    assert len({row["sampling/open"] for row in complete}) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("runners", [1, 2])
+@pytest.mark.parametrize("overlap", ["never", "always"])
+def test_runs_with_env_runners_repeat_bit_for_bit(tmp_path: Path, runners: int, overlap: str) -> None:
+    words = (
+        f"hardware.num_env_runners={runners}",
+        f"hardware.overlap_sampling={overlap}",
+        "run.train_iterations=3",
+    )
+
+    assert rows(tmp_path / "one", *words) == rows(tmp_path / "other", *words)

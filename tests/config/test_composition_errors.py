@@ -77,9 +77,8 @@ def test_refusal_of_an_unknown_key_suggests_the_nearest_key(refused: Refused, wo
 def test_refusal_of_another_environments_key_lists_the_keys_of_this_one(refused: Refused) -> None:
     line = refused("env=gym", "env.scenario=open")
 
-    assert (
-        line == "env.scenario: there is no such key. env has: name, max_steps, action_repeat, max_faults, id, kwargs."
-    )
+    known = "name, max_steps, action_repeat, failure_floor, max_faults, id, kwargs"
+    assert line == f"env.scenario: there is no such key. env has: {known}."
 
 
 def test_refusal_of_a_new_name_in_a_mapping_of_hydra_describes_how_to_add_it(refused: Refused) -> None:

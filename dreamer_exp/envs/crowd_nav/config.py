@@ -3,6 +3,14 @@
 from dataclasses import dataclass, field
 
 from dreamer_exp.config.schema import EnvConfig, key
+from dreamer_exp.envs.crowd_nav.constants import (
+    PEDESTRIAN_MAX_SPEED,
+    PEDESTRIAN_SPEED,
+    RAY_MISS_PROBABILITY,
+    RAY_SHORT_PROBABILITY,
+    ROUTE_CLEARANCE,
+    START_CLEARANCE,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,34 @@ class CrowdNavReward:
 
 
 @dataclass(frozen=True)
+class CrowdNavRanges:
+    """Ranges [low, high] from which crowd_nav draws; the defaults are Robot SF's values (see ranges.py)."""
+
+    pedestrian_speed: list[float] = key(
+        [PEDESTRIAN_SPEED, PEDESTRIAN_MAX_SPEED], "m/s at which a pedestrian walks, up to 2"
+    )
+    ray_miss: list[float] = key(
+        [RAY_MISS_PROBABILITY] * 2, "probability that a noisy ray reads its maximum, one for each episode"
+    )
+    ray_short: list[float] = key(
+        [RAY_SHORT_PROBABILITY] * 2, "probability that a noisy ray reads too little, one for each episode"
+    )
+    passage_scale: list[float] = key(
+        [1.0, 1.0],
+        "factor of the width of doors and of aisles between boxes, one for each episode; a door is never narrower than "
+        "the robot with its wall clearance",
+    )
+    wall_clearance: list[float] = key(
+        [ROUTE_CLEARANCE, ROUTE_CLEARANCE],
+        "least metres between the robot's surface and walls at start, goal and along the route, one for each episode",
+    )
+    start_clearance: list[float] = key(
+        [START_CLEARANCE, START_CLEARANCE],
+        "least metres between the surfaces of robot and pedestrians at the start, one for each episode",
+    )
+
+
+@dataclass(frozen=True)
 class CrowdNavConfig(EnvConfig):
     """The embedded crowd-navigation environment."""
 
@@ -30,4 +66,5 @@ class CrowdNavConfig(EnvConfig):
         "relative frequency of each family under `mixed`; 0 leaves it out",
     )
     lidar_noise: bool = key(True, "lidar noise, drawn from the seed of the episode")
+    ranges: CrowdNavRanges = field(default_factory=CrowdNavRanges)
     reward: CrowdNavReward = field(default_factory=CrowdNavReward)

@@ -16,6 +16,11 @@ PEDESTRIAN_SPEED = 0.5
 """m/s at the start."""
 PEDESTRIAN_MAX_SPEED = 1.3 * PEDESTRIAN_SPEED
 
+ROUTE_CLEARANCE = 0.35
+"""Metres between the robot's surface and any wall at the start, at the goal and along the route. Our choice."""
+START_CLEARANCE = 2.0
+"""Metres between the surfaces of the robot and any pedestrian at the start. Our choice."""
+
 WAYPOINT_RADIUS = 2.0
 """Metres between the robot's centre and a waypoint, or the goal, at which it counts as reached."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav import spaces
-from dreamer_exp.envs.crowd_nav.config import CrowdNavReward
+from dreamer_exp.envs.crowd_nav.config import CrowdNavRanges, CrowdNavReward
 from dreamer_exp.envs.crowd_nav.constants import DT, LIDAR_RANGE, PEDESTRIAN_RADIUS, ROBOT_RADIUS, WAYPOINT_RADIUS
 from dreamer_exp.envs.crowd_nav.kinematics import RobotState, accelerate, clip
 from dreamer_exp.envs.crowd_nav.navground_simulator import NavgroundSimulator
@@ -30,6 +30,7 @@ from dreamer_exp.envs.crowd_nav.options import (
     family_probabilities,
 )
 from dreamer_exp.envs.crowd_nav.outcome import EpisodeRecord, decide_outcome
+from dreamer_exp.envs.crowd_nav.ranges import draw_difficulty, ranges_of
 from dreamer_exp.envs.crowd_nav.reward import TERMS, Transition, action_change, reward_terms, reward_weights
 from dreamer_exp.envs.crowd_nav.route import Route
 from dreamer_exp.envs.crowd_nav.scenarios.families import load_family
@@ -59,6 +60,7 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         *,
         scenario_weights: Mapping[str, float] | None = None,
         lidar_noise: bool = True,
+        ranges: CrowdNavRanges | Mapping[str, list[float]] | None = None,
         reward: CrowdNavReward | Mapping[str, float] | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -68,7 +70,8 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             scenario: one family, or `mixed`: drawn at each reset.
             max_steps: steps of 0.1 s after which an episode is truncated.
             scenario_weights: relative frequency of each family under `mixed`; None: equal; unnamed families: 0.
-            lidar_noise: whether rays miss (p = .005) or fall short (p = .002).
+            lidar_noise: whether rays miss or fall short, by the probabilities in `ranges`.
+            ranges: what is drawn for each episode, [low, high] by name; a mapping overrides some of the defaults.
             reward: the weights of the terms; a mapping overrides some of the defaults.
             render_mode: `rgb_array` or None.
 
@@ -87,6 +90,7 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.observation_space = spaces.observation_space()
         self.action_space = spaces.action_space()
         self._lidar_noise = lidar_noise
+        self._ranges = ranges_of(ranges)
         self._weights = reward_weights(reward)
         self._stack = ObservationStack()
         self.simulator: Simulator = NavgroundSimulator()
@@ -108,6 +112,7 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         super().reset(seed=seed)
         self._seed = draw_seed(self.np_random, 2**31) if seed is None else int(seed)
         self._rng = np.random.default_rng(np.random.SeedSequence([self._seed]))
+        self._difficulty = draw_difficulty(self._ranges, self._seed)
         self._selected: str | None = (options or {}).get("scenario")
         self.layout: Layout = self._draw_layout()
         self.simulator.reset(self.layout, self._rng)
@@ -162,12 +167,12 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         drawn = names[self._rng.choice(len(names), p=list(self._families.values()))]
         family = drawn if self._selected is None else self._selected
         check_family(family)
-        return generate_layout(load_family(family), self._rng)
+        return generate_layout(load_family(family), self._rng, self._difficulty)
 
     def _rays(self) -> Float32Array:
         rays = normalised(self.simulator.scan())
         if self._lidar_noise:
-            add_ray_noise(rays, self._rng)
+            add_ray_noise(rays, self._rng, self._difficulty.ray_miss, self._difficulty.ray_short)
         self._newest_rays = rays
         return rays
 

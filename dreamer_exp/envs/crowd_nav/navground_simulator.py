@@ -156,7 +156,7 @@ def _make_behavior(name: str) -> core.Behavior:
 
 
 def _make_pedestrian(patrol: Patrol) -> sim.Agent:
-    legs = kinematics.OmnidirectionalKinematics(PEDESTRIAN_MAX_SPEED, 3.0)
+    legs = kinematics.OmnidirectionalKinematics(max(PEDESTRIAN_MAX_SPEED, patrol.speed), 3.0)
     behavior = behaviors.ORCABehavior(legs, PEDESTRIAN_RADIUS)
     behavior.optimal_speed = patrol.speed
     behavior.horizon = PEDESTRIAN_SIGHT
@@ -173,7 +173,8 @@ def _make_pedestrian(patrol: Patrol) -> sim.Agent:
     )
     way = patrol.points[0] - patrol.position
     heading = math.atan2(way[1], way[0])
-    velocity = (PEDESTRIAN_SPEED * math.cos(heading), PEDESTRIAN_SPEED * math.sin(heading))
+    speed = min(PEDESTRIAN_SPEED, patrol.speed)
+    velocity = (speed * math.cos(heading), speed * math.sin(heading))
     pedestrian.pose = core.Pose2(patrol.position.tolist(), heading)
     pedestrian.twist = core.Twist2(velocity, 0.0, core.Frame.absolute)
     return pedestrian

@@ -25,8 +25,6 @@ Observation = dict[str, Float32Array]
 RAY_ANGLES: FloatArray = RAY_OFFSETS_START + np.arange(RAYS, dtype=np.float64) * (math.tau / RAYS)
 """Radians counter-clockwise from the heading."""
 
-_ALTERED = RAY_MISS_PROBABILITY + (1.0 - RAY_MISS_PROBABILITY) * RAY_SHORT_PROBABILITY
-
 
 def drive_state(robot: RobotState, route: Route) -> tuple[float, float, float, float, float]:
     """Return one row of the drive state, normalised (columns: see `spaces.observation_space`)."""
@@ -39,18 +37,26 @@ def drive_state(robot: RobotState, route: Route) -> tuple[float, float, float, f
     )
 
 
-def add_ray_noise(rays: Float32Array, rng: np.random.Generator) -> None:
-    """Add noise to normalised rays (N,) in place: with p = .005 a ray is 1, else with p = .002 it is scaled by U(0, 1).
+def add_ray_noise(
+    rays: Float32Array,
+    rng: np.random.Generator,
+    miss: float = RAY_MISS_PROBABILITY,
+    short: float = RAY_SHORT_PROBABILITY,
+) -> None:
+    """Add noise to normalised rays (N,) in place.
 
-    One uniform draw u per ray decides both. The ray misses if u < .005; if u lies in the next slice, the position of u
+    With probability `miss` a ray is 1, else with probability `short` it is scaled by U(0, 1).
+
+    One uniform draw u per ray decides both. The ray misses if u < miss; if u lies in the next slice, the position of u
     within that slice is uniform and is the scale.
     """
+    altered = miss + (1.0 - miss) * short
     draws = rng.random(len(rays))
-    for ray in np.flatnonzero(draws < _ALTERED):
-        if draws[ray] < RAY_MISS_PROBABILITY:
+    for ray in np.flatnonzero(draws < altered):
+        if draws[ray] < miss:
             rays[ray] = 1.0
         else:
-            rays[ray] *= (draws[ray] - RAY_MISS_PROBABILITY) / (_ALTERED - RAY_MISS_PROBABILITY)
+            rays[ray] *= (draws[ray] - miss) / (altered - miss)
 
 
 class ObservationStack:

@@ -6,6 +6,7 @@ from dreamer_exp.envs.crowd_nav import options, spaces
 from dreamer_exp.envs.crowd_nav.baselines import BASELINES
 from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
 from dreamer_exp.envs.crowd_nav.constants import DT, LIDAR_RANGE
+from dreamer_exp.envs.crowd_nav.ranges import check_ranges
 from dreamer_exp.envs.spec import EnvSpec, RawEnv, Spaces, Unit
 
 
@@ -18,15 +19,17 @@ def make(config: CrowdNavConfig, render_mode: str | None) -> RawEnv:
         max_steps=config.max_steps,
         scenario_weights=config.scenario_weights,
         lidar_noise=config.lidar_noise,
+        ranges=config.ranges,
         reward=config.reward,
         render_mode=render_mode,
     )
 
 
 def check_and_describe(config: CrowdNavConfig) -> Spaces:
-    """Return the spaces; raise UserError for an unknown scenario or a wrong weight."""
+    """Return the spaces; raise UserError for an unknown scenario, a wrong weight or a wrong range."""
     options.check_scenario(config.scenario)
     options.family_probabilities(config.scenario_weights)
+    check_ranges(config.ranges)
     return spaces.observation_space(), spaces.action_space()
 
 

@@ -108,14 +108,14 @@ def blocks(length: float, width: float, parameters: Mapping[str, Range], rng: np
     Route nodes lie near the corners of the boxes.
     """
     boxes = _place_boxes(length, width, parameters, rng)
-    inner = _inset(length, width)
+    inner, half_aisle = _inset(length, width), parameters["aisle"][0] / 2
     walk = np.vstack([*(_corners(box, 1.1) for box in boxes), _scatter(rng, inner, 8)])
     return FloorPlan(
         start=inner,
         goal=inner,
         walls=np.array([side for box in boxes for side in box_walls(*box)]).reshape(-1, 4),
         solids=np.array(boxes).reshape(-1, 4),
-        route_nodes=np.vstack([np.zeros((0, 2)), *(_corners(box, 1.45) for box in boxes)]),
+        route_nodes=np.vstack([np.zeros((0, 2)), *(_corners(box, min(1.45, half_aisle)) for box in boxes)]),
         walks=(outside(walk, boxes),),
     )
 

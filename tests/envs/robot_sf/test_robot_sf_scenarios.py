@@ -10,6 +10,7 @@ from robot_sf_episodes import CLASSIC, EMPTY, SANITY, SCENARIOS, drive, matrix, 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig, ScenarioMatrixConfig
 from dreamer_exp.envs.robot_sf.env import RobotSFEnv
+from dreamer_exp.envs.scenario_sampling import ScenarioSampling, drawn_scenarios
 from dreamer_exp.evaluation.evaluate import evaluate_baseline
 from tests.experiments import experiment
 
@@ -46,6 +47,20 @@ def test_random_strategy_draws_by_weight() -> None:
 
     assert set(counted) == {SCENARIOS[0], SCENARIOS[1]}
     assert 22 <= counted[SCENARIOS[0]] <= 38
+
+
+def test_training_by_failures_draws_the_scenarios_of_the_matrix_by_changed_weights() -> None:
+    first, second = SCENARIOS[:2]
+    chosen = matrix(CLASSIC, first, second, weights={first: 3.0, second: 1.0})
+    config = RobotSFConfig(failure_floor=0.1, scenario_matrix=chosen)
+    weights = drawn_scenarios(config)
+    env = ScenarioSampling(RobotSFEnv(config), weights)
+
+    env.set_scenario_weights({first: 0.0, second: 1.0})
+    env.reset(seed=0)
+
+    assert weights == {first: 3.0, second: 1.0}
+    assert env.get_wrapper_attr("_scenario_name") == second
 
 
 def test_excluded_scenario_is_left_out() -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
 from dreamer_exp.training.scenario_failures import EPISODES, ScenarioFailures
 from tests.checkpoints.resume.test_resume import run, without_times
-from tests.experiments import NANO
+from tests.experiments import NANO, nano
 
 
 def ended(scenario: str, outcome: str | None, seed: int = 0) -> EpisodeResult:
@@ -75,6 +76,18 @@ WORDS = (
     "evaluation.episodes=0",
     "tracking=none",
 )
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_env_runners_draw_by_the_weights_that_were_set(request: pytest.FixtureRequest) -> None:
+    algorithm = build_algorithm(nano(*WORDS[len(NANO) :], "hardware.num_env_runners=1", "env.max_steps=4"))
+    request.addfinalizer(algorithm.stop)
+
+    for family in ("open", "crossing"):
+        algorithm.set_scenario_weights({"open": 0.0, "crossing": 0.0, family: 1.0})
+        algorithm.train()
+        algorithm.reset_episodes(1)  # drops what was begun with these weights
+        assert {episode.scenario for episode in algorithm.last_iteration.episodes[1:]} == {family}
 
 
 def rows(root: Path, *words: str) -> list[dict[str, object]]:

@@ -54,12 +54,13 @@ def sweep_job(config: DictConfig, hydra_config: HydraConf) -> float | None:
     """Run a job of a sweep in a separate process; return its objective, or None if it failed.
 
     Raises:
-        JobFailed: the job failed, and the sweeper counts failed trials (`max_failure_rate` below 1).
+        JobFailed, OSError: the job failed, or could not be recorded, and the sweeper counts failed trials
+            (`max_failure_rate` below 1).
     """
     output = Path(hydra_config.runtime.output_dir)
     try:
         return run_job(config, hydra_config.job.num, hydra_config.job.override_dirname, output)
-    except JobFailed:
+    except (JobFailed, OSError):  # a full disk costs this job alone
         if hydra_config.sweeper.get("max_failure_rate", 1.0) < 1:
             raise
         return None  # job.json has the error; raised, Hydra would print it in the middle of the table

@@ -6,7 +6,7 @@ with a failed job, but Ray must be stopped in every case.
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from dreamer_exp.sweeps.table import JobTable
 from dreamer_exp.sweeps.view import JobView, read_views
 from dreamer_exp.training.signals import StopRequest, stop_on_signals
 
+UNWATCHED = "its end was not recorded: its watching process died, or the disk is full"
 STOPPING = "Stopping: each job finishes its update and writes a checkpoint; send the signal again to stop at once."
 
 
@@ -65,19 +66,29 @@ def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None])
                     launch(plan.words)
         finally:
             shutil.rmtree(plan.root / SLOTS, ignore_errors=True)
-            end_unwatched(plan.root, INTERRUPTED if stop() else FAILED)
-            last_views = views()
-            write_summary(plan.root, record, last_views)
+            end = INTERRUPTED if stop() else FAILED
+            end_unwatched(plan.root, end)
+            last_views = ended_views(views(), end)
+            try:
+                write_summary(plan.root, record, last_views)
+            except OSError as error:
+                print_line(f"sweep_summary.json and .csv could not be written: {error}")
             show_summary(console, plan.root, record, last_views)
     return exit_code(stop, last_views)
 
 
 def end_unwatched(sweep: Path, state: str) -> None:
-    """Write job.json for jobs whose watching process died before it could."""
+    """Write job.json for jobs whose watching process could not."""
     for _, root in job_directories(sweep):
         job = read_job(root)
         if job is not None and job.state == RUNNING:
-            job.ended(state, "its watching process died").write(root)
+            with suppress(OSError):
+                job.ended(state, UNWATCHED).write(root)
+
+
+def ended_views(views: list[JobView], state: str) -> list[JobView]:
+    """Return the views with this state for jobs that are recorded as running; a full disk keeps job.json as it was."""
+    return [replace(view, state=state, error=UNWATCHED) if view.state == RUNNING else view for view in views]
 
 
 def exit_code(stop: StopRequest, views: list[JobView]) -> int:

@@ -15,6 +15,7 @@ import pytest
 
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
+from dreamer_exp.rundir.status import EVALUATING, read_status
 from dreamer_exp.scratch import PREFIX
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
@@ -48,10 +49,15 @@ class Running:
     def child(self, name: str) -> psutil.Process:
         return next(each for each in self.children if each.name().startswith(name[:15]))
 
+    def ray_folder(self) -> Path:
+        found = re.search(rf"/[^ =,]*{PREFIX}[0-9a-f]{{8}}", " ".join(self.child("raylet").cmdline()))
+        assert found is not None
+        return Path(found[0])
+
     def end(self, timeout_s: float = 10.0) -> tuple[int, str]:
         """Return the exit code and what was printed on stderr."""
         code = self.process.wait(timeout_s)
-        _, alive = psutil.wait_procs(self.children, timeout=45)  # Ray's agents look for their raylet now and then
+        _, alive = psutil.wait_procs(self.children, timeout=45)
         assert alive == []
         return code, self.err.read_text()
 
@@ -81,6 +87,22 @@ def test_a_killed_process_is_named_after_a_checkpoint(tmp_path: Path, victim: st
     assert int(saved) == status["env_steps"] == read_rows(run.directory.result)[-1]["env_steps"]
 
 
+def test_an_env_runner_that_is_killed_within_an_evaluation_is_named_after_a_checkpoint(tmp_path: Path) -> None:
+    words = ("evaluation.episodes=30", "evaluation.every_env_steps=100", "hardware.num_env_runners=1")
+    run = Running(tmp_path, *words, "hardware.num_cpus=2")
+    deadline = time.monotonic() + 60
+    while read_status(run.directory.root)["activity"] != EVALUATING:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    killed = run.child(RUNNER)
+    killed.kill()
+    code, err = run.end()
+    assert code == 1
+    assert f"dreamer_exp: ProcessDied: env runner 1 (process {killed.pid}) has ended" in err
+    steps = read_rows(run.directory.result)[-1]["env_steps"]
+    assert (run.directory.checkpoints / "latest").read_text() == f"{steps:09d}\n"
+
+
 def test_the_end_of_the_terminal_writes_a_checkpoint(tmp_path: Path) -> None:
     run = Running(tmp_path, "hardware.num_env_runners=0")
     run.process.send_signal(signal.SIGHUP)
@@ -90,9 +112,7 @@ def test_the_end_of_the_terminal_writes_a_checkpoint(tmp_path: Path) -> None:
 
 def test_a_run_leaves_nothing_outside_of_its_directory(tmp_path: Path) -> None:
     run = Running(tmp_path, "hardware.num_env_runners=0")
-    found = re.search(rf"/[^ =,]*{PREFIX}[0-9a-f]{{8}}", " ".join(run.child("raylet").cmdline()))
-    assert found is not None
-    folder = Path(found[0])
+    folder = run.ray_folder()
     assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o600
     run.process.send_signal(signal.SIGINT)
     assert run.end(60)[0] == 130
@@ -100,10 +120,11 @@ def test_a_run_leaves_nothing_outside_of_its_directory(tmp_path: Path) -> None:
     assert [path.name for path in run.home.iterdir() if path.name not in (".cache", ".config")] == []
 
 
-def test_the_env_runners_and_the_raylet_of_a_killed_run_die_with_it(tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_killed_run_but_its_directory(tmp_path: Path) -> None:
     run = Running(tmp_path, "hardware.num_env_runners=1", "hardware.num_cpus=2")
+    folder = run.ray_folder()
     run.process.kill()
     assert run.process.wait(10) == -signal.SIGKILL
     _, alive = psutil.wait_procs(run.children, timeout=20)
-    agents = ("ray::DashboardA", "ray::RuntimeEnv")  # Ray's own, which look for their raylet now and then
-    assert [each for each in alive if not each.name().startswith(agents)] == []
+    assert alive == []
+    assert not folder.exists()

@@ -129,6 +129,17 @@ gymnasium.register("Leaving-v0", Leaving)
 '''
 
 
+@pytest.mark.slow
+def test_an_environment_that_ends_its_env_runner_is_a_death_in_one_line(tmp_path: Path) -> None:
+    words = ("+env.kwargs.leave=_exit", "hardware.num_env_runners=1", "hardware.num_cpus=2")
+    done = run_in(tmp_path, "leaving_env:Leaving-v0", LEAVING_ENV, *words)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "env runner 1 (process " in line
+    assert "or ended by its environment (os._exit)" in line
+    assert read_json(only_run(tmp_path).status)["state"] == "failed"
+
+
 @pytest.mark.parametrize(
     ("leave", "line"),
     [pytest.param("exit", "sys.exit(0) (raised by step() of env.id='leaving_env:Leaving-v0')", marks=pytest.mark.slow),

@@ -35,6 +35,7 @@ class InitialWeights:
         taken: parts of the network whose weights come from the policy.
         missing: parts within the scope that the policy's file lacks.
         other: parts outside of the scope.
+        other_period: a line if the policy acted with another `env.action_repeat`, or "".
     """
 
     source: PolicySource
@@ -42,6 +43,7 @@ class InitialWeights:
     taken: tuple[str, ...]
     missing: tuple[str, ...]
     other: tuple[str, ...]
+    other_period: str = ""
 
     def __str__(self) -> str:
         fresh = [f"{_words(self.missing)} (not in its {TENSORS})"] if self.missing else []
@@ -50,14 +52,12 @@ class InitialWeights:
         return f"{_words(self.taken)} of {self.source}{random}; optimiser and replay begin empty"
 
     def warnings(self) -> list[str]:
-        """Return a line if the policy lacks weights of the scope."""
-        if not self.missing:
-            return []
-        line = (
+        """Return a line if the policy lacks weights of the scope, and one if its steps were longer or shorter."""
+        lacking = (
             f"run.init_from={printable(self.source.name)} has no weights of {_words(self.missing)}, which begin "
             "random: only a complete checkpoint has all."
         )
-        return [line]
+        return [*([lacking] if self.missing else []), *filter(None, [self.other_period])]
 
     def read(self) -> "dict[str, NDArray[np.float32]]":
         """Return the weights by name; imports ray and torch.
@@ -93,7 +93,7 @@ def find_initial_weights(experiment: Experiment, contract: ObservationContract) 
     name, scope = experiment.run.init_from, experiment.run.init_scope
     if name is None:
         return None
-    source, spec = find_policy(name), spec_of(experiment.algo)
+    source, spec = _find(name), spec_of(experiment.algo)
     description = read_description(source.folder)
     selected = _scope(spec, description["algorithm"], f"run.init_from={printable(name)}", scope)
     differing = [
@@ -111,7 +111,23 @@ def find_initial_weights(experiment: Experiment, contract: ObservationContract) 
         raise UserError(f"run.init_from={printable(name)} has no weights of {_words(selected.parts)}; name another.")
     missing = tuple(part for part in selected.parts if part not in taken)
     other = tuple(part for part in spec.scopes["all"].parts if part not in selected.parts)
-    return InitialWeights(source, scope, taken, missing, other)
+    return InitialWeights(source, scope, taken, missing, other, _other_period(source, experiment))
+
+
+def _find(name: str) -> PolicySource:
+    try:
+        return find_policy(name)
+    except UserError as error:
+        raise UserError(f"run.init_from: {error}") from error
+
+
+def _other_period(source: PolicySource, experiment: Experiment) -> str:
+    env = read_tree(RunDirectory(source.root).experiment).get("env")
+    there = env.get("action_repeat", 1) if isinstance(env, Mapping) else 1
+    here = experiment.env.action_repeat
+    if there == here:
+        return ""
+    return f"env.action_repeat={here}: the policy of run.init_from was trained with {_shown(there)}."
 
 
 def _scope(spec: AlgorithmSpec, trained_by: str, key: str, scope: str) -> WeightScope:

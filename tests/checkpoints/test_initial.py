@@ -92,6 +92,14 @@ def test_parts_that_the_file_lacks_are_named_in_a_warning(trained: Path) -> None
     assert "no weights of decoder, reward, cont, critic, slow_critic" in warning
 
 
+def test_another_action_repeat_is_named_in_a_warning(trained: Path) -> None:
+    assert found(nano(f"run.init_from={trained}")).warnings() == []
+
+    (warning,) = found(nano(f"run.init_from={trained}", "env.action_repeat=2")).warnings()
+
+    assert warning == "env.action_repeat=2: the policy of run.init_from was trained with 1."
+
+
 def test_float16_weights_are_read_as_float32(trained: Path) -> None:
     complete = load_file(trained / "checkpoints" / "000000512" / TENSORS)
     keep_acting_parts(trained / "checkpoints" / "000000512")
@@ -175,6 +183,12 @@ def test_files_that_do_not_fit_each_other_are_refused_when_read(trained: Path, t
     (checkpoint / TENSORS).write_bytes((other / TENSORS).read_bytes())
 
     assert "different from manifest.json" in refusal(nano(f"run.init_from={trained}"))
+
+
+def test_a_directory_without_a_checkpoint_is_refused_with_the_key(tmp_path: Path) -> None:
+    assert refusal(nano(f"run.init_from={tmp_path}")).startswith(
+        f"run.init_from: {tmp_path}: neither a run's directory"
+    )
 
 
 def test_an_unknown_pretrained_policy_is_refused() -> None:

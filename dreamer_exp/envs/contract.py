@@ -9,7 +9,9 @@ import json
 import math
 import reprlib
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, SupportsFloat, TypeAlias
 
 import gymnasium
@@ -226,13 +228,27 @@ def flat_space(observation_space: Space[Any], config: ObsContractConfig) -> Box:
     if scaling is None:
         return observed
     # every step of the scaling increases with each of its numbers, so bounds become bounds
-    return Box(scaling.apply(observed.low), scaling.apply(observed.high), dtype=np.float32)
+    return _vector_box(scaling.apply(observed.low), scaling.apply(observed.high))
 
 
 def _observed_space(boxes: dict[str, Box]) -> Box:
     low = np.concatenate([box.low.reshape(-1).astype(np.float32) for box in boxes.values()])
     high = np.concatenate([box.high.reshape(-1).astype(np.float32) for box in boxes.values()])
-    return Box(low, high, dtype=np.float32)
+    return _vector_box(low, high)
+
+
+def _vector_box(low: Vector, high: Vector) -> Box:
+    """Return Box (size,) float32 with a random generator of its own."""
+    return copy(_shared_box(low.tobytes(), high.tobytes()))
+
+
+@lru_cache(maxsize=16)
+def _shared_box(low: bytes, high: bytes) -> Box:
+    """Return the Box of these bounds; it is not sampled from.
+
+    Gymnasium prints all bounds of a new Box into a text, which takes longer than the rest of an environment.
+    """
+    return Box(np.frombuffer(low, np.float32).copy(), np.frombuffer(high, np.float32).copy(), dtype=np.float32)
 
 
 def _tolerated(space: Box) -> tuple[Vector, Vector]:

@@ -88,6 +88,18 @@ def test_hash_is_stable_and_ignores_the_name() -> None:
     assert int(renamed.hash, 16) >= 0
 
 
+def test_environments_share_the_bounds_and_no_generator() -> None:
+    first, second = wrapped().observation_space, wrapped().observation_space
+    assert isinstance(first, Box)
+    assert isinstance(second, Box)
+    assert first == second
+    assert first.low is second.low  # it takes milliseconds to make a large Box
+    first.seed(1)
+    second.seed(1)
+    drawn = first.sample()
+    assert np.array_equal(drawn, second.sample())
+
+
 @pytest.mark.parametrize(
     ("action_space", "digest"),
     [(ACCELERATIONS, "7b79fcca293cf8dc"), (Discrete(3), "6106536590f6022c")],

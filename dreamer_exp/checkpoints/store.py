@@ -43,6 +43,8 @@ class CheckpointStore:
         progress: dict[str, Any],
         contract_hash: str,
         interface: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        in_evaluation: Path | None = None,
     ) -> Path:
         """Write a checkpoint, point `latest` at it, and remove older ones beyond `keep`, except `best`.
 
@@ -54,6 +56,7 @@ class CheckpointStore:
             progress: JSON values; `env_steps`, `updates` and `iteration` are copied into the manifest.
             contract_hash: Of the policy's observations and actions.
             interface: Further JSON values for policy.json (policy_interface.py).
+            in_evaluation: A checkpoint that may become the best; it is not removed.
 
         Raises:
             OSError: The checkpoint could not be written.
@@ -68,7 +71,7 @@ class CheckpointStore:
             write_json(temporary / PROGRESS, progress)
             write_json(temporary / MANIFEST, manifest(temporary, about))
         write_text(self.root / LATEST, checkpoint.name + "\n")
-        self._remove_old()
+        self._remove_old(in_evaluation)
         return checkpoint
 
     def mark_best(self, checkpoint: Path) -> None:
@@ -94,13 +97,13 @@ class CheckpointStore:
                 return checkpoint
         return None
 
-    def _remove_old(self) -> None:
+    def _remove_old(self, in_evaluation: Path | None) -> None:
         try:
             best = named_checkpoint(self.root, BEST)
         except BrokenCheckpoint:  # it protects no checkpoint
             best = None
         for old in self.all()[: -self.keep]:
-            if old != best:
+            if old not in (best, in_evaluation):
                 shutil.rmtree(old)
 
     def _remove_temporary_folders(self) -> None:

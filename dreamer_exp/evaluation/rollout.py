@@ -1,6 +1,7 @@
 """Episodes of the deterministic policy, several at once in one process."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -62,6 +63,7 @@ class Rollouts(Protocol):
     def advance(self, episodes: Sequence[EvaluationEpisode], seconds: float) -> list[Finished]:
         """Begin these episodes; step all running ones until one ends or the time is over, and return those that ended.
 
+        Episodes that the time does not suffice for begin in the next call.
         The global generators and torch's number of threads are those of before after each call.
         """
 
@@ -127,19 +129,24 @@ class PolicyRollouts:
     ) -> None:
         self._experiment, self._watch, self._render_mode = experiment, watch, render_mode
         self._policy = make_policy(ROWS)
+        self._waiting: deque[EvaluationEpisode] = deque()
         self._rows: list[Row | None] = [None] * ROWS
         self._observations = np.zeros((ROWS, 0), np.float32)
         self._generators = SeparateGenerators()
 
     def advance(self, episodes: Sequence[EvaluationEpisode], seconds: float) -> list[Finished]:
         """Begin these episodes and step, as `Rollouts.advance`."""
+        self._waiting.extend(episodes)
         finished: list[Finished] = []
         deadline = time.monotonic() + seconds
         with one_thread(), self._generators.installed():
-            for episode in episodes:
-                self._begin(self._rows.index(None), episode)
-            while any(self._rows) and not finished and time.monotonic() < deadline:
-                finished = self._step()
+            while (self._waiting or any(self._rows)) and not finished:
+                if self._waiting:
+                    self._begin(self._rows.index(None), self._waiting.popleft())
+                else:
+                    finished = self._step()
+                if time.monotonic() >= deadline:
+                    break
         return finished
 
     def close(self) -> None:
@@ -148,6 +155,7 @@ class PolicyRollouts:
             if row is not None:
                 row.env.close()
         self._rows = [None] * ROWS
+        self._waiting.clear()
 
     def _begin(self, place: int, episode: EvaluationEpisode) -> None:
         options = self._experiment.env, self._experiment.obs_contract, self._render_mode

@@ -94,15 +94,22 @@ class Progress:
         if self._live or (self._shown and self._pace()):
             self.show_status(text)
 
-    def show(self, row: dict[str, Any], prefill_env_steps: int = 0) -> None:
-        """Show the row of a finished iteration; the training ratio leaves the steps of the prefill out."""
+    def show(self, row: dict[str, Any], prefill_env_steps: int = 0, meanwhile: str | None = None) -> None:
+        """Show the row of a finished iteration; the training ratio leaves the steps of the prefill out.
+
+        Args:
+            row: of result.jsonl.
+            prefill_env_steps: env steps before the first update.
+            meanwhile: what else the run does at the same time.
+        """
         if not self._shown:
             return
         figures = describe(row, self._total, self._seconds_left(row), prefill_env_steps)
         if self._live:
-            self._live.update(self._panel(figures, row["iteration"]))
+            self._live.update(self._panel(figures, row["iteration"], meanwhile))
         elif self._pace():
-            self._console.print("  ".join(f"{name} {value}" for name, value in figures.items()), soft_wrap=True)
+            words = [f"{name} {value}" for name, value in figures.items()] + ([f"({meanwhile})"] if meanwhile else [])
+            self._console.print("  ".join(words), soft_wrap=True)
 
     def _seconds_left(self, row: dict[str, Any]) -> float:
         taken = row["time/sample_s"] + row["time/update_s"]
@@ -110,7 +117,7 @@ class Progress:
         self._iteration_s = 0.9 * before + 0.1 * taken
         return float(self._iteration_s * (self._total - row["iteration"]))
 
-    def _panel(self, figures: dict[str, str], done: int) -> Table:
+    def _panel(self, figures: dict[str, str], done: int, meanwhile: str | None) -> Table:
         panel = Table.grid(padding=(0, 2))
         names = list(figures)
         half = (len(names) + 1) // 2
@@ -118,6 +125,8 @@ class Progress:
             line = "  ".join(f"[dim]{name}[/dim] {figures[name]}" for name in part)
             panel.add_row(line)
         panel.add_row(ProgressBar(total=self._total, completed=done, width=min(80, self._console.width - 2)))
+        if meanwhile:
+            panel.add_row(escape(meanwhile))
         return panel
 
 

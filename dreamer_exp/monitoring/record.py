@@ -100,7 +100,7 @@ class Record:
         self._evaluations(lambda: append_row(self.directory.evaluation, row))
         figures = {name: value for name, value in summary.without_outcomes(row).items() if name != "format"}
         figures = {f"evaluation/{row['policy']}/{name}": value for name, value in figures.items()}
-        self.tracker.log(figures, self.counters.env_steps)
+        self.tracker.log(figures, row["env_steps"])
 
     def enter(self, activity: str) -> None:
         """Write status.json when the run begins another activity: STARTING, TRAINING or EVALUATING."""

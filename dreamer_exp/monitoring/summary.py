@@ -66,9 +66,9 @@ def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
 def closing_table(summary: dict[str, Any]) -> Group | None:
     """Return the table of the first and last evaluation and the baselines; None without an evaluation."""
     mine, others = summary["evaluations"], summary["baselines"]
-    named = [*([("before training", mine[0])] if mine else []),
-             *([(f"after {mine[-1]['env_steps']:,} steps", mine[-1])] if len(mine) > 1 else []),
-             *[(row["policy"], row) for row in others]]  # fmt: skip
+    of_policy = [mine[0], mine[-1]] if len(mine) > 1 else mine
+    named = [(f"after {row['env_steps']:,} steps" if row["env_steps"] else "before training", row) for row in of_policy]
+    named += [(row["policy"], row) for row in others]
     return evaluation_table(named) if named else None
 
 

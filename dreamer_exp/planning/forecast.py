@@ -58,7 +58,8 @@ def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
         steps * memory.bytes_per_step,
         _process_bytes(experiment.hardware, memory),
         checkpoint,
-        experiment.run.keep_checkpoints + 2,  # the best one, and the one being written
+        # and the best one, the one being written, and the one that is evaluated in the background
+        experiment.run.keep_checkpoints + (3 if experiment.hardware.overlap_sampling else 2),
     )
 
 

@@ -84,7 +84,7 @@ class RunContext:
         if self.scenarios is not None:
             self.scenarios.load_state(kept.progress.get("scenario_failures", {}))
         self.last_checkpoint = kept.checkpoint
-        self.evaluations.load_state(point.policy_evaluations(self.directory, kept))
+        self.evaluations.load_state(point.evaluations(self.directory, kept))
 
     def print_line(self, text: str) -> None:
         """Print a line that stays on the terminal; nothing below `run.log_level=INFO`."""

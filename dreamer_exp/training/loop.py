@@ -34,8 +34,8 @@ def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> Non
     should_save = Every(run.experiment.run.checkpoint_every)
     should_evaluate = evaluations.is_due
 
-    if counters.iterations == 0:
-        evaluations.evaluate_baselines(algorithm, stop)
+    evaluations.evaluate_baselines(algorithm, stop)
+    if counters.iterations == 0 or should_evaluate():  # of a resume, if the run ended during an evaluation
         evaluate(run, algorithm, stop)
 
     draw_by_failures(run, algorithm)
@@ -47,7 +47,7 @@ def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> Non
         metrics = algorithm.train()
         row, nonfinite = count(run, algorithm, metrics)
         draw_by_failures(run, algorithm)
-        run.progress.show(row, counters.prefill_env_steps)
+        run.progress.show(row, counters.prefill_env_steps, evaluations.meanwhile)
         warn_about_resources(run, row)
         if nonfinite:
             raise NonFiniteLoss(f"not finite after {counters.updates} updates: {', '.join(nonfinite)}")
@@ -55,10 +55,12 @@ def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> Non
         if should_save(counters.iterations):
             save(run, algorithm)
 
+        take_results(run, stop)
         if should_evaluate():
             evaluate(run, algorithm, stop)
 
     evaluate(run, algorithm, stop)
+    take_results(run, stop, wait_for_all=True)
 
 
 def count(run: RunContext, algorithm: Algorithm, metrics: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -83,9 +85,24 @@ def draw_by_failures(run: RunContext, algorithm: Algorithm) -> None:
 
 
 def evaluate(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> None:
-    """Evaluate the policy; if it is the best one so far, save a checkpoint and point `best` at it."""
-    is_best = run.evaluations.evaluate(algorithm, stop)
-    if is_best and (checkpoint := save(run, algorithm)) is not None:
+    """Evaluate the policy; if it is the best one so far, save a checkpoint and point `best` at it.
+
+    In the background, the checkpoint is saved first: later the weights are others. At most one evaluation of the
+    policy runs; the next one waits for it.
+    """
+    evaluations = run.evaluations
+    take_results(run, stop, wait_for_all=evaluations.evaluates_policy)
+    if not evaluations.is_wanted(stop):
+        return
+    if evaluations.in_background(algorithm):
+        evaluations.start(algorithm, stop, save(run, algorithm) if run.counters.iterations else None)
+    elif evaluations.evaluate(algorithm, stop) and (checkpoint := save(run, algorithm)) is not None:
+        run.checkpoints.mark_best(checkpoint)
+
+
+def take_results(run: RunContext, stop: Callable[[], bool], wait_for_all: bool = False) -> None:
+    """Write the rows of evaluations that ended in the background, and point `best` at the best one's checkpoint."""
+    for checkpoint in run.evaluations.take_results(stop, wait_for_all):
         run.checkpoints.mark_best(checkpoint)
 
 
@@ -105,7 +122,12 @@ def save(run: RunContext, algorithm: Algorithm) -> Path | None:
 
     def write() -> None:
         run.last_checkpoint = run.checkpoints.save(
-            algorithm, run.spec.name, progress, run.contract.hash, policy_interface(run.experiment, run.contract)
+            algorithm,
+            run.spec.name,
+            progress,
+            run.contract.hash,
+            policy_interface(run.experiment, run.contract),
+            in_evaluation=run.evaluations.checkpoint_in_evaluation,
         )
 
     return run.last_checkpoint if run.checkpoint_writes(write) else None

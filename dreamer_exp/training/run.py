@@ -40,7 +40,7 @@ from dreamer_exp.rundir.status import EVALUATING
 from dreamer_exp.tracking.tracker import make_tracker
 from dreamer_exp.training.context import RunContext
 from dreamer_exp.training.divergence.recovery import Recovery
-from dreamer_exp.training.loop import count, loop, save
+from dreamer_exp.training.loop import count, loop, save, take_results
 from dreamer_exp.training.signals import StopRequest, stop_on_signals
 
 log = logging.getLogger(__name__)
@@ -207,6 +207,8 @@ def _train(run: RunContext, stop: StopRequest) -> None:
             return
         watch.check_soon()
         raise
+    finally:
+        take_results(run, stop=lambda: True)
     watch.remove(processes)
     algorithm.stop()
     _imagine(run, stop, recorded)
@@ -237,6 +239,7 @@ def _loop_until_done(run: RunContext, algorithm: Algorithm, stop: Callable[[], b
         except Stopped:  # an interrupted evaluation leaves no row
             return
         except NonFiniteLoss as loss:
+            take_results(run, stop, wait_for_all=True)  # of earlier weights
             recovery.recover(loss)
             _describe(run, algorithm)  # restoring rebuilds the update, possibly on another backend
 

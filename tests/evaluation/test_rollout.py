@@ -66,6 +66,20 @@ def test_rollouts_return_when_the_time_is_over_and_continue_later() -> None:
     assert [finished.result.length for finished in rollouts.advance([], seconds=60.0)] == [3]
 
 
+def test_episodes_begin_one_by_one_within_the_time() -> None:
+    begun = 0
+
+    def watch() -> Seeds:
+        nonlocal begun
+        begun += 1
+        return Seeds()
+
+    rollouts = PolicyRollouts(nano("env.max_steps=3"), Still, watch)
+    rollouts.advance([EvaluationEpisode(seed) for seed in range(3)], seconds=0.0)
+    assert begun == 1
+    assert len(rollouts.advance([], seconds=60.0)) == 3
+
+
 def test_the_shortest_path_of_every_episode_is_measured() -> None:
     for result in (
         evaluate_baseline(nano("env.max_steps=400"), "straight_to_goal")[0],

@@ -64,6 +64,14 @@ def test_a_line_of_a_command_is_paced_without_a_terminal_and_live_in_one(now: li
     assert "\x1b" in shown[True]
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_evaluation_in_the_background_is_shown_with_the_row(terminal: bool) -> None:
+    file = io.StringIO()
+    with Progress(Console(file=file, width=100, force_terminal=terminal), 10, shown=True) as progress:
+        progress.show(row(), meanwhile="evaluating: 3/20 episodes")
+    assert "evaluating: 3/20 episodes" in file.getvalue()
+
+
 def test_missing_values_are_dashes() -> None:
     assert "success -" in lines(shown=True)
 

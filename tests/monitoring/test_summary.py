@@ -92,6 +92,12 @@ def test_the_closing_table_is_complete_at_usual_widths(run: RunDirectory, width:
     assert "…" not in text
 
 
+def test_the_closing_table_names_the_first_evaluation_by_its_steps(run: RunDirectory) -> None:
+    tree = summary.summarise(run, STATUS, "f")
+    tree["evaluations"] = [row for row in tree["evaluations"] if row["env_steps"]]  # the one before training is missing
+    assert "before training" not in shown(tree, 100)
+
+
 def test_the_table_describes_how_the_episodes_were_chosen() -> None:
     assert "1 episode: chosen by hand" in table_of(REACHED)
 

@@ -47,7 +47,11 @@ class PublishedDreamerV3(BaseDreamerV3):
         self._sampling: Future[Fragment] | None = None
 
     def training_step(self) -> None:
-        """Sample, update and push weights; with overlap, take the steps sampled during the last updates."""
+        """Sample, update and push weights; with overlap, take the steps sampled during the last updates.
+
+        With overlap, the states of the connectors are not exchanged: AgentEnvRunner has none, and the learner would
+        wait for env runners that sample or evaluate.
+        """
         if not self.config.overlap_sampling:
             super().training_step()
             return
@@ -56,13 +60,12 @@ class PublishedDreamerV3(BaseDreamerV3):
         last_sampled = self._take_in(*self._sampled()) if self._sampling else self._sample_fragment()
         while not self._can_learn():
             last_sampled = self._sample_fragment()
-        # RLlib 2.60 silently skips an env runner that has another `set_state` in flight, and an iteration ends with one
+        # RLlib 2.60 silently skips an env runner that has not answered the last call
         self._sync_weights(timeout_s=None)
         self._send_scenario_weights()
         self._sampling = None if self.watch.death else self._sampler.submit(self._request_fragment)
         self.last_iteration.sample_s = time.perf_counter() - started
         self._update(last_sampled)
-        self._sync_states()
 
     @property
     def replay_steps(self) -> int:

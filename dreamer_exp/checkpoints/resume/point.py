@@ -9,7 +9,7 @@ from dreamer_exp.checkpoints.manifest import MANIFEST, BrokenCheckpoint, is_coun
 from dreamer_exp.checkpoints.store import PROGRESS, CheckpointStore
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.episode import EpisodeResult
-from dreamer_exp.rundir import metric_names, provenance
+from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
@@ -136,10 +136,9 @@ def restore(algorithm: "Algorithm", point: ResumePoint) -> None:
     algorithm.updates_owed = point.progress["updates_owed"]
 
 
-def policy_evaluations(directory: RunDirectory, point: ResumePoint) -> list[dict[str, Any]]:
-    """Return the rows of the trained policy's evaluations up to the checkpoint."""
-    rows = read_evaluations(directory.evaluation)
-    return [row for row in rows if row["policy"] == metric_names.LEARNER and row["env_steps"] <= point.env_steps]
+def evaluations(directory: RunDirectory, point: ResumePoint) -> list[dict[str, Any]]:
+    """Return the rows of the evaluations up to the checkpoint."""
+    return [row for row in read_evaluations(directory.evaluation) if row["env_steps"] <= point.env_steps]
 
 
 def record_resume(

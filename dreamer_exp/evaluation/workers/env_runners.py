@@ -19,10 +19,11 @@ class EnvRunners:
     Args:
         make: builds the rollouts of each; it is put into Ray's object store once.
         actors: by number.
+        slice_s: longest time that an actor takes for a request, and that other calls of it wait.
     """
 
-    def __init__(self, make: MakeRollouts, actors: Mapping[int, ActorHandle]) -> None:
-        self._actors = dict(actors)
+    def __init__(self, make: MakeRollouts, actors: Mapping[int, ActorHandle], slice_s: float) -> None:
+        self._actors, self._slice_s = dict(actors), slice_s
         self._requests: dict[Any, int] = {}
         shared = ray.put(make)
         self._made = {worker: actor.apply.remote(_make_rollouts, shared) for worker, actor in self._actors.items()}
@@ -34,7 +35,7 @@ class EnvRunners:
 
     def request(self, worker: int, episodes: Sequence[EvaluationEpisode]) -> None:
         """Send the episodes to the env runner."""
-        reference = self._actors[worker].apply.remote(_advance, self._made[worker], tuple(episodes))
+        reference = self._actors[worker].apply.remote(_advance, self._made[worker], tuple(episodes), self._slice_s)
         self._requests[reference] = worker
 
     def wait(self) -> list[tuple[int, Answer]]:
@@ -59,9 +60,11 @@ class EnvRunners:
 
 
 @contextmanager
-def env_runners(make: MakeRollouts, episodes: int, *, actors: Mapping[int, ActorHandle]) -> Iterator[EnvRunners]:
+def env_runners(
+    make: MakeRollouts, episodes: int, *, actors: Mapping[int, ActorHandle], slice_s: float = SLICE_S
+) -> Iterator[EnvRunners]:
     """Run the episodes in at most as many of these env runners."""
-    with closing(EnvRunners(make, dict(list(actors.items())[:episodes]))) as workers:
+    with closing(EnvRunners(make, dict(list(actors.items())[:episodes]), slice_s)) as workers:
         yield workers
 
 
@@ -70,9 +73,9 @@ def _make_rollouts(runner: Any, make: MakeRollouts) -> None:
     runner.rollouts = make()
 
 
-def _advance(runner: Any, made: None, episodes: Sequence[EvaluationEpisode]) -> list[Finished]:
+def _advance(runner: Any, made: None, episodes: Sequence[EvaluationEpisode], slice_s: float) -> list[Finished]:
     """Advance the rollouts in an env runner; an exception of `_make_rollouts` is raised through `made`."""
-    finished: list[Finished] = runner.rollouts.advance(episodes, SLICE_S)
+    finished: list[Finished] = runner.rollouts.advance(episodes, slice_s)
     return finished
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
@@ -139,6 +140,17 @@ def test_busy_env_runner_receives_the_next_weights(monkeypatch: pytest.MonkeyPat
     acting = algorithm.env_runner_group.foreach_env_runner(lambda r: r.module.get_state(), local_env_runner=False)
     assert len(acting) == 2
     assert all(equal(runner, {name: learned[name] for name in runner}) for runner in acting)
+    algorithm.stop()
+
+
+@pytest.mark.slow
+def test_an_iteration_with_overlapped_sampling_does_not_wait_for_busy_env_runners() -> None:
+    algorithm = build(*TWO_RUNNERS, "hardware.overlap_sampling=always")
+    algorithm.train()
+    algorithm._wait_for_sampling()
+    busy = [actor.apply.remote(lambda runner: time.sleep(5.0)) for actor in algorithm.env_runner_actors().values()]
+    algorithm.train()
+    assert ray.wait(busy, timeout=0)[0] == []
     algorithm.stop()
 
 

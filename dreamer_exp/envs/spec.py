@@ -29,6 +29,10 @@ def _always() -> bool:
     return True
 
 
+def _unchanged(config: Any) -> Any:
+    return config
+
+
 class BaselineSpec(NamedTuple):
     """How to make a baseline, and what it needs."""
 
@@ -38,6 +42,11 @@ class BaselineSpec(NamedTuple):
     """Keys of the Dict observation that it reads; it is left out where one of them is not observed."""
     is_available: Callable[[], bool] = _always
     """Returns whether the packages that it needs are installed; it is left out where they are not."""
+    filmed_with: Callable[[Any], Any] = _unchanged
+    """Returns the options for a film of it next to a policy: with the observations that it reads, in the same episodes.
+
+    An evaluation keeps the options as they are.
+    """
 
 
 class Unit(NamedTuple):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def film(
         UserError: the environment has neither a scene nor rendered frames.
     """
     makes: dict[str, MakeRollouts] = {POLICY: partial(PolicyRollouts, experiment, make_policy, Camera, MODE)}
-    makes |= {name: partial(BaselineRollouts, experiment, name, Camera, MODE) for name in request.baselines}
+    for name in request.baselines:
+        makes[name] = partial(BaselineRollouts, with_observations(experiment, name), name, Camera, MODE)
     for first in range(0, len(episodes), MAX_FILMED):
         some = episodes[first : first + MAX_FILMED]
         reels = {
@@ -75,6 +77,18 @@ def film(
             yield path
 
 
+def with_observations(experiment: Experiment, baseline: str) -> Experiment:
+    """Return the experiment with the observations that a baseline reads (BaselineSpec.filmed_with)."""
+    return replace(experiment, env=baselines_of(experiment.env)[baseline].filmed_with(experiment.env))
+
+
+def has_baseline(experiment: Experiment, name: str) -> bool:
+    """Return whether the environment has a baseline, with the observations that it reads."""
+    if name not in baselines_of(experiment.env):
+        return False
+    return bool(split_applicable([name], with_observations(experiment, name).env)[0])
+
+
 def file_name(stem: str, episode: EvaluationEpisode, panels: Sequence[Panel]) -> str:
     """Return `<stem>_seed<seed>_<outcome>`, with the scenario of a list, and `_<baseline>_<outcome>` for each other."""
     scenario = "" if episode.scenario is None else f"_{re.sub('[^A-Za-z0-9._-]', '-', episode.scenario)}"
@@ -91,9 +105,8 @@ def refuse_unfilmable(experiment: Experiment, request: FilmRequest) -> None:
         UserError: the environment has neither a scene nor rendered frames, or does not have one of the baselines.
     """
     env = experiment.env
-    _, missing = split_applicable(list(request.baselines), env)
-    if missing:
-        known = ", ".join(split_applicable(list(baselines_of(env)), env)[0])
+    if missing := [name for name in request.baselines if not has_baseline(experiment, name)]:
+        known = ", ".join(name for name in baselines_of(env) if has_baseline(experiment, name))
         raise UserError(
             f"baseline={','.join(missing)}: not for env={env.name} with these options and packages; it has: {known}."
         )

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from robot_sf_episodes import empty_area
+from robot_sf_episodes import CLASSIC, empty_area, matrix
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.baselines import make_baseline, split_applicable
 from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
-from dreamer_exp.envs.robot_sf.planners import make_goal
+from dreamer_exp.envs.robot_sf.env import RobotSFEnv
+from dreamer_exp.envs.robot_sf.planners import GRID, make_goal, with_grid
+from dreamer_exp.envs.scene import state_of
 
 
 def test_planners_need_robot_sf(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,3 +56,23 @@ def test_goal_depends_on_the_episode_alone() -> None:
 @pytest.mark.robot_sf
 def test_orca_needs_the_crowd_and_a_grid_in_the_observation() -> None:
     assert split_applicable(["goal", "orca"], RobotSFConfig()) == (["goal"], ["orca"])
+
+
+def test_a_grid_that_is_observed_already_is_kept() -> None:
+    with_it = with_grid(RobotSFConfig())
+    assert with_grid(with_it) is with_it
+
+
+@pytest.mark.robot_sf
+def test_an_episode_is_the_same_with_a_grid_in_the_observation() -> None:
+    config = RobotSFConfig(scenario_matrix=matrix(CLASSIC, "classic_doorway_low"))
+    states = []
+    for options in (config, with_grid(config)):
+        env = RobotSFEnv(options)
+        observation, _ = env.reset(seed=1)
+        for _ in range(30):
+            env.step(np.array([0.5, 0.1], np.float32))
+        states.append(state_of(env))
+    assert set(GRID) <= set(observation)
+    assert states[0].position == states[1].position
+    assert np.array_equal(states[0].pedestrians, states[1].pedestrians)

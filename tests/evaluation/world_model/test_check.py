@@ -149,7 +149,7 @@ def test_the_rays_shown_have_the_median_error_of_complete_rollouts() -> None:
 
 @pytest.mark.parametrize("algo", ["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
 def test_figure_and_curves_are_written(algo: str, tmp_path: Path) -> None:
-    experiment = nano(f"algo={algo}", "env.max_steps=40", "algo.horizon_H=5")
+    experiment = nano(f"algo={algo}", "env.max_steps=40", "algo.horizon_H=5", "obs_contract=drive_state_rays_latest")
     path = tmp_path / "report" / "imagination.png"
     curves = draw_imagination(network(experiment), experiment, path, recorded=driven(experiment, 400))
     assert curves is not None

@@ -88,7 +88,9 @@ def end_unwatched(sweep: Path, state: str) -> None:
 
 def ended_views(views: list[JobView], state: str) -> list[JobView]:
     """Return the views with this state for jobs that are recorded as running; a full disk keeps job.json as it was."""
-    return [replace(view, state=state, error=UNWATCHED) if view.state == RUNNING else view for view in views]
+    return [
+        replace(view, state=state, activity=None, error=UNWATCHED) if view.state == RUNNING else view for view in views
+    ]
 
 
 def exit_code(stop: StopRequest, views: list[JobView]) -> int:

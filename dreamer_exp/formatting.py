@@ -1,15 +1,21 @@
-"""Text for numbers, durations, sizes, and names from anywhere, in terminals, logs, tables and pages."""
+"""Text for times, numbers, durations, sizes, and names from anywhere, in terminals, logs, tables and pages."""
 
 import hashlib
 import math
 import os
 import re
 import unicodedata
+from datetime import UTC, datetime
 from pathlib import Path
 
 MISSING = "-"
 MAX_TEXT = 200  # characters of a text that is shown
 FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")  # beginning of a cell that a spreadsheet would compute
+
+
+def now_utc() -> str:
+    """Return the time in ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def printable(text: str | Path) -> str:

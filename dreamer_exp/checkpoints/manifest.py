@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.formatting import printable, shortened
+from dreamer_exp.formatting import now_utc, printable, shortened
 from dreamer_exp.rundir.formats import current_format, format_fault
 from dreamer_exp.rundir.parse import Unparsable, parse_json
 from dreamer_exp.rundir.plain_file import is_plain, is_plain_folder, open_plain, read_plain, refuse_sparse
-from dreamer_exp.rundir.provenance import now_utc
 
 POLICY = ("policy.json", "policy.safetensors")
 MANIFEST = "manifest.json"

@@ -25,7 +25,7 @@ from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.video.request import FilmRequest
-from dreamer_exp.formatting import printable
+from dreamer_exp.formatting import now_utc, printable
 from dreamer_exp.hardware import Machine, physical_cores, probe
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.planning.forecast import RUNNER_BYTES
@@ -33,7 +33,6 @@ from dreamer_exp.planning.protocol import evaluated, read_protocol
 from dreamer_exp.rundir.edits import Edits
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.plain_file import is_plain_folder
-from dreamer_exp.rundir.provenance import now_utc
 
 if TYPE_CHECKING:
     from dreamer_exp.evaluation.workers.base import OpenWorkers

@@ -9,9 +9,9 @@ from typing import Any
 
 from dreamer_exp.config.errors import UserError, noted_line, typed_line
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.formatting import now_utc
 from dreamer_exp.monitoring import summary
 from dreamer_exp.monitoring.counters import Counters
-from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import append_row, write_json, write_text
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
@@ -119,7 +119,7 @@ class Record:
             "state": state,
             "activity": self.activity if state == "running" else None,
             "started_utc": self.started_utc,
-            "updated_utc": provenance.now_utc(),
+            "updated_utc": now_utc(),
             "wall_time_s": round(self.counters.seconds, 3),
             "iteration": self.counters.iterations,
             "env_steps": self.counters.env_steps,

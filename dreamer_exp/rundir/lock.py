@@ -17,10 +17,10 @@ from errno import EACCES, EAGAIN, ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.formatting import now_utc
 from dreamer_exp.rundir.parse import parse_object
 from dreamer_exp.rundir.plain_file import read_plain
 from dreamer_exp.rundir.processes import is_running, own_pid, own_start
-from dreamer_exp.rundir.provenance import now_utc
 
 NAME = ".lock"
 WAIT_S = 1.0  # a holder that has just started may not have written its name yet

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from dreamer_exp import __version__
+from dreamer_exp.formatting import now_utc
 from dreamer_exp.hardware import Machine
 from dreamer_exp.rundir.atomic import write_text
 from dreamer_exp.rundir.formats import current_format
@@ -48,11 +48,6 @@ def package_folder(name: str) -> Path | None:
     """Return the folder of the package on this Python's path, or None, without importing it."""
     spec = importlib.util.find_spec(name)
     return Path(spec.origin).parent if spec is not None and spec.origin is not None else None
-
-
-def now_utc() -> str:
-    """Return the time in ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def package_version(name: str) -> str | None:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.formatting import printable, shortened
+from dreamer_exp.formatting import now_utc, printable, shortened
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import TOLERANCE_S, is_running, start_of
-from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import read_tree
 
 STARTING, TRAINING, EVALUATING = "starting", "training", "evaluating"  # `activity` of a running run

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.formatting import now_utc
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.display import displayed_mapping
 from dreamer_exp.rundir.processes import own_start
-from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import RunReader, read_tree
 
 WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED = "waiting", "running", "finished", "failed", "interrupted"

@@ -9,9 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from dreamer_exp.config.command_words import pasteable, path_word
-from dreamer_exp.formatting import csv_text, printable
+from dreamer_exp.formatting import csv_text, now_utc, printable
 from dreamer_exp.rundir.atomic import write_json, write_text
-from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.sweeps.records import FAILED, FINISHED, LOG, SweepRecord, short
 from dreamer_exp.sweeps.search import best_trial
 from dreamer_exp.sweeps.table import counts, job_table

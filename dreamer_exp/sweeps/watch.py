@@ -17,10 +17,9 @@ import psutil
 from omegaconf import DictConfig
 
 from dreamer_exp.config.byte_sizes import parse_bytes
-from dreamer_exp.formatting import gibibytes
+from dreamer_exp.formatting import gibibytes, now_utc
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import killed_by
-from dreamer_exp.rundir.provenance import now_utc
 from dreamer_exp.rundir.reader import last_line, read_tree
 from dreamer_exp.rundir.status import write_missing_end
 from dreamer_exp.scratch import JOB_PREFIX, short_temporary_folder

@@ -9,7 +9,7 @@ from dreamer_exp.checkpoints.manifest import MANIFEST, BrokenCheckpoint, is_coun
 from dreamer_exp.checkpoints.store import PROGRESS, CheckpointStore
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.episode import EpisodeResult
-from dreamer_exp.rundir import provenance
+from dreamer_exp.formatting import now_utc
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
@@ -158,7 +158,7 @@ def record_resume(
     """
     tree = read_provenance(directory)
     entry = {
-        "resumed_utc": provenance.now_utc(),
+        "resumed_utc": now_utc(),
         "command_line": sys.argv,
         "checkpoint": point.checkpoint.name,
         "rows_dropped": dropped.unwanted,

@@ -10,12 +10,15 @@ from rich.table import Table
 from dreamer_exp.cli.errors import CommandFailed, run_command
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.formatting import file_size
+from dreamer_exp.rundir.atomic import replace_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dreamer_exp.exporting.check import Agreement
     from dreamer_exp.exporting.formats import Arrays, Run
     from dreamer_exp.exporting.graph import PolicyGraph
+    from dreamer_exp.policy.acting import Policy
 
 USAGE = """\
 dreamer-exp export RUN OUT [format=onnx|torchscript] [steps=N]
@@ -29,6 +32,7 @@ Observations are the environment's numbers in the order of the contract, actions
 The JSON text `dreamer_exp_policy` in the file's metadata (`policy.json` in a TorchScript archive)
 has the contract's hash, keys and units, the period, the bounds of the actions, and the noise. The
 file is compared with the policy over N steps (1000), and its latency is measured on one core.
+A policy that was packed with acting_only=true has no critic, and its file no output value.
 format=onnx needs the extra `export`.
 """
 
@@ -79,9 +83,9 @@ def export(source: Path, folder: Path, name: str, steps: int, console: Console) 
 
     Raises:
         UserError: there is no policy, a package is missing, or the folder cannot be written.
-        CommandFailed: the file does not act as the policy; it is removed.
+        CommandFailed: the file does not act as the policy; an earlier file stays.
     """
-    from dreamer_exp.exporting.check import TOLERANCE, compare, latency_ms  # torch
+    from dreamer_exp.exporting.check import latency_ms  # torch
     from dreamer_exp.exporting.formats import FORMATS
     from dreamer_exp.exporting.graph import PolicyGraph
     from dreamer_exp.exporting.metadata import metadata
@@ -89,25 +93,20 @@ def export(source: Path, folder: Path, name: str, steps: int, console: Console) 
 
     form = FORMATS[name]
     form.require()
-    policy = load_policy(source)
+    policy, several = load_policy(source), load_policy(source, robots=3)
     graph = PolicyGraph(policy).eval()
     path = folder / form.file
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        console.print(f"writing {path}: some 10 s", soft_wrap=True, markup=False)
-        form.write(graph, metadata(policy, graph), path)
+        with replace_file(path) as temporary:
+            console.print(f"writing {path}: some 10 s", soft_wrap=True, markup=False)
+            if not policy.network.has_heads:
+                console.print("the policy has no critic (acting_only): the file has no output value", soft_wrap=True)
+            form.write(graph, metadata(policy, graph), temporary)
+            run = form.open(temporary)
+            agreement = check(policy, run, steps, path)
+            check(several, run, max(1, steps // 10), path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); name another folder.") from error
-    run = form.open(path)
-    agreement = compare(policy, run, steps)
-    several = compare(load_policy(source, robots=3), run, max(1, steps // 10))
-    for found in (agreement, several):
-        if not found.is_equal:
-            path.unlink()
-            raise CommandFailed(
-                f"{path}: differs from the policy by {found.largest:.1e} (allowed: {TOLERANCE:.0e}), and drew another "
-                f"latent in {found.redrawn} of {found.steps} steps; it was removed."
-            )
     table = Table(box=None)
     for column in ("file", "size", "ms a step", "eager torch", "largest difference", "other latents"):
         table.add_column(column, justify="left" if column == "file" else "right")
@@ -122,6 +121,19 @@ def export(source: Path, folder: Path, name: str, steps: int, console: Console) 
     )
     console.print(table)
     return path
+
+
+def check(policy: "Policy", run: "Run", steps: int, path: Path) -> "Agreement":
+    """Return how far a file is from its policy; raise CommandFailed if it does not act as the policy."""
+    from dreamer_exp.exporting.check import TOLERANCE, compare
+
+    found = compare(policy, run, steps)
+    if found.is_equal:
+        return found
+    raise CommandFailed(
+        f"{path}: differs from the policy by {found.largest:.1e} (allowed: {TOLERANCE:.0e}), and drew another "
+        f"latent in {found.redrawn} of {found.steps} steps; it was not written."
+    )
 
 
 def eager_run(graph: "PolicyGraph") -> "Run":

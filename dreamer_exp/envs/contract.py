@@ -45,7 +45,8 @@ class Fault(ContractError):
 class Entry:
     """One observation entry and its slice of the vector.
 
-    `shape` is the shape after frame selection; `low` and `high` are the least and the greatest of its bounds.
+    `shape` is the shape after frame selection; `low` and `high` are the least and the greatest of its bounds in the
+    vector. `observed_low` and `observed_high` are the bounds of each element before any scaling.
     """
 
     key: str
@@ -54,6 +55,8 @@ class Entry:
     high: float
     start: int
     stop: int
+    observed_low: tuple[float, ...]
+    observed_high: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,21 @@ class ObservationContract:
         return vectors if scaling is None else scaling.invert(vectors)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the contract as JSON values; an infinite bound is null."""
+        """Return the contract as JSON values.
+
+        An infinite bound is null. Where all elements of an entry have one observed bound, it is a number, not a list.
+        """
         tree = asdict(self)
         for entry in tree["entries"]:
-            entry.update({side: entry[side] if math.isfinite(entry[side]) else None for side in ("low", "high")})
+            entry.update({side: _finite_or_none(entry[side]) for side in ("low", "high")})
+            for side in ("observed_low", "observed_high"):
+                bounds = [_finite_or_none(bound) for bound in entry[side]]
+                entry[side] = bounds[0] if len(set(bounds)) == 1 else bounds
         return tree
+
+
+def _finite_or_none(bound: float) -> float | None:
+    return bound if math.isfinite(bound) else None
 
 
 def build_contract(
@@ -109,14 +122,15 @@ def build_contract(
         raise UserError(f"obs_contract.frames: {config.frames!r} is not allowed; use all or latest")
     boxes = _selected_boxes(observation_space, config)
     check_scaling(config.scaling, boxes)
-    space = flat_space(observation_space, config)
+    space, observed = flat_space(observation_space, config), _observed_space(boxes)
     action = _describe_action(action_space)
     entries: list[Entry] = []
     for key, box in boxes.items():
         start = entries[-1].stop if entries else 0
         part = slice(start, start + math.prod(box.shape))
         low, high = float(space.low[part].min()), float(space.high[part].max())
-        entries.append(Entry(key, box.shape, low, high, part.start, part.stop))
+        bounds = (tuple(side[part].tolist()) for side in (observed.low, observed.high))
+        entries.append(Entry(key, box.shape, low, high, part.start, part.stop, *bounds))
     digest = _hash(boxes, config, action, str(action_space.dtype))
     return ObservationContract(
         config.name, tuple(entries), config.frames, entries[-1].stop, action, digest, config.scaling

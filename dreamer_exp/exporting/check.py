@@ -57,9 +57,12 @@ def compare(policy: Policy, run: Run, steps: int, seed: int = 0) -> Agreement:
         uniform = policy.network.draw(noise).numpy()
         policy.network.after_mode(noise)
         normal = np.zeros((rows, 0 if policy.network.discrete else policy.network.action_size), np.float32)
-        action, *state, value = run([vectors, *state, np.concatenate([uniform, normal], 1)])
-        expected = [_act(policy, vectors), *_arrays(policy), np.atleast_1d(policy.value())]
-        difference = max(_difference(*pair) for pair in zip([action, *state, value], expected, strict=True))
+        outputs = run([vectors, *state, np.concatenate([uniform, normal], 1)])
+        expected = [_act(policy, vectors), *_arrays(policy)]
+        state = outputs[1 : len(expected)]
+        if policy.network.has_heads:
+            expected.append(np.atleast_1d(policy.value()))
+        difference = max(_difference(*pair) for pair in zip(outputs, expected, strict=True))
         if difference > 0.5:
             redrawn, state = redrawn + 1, _arrays(policy)
         else:

@@ -12,7 +12,8 @@ class PolicyGraph(nn.Module):
 
     Observations are the environment's numbers, in the order of the contract's keys; actions are the environment's. The
     noise has a uniform number in [0, 1) for each stochastic variable, then for Box actions a standard normal number
-    for each: 0 takes the most likely action. Discrete actions are always the most likely.
+    for each: 0 takes the most likely action. Discrete actions are always the most likely. Without a critic
+    (acting_only) there is no value.
 
     Args:
         policy: on the CPU.
@@ -44,15 +45,17 @@ class PolicyGraph(nn.Module):
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs."""
-        return ["action", *(f"next_{name}" for name in self.network.state_shapes), "value"]
+        value = ["value"] if self.network.has_heads else []
+        return ["action", *(f"next_{name}" for name in self.network.state_shapes), *value]
 
     def forward(self, observation: Tensor, *state_and_noise: Tensor) -> tuple[Tensor, ...]:
-        """Return action (N, A) or (N,), the parts of the next state, and value (N,)."""
+        """Return action (N, A) or (N,), the parts of the next state, and value (N,) if there is a critic."""
         *state, noise = state_and_noise
         vectors = observation if self.scaling is None else self.scaling(observation)
         uniform, normal = noise[:, : self.network.stoch], noise[:, self.network.stoch :]
         action, after = self.network.step(vectors, tuple(state), uniform, None if self.network.discrete else normal)
-        return self._to_robot(action), *after, self.network.value(after)
+        value = (self.network.value(after),) if self.network.has_heads else ()
+        return self._to_robot(action), *after, *value
 
     def example(self, rows: int) -> tuple[Tensor, ...]:
         """Return inputs for N robots at the beginning of an episode."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from dreamer_exp.exporting.graph import PolicyGraph
 from dreamer_exp.policy.acting import Policy
 
@@ -14,6 +16,9 @@ def metadata(policy: Policy, graph: PolicyGraph) -> dict[str, Any]:
     """Return the JSON values that a client needs: observation, action, noise, state and period."""
     info, contract, network = policy.info, policy.contract, policy.network
     entries = () if contract is None else contract.entries
+    low, high = (graph.low, graph.high) if contract is None else (contract.low, contract.high)
+    if contract is None and network.discrete:
+        low, high = np.array([0]), np.array([network.action_size - 1])
     return {
         "format": FORMAT,
         "algorithm": info.algorithm,
@@ -21,6 +26,7 @@ def metadata(policy: Policy, graph: PolicyGraph) -> dict[str, Any]:
         "environment": info.environment,
         "env_steps": info.env_steps,
         "period_s": info.period_s,
+        "action_repeat": info.action_repeat,
         "observation": {
             "size": policy.observation_size,
             "entries": [
@@ -38,8 +44,8 @@ def metadata(policy: Policy, graph: PolicyGraph) -> dict[str, Any]:
         "action": {
             "kind": "discrete" if network.discrete else "box",
             "size": network.action_size,
-            "low": graph.low.tolist() if contract is None or not network.discrete else contract.low.tolist(),
-            "high": graph.high.tolist() if contract is None or not network.discrete else contract.high.tolist(),
+            "low": low.tolist(),
+            "high": high.tolist(),
         },
         "noise": {"uniform": network.stoch, "normal": graph.noise - network.stoch},
         "initial_state": {

@@ -5,13 +5,14 @@ trained on, and an action in [-1, 1] becomes the environment's.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamer_exp.algorithms.policy_values import is_count
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.scaling import METRIC, NONE, scaling_of
 
@@ -19,6 +20,7 @@ Vector: TypeAlias = NDArray[np.float32]
 
 SINGLE_KEY = "observation"  # key of the only entry if the observation is an array
 BOUNDS_TOLERANCE = 1e-4  # relative to the range; absolute if the range is infinite
+MAX_AXES = 32  # of an entry
 
 
 class ObservationError(ValueError):
@@ -27,12 +29,10 @@ class ObservationError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One observation entry: its shape after the selection of frames, and its bounds and place in the vector."""
+    """One observation entry: its shape after the selection of frames, and its place in the vector."""
 
     key: str
     shape: tuple[int, ...]
-    low: float
-    high: float
     place: slice
 
 
@@ -40,7 +40,7 @@ class PolicyContract:
     """Observations and actions of a policy.
 
     Args:
-        tree: what `ObservationContract.to_dict` returns.
+        tree: what `ObservationContract.to_dict` returns, or an earlier release's without the bounds of each element.
 
     Attributes:
         keys: the entries that are read, in the order of the vector.
@@ -51,26 +51,35 @@ class PolicyContract:
         bounds: the least and the greatest value of each observed number, (O,) each.
 
     Raises:
-        KeyError, TypeError, ValueError: the tree is not that of a contract.
+        KeyError, TypeError, ValueError: the tree is not that of a contract. Nothing larger than `size` is made.
     """
 
     def __init__(self, tree: Mapping[str, Any]) -> None:
-        self.entries = tuple(_entry(entry) for entry in tree["entries"])
+        self.size, self.hash, self.scaling = tree["size"], str(tree["hash"]), str(tree.get("scaling", NONE))
+        if not is_count(self.size):
+            raise ValueError("size is not a whole number of at least 1")
+        self.entries = tuple(_entry(entry, self.size) for entry in tree["entries"])
         self.keys = tuple(entry.key for entry in self.entries)
-        self.size, self.hash, self.scaling = int(tree["size"]), str(tree["hash"]), str(tree.get("scaling", NONE))
         self.latest = tree["frames"] == "latest"
         action = tree["action"]
-        self.discrete, self.action_size = action["kind"] == "discrete", int(action["size"])
+        self.discrete, self.action_size = action["kind"] == "discrete", action["size"]
+        if not is_count(self.action_size):
+            raise ValueError("the number of actions is not a whole number of at least 1")
         self.low, self.high = (np.array(action[side], np.float32) for side in ("low", "high"))
         ends = [0, *(entry.place.stop for entry in self.entries)]
         if [entry.place.start for entry in self.entries] != ends[:-1] or ends[-1] != self.size:
             raise ValueError("its entries do not make its vector")
-        if self.scaling not in (NONE, METRIC) or len(self.low) != len(self.high):
-            raise ValueError("unknown scaling or action")
-        if not self.discrete and len(self.low) != self.action_size:
+        bounds = (1 if self.discrete else self.action_size,)
+        if (self.low.shape, self.high.shape) != (bounds, bounds):
             raise ValueError("the number of action bounds differs from that of actions")
+        if not (np.isfinite([self.low, self.high]).all() and (self.low <= self.high).all()):
+            raise ValueError("the bounds of the actions are no range")
+        if self.scaling not in (NONE, METRIC):
+            raise ValueError("unknown scaling")
         self._scaling = scaling_of(self.scaling, {entry.key: entry.shape for entry in self.entries})
-        self.bounds = self._bounds()
+        if self._scaling is not None and self._scaling.factor.shape != (self.size,):
+            raise ValueError("the scaling does not know its entries")
+        self.bounds = self._bounds(tree["entries"])
         self._least, self._greatest = _tolerated(*self.bounds)
         # halved first: high - low overflows if the bounds are the largest float32 numbers
         self._centre = (self.low / 2 + self.high / 2).astype(np.float32)
@@ -125,12 +134,22 @@ class PolicyContract:
             raise self._fault(vectors, tuple(int(i) for i in np.argwhere(~inside)[0]))
         return np.atleast_2d(vectors if self._scaling is None else self._scaling.apply(vectors))
 
-    def _bounds(self) -> tuple[Vector, Vector]:
-        """Return the least and the greatest value of each observed number (O,); the file has those of the vector."""
+    def _bounds(self, trees: Sequence[Mapping[str, Any]]) -> tuple[Vector, Vector]:
+        """Return the least and the greatest value of each observed number (O,).
+
+        Files of earlier releases have one pair for an entry, of the scaled vector: then columns with different bounds
+        or factors are checked less strictly.
+        """
         low, high = np.empty(self.size, np.float32), np.empty(self.size, np.float32)
-        for entry in self.entries:
-            low[entry.place], high[entry.place] = entry.low, entry.high
-        if self._scaling is None:
+        is_observed = all("observed_low" in tree for tree in trees)
+        names = ("observed_low", "observed_high") if is_observed else ("low", "high")
+        for entry, tree in zip(self.entries, trees, strict=True):
+            count = entry.place.stop - entry.place.start
+            low[entry.place] = _numbers(tree[names[0]], -math.inf, count)
+            high[entry.place] = _numbers(tree[names[1]], math.inf, count)
+        if not (low <= high).all():
+            raise ValueError("an entry's bounds are no range")
+        if self._scaling is None or is_observed:
             return low, high
         return self._scaling.invert(low), self._scaling.invert(high)
 
@@ -154,10 +173,10 @@ class PolicyContract:
 
 
 def read_contract(tree: Any, where: str) -> PolicyContract:
-    """Return the contract in a file; raise UserError if it is not one."""
+    """Return the contract in a file, whose `size` was compared with the network; raise UserError if it is not one."""
     try:
         return PolicyContract(tree)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{where}: its contract describes no observation; name another checkpoint.") from error
 
 
@@ -173,15 +192,25 @@ def finite_vectors(observation: Any, lead: tuple[int, ...], size: int) -> Vector
     return np.atleast_2d(vectors)
 
 
-def _entry(tree: Mapping[str, Any]) -> Entry:
-    low, high = (tree[side] if tree[side] is not None else bound for side, bound in BOUNDS)
-    entry = Entry(str(tree["key"]), tuple(map(int, tree["shape"])), low, high, slice(tree["start"], tree["stop"]))
-    if math.prod(entry.shape) != entry.place.stop - entry.place.start or not low <= high:
+def _entry(tree: Mapping[str, Any], size: int) -> Entry:
+    """Return an entry of a vector of `size` numbers."""
+    shape, start, stop = tree["shape"], tree["start"], tree["stop"]
+    if type(start) is not int or not is_count(stop) or not 0 <= start < stop <= size:
+        raise ValueError("an entry is not within the vector")
+    if len(shape) > MAX_AXES or not all(is_count(length) and length <= size for length in shape):
+        raise ValueError("an entry's shape is not a list of whole numbers of at least 1")
+    if math.prod(shape) != stop - start:
         raise ValueError("an entry does not fill its place")
-    return entry
+    return Entry(str(tree["key"]), tuple(shape), slice(start, stop))
 
 
-BOUNDS = (("low", -math.inf), ("high", math.inf))
+def _numbers(bounds: Any, infinite: float, count: int) -> Any:
+    """Return the bound of an entry, or a bound for each of its numbers, where null is infinite."""
+    if isinstance(bounds, list):
+        if len(bounds) != count:
+            raise ValueError("the number of an entry's bounds differs from that of its numbers")
+        return [infinite if bound is None else bound for bound in bounds]
+    return infinite if bounds is None else bounds
 
 
 def _tolerated(least: Vector, greatest: Vector) -> tuple[Vector, Vector]:

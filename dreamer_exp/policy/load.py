@@ -118,11 +118,14 @@ def _units(tree: Any) -> dict[str, tuple[str, float]]:
 def _contract(extra: Mapping[str, Any], description: Mapping[str, Any], folder: Path) -> PolicyContract | None:
     if "contract" not in extra:
         return None
-    contract = read_contract(extra["contract"], str(folder / DESCRIPTION))
-    action = description["action"]
-    described = (description["observation_size"], action["size"], action["kind"] == "discrete")
-    if (contract.size, contract.action_size, contract.discrete) != described:
-        raise UserError(f"{folder / DESCRIPTION}: its contract is of another network; name another checkpoint.")
+    tree, action, path = extra["contract"], description["action"], folder / DESCRIPTION
+    other = UserError(f"{path}: its contract is of another network; name another checkpoint.")
+    size = tree.get("size") if isinstance(tree, dict) else None
+    if type(size) is int and size != description["observation_size"]:  # first: a contract makes vectors of its size
+        raise other
+    contract = read_contract(tree, str(path))
+    if (contract.action_size, contract.discrete) != (action["size"], action["kind"] == "discrete"):
+        raise other
     return contract
 
 

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from dreamer_exp import load_policy
+from dreamer_exp.cli.errors import CommandFailed
 from dreamer_exp.cli.export import read_words, run
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.exporting import formats
-from tests.policy.saved import save_random
+from dreamer_exp.exporting.graph import PolicyGraph
+from tests.policy.saved import pack_acting_only, save_random
 
 
 def test_a_policy_is_written_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,6 +19,31 @@ def test_a_policy_is_written_and_checked(tmp_path: Path, capsys: pytest.CaptureF
     assert run([str(tmp_path / "policy"), str(tmp_path / "out"), "format=torchscript", "steps=50"]) == 0
     assert (tmp_path / "out" / "policy.pt").is_file()
     assert "0 of 50 steps" in capsys.readouterr().out
+
+
+def test_a_policy_without_a_critic_is_written_without_a_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_random(tmp_path / "policy")
+    pack_acting_only(tmp_path / "policy")
+
+    assert run([str(tmp_path / "policy"), str(tmp_path / "out"), "format=torchscript", "steps=50"]) == 0
+    assert "the policy has no critic (acting_only): the file has no output value\n" in capsys.readouterr().out
+    outputs = formats.FORMATS["torchscript"].open(tmp_path / "out" / "policy.pt")(
+        [part.numpy() for part in PolicyGraph(load_policy(tmp_path / "policy")).example(1)]
+    )
+    assert len(outputs) == 1 + len(load_policy(tmp_path / "policy").state.tensors)
+
+
+def test_a_file_that_differs_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_random(tmp_path / "policy")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "policy.pt").write_text("earlier")
+    monkeypatch.setattr("dreamer_exp.exporting.check.TOLERANCE", -1.0)
+
+    with pytest.raises(CommandFailed, match=r"policy.pt: differs from the policy by .* it was not written"):
+        run([str(tmp_path / "policy"), str(tmp_path / "out"), "format=torchscript", "steps=5"])
+    assert [(file.name, file.read_text()) for file in (tmp_path / "out").iterdir()] == [("policy.pt", "earlier")]
 
 
 @pytest.mark.parametrize(

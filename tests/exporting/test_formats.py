@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from dreamer_exp import load_policy
+from dreamer_exp.checkpoints.policy_file import save_policy
 from dreamer_exp.exporting.check import compare
 from dreamer_exp.exporting.formats import FORMATS
 from dreamer_exp.exporting.graph import PolicyGraph, median_of_neighbours
 from dreamer_exp.exporting.metadata import EXTRA_FILE, KEY, metadata
 from dreamer_exp.scaling import median_of_neighbours as expected_median
 from tests.experiments import nano, nano_gym
-from tests.policy.saved import ALGORITHMS, save_random
+from tests.policy.saved import ALGORITHMS, random_network, save_random
 
 EXPERIMENTS = {
     "metric": lambda algorithm: nano(f"algo={algorithm}", "obs_contract=drive_state_rays_metric"),
@@ -79,8 +80,19 @@ def test_the_metadata_has_what_a_client_needs(tmp_path: Path) -> None:
         ("drive_state", ["normalised", 1.0]),
         ("rays", ["m", 10.0]),
     ]
-    assert (about["period_s"], about["action"]["low"]) == (0.1, [-1.0, -1.0])
+    assert (about["period_s"], about["action_repeat"], about["action"]["low"]) == (0.1, 1, [-1.0, -1.0])
     assert about["noise"] == {"uniform": 8, "normal": 2}
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), [("discrete", [0], [4]), ("box", [-1.0] * 5, [1.0] * 5)])
+def test_actions_of_a_policy_without_a_contract_have_bounds(
+    tmp_path: Path, kind: str, low: list[float], high: list[float]
+) -> None:
+    save_policy(random_network("dreamerv3", 7, {"kind": kind, "size": 5}), "dreamerv3", tmp_path, {})
+    policy = load_policy(tmp_path)
+    action = metadata(policy, PolicyGraph(policy))["action"]
+
+    assert (action["low"], action["high"]) == (low, high)
 
 
 def test_the_median_in_torch_is_that_in_numpy() -> None:
@@ -94,5 +106,8 @@ def test_noise_of_zero_is_the_most_likely_action_and_other_noise_is_drawn(tmp_pa
     observation, *state, noise = graph.example(1)
     drawn = noise.clone()
     drawn[:, -1] = 1.0
+    most_likely, _ = graph.network.step(observation, tuple(state), noise[:, : graph.network.stoch], None)
+    action = graph(observation, *state, noise)[0]
 
-    assert not torch.equal(graph(observation, *state, noise)[0], graph(observation, *state, drawn)[0])
+    assert torch.equal(action, 2.0 * most_likely)  # Pendulum's torque
+    assert not torch.equal(action, graph(observation, *state, drawn)[0])

@@ -1,5 +1,6 @@
 """Policies with random weights, saved as a run saves them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import torch
 from ray.rllib.core.rl_module.rl_module import RLModule
+from safetensors.torch import load_file, save_file
 
 from dreamer_exp.algorithms.dreamerv3.sizes import BINS, SIZES
 from dreamer_exp.checkpoints.policy_file import build, save_policy
@@ -21,6 +23,24 @@ ALGORITHMS = ("dreamerv3", "dreamerv3_rllib")
 def network_of(algorithm: str, model_size: str = "nano") -> dict[str, Any]:
     """Return `network` of a policy.json."""
     return asdict(SIZES[model_size]) if algorithm == "dreamerv3" else {"model_size": model_size, "batch_length_T": 8}
+
+
+def changed(folder: Path, **values: Any) -> Path:
+    """Change values of policy.json."""
+    file = folder / "policy.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+    return folder
+
+
+def pack_acting_only(folder: Path) -> Path:
+    """Make of a policy of dreamerv3 what `checkpoints.pack acting_only=true` writes."""
+    tensors = load_file(folder / "policy.safetensors")
+    kept = ("agent.encoder.", "agent.rssm.", "agent.actor.")
+    save_file(
+        {name: tensor.half() for name, tensor in tensors.items() if name.startswith(kept)},
+        folder / "policy.safetensors",
+    )
+    return changed(folder, acting_only=True)
 
 
 def random_network(

@@ -72,6 +72,44 @@ def test_another_number_of_robots_is_named(stacked: PolicyContract) -> None:
         stacked.vectors(observed(3), 2)
 
 
+@pytest.mark.parametrize("option", ["drive_state_rays", "drive_state_rays_latest", "drive_state_rays_metric"])
+def test_every_number_is_checked_against_its_own_bounds(option: str) -> None:
+    settings, policy = nano(f"obs_contract={option}"), contract(f"obs_contract={option}")
+    spaces, keys = make_raw_env(settings.env).observation_space, policy.keys
+    assert isinstance(spaces, Dict)
+    for side in ("low", "high"):
+        bounds = {key: getattr(spaces[key], side) for key in keys}
+        policy.vectors(bounds, None)  # a bound itself is allowed
+        for entry in policy.entries:
+            for column in range(entry.shape[-1]):
+                outside = {key: part.copy() for key, part in bounds.items()}
+                outside[entry.key][-1, column] += 0.01 if side == "high" else -0.01
+                with pytest.raises(ObservationError, match=rf"{entry.key}\[.*{column}\] is "):
+                    policy.vectors(outside, None)
+
+
+@pytest.mark.parametrize("option", ["drive_state_rays", "drive_state_rays_metric"])
+def test_a_contract_of_an_earlier_release_is_read(option: str) -> None:
+    settings = nano(f"obs_contract={option}")
+    tree = make_env(settings.env, settings.obs_contract).contract.to_dict()
+    for entry in tree["entries"]:
+        del entry["observed_low"], entry["observed_high"]
+    raw = make_raw_env(settings.env).reset(seed=1)[0]
+    old = PolicyContract(tree)
+
+    assert np.array_equal(old.vectors(raw, None), contract(f"obs_contract={option}").vectors(raw, None))
+    with pytest.raises(ObservationError, match="rays"):
+        old.vectors({**raw, "rays": np.full((3, 272), 2.0)}, None)
+
+
+def test_equal_bounds_are_written_once() -> None:
+    settings = nano()
+    drive_state, rays = make_env(settings.env, settings.obs_contract).contract.to_dict()["entries"]
+
+    assert (rays["observed_low"], rays["observed_high"]) == (0.0, 1.0)
+    assert len(drive_state["observed_low"]) == 15
+
+
 def test_a_vector_of_another_length_is_named(stacked: PolicyContract) -> None:
     with pytest.raises(ObservationError, match=r"the observation vector: shape \(830,\); the policy needs \(831,\)"):
         stacked.vectors(np.zeros(830), None)

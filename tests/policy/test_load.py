@@ -4,18 +4,19 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file, save_file
 
 from dreamer_exp import load_policy
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.policy.acting import PolicyInfo
 from tests.experiments import nano_gym
 from tests.paths import CHECKOUT
-from tests.policy.saved import save_random
+from tests.policy.saved import changed, pack_acting_only, save_random
 
 RELEASE_0_1 = CHECKOUT / "tests" / "data" / "release_0_1" / "dreamerv3_rllib"
 
@@ -47,13 +48,6 @@ OF_TORCH = (
 def folder(tmp_path: Path) -> Path:
     save_random(tmp_path)
     return tmp_path
-
-
-def changed(folder: Path, **values: Any) -> Path:
-    """Change values of policy.json."""
-    file = folder / "policy.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
-    return folder
 
 
 def test_nothing_is_imported_but_torch_numpy_and_safetensors(folder: Path) -> None:
@@ -90,6 +84,11 @@ def test_a_period_is_that_of_the_held_action(tmp_path: Path) -> None:
     assert load_policy(tmp_path).info.period_s == 0.2
 
 
+def test_a_period_is_a_decimal_number() -> None:
+    assert 0.1 * 3 != 0.3
+    assert PolicyInfo("dreamerv3", step_s=0.1, action_repeat=3).period_s == 0.3
+
+
 def test_a_newer_format_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match=r"policy.json: format=3 is unknown, allowed: 1, 2; update"):
         load_policy(changed(folder, format=3))
@@ -109,10 +108,45 @@ def test_a_contract_of_another_network_is_refused(folder: Path, tmp_path_factory
         load_policy(changed(folder, extra=extra))
 
 
-@pytest.mark.parametrize("contract", [{}, 3, {"entries": [{"key": "x"}], "frames": "all", "size": 1, "hash": ""}])
+@pytest.mark.parametrize("contract", [{}, 3, {"entries": [{"key": "x"}], "frames": "all", "size": 831, "hash": ""}])
 def test_a_contract_that_is_none_is_refused(folder: Path, contract: Any) -> None:
     with pytest.raises(UserError, match=r"policy.json: its contract describes no observation"):
         load_policy(changed(folder, extra={"contract": contract}))
+
+
+HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "shape": lambda tree: tree["entries"][0].update(shape=[10**10]),
+    "end": lambda tree: tree["entries"][1].update(stop=10**16, shape=[10**16]),
+    "axes": lambda tree: tree["entries"][0].update(shape=[1] * 10**5),
+    "negative shape": lambda tree: tree["entries"][0].update(shape=[-3, -5]),
+    "scaled without shape": lambda tree: (tree["entries"][0].update(shape=[]), tree.update(scaling="metric")),
+    "other scaling": lambda tree: (tree["entries"][0].update(shape=[15, 1]), tree.update(scaling="metric")),
+    "size as text": lambda tree: tree.update(size="831"),
+    "size as a fraction": lambda tree: tree.update(size=1e16),
+    "bound": lambda tree: tree["entries"][0].update(observed_low="near"),
+    "bounds": lambda tree: tree["entries"][0].update(observed_low=[0.0]),
+    "bounds of actions": lambda tree: tree["action"].update(low=[-1.0]),
+    "first action": lambda tree: tree["action"].update(kind="discrete", low=[], high=[]),
+    "entries": lambda tree: tree.update(entries={"rays": 3}),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_contract_is_refused_before_anything_is_made(folder: Path, case: str) -> None:
+    extra = json.loads((folder / "policy.json").read_text())["extra"]
+    HOSTILE[case](extra["contract"])
+
+    with pytest.raises(UserError, match=r"policy.json: its contract describes no observation"):
+        load_policy(changed(folder, extra=extra))
+
+
+@pytest.mark.parametrize("size", [10**10, 10**16])
+def test_a_contract_of_another_size_is_refused_before_anything_is_made(folder: Path, size: int) -> None:
+    extra = json.loads((folder / "policy.json").read_text())["extra"]
+    extra["contract"]["size"] = extra["contract"]["entries"][0]["stop"] = size
+
+    with pytest.raises(UserError, match=r"policy.json: its contract is of another network"):
+        load_policy(changed(folder, extra=extra))
 
 
 def test_a_changed_file_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -133,28 +167,17 @@ def test_a_pretrained_policy_that_is_not_there_is_refused() -> None:
         load_policy("pretrained:nobody")
 
 
-def packed(folder: Path) -> Path:
-    """Make of a policy what `checkpoints.pack acting_only=true` writes."""
-    tensors = load_file(folder / "policy.safetensors")
-    kept = ("agent.encoder.", "agent.rssm.", "agent.actor.")
-    save_file(
-        {name: tensor.half() for name, tensor in tensors.items() if name.startswith(kept)},
-        folder / "policy.safetensors",
-    )
-    return changed(folder, acting_only=True)
-
-
 def test_a_policy_of_half_precision_without_heads_acts(folder: Path) -> None:
     complete = load_policy(folder).act(np.full(831, 0.1))
 
-    assert np.allclose(load_policy(packed(folder)).act(np.full(831, 0.1)), complete, atol=0.01)
+    assert np.allclose(load_policy(pack_acting_only(folder)).act(np.full(831, 0.1)), complete, atol=0.01)
 
 
 def test_a_value_needs_the_critic(folder: Path) -> None:
     with pytest.raises(
         ValueError, match="a value needs decoder, heads and critic, and the file was packed with acting"
     ):
-        load_policy(packed(folder)).value()
+        load_policy(pack_acting_only(folder)).value()
 
 
 @pytest.mark.parametrize("robots", [0, -1, 1.5, True])

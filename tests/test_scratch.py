@@ -1,6 +1,7 @@
 """What runs need outside of their directories."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dreamer_exp import scratch
+from dreamer_exp import leftovers, scratch
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir import lock
 from dreamer_exp.scratch import JOB_PREFIX, LONGEST_BYTES, PREFIX, ray_folder, short_temporary_folder
@@ -75,6 +76,23 @@ def hold() -> tuple["subprocess.Popen[str]", Path, psutil.Process, psutil.Proces
     assert process.stdout is not None
     folder, writer, reader = process.stdout.readline().split()
     return process, Path(folder), psutil.Process(int(writer)), psutil.Process(int(reader))
+
+
+def test_a_program_that_uses_the_ray_of_a_killed_process_ends_by_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "ray"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)  # as TMPDIR may be
+    writers = [subprocess.Popen(["sleep", "100"], stdout=(folder / name).open("w"))
+               for name in (f"{leftovers.DRIVER_LOG}1.log", "raylet.out")]  # fmt: skip
+    cleaning = subprocess.Popen([sys.executable, leftovers.__file__, str(tmp_path / "link"), "-1"])
+    job, raylet = writers
+    assert raylet.wait(10) == -signal.SIGKILL
+    assert job.poll() is None
+    assert folder.exists()
+    job.kill()
+    job.wait()
+    assert cleaning.wait(10) == 0
+    assert not folder.exists()
 
 
 def test_what_a_killed_process_leaves_is_killed_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:

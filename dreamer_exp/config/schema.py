@@ -124,8 +124,8 @@ class HardwareConfig:
     rollout_fragment_length: int = key(16, "steps of each environment in an iteration", low=1)
     overlap_sampling: str = key(
         AUTO,
-        "sample the next iteration while learning, with weights one iteration old; auto: if the algorithm can, with a "
-        "GPU and env runners",
+        "sample the next iteration and evaluate while learning, with weights one iteration old; auto: if the algorithm "
+        "can, with a GPU and env runners",
         choices=(AUTO, "always", "never"),
     )
     num_learners: int = key(0, "learner processes; 0 learns in the main process", low=0)

@@ -29,11 +29,13 @@ def as_typed(words: Sequence[str]) -> list[str]:
 
 
 def _complete(word: str) -> str:
-    """Return the word with its complete key, and with quotes around an existing path of a policy."""
+    """Return the word with its complete key, and with quotes around the path of a policy."""
     key, sign, value = word.partition("=")
-    key = SHORT.get(key, key)
-    is_path = key == POLICY and value != "null" and os.path.exists(value)
-    return f"{key}{sign}{quoted(value) if is_path else value}"
+    name = key.lstrip("+")
+    complete = SHORT.get(name, name)
+    is_sweep = "," in value and not os.path.exists(value)
+    is_path = complete == POLICY and value not in ("", "null") and value[:1] not in "'\"" and not is_sweep
+    return f"{key[: len(key) - len(name)]}{complete}{sign}{quoted(value) if is_path else value}"
 
 
 @cache

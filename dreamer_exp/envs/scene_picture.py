@@ -74,13 +74,14 @@ def draw_scene(
 class _Canvas:
     """A drawing surface in metres, +y upwards, whose middle is the robot or, near its end, what is left of the map."""
 
-    def __init__(self, box: Points, robot: tuple[float, float]) -> None:
-        self.middle = _middle(box, np.array(robot))
+    def __init__(self, box: Points | None, robot: tuple[float, float]) -> None:
+        self.middle = np.array(robot) if box is None else _middle(box, np.array(robot))
         self.scale = SIZE * SMOOTHING / SPAN_M
-        self.image = Image.new("RGB", (SIZE * SMOOTHING, SIZE * SMOOTHING), OUTSIDE)
+        self.image = Image.new("RGB", (SIZE * SMOOTHING, SIZE * SMOOTHING), FLOOR if box is None else OUTSIDE)
         self.pen = ImageDraw.Draw(self.image)
-        low, high = self.at(box)
-        self.pen.rectangle((low[0], high[1], high[0], low[1]), fill=FLOOR)
+        if box is not None:
+            low, high = self.at(box)
+            self.pen.rectangle((low[0], high[1], high[0], low[1]), fill=FLOOR)
 
     def at(self, points: Points) -> Points:
         """Return the pixels of points (..., 2)."""
@@ -110,10 +111,12 @@ class _Canvas:
         self.pen.circle((x, y), radius * self.scale, fill=fill, outline=edge, width=width * SMOOTHING)
 
 
-def _box(scene: Scene) -> Points:
-    """Return the lowest and the highest corner (2, 2) of walls and route."""
+def _box(scene: Scene) -> Points | None:
+    """Return the lowest and the highest corner (2, 2) of walls and route; None without walls, where nothing ends."""
+    if not len(scene.walls):
+        return None
     points = np.concatenate([scene.walls.reshape(-1, 2), scene.route.reshape(-1, 2)])
-    return np.stack([points.min(0), points.max(0)]) if len(points) else np.array([[-np.inf] * 2, [np.inf] * 2])
+    return np.stack([points.min(0), points.max(0)])
 
 
 def _middle(box: Points, robot: Points) -> Points:

@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from dreamer_exp.envs.episode import EpisodeResult
+from ray.exceptions import RayError
 
-END_S = 5.0  # longest wait for the end of an evaluation that is dropped; a step of its environment may hang
+from dreamer_exp.config.errors import first_line
+from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.evaluation.dispatch import EvaluationFailed
+from dreamer_exp.evaluation.rollout import Stopped
+
+END_S = 5.0  # longest wait for the end of an evaluation that is dropped, whose env runner may not answer
 
 Stop = Callable[[], bool]
 
@@ -37,6 +42,15 @@ class BackgroundEvaluation:
     def is_complete(self) -> bool:
         """Return whether all its episodes have ended."""
         return self.results.done() and not self.results.cancelled() and self.results.exception() is None
+
+    def failure(self) -> str | None:
+        """Return the error that ended it, in one line; None without one, after a stop, and if its workers have died."""
+        if not self.results.done() or self.results.cancelled():
+            return None
+        error = self.results.exception()
+        if error is None or isinstance(error, (Stopped, EvaluationFailed, RayError)):
+            return None
+        return f"{type(error).__name__}: {first_line(error)}"
 
     def show(self, line: str) -> None:
         """Keep the latest line of progress."""

@@ -14,6 +14,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.baselines import split_applicable
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.background import BackgroundEvaluation, BackgroundEvaluations, Stop
+from dreamer_exp.evaluation.dispatch import EvaluationFailed
 from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
 from dreamer_exp.evaluation.metrics import evaluation_row
@@ -37,7 +38,7 @@ LOOK_S = 0.25  # time between two looks at an evaluation that is waited for
 class EvaluationSchedule:
     """Evaluations of one run in the episodes of its protocol, by its env runners or, without any, the main process.
 
-    Where sampling overlaps learning, they run in the background (`start`, `start_baselines`), with a copy of the
+    Where sampling overlaps learning, they run in the background (`start`, `evaluate_baselines`), with a copy of the
     weights; their rows are written by `take_results`, with the iteration of these weights. No result has an influence
     on training, so that a run repeats whenever they arrive.
 
@@ -179,11 +180,14 @@ class EvaluationSchedule:
 
     def _take(self, ended: Iterable[BackgroundEvaluation], stop: Stop) -> Iterator[Path]:
         for evaluation in ended:
+            failure = evaluation.failure()
             if not evaluation.is_complete() and stop():
-                self._print_line(f"not finished, dropped: {evaluation.progress}")
+                self._print_line(f"not finished, dropped: {evaluation.progress}{f' ({failure})' if failure else ''}")
                 continue
+            if failure:  # the run saves what it has trained meanwhile
+                raise EvaluationFailed(f"{evaluation.progress}: {failure}") from evaluation.results.exception()
             row = self._write(evaluation.policy, evaluation.results.result(), evaluation.env_steps, evaluation.updates)
-            if evaluation.policy == LEARNER and self._is_best(row) and evaluation.checkpoint is not None:
+            if evaluation.policy == LEARNER and evaluation.checkpoint is not None and self._is_best(row):
                 yield evaluation.checkpoint
 
     def _evaluate_baseline(self, name: str, algorithm: Algorithm, stop: Stop) -> None:

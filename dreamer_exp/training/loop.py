@@ -97,13 +97,18 @@ def evaluate(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) ->
     if evaluations.in_background(algorithm):
         evaluations.start(algorithm, stop, save(run, algorithm) if run.counters.iterations else None)
     elif evaluations.evaluate(algorithm, stop) and (checkpoint := save(run, algorithm)) is not None:
-        run.checkpoints.mark_best(checkpoint)
+        mark_best(run, checkpoint)
 
 
 def take_results(run: RunContext, stop: Callable[[], bool], wait_for_all: bool = False) -> None:
     """Write the rows of evaluations that ended in the background, and point `best` at the best one's checkpoint."""
     for checkpoint in run.evaluations.take_results(stop, wait_for_all):
-        run.checkpoints.mark_best(checkpoint)
+        mark_best(run, checkpoint)
+
+
+def mark_best(run: RunContext, checkpoint: Path) -> None:
+    """Point `best` at a checkpoint; a full disk costs the pointer, not the run."""
+    run.checkpoint_writes(lambda: run.checkpoints.mark_best(checkpoint))
 
 
 def save(run: RunContext, algorithm: Algorithm) -> Path | None:

@@ -26,7 +26,7 @@ from dreamer_exp.envs.make import imported_key
 from dreamer_exp.evaluation.dispatch import EvaluationFailed
 from dreamer_exp.evaluation.rollout import Stopped
 from dreamer_exp.evaluation.world_model.check import draw_imagination
-from dreamer_exp.evaluation.world_model.linear import MOST_STEPS
+from dreamer_exp.evaluation.world_model.linear import MOST_INPUTS, MOST_STEPS
 from dreamer_exp.hardware import Machine
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.monitoring.record import Interrupted, reason
@@ -200,7 +200,8 @@ def _train(run: RunContext, stop: StopRequest) -> None:
         watch.check()
         if run.counters.iterations:
             save(run, algorithm)
-        recorded = algorithm.recorded_steps(MOST_STEPS) if _is_imagined(run, stop) else None
+        is_predictable = _is_imagined(run, stop) and run.contract.size <= MOST_INPUTS
+        recorded = algorithm.recorded_steps(MOST_STEPS) if is_predictable else None
     except (ProcessDied, RayError, EvaluationFailed, KeyboardInterrupt):
         _save_without_ray(run, algorithm)
         if stop():
@@ -252,7 +253,7 @@ def _is_imagined(run: RunContext, stop: StopRequest) -> bool:
 
 def _imagine(run: RunContext, stop: StopRequest, recorded: RecordedSteps | None) -> None:
     """Draw what the trained world model imagines next to what happened in the simulator."""
-    if run.last_checkpoint is None or recorded is None:
+    if run.last_checkpoint is None or not _is_imagined(run, stop):
         return
     run.record.enter(EVALUATING)
     run.progress.show_status("imagining")

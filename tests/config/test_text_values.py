@@ -48,3 +48,17 @@ def test_a_path_with_commas_is_not_changed(key: str, path: str) -> None:
 
 def test_a_comma_in_quotes_separates_nothing() -> None:
     assert loaded(*as_typed(["tracking.tags=['a,1,b',2]"])).tracking.tags == ["a,1,b", "2"]
+
+
+@pytest.mark.parametrize("key", ["init_from", "run.init_from"])
+def test_the_path_of_a_policy_is_quoted_whether_it_exists_or_not(key: str) -> None:
+    assert as_typed([f"{key}=no such (run)=1"]) == ["run.init_from='no such (run)=1'"]
+
+
+@pytest.mark.parametrize("word", ["init_from=null", "init_from='a b'", "init_from=a,b"])
+def test_null_quoted_paths_and_sweeps_of_policies_are_not_quoted(word: str) -> None:
+    assert as_typed([word]) == [f"run.{word}"]
+
+
+def test_a_plus_in_front_of_a_short_key_stays() -> None:
+    assert as_typed(["++init_scope=encoder"]) == ["++run.init_scope=encoder"]

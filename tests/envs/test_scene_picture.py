@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from dreamer_exp.envs.scene import LidarScan, Scene, SceneState
-from dreamer_exp.envs.scene_picture import PEDESTRIAN, ROBOT, ROUTE, SIGHT, SIZE, SOLID, SPAN_M, WALL, draw_scene
+from dreamer_exp.envs.scene_picture import FLOOR, PEDESTRIAN, ROBOT, ROUTE, SIGHT, SIZE, SOLID, SPAN_M, WALL, draw_scene
 
 LARGE = 100.0  # metres, of a square map
 FRAME = np.array([[0, 0, 1, 0], [1, 0, 1, 1], [1, 1, 0, 1], [0, 1, 0, 0]], np.float64)
@@ -66,3 +66,11 @@ def test_the_rays_bound_the_seen_area() -> None:
     assert seen.min(0) == pytest.approx((0.0, -6.0), abs=0.2)
     assert seen.max(0) == pytest.approx((6.0, 6.0), abs=0.2)
     assert not len(places(draw_scene(SCENE, state, lidar=False), SIGHT))
+
+
+@pytest.mark.parametrize("route", [SCENE.route, np.zeros((0, 2))])
+def test_without_walls_the_floor_has_no_end_and_the_robot_is_in_the_middle(route: np.ndarray) -> None:
+    scene = replace(SCENE, walls=np.zeros((0, 4)), route=route)
+    picture = draw_scene(scene, replace(STATE, position=(5.0, 5.0)))
+    assert middle(picture, ROBOT) == pytest.approx((0.0, 0.0), abs=0.1)
+    assert picture.getpixel((2, 2)) == ImageColor.getrgb(FLOOR)

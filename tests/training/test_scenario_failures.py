@@ -107,8 +107,9 @@ def outcomes(root: Path) -> dict[str, list[bool]]:
 
 @pytest.mark.slow
 @pytest.mark.end_to_end
-def test_resumed_halves_equal_an_uninterrupted_run(tmp_path: Path) -> None:
-    here = ("hardware.num_env_runners=0", "run.checkpoint_every=2")
+@pytest.mark.parametrize("hardware", [("num_env_runners=0",), ("num_env_runners=1", "overlap_sampling=always")])
+def test_resumed_halves_equal_an_uninterrupted_run(tmp_path: Path, hardware: tuple[str, ...]) -> None:
+    here = (*(f"hardware.{word}" for word in hardware), "run.checkpoint_every=2")
 
     complete = rows(tmp_path / "complete", *here, "run.train_iterations=4")
     rows(tmp_path / "halves", *here, "run.train_iterations=2")

@@ -36,6 +36,8 @@ class SeededEpisodeReplay(EpisodeReplayBuffer):  # type: ignore[misc]  # RLlib i
         chosen: list[SingleAgentEpisode] = []
         room = most
         for episode in reversed(self.episodes):
+            if not len(episode):  # it was cut before its first step
+                continue
             room -= len(episode) + 1
             if chosen and room < 0:
                 break

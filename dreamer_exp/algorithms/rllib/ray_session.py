@@ -16,6 +16,7 @@ import psutil
 import ray
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # Ray's extension module is untyped
 
+from dreamer_exp import leftovers
 from dreamer_exp.algorithms.rllib.process_watch import ProcessWatch
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
@@ -124,7 +125,9 @@ def _kill(processes: list[psutil.Process], folder: Path) -> None:
     """Kill those of these processes that belong to the Ray in this folder."""
     for each in processes:
         with suppress(psutil.Error):
-            if each.name() in NAMES or each.name().startswith("ray::") or str(folder) in " ".join(each.cmdline()):
+            words = each.cmdline()
+            is_rays = each.name() in NAMES or each.name().startswith("ray::") or str(folder) in " ".join(words)
+            if is_rays and leftovers.__file__ not in words:  # which cleans up if this process is killed now
                 each.kill()
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
-from dreamer_exp.rundir.status import EVALUATING, read_status
+from dreamer_exp.rundir.status import EVALUATING, TRAINING, read_status
 from dreamer_exp.scratch import PREFIX
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
@@ -87,11 +87,14 @@ def test_a_killed_process_is_named_after_a_checkpoint(tmp_path: Path, victim: st
     assert int(saved) == status["env_steps"] == read_rows(run.directory.result)[-1]["env_steps"]
 
 
-def test_an_env_runner_that_is_killed_within_an_evaluation_is_named_after_a_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("overlap", "activity"), [("never", EVALUATING), ("always", TRAINING)])
+def test_an_env_runner_that_is_killed_within_an_evaluation_is_named_after_a_checkpoint(
+    tmp_path: Path, overlap: str, activity: str
+) -> None:
     words = ("evaluation.episodes=30", "evaluation.every_env_steps=100", "hardware.num_env_runners=1")
-    run = Running(tmp_path, *words, "hardware.num_cpus=2")
+    run = Running(tmp_path, *words, "hardware.num_cpus=2", f"hardware.overlap_sampling={overlap}")
     deadline = time.monotonic() + 60
-    while read_status(run.directory.root)["activity"] != EVALUATING:
+    while read_status(run.directory.root)["activity"] != activity:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     killed = run.child(RUNNER)

@@ -33,7 +33,8 @@ class Settings:
         waypoint_radius: distance at which a waypoint counts as reached.
         goal_radius: distance at which the robot stops at the goal.
         lidar_x, lidar_y, lidar_yaw: pose of the lidar in the robot's base frame.
-        max_missing: largest share of readings that may be missing (NaN).
+        max_missing: largest share of readings that may be missing.
+        max_gap: widest run of missing readings, an angle.
     """
 
     period_s: float = 0.1
@@ -46,6 +47,7 @@ class Settings:
     lidar_y: float = 0.0
     lidar_yaw: float = 0.0
     max_missing: float = 0.3
+    max_gap: float = math.radians(30.0)
 
 
 class Scan(NamedTuple):
@@ -108,9 +110,14 @@ class Driver:
         self._odometry = odometry
 
     def on_route(self, waypoints: Sequence[tuple[float, float]]) -> None:
-        """Drive along these points, the last of which is the goal; an empty route stops the robot."""
+        """Drive along these points, the last of which is the goal; an empty route stops the robot.
+
+        Another route to the same goal, as planners publish it every second, does not begin an episode.
+        """
+        is_same_goal = bool(waypoints) and list(waypoints[-1:]) == self._waypoints[-1:]
         self._waypoints = list(waypoints)
-        self._begin()
+        if not is_same_goal:
+            self._begin()
 
     def command(self, now_s: float) -> Command:
         """Return the velocity for the next period, or zero with a reason; nothing is raised.
@@ -203,22 +210,31 @@ def rays(scan: Scan, settings: Settings) -> NDArray[np.float32]:
     """Return the ranges at the policy's 272 bearings around the base frame's origin (272,), divided by 10 m.
 
     A bearing takes the nearest of the readings in its sector, or of the two next to it if the scan is coarser. Bearings
-    that the scan does not cover read 10 m: nothing was seen there. +inf is no obstacle, -inf an obstacle too near to
-    measure (REP 117); NaN, and numbers outside of the scan's limits, are missing.
+    that the scan does not cover read 10 m: nothing was seen there. +inf and numbers from range_max on are no obstacle,
+    -inf is one too near to measure (REP 117). NaN and numbers below range_min are missing: their bearings take the
+    readings next to them, or read 10 m, so the robot stops at a wide gap.
 
     Raises:
-        Stop: the scan is empty or malformed, or more readings are missing than allowed.
+        Stop: the scan is empty or malformed, its limits are not 0 <= range_min < range_max, or more readings are
+            missing, in all or next to each other, than allowed.
     """
     measured = np.asarray(scan.ranges, np.float64)
     if measured.ndim != 1 or not measured.size or not math.isfinite(scan.angle_min):
         raise Stop(f"the scan has {measured.size} readings from angle {scan.angle_min}")
     if not (math.isfinite(scan.angle_increment) and scan.angle_increment):
         raise Stop(f"the scan has angle_increment={scan.angle_increment}")
+    if not 0 <= scan.range_min < scan.range_max:  # False for NaN; otherwise every reading could be clear
+        raise Stop(f"the scan has range_min={scan.range_min} and range_max={scan.range_max}")
     measured = np.where(np.isneginf(measured), scan.range_min, measured)
     is_clear = np.isposinf(measured) | (measured >= scan.range_max)
     is_missing = ~is_clear & ~(measured >= scan.range_min)  # NaN too
     if is_missing.mean() > settings.max_missing:
         raise Stop(f"{is_missing.mean():.0%} of the scan's readings are missing; allowed: {settings.max_missing:.0%}")
+    gap = widest_gap(is_missing, abs(scan.angle_increment))
+    if gap > settings.max_gap:
+        raise Stop(
+            f"{math.degrees(gap):.0f} degrees of the scan are missing; allowed: {math.degrees(settings.max_gap):.0f}"
+        )
     angles = scan.angle_min + scan.angle_increment * np.arange(measured.size) + settings.lidar_yaw
     reach = np.where(is_clear, max(RANGE_M, scan.range_max), measured)
     x, y = settings.lidar_x + reach * np.cos(angles), settings.lidar_y + reach * np.sin(angles)
@@ -234,6 +250,14 @@ def rays(scan: Scan, settings: Settings) -> NDArray[np.float32]:
         inside = ray <= reached[1]
         np.minimum.at(ranges, ray[inside] % RAYS, distance[inside])
     return (np.minimum(ranges, RANGE_M) / RANGE_M).astype(np.float32)
+
+
+def widest_gap(is_missing: NDArray[np.bool_], increment: float) -> float:
+    """Return the angle of the widest run of missing readings; a scan all around continues at its beginning."""
+    is_all_around = (is_missing.size + 0.5) * increment >= math.tau
+    present = np.flatnonzero(~(np.tile(is_missing, 2) if is_all_around else is_missing))
+    ends = [-1, *present, is_missing.size * (2 if is_all_around else 1)]
+    return increment * min(int(np.diff(ends).max()) - 1, is_missing.size)
 
 
 def yaw_of(x: float, y: float, z: float, w: float) -> float:

@@ -3,13 +3,18 @@
 python policy_node.py --ros-args -p policy:=/path/to/policy -r scan:=/scan -r odom:=/odom -r cmd_vel:=/cmd_vel
 """
 
+import math
+import signal
+
 import rclpy
 from driver import Command, Driver, Odometry, Scan, Settings, yaw_of
 from geometry_msgs.msg import PoseStamped, Twist
 from nav_msgs.msg import Odometry as OdometryMessage
 from nav_msgs.msg import Path
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import LaserScan
 
 from dreamer_exp import load_policy
@@ -22,13 +27,18 @@ class PolicyNode(Node):
         """Declare the parameters of `Settings`, load the policy, and start the timer."""
         super().__init__("dreamer_policy")
         path = self.declare_parameter("policy", "").value
-        names = Settings.__dataclass_fields__
-        values = {name: self.declare_parameter(name, getattr(Settings(), name)).value for name in names}
+        number = ParameterDescriptor(dynamic_typing=True)  # so that -p max_speed:=1 is taken as well as 1.0
+        values = {
+            name: float(self.declare_parameter(name, getattr(Settings(), name), number).value)
+            for name in Settings.__dataclass_fields__
+        }
         policy = load_policy(path)
-        if policy.info.period_s not in (None, values["period_s"]):
-            raise SystemExit(f"period_s={values['period_s']}: the policy acts every {policy.info.period_s} s")
+        period_s = policy.info.period_s
+        if period_s is not None and not math.isclose(period_s, values["period_s"]):
+            raise SystemExit(f"period_s={values['period_s']}: the policy acts every {period_s} s")
         self._driver = Driver(policy.act, policy.reset, Settings(**values))
         self._frame: str | None = None
+        self._waiting = None  # a goal that came before the first odometry, whose frame it needs
         self._reason = ""
         self._publisher = self.create_publisher(Twist, "cmd_vel", 1)
         self.create_subscription(LaserScan, "scan", self._on_scan, qos_profile_sensor_data)
@@ -55,8 +65,14 @@ class PolicyNode(Node):
                 twist.angular.z,
             )
         )
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._on_poses(*waiting)
 
     def _on_poses(self, header, poses) -> None:
+        if self._frame is None:
+            self._waiting = (header, poses)
+            return
         if header.frame_id != self._frame:
             self.get_logger().error(f"goal in frame {header.frame_id!r}, odometry in {self._frame!r}: make them equal")
             poses = []
@@ -81,16 +97,23 @@ def seconds(stamp) -> float:
 
 
 def main() -> None:
-    """Run the node; the last command is zero velocity."""
-    rclpy.init()
-    node = PolicyNode()
+    """Run the node until SIGINT or SIGTERM; the last command is zero velocity.
+
+    The handlers of rclpy would shut down before that command is published.
+    """
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    caught = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: caught.append(number))
     try:
-        rclpy.spin(node)
-    except KeyboardInterrupt:
-        pass
+        node = PolicyNode()
+        try:
+            while not caught:
+                rclpy.spin_once(node, timeout_sec=0.1)
+        finally:
+            node.publish(Command(0.0, 0.0, "the node ends"))
+            node.destroy_node()
     finally:
-        node.publish(Command(0.0, 0.0, "the node ends"))
-        node.destroy_node()
         rclpy.try_shutdown()
 
 

@@ -166,6 +166,14 @@ STOPS: dict[str, tuple[dict[str, Any], str]] = {
     "nan scan": ({"scan": scan_of([NAN] * 200 + [5.0] * 160)}, "56% of the scan's readings are missing; allowed: 30%"),
     "empty scan": ({"scan": Scan(0.0, 0.0, 0.1, 0.1, 10.0, [])}, "the scan has 0 readings from angle 0.0"),
     "no increment": ({"scan": Scan(0.0, 0.0, 0.0, 0.1, 10.0, [1.0])}, "the scan has angle_increment=0.0"),
+    "gap": ({"scan": scan_of([NAN] * 40 + [5.0] * 320)}, "40 degrees of the scan are missing; allowed: 30"),
+    "gap behind": (
+        {"scan": scan_of([NAN] * 20 + [5.0] * 320 + [NAN] * 20)},
+        "40 degrees of the scan are missing; allowed: 30",
+    ),
+    "no range": ({"scan": Scan(0.0, 0.0, 0.1, 0.0, 0.0, [5.0] * 60)}, "the scan has range_min=0.0 and range_max=0.0"),
+    "odd range": ({"scan": Scan(0.0, 0.0, 0.1, 2.0, 1.0, [5.0] * 60)}, "the scan has range_min=2.0 and range_max=1.0"),
+    "nan range": ({"scan": Scan(0.0, 0.0, 0.1, 0.1, NAN, [5.0] * 60)}, "the scan has range_min=0.1 and range_max=nan"),
     "nan goal": ({"route": [(NAN, 0.0)]}, "the route is not finite: [(nan, 0.0)]"),
     "no goal": ({"route": []}, "no goal"),
     "goal reached": ({"route": [(0.3, 0.0)]}, "the goal is reached"),
@@ -213,6 +221,26 @@ def test_after_a_stop_the_policy_begins_again_from_the_measured_speed() -> None:
     assert driver.command(5.0).speed == pytest.approx(0.3)
     assert policy.seen[-1]["drive_state"][:, 0] == pytest.approx([0.1, 0.1, 0.1])
     assert resets > 1
+
+
+def test_missing_readings_in_small_gaps_are_allowed() -> None:
+    rays(scan_of(([NAN] + [5.0] * 9) * 36), Settings())
+    rays(scan_of([NAN] * 20 + [5.0] * 332 + [NAN] * 8), Settings())
+    rays(Scan(0.0, -1.0, 0.02, 0.1, 10.0, [NAN] * 15 + [5.0] * 70 + [NAN] * 15), Settings())
+
+
+def test_a_new_route_to_the_same_goal_keeps_the_state() -> None:
+    policy = Recorder()
+    driver = driver_of(policy)
+    driver.command(0.0)
+    resets = policy.resets
+    driver.on_route([(5.0, 1.0), (20.0, 0.0)])
+    driver.command(0.1)
+    assert policy.resets == resets
+    assert policy.seen[-1]["drive_state"][-1, 2] == pytest.approx(math.hypot(5.0, 1.0) / 50.0)
+
+    driver.on_route([(5.0, 1.0), (20.0, 1.0)])
+    assert policy.resets == resets + 1
 
 
 def test_a_reached_waypoint_gives_way_to_the_next() -> None:

@@ -46,6 +46,7 @@ def find_origin(path: Path) -> FoundPolicy:
         description=description,
         contract_hash=info.contract_hash,
         action_repeat=info.action_repeat,
+        weights=folder / TENSORS,
         sha256=sha256(folder / TENSORS),
         size_bytes=(folder / TENSORS).stat().st_size,
         environment=info.environment or _trained_in(run),

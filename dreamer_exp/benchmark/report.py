@@ -54,7 +54,7 @@ class BenchmarkReport:
         rows = self.folder / NAME / ROWS
         if rows.exists():
             checks = write_submission(self.folder / SUBMISSION, self.origin, self.surface.name, summaries[NAME], rows)
-            for line in (*checks, f"Submission: {self.folder / SUBMISSION}"):
+            for line in checks:
                 self.print_line(line)
         for name in (SUMMARY, PAGE):
             self.print_line(f"Report: {self.folder / name}")

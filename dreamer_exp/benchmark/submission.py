@@ -3,12 +3,13 @@
 Every value comes from the policy's files, the run's provenance.json and the summary; what they lack is "unknown".
 """
 
-import shutil
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,14 @@ from dreamer_exp.envs.robot_sf.map_runner import (
 )
 from dreamer_exp.formatting import number
 from dreamer_exp.rundir.atomic import write_text
+from dreamer_exp.rundir.plain_file import is_plain, is_plain_folder
 
 UNKNOWN = "unknown"
 ELIGIBILITY, CANDIDATE, REGISTRY, CARD, SUMS = (
     "eligibility.yaml", "candidate.yaml", "registry_entry.yaml", "policy_card.md", "SHA256SUMS",
 )  # fmt: skip
+GENERATED = ".generated"
+"""Sums of the files as generated, SHA256SUMS too: a user who completes a file may correct its sum there."""
 SCRIPT = "scripts/validation/check_learned_policy_eligibility.py"
 COMMAND = "python -m dreamer_exp.benchmark <policy> protocol={protocol}"
 
@@ -46,6 +50,7 @@ class Origin:
         description: policy.json.
         contract_hash: of its observations and actions.
         action_repeat: steps for which each action is applied.
+        weights: policy.safetensors.
         sha256: of policy.safetensors.
         size_bytes: of policy.safetensors.
         environment: that it was trained in.
@@ -56,6 +61,7 @@ class Origin:
     description: Mapping[str, Any]
     contract_hash: str
     action_repeat: int
+    weights: Path
     sha256: str
     size_bytes: int
     environment: str = UNKNOWN
@@ -91,25 +97,60 @@ class Origin:
         )
 
 
-def write_submission(folder: Path, origin: Origin, protocol: str, summary: Mapping[str, Any], rows: Path) -> list[str]:
-    """Write the files; return the results of Robot SF's own checks, a line each.
+def write_submission(wanted: Path, origin: Origin, protocol: str, summary: Mapping[str, Any], rows: Path) -> list[str]:
+    """Write the files; return the results of Robot SF's own checks and where the files are, a line each.
 
     Args:
-        folder: is replaced.
+        wanted: the folder; if it holds anything but what an earlier call generated, `<wanted>_2` and so on.
         origin: of the policy.
         protocol: name of the protocol.
         summary: of the policy's arm.
         rows: Robot SF's rows.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = next(each for each in _numbered(wanted) if _is_replaceable(each))
     write_text(folder / ELIGIBILITY, as_yaml(eligibility(origin, protocol)))
     write_text(folder / CANDIDATE, as_yaml(candidate(origin)))
     write_text(folder / REGISTRY, as_yaml([registry_entry(origin, protocol, summary)]))
     write_text(folder / CARD, policy_card(origin, protocol, summary))
-    sums = {"policy.safetensors": origin.sha256, rows.name: sha256(rows)}
-    sums |= {name: sha256(folder / name) for name in (ELIGIBILITY, CANDIDATE, REGISTRY, CARD)}
-    write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sums.items()))
-    return [check_registry_entry(registry_entry(origin, protocol, summary)), check_eligibility(folder / ELIGIBILITY)]
+    sums = {name: sha256(folder / name) for name in (ELIGIBILITY, CANDIDATE, REGISTRY, CARD)}
+    elsewhere = {_relative(origin.weights, folder): origin.sha256, _relative(rows, folder): sha256(rows)}
+    write_text(folder / SUMS, _sum_lines(elsewhere | sums))
+    write_text(folder / GENERATED, _sum_lines({**sums, SUMS: sha256(folder / SUMS)}))
+    kept = "" if folder == wanted else f"; {wanted} was edited and stays as it is"
+    return [
+        check_registry_entry(registry_entry(origin, protocol, summary)),
+        check_eligibility(folder / ELIGIBILITY),
+        f"Submission: {folder}{kept}",
+    ]
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from (folder.with_name(f"{folder.name}_{index}") for index in count(2))
+
+
+def _is_replaceable(folder: Path) -> bool:
+    """Return whether a folder is missing, empty, or exactly as generated."""
+    if not os.path.lexists(folder):
+        return True
+    if not is_plain_folder(folder):
+        return False
+    paths = {path.name: path for path in folder.iterdir()}
+    if not paths:
+        return True
+    if not all(map(is_plain, paths.values())) or GENERATED not in paths:
+        return False
+    generated = paths.pop(GENERATED).read_bytes()
+    names = (ELIGIBILITY, CANDIDATE, REGISTRY, CARD, SUMS)
+    return set(paths) == set(names) and generated == _sum_lines({name: sha256(paths[name]) for name in names}).encode()
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path.resolve(), folder.resolve())
+
+
+def _sum_lines(sums: Mapping[str, str]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in sums.items())
 
 
 def eligibility(origin: Origin, protocol: str) -> dict[str, Any]:

@@ -6,17 +6,16 @@ card with data, seeds, figures, limits and hashes. `acting_only=true` leaves out
 section of limits.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 
-from dreamer_exp.checkpoints.manifest import COUNTS, MANIFEST, MAX_JSON_BYTES, manifest, read_json
+from dreamer_exp.checkpoints.manifest import COUNTS, MANIFEST, MAX_JSON_BYTES, BrokenCheckpoint, manifest, read_json
 from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, described_environment, read_description
 from dreamer_exp.checkpoints.policy_file import load_policy
-from dreamer_exp.checkpoints.policy_source import PRETRAINED, PolicySource, find_policy
+from dreamer_exp.checkpoints.policy_source import PRETRAINED, PolicySource
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.formatting import file_size, printable
 from dreamer_exp.rundir.atomic import replace_folder, write_bytes, write_json, write_text
@@ -34,7 +33,8 @@ def pack(source: PolicySource, folder: Path, limits: str, reports: Sequence[Path
     """Write the policy and its card into a folder, which is replaced.
 
     Raises:
-        UserError: A weight does not fit float16, or the package's policies would become too large.
+        UserError: A weight does not fit float16, a report is none of an evaluation, or the package's policies would
+            become too large.
     """
     counts = {name: source.manifest[name] for name in (*COUNTS, "contract_hash")}
     description = read_description(source.folder)
@@ -144,14 +144,24 @@ def _figures(source: PolicySource, env_steps: int, reports: Sequence[Path]) -> l
     """Return a table's rows: of the run's evaluation at these env steps, and of each report."""
     env = _experiment(source)["env"]["name"]
     own = read_evaluations(RunDirectory(source.root).evaluation)
-    found = [(env, row) for row in own if row["policy"] == LEARNER and row["env_steps"] == env_steps]
-    for report in reports:
+    found = [_figure(env, row) for row in own if row["policy"] == LEARNER and row["env_steps"] == env_steps]
+    return [*found, *map(_reported, reports)]
+
+
+def _reported(report: Path) -> str:
+    """Return the table's row of a report; raise UserError if the file has none."""
+    try:
         tree = read_json(report)
-        found += [(tree["experiment"]["env"]["name"], tree["evaluations"][0])]
-    return [
-        f"| {env}, {row.get('episodes_chosen', '')} | {row['episodes']} | {' | '.join(_rate(row, n) for n in RATES)} |"
-        for env, row in found
-    ]
+        return _figure(tree["experiment"]["env"]["name"], tree["evaluations"][0])
+    except BrokenCheckpoint as broken:
+        raise UserError(f"report={broken}; name the JSON file of an evaluation.") from broken
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"report={report}: not the report of an evaluation; name its JSON file.") from error
+
+
+def _figure(env: str, row: Mapping[str, Any]) -> str:
+    rates = " | ".join(_rate(row, name) for name in RATES)
+    return f"| {env}, {row.get('episodes_chosen', '')} | {row['episodes']} | {rates} |"
 
 
 def _rate(row: Mapping[str, Any], name: str) -> str:
@@ -159,21 +169,7 @@ def _rate(row: Mapping[str, Any], name: str) -> str:
     return f"{row[f'{name}_rate']:.3f} ({low:.3f} to {high:.3f})"
 
 
-def main(words: Sequence[str]) -> None:
-    """Pack the policy that the words name."""
-    given = [word.partition("=") for word in words[2:]]
-    limits = [Path(value).read_text(encoding="utf-8") for key, _, value in given if key == "limits"]
-    if len(words) < 2 or not limits or {key for key, _, _ in given} - {"limits", "report", "acting_only"}:
-        sys.exit(__doc__)
-    reports = [Path(value) for key, _, value in given if key == "report"]
-    acting_only = ("acting_only", "=", "true") in given
-    folder = PRETRAINED / words[1]
-    try:
-        pack(find_policy(words[0]), folder, limits[0], reports, acting_only)
-    except UserError as mistake:
-        sys.exit(f"dreamer_exp: {mistake}")
-    print(f"{folder}: {file_size(total_bytes(folder))}")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    from dreamer_exp.cli.pack import main
+
+    main()

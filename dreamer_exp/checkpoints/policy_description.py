@@ -22,6 +22,7 @@ from dreamer_exp.rundir.plain_file import open_plain
 
 TENSORS, DESCRIPTION = "policy.safetensors", "policy.json"
 MAX_HEADER_BYTES = 2**22  # 200 bytes a tensor, and a few hundred tensors
+MAX_AXES = 8  # of a tensor: the product over a list that fills the header takes minutes
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
@@ -124,13 +125,21 @@ def _weights(header: Mapping[str, Any], data_bytes: int) -> Weights:
     numbers = total_bytes = 0
     for entry in tensors.values():
         begin, end = entry["data_offsets"]
-        count = math.prod(entry["shape"])
+        count = math.prod(_shape(entry["shape"], data_bytes))
         if not 0 <= begin <= end <= data_bytes or end - begin != count * ITEM_BYTES[entry["dtype"]]:
             raise ValueError("a tensor is not within the file")
         numbers, total_bytes = numbers + count, total_bytes + end - begin
     if total_bytes > data_bytes:
         raise ValueError("tensors overlap")
     return Weights(frozenset(tensors), numbers)
+
+
+def _shape(value: Any, data_bytes: int) -> list[int]:
+    if not isinstance(value, list) or len(value) > MAX_AXES:
+        raise ValueError("a shape is not a short list")
+    if not all(is_count(size) and size <= data_bytes for size in value):
+        raise ValueError("a shape has a size that is not within the file")
+    return value
 
 
 def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], known: PolicyFormat, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The files of a submission: complete from the policy's files alone, and with what a run's provenance adds."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ ORIGIN = Origin(
     description={"algorithm": "dreamerv3", "extra": {"env_steps": 512, "updates": 8}},
     contract_hash="98bd6bffa396d39f",
     action_repeat=2,
+    weights=Path("policy.safetensors"),
     sha256="ab" * 32,
     size_bytes=1000,
 )
@@ -29,11 +31,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "configs" / "scenarios").mkdir(parents=True)
     monkeypatch.setattr(package, "folder", lambda: tmp_path / "robot_sf")
     (tmp_path / "episodes.jsonl").write_bytes(as_line(sample_row()))
-    summary = summarise(RESULTS[:3], CELLS)
-    lines = write_submission(tmp_path / "submission", ORIGIN, "few", summary, tmp_path / "episodes.jsonl")
-    assert len(lines) == 2
-    assert "not checked" in lines[1]
+    assert "not checked" in write(tmp_path)[1]
     return tmp_path / "submission"
+
+
+def write(parent: Path, complete: bool = False) -> list[str]:
+    summary = summarise(RESULTS if complete else RESULTS[:3], CELLS)
+    origin = replace(ORIGIN, weights=parent / "run" / "policy.safetensors")
+    return write_submission(parent / "submission", origin, "few", summary, parent / "episodes.jsonl")
 
 
 def test_every_file_is_valid_yaml_with_the_policys_sum(folder: Path) -> None:
@@ -54,9 +59,41 @@ def test_an_incomplete_result_is_named_as_such(folder: Path) -> None:
 
 def test_sums_are_those_of_the_files(folder: Path) -> None:
     sums = dict(reversed(line.split("  ")) for line in (folder / SUMS).read_text().splitlines())
-    assert sums["policy.safetensors"] == ORIGIN.sha256
-    for name in (ELIGIBILITY, CANDIDATE, REGISTRY, CARD):
-        assert sums[name] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    assert sums.pop("../run/policy.safetensors") == ORIGIN.sha256
+    assert sums.keys() == {ELIGIBILITY, CANDIDATE, REGISTRY, CARD, "../episodes.jsonl"}
+    for name, digest in sums.items():
+        assert digest == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+
+def test_files_as_generated_are_replaced(folder: Path) -> None:
+    lines = write(folder.parent, complete=True)
+
+    assert "1 of 4 cells" not in (folder / CARD).read_text()
+    assert lines[2] == f"Submission: {folder}"
+
+
+def test_a_file_that_the_user_completed_stays_even_with_its_new_sum(folder: Path) -> None:
+    before = hashlib.sha256((folder / CARD).read_bytes()).hexdigest()
+    (folder / CARD).write_text("licence: MIT")
+    after = hashlib.sha256(b"licence: MIT").hexdigest()
+    (folder / SUMS).write_text((folder / SUMS).read_text().replace(before, after))
+
+    lines = [write(folder.parent, complete=True)[2] for _ in range(2)]
+
+    assert (folder / CARD).read_text() == "licence: MIT"
+    new = folder.with_name("submission_2")
+    assert (new / CARD).is_file()
+    assert lines == [f"Submission: {new}; {folder} was edited and stays as it is"] * 2
+
+
+def test_a_folder_of_something_else_stays(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("mine")
+
+    write(folder.parent)
+
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
 
 def test_the_commit_of_the_training_comes_from_provenance() -> None:

@@ -89,6 +89,18 @@ def test_a_policy_larger_than_the_package_allows_is_not_packed(tmp_path: Path) -
     assert not (tmp_path / "pretrained" / "large").exists()
 
 
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"experiment": {"env": {"name": "x"}}, "evaluations": [{}]}'])
+def test_a_report_without_figures_is_refused(pretrained: Path, tmp_path: Path, content: str | None) -> None:
+    report = tmp_path / "report.json"
+    if content is not None:
+        report.write_text(content)
+
+    with pytest.raises(UserError, match=r"^report=.*report\.json"):
+        pack(find_policy("pretrained:small"), pretrained / "other", "", [report], acting_only=True)
+
+    assert not (pretrained / "other").exists()
+
+
 def test_policies_of_the_package_agree_with_their_manifests_and_are_small() -> None:
     for name in policy_source.pretrained_names():
         find_policy(f"pretrained:{name}")

@@ -352,7 +352,14 @@ def header(tree: bytes) -> bytes:
         header(b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}'),
         header(b'{"a": {"dtype": "X", "shape": [1], "data_offsets": [0, 4]}}') + b"1234",
         header(b'{"a": 3}'),
+        header(b'{"a": {"dtype": "U8", "shape": [true], "data_offsets": [0, 1]}}') + b"1",
+        header(b'{"a": {"dtype": "U8", "shape": [-1, -1], "data_offsets": [0, 1]}}') + b"1",
+        header(b'{"a": {"dtype": "U8", "shape": "", "data_offsets": [0, 1]}}') + b"1",
+        header(b'{"a": {"dtype": "U8", "shape": [0, 99], "data_offsets": [0, 0]}}'),
+        header(b'{"a": {"dtype": "U8", "shape": [%s1], "data_offsets": [0, 1]}}' % (b"1," * 2**19)) + b"1",
+        header(b'{"a": {"dtype": "U8", "shape": [%s9], "data_offsets": [0, 1]}}' % (b"9," * 2**20)) + b"1" * 9,
     ],
+    ids=range(15),
 )
 def test_a_header_that_does_not_fit_its_file_is_refused(saved: Path, content: bytes) -> None:
     (saved / TENSORS).write_bytes(content)

@@ -14,7 +14,6 @@ from dreamer_exp.benchmark.planner import planner_builder
 from dreamer_exp.benchmark.surface import Surface
 from dreamer_exp.config.errors import first_line
 from dreamer_exp.envs.episode import FAULT, EpisodeResult
-from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.envs.robot_sf.map_runner import SCHEMA, checkout, load_map_runner
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import Finished
@@ -48,8 +47,7 @@ class CellRunner:
         self._runner = load_map_runner()
         if job.arm.entrant is not None:
             self._runner.register(planner_builder(job.arm.entrant))
-        scenarios = package.load().load_scenarios(job.surface.path)
-        self._scenarios = {str(entry.get("name") or entry.get("scenario_id")): entry for entry in scenarios}
+        self._scenarios = job.surface.scenarios()
         self._scratch = tempfile.TemporaryDirectory(prefix="dreamer_exp_benchmark_")
 
     def advance(self, episodes: Sequence[EvaluationEpisode], seconds: float) -> list[Finished]:
@@ -79,14 +77,11 @@ class CellRunner:
 
         With `resume`, a cell whose row Robot SF finds in the file is left out.
 
-        Raises:
-            ValueError: there is no such scenario; Robot SF's code raises others.
+        Robot SF's code raises errors of any kind.
         """
         surface = self._job.surface
-        if cell.scenario not in self._scenarios:
-            raise ValueError(f"{surface.matrix} has no scenario {cell.scenario}")
         return self._runner.run_map_batch(
-            [{**self._scenarios[cell.scenario], "seeds": [cell.seed]}],
+            [{**self._scenarios[str(cell.scenario)], "seeds": [cell.seed]}],
             rows,
             checkout() / SCHEMA,
             scenario_path=surface.path,

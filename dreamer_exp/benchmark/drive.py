@@ -17,6 +17,7 @@ from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.evaluation.workers.processes import processes
 from dreamer_exp.monitoring.episode_progress import EpisodeProgress
+from dreamer_exp.rundir import lock
 from dreamer_exp.rundir.atomic import append_row, write_json
 from dreamer_exp.rundir.reader import read_tree
 
@@ -51,13 +52,14 @@ class ArmRun:
     failures: dict[EvaluationEpisode, str] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Read the rows of earlier calls.
+        """Take the folder until this process ends, and read the rows of earlier calls.
 
         Raises:
-            UserError: the folder holds rows of something else.
+            UserError: another process has the folder, or it holds rows of something else.
             OSError: the folder cannot be read or written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        lock.hold(self.folder, lock.BENCHMARKS, str(self.folder))
         path = self.folder / IDENTITY
         if path.exists():
             refuse_others(self.folder, read_tree(path), self.identity)
@@ -99,15 +101,16 @@ class ArmRun:
         why = finished.result.fault or "no row was written"
         if line is not None:
             try:
-                row = parse_line(line)
-                self.results[cell] = self._read({} if row is None else row)
+                result = self._read(parse_line(line) or {})
+                if result.cell != cell:
+                    found, seed = cell_names(result.cell)
+                    raise RefusedRow(f"it is a row of scenario {found}, seed {seed}")
             except RefusedRow as refusal:
                 why = f"refused: {refusal}"
-            except (KeyError, TypeError, ValueError) as error:
-                why = f"not a row: {type(error).__name__}: {error}"
             else:
                 append_line(self.folder / ROWS, line)
-                return as_result(self.results[cell])
+                self.results[cell] = result
+                return as_result(result)
         self.failures[cell] = why
         append_row(self.folder / FAILURES, {"scenario": cell.scenario, "seed": cell.seed, "error": why})
         log.warning("benchmark: %s, scenario %s, seed %d has no row: %s", self.job.arm.name, *cell_names(cell), why)

@@ -59,7 +59,7 @@ class RefusedRow(Exception):
 
 
 def read_row(row: Mapping[str, Any], algo: str, metric_value: MetricValue) -> CellResult:
-    """Return what is counted of a row.
+    """Return what is counted of a row, which may hold values of any type.
 
     Args:
         row: as Robot SF wrote it.
@@ -67,9 +67,16 @@ def read_row(row: Mapping[str, Any], algo: str, metric_value: MetricValue) -> Ce
         metric_value: Robot SF's reading of a metric.
 
     Raises:
-        RefusedRow: it is of another planner, contradicts itself, or the planner failed or fell back.
-        KeyError, TypeError, ValueError: it is not a row of this runner.
+        RefusedRow: it is not a row of this runner, is of another planner, contradicts itself, or the planner failed or
+            fell back.
     """
+    try:
+        return _read_row(row, algo, metric_value)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RefusedRow(f"it is not a row of Robot SF: {type(error).__name__}: {error}") from error
+
+
+def _read_row(row: Mapping[str, Any], algo: str, metric_value: MetricValue) -> CellResult:
     metadata = row["algorithm_metadata"]
     if row["algo"] != algo or metadata["algorithm"] != algo:
         raise RefusedRow(f"it is a row of {row['algo']}, not of {algo}")
@@ -111,7 +118,7 @@ def read_rows(path: Path, read: Callable[[Mapping[str, Any]], CellResult]) -> di
     def keep(row: dict[str, Any]) -> bool:
         try:
             result = read(row)
-        except (RefusedRow, ValueError):
+        except RefusedRow:
             return False
         return found.setdefault(result.cell, result) is result
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dreamer_exp.algorithms.spec import AlgorithmSpec, WeightScope, spec_of
-from dreamer_exp.checkpoints.policy_description import TENSORS, read_description, read_weights
+from dreamer_exp.checkpoints.policy_description import TENSORS, described_environment, read_description, read_weights
 from dreamer_exp.checkpoints.policy_source import PolicySource, find_policy
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
@@ -95,10 +95,11 @@ def find_initial_weights(experiment: Experiment, contract: ObservationContract) 
         return None
     source, spec = _find(name), spec_of(experiment.algo)
     description = read_description(source.folder)
+    extra = described_environment(source.folder, description["extra"])
     selected = _scope(spec, description["algorithm"], f"run.init_from={printable(name)}", scope)
     differing = [
         *_other_sizes(description, _description(experiment, contract, spec), selected),
-        *_other_contract(source, contract, selected),
+        *_other_contract(extra.get("contract"), source.manifest["contract_hash"], contract, selected),
     ]
     if differing:
         raise UserError(
@@ -111,7 +112,7 @@ def find_initial_weights(experiment: Experiment, contract: ObservationContract) 
         raise UserError(f"run.init_from={printable(name)} has no weights of {_words(selected.parts)}; name another.")
     missing = tuple(part for part in selected.parts if part not in taken)
     other = tuple(part for part in spec.scopes["all"].parts if part not in selected.parts)
-    return InitialWeights(source, scope, taken, missing, other, _other_period(source, experiment))
+    return InitialWeights(source, scope, taken, missing, other, _other_period(source, extra, experiment))
 
 
 def _find(name: str) -> PolicySource:
@@ -121,8 +122,9 @@ def _find(name: str) -> PolicySource:
         raise UserError(f"run.init_from: {error}") from error
 
 
-def _other_period(source: PolicySource, experiment: Experiment) -> str:
-    env = read_tree(RunDirectory(source.root).experiment).get("env")
+def _other_period(source: PolicySource, extra: Mapping[str, Any], experiment: Experiment) -> str:
+    """Compare with policy.json, which policies of older releases complete by experiment.yaml."""
+    env = extra.get("environment") or read_tree(RunDirectory(source.root).experiment).get("env")
     there = env.get("action_repeat", 1) if isinstance(env, Mapping) else 1
     here = experiment.env.action_repeat
     if there == here:
@@ -159,15 +161,13 @@ def _other_sizes(there: Mapping[str, Any], here: Mapping[str, Any], scope: Weigh
             yield f"{key} is {_shown(before.get(key))} there and {_shown(now[key])} here"
 
 
-def _other_contract(source: PolicySource, contract: ObservationContract, scope: WeightScope) -> list[str]:
+def _other_contract(recorded: Any, hash_there: str, contract: ObservationContract, scope: WeightScope) -> list[str]:
     """Return each entry of the observation that differs, and the actions if the scope depends on them.
 
-    A run's provenance.json has its contract; without it, only the hashes can be compared.
+    Without the policy's contract as recorded, only the hashes can be compared.
     """
-    hash_there = source.manifest["contract_hash"]
     if hash_there == contract.hash:
         return []
-    recorded = read_tree(RunDirectory(source.root).provenance).get("contract")
     recorded = recorded if isinstance(recorded, Mapping) and recorded.get("hash") == hash_there else {}
     here = json.loads(json.dumps(contract.to_dict()))  # with lists for tuples, as recorded
     before, now = _contract_leaves(recorded), _contract_leaves(here)

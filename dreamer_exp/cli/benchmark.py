@@ -133,6 +133,7 @@ def benchmark(request: BenchmarkRequest, console: Console) -> int:
     arms = [Arm(NAME, replace(found.entrant, action_repeat=origin.action_repeat)), *baseline_arms([*request.baselines])]
     folder = writable(request.out or default_folder(root, request.path, surface.name))
     load_map_runner()
+    surface.scenarios()  # a name that it lacks is refused before any process starts
     quiet("WARNING")
     number = request.workers or auto_workers(len(surface.cells), probe(), WORKER_BYTES + origin.size_bytes)
     report = BenchmarkReport(surface, origin, folder, console, number)

@@ -29,6 +29,7 @@ TAKEN = {EACCES, EAGAIN}
 NO_FLOCK = {ENOLCK, ENOSYS, EOPNOTSUPP}
 
 TRAINS, SWEEPS, UPLOADS = "trains there", "runs the sweep there", "uploads its W&B data"
+BENCHMARKS = "runs the benchmark there"
 
 
 @dataclass(frozen=True)

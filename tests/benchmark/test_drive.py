@@ -19,6 +19,7 @@ from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import Finished
 from tests.benchmark.samples import as_line, metric_value, sample_row
+from tests.rundir.test_lock import end, line_of, start
 
 CELLS = tuple(EvaluationEpisode(seed, "classic_door") for seed in (101, 102, 103))
 
@@ -40,6 +41,8 @@ class Scripted:
             os.kill(os.getpid(), signal.SIGKILL)
         if self._mode == "broken" or (cell.seed == 102 and self._mode == "fails"):
             return failed(cell, "ValueError: no map")
+        if cell.seed == 102 and self._mode == "answers for another cell":
+            return Finished(cell, EpisodeResult(0.0, 0), as_line(sample_row(str(cell.scenario), 101)))
         status = "fallback" if cell.seed == 102 and self._mode == "falls back" else "ok"
         metadata = {"algorithm": "dreamer_exp", "status": status}
         line = as_line(sample_row(str(cell.scenario), cell.seed, algorithm_metadata=metadata))
@@ -88,7 +91,8 @@ def test_a_second_call_runs_only_the_missing_cells(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "why"),
     [("fails", "ValueError: no map"), ("falls back", "refused: the planner's status is fallback"),
-     ("dies", "its process died twice")],
+     ("dies", "its process died twice"),
+     ("answers for another cell", "refused: it is a row of scenario classic_door, seed 101")],
 )  # fmt: skip
 def test_a_cell_without_a_row_is_written_with_the_reason(tmp_path: Path, mode: str, why: str) -> None:
     run = arm_run(tmp_path, mode)
@@ -103,6 +107,16 @@ def test_a_cell_without_a_row_is_written_with_the_reason(tmp_path: Path, mode: s
 def test_an_arm_whose_cells_all_fail_ends_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ArmFailed, match="dreamer_exp: ValueError: no map"):
         shown(arm_run(tmp_path, "broken"))
+
+
+def test_a_folder_in_which_another_process_works_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "arm").mkdir()
+    holder = start(tmp_path / "arm")
+    line_of(holder)
+    with pytest.raises(UserError, match=f"arm: in use by process {holder.pid} on .*; wait until it has ended"):
+        arm_run(tmp_path / "arm")
+    end(holder)
+    arm_run(tmp_path / "arm")
 
 
 def test_a_folder_with_rows_of_another_policy_is_refused(tmp_path: Path) -> None:

@@ -39,6 +39,11 @@ def test_outcomes_have_our_names(reason: str, metrics: dict[str, int], outcome: 
         {"integrity": {"contradictions": ["success and collision"]}},
         {"integrity": {"contradictions": [], "effective_view": {"degraded": True}}},
         {"reason": "error"},
+        {"seed": float("inf")},
+        {"wall_time_sec": None},
+        {"metrics": {"near_misses": "many"}},
+        {"algorithm_metadata": []},
+        {"integrity": {"contradictions": [], "effective_view": "whole"}},
     ],
 )
 def test_a_row_that_failed_or_fell_back_does_not_count(changes: dict[str, Any]) -> None:
@@ -49,7 +54,9 @@ def test_a_row_that_failed_or_fell_back_does_not_count(changes: dict[str, Any]) 
 def test_damaged_refused_and_repeated_rows_are_removed_from_the_file(tmp_path: Path) -> None:
     path, good = tmp_path / "episodes.jsonl", as_line(sample_row(metrics={"min_clearance": float("inf")}))
     other = as_line(sample_row(seed=102, reason="max_steps"))
-    path.write_bytes(good + b'{"cut": \n' + as_line(sample_row(seed=103, algo="goal")) + good + other + good[:40])
+    endless = as_line(sample_row(seed=104, steps=float("inf")))
+    refused = as_line(sample_row(seed=103, algo="goal"))
+    path.write_bytes(good + b'{"cut": \n' + refused + endless + good + other + good[:40])
     found = read_rows(path, read)
     assert list(found) == [EvaluationEpisode(101, "classic_door"), EvaluationEpisode(102, "classic_door")]
     assert path.read_bytes() == good + other

@@ -15,15 +15,19 @@ from safetensors.numpy import load_file
 
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.algorithms.spec import spec_of
+from dreamer_exp.checkpoints import policy_source
 from dreamer_exp.checkpoints.initial import InitialWeights, find_initial_weights
-from dreamer_exp.checkpoints.policy_description import TENSORS
+from dreamer_exp.checkpoints.pack import pack
+from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS
 from dreamer_exp.checkpoints.policy_file import build, describe
+from dreamer_exp.checkpoints.policy_source import find_policy
 from dreamer_exp.checkpoints.resume.prepare import refuse_other_weights
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of
+from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.reader import read_tree
-from tests.checkpoints.policies import keep_acting_parts, saved_run
+from tests.checkpoints.policies import keep_acting_parts, saved_run, seal
 from tests.experiments import NANO, nano, nano_gym
 from tests.paths import CHECKOUT
 
@@ -48,6 +52,13 @@ def trained(tmp_path: Path) -> Path:
     """Return the directory of a run of algo=dreamerv3 in crowd_nav."""
     saved_run(tmp_path / "trained", nano())
     return tmp_path / "trained"
+
+
+def pack_run(folder: Path, monkeypatch: pytest.MonkeyPatch, experiment: Experiment) -> None:
+    """Pack the policy of a run as `pretrained:small`."""
+    saved_run(folder / "run", experiment)
+    monkeypatch.setattr(policy_source, "PRETRAINED", folder / "pretrained")
+    pack(find_policy(str(folder / "run")), folder / "pretrained" / "small", "", [], acting_only=True)
 
 
 # What fits
@@ -169,6 +180,33 @@ def test_an_encoder_fits_other_actions_and_a_world_model_does_not(tmp_path: Path
 
     assert found(nano_gym(*words, "run.init_scope=encoder")).taken == ("agent.encoder",)
     assert "action.kind is discrete there and box here" in refusal(nano_gym(*words, "run.init_scope=world_model"))
+
+
+def test_what_differs_from_a_packed_policy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack_run(tmp_path, monkeypatch, nano())
+
+    message = refusal(nano("run.init_from='pretrained:small'", "obs_contract.frames=latest"))
+
+    assert "rays.shape is [3, 272] there and [272] here" in message
+
+
+def test_a_packed_encoder_fits_other_actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack_run(tmp_path, monkeypatch, nano_gym("MountainCar-v0"))
+    words = ("MountainCarContinuous-v0", "run.init_from='pretrained:small'", "run.init_scope=encoder")
+
+    assert found(nano_gym(*words)).taken == ("agent.encoder",)
+
+
+def test_the_action_repeat_comes_from_the_policys_own_file(trained: Path) -> None:
+    checkpoint = trained / "checkpoints" / "000000512"
+    description = read_tree(checkpoint / DESCRIPTION)
+    description["extra"]["environment"] = {"name": "crowd_nav", "action_repeat": 3}
+    write_json(checkpoint / DESCRIPTION, description)
+    seal(checkpoint, description["extra"])
+
+    (warning,) = found(nano(f"run.init_from={trained}")).warnings()
+
+    assert warning == "env.action_repeat=1: the policy of run.init_from was trained with 3."
 
 
 def test_weights_of_another_algorithm_are_refused(trained: Path) -> None:

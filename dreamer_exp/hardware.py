@@ -95,6 +95,11 @@ def physical_cores(cpus: int, root: Path = Path("/")) -> int:
     return max(1, min(cpus, len(set(siblings)))) if siblings and all(siblings) else max(1, cpus)
 
 
+def auto_processes(tasks: int, machine: Machine, bytes_each: int) -> int:
+    """Return a number of processes: one for each physical core, as far as memory and tasks suffice, at least one."""
+    return max(1, min(physical_cores(machine.cpus), tasks, machine.memory_available_bytes // bytes_each))
+
+
 def _cpus(environ: Mapping[str, str], root: Path) -> tuple[int, str]:
     affinity = _affinity()
     for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.hardware import UNKNOWN_MEMORY_BYTES, auto_env_runners, physical_cores, probe
+from dreamer_exp.hardware import UNKNOWN_MEMORY_BYTES, auto_env_runners, auto_processes, physical_cores, probe
+from tests.experiments import machine
 
 GIB = 2**30
 MEMINFO = "MemTotal:       16777216 kB\nMemFree:         1048576 kB\nMemAvailable:    8388608 kB\n"  # 16 and 8 GiB
@@ -120,6 +121,13 @@ def test_hardware_threads_of_one_core_count_once(files: Files) -> None:
 
 def test_without_a_topology_every_cpu_is_a_core(tmp_path: Path) -> None:
     assert physical_cores(12, tmp_path) == 12
+
+
+def test_automatic_processes_are_bounded_by_cores_tasks_and_memory() -> None:
+    here = machine(cpus=1000, memory_bytes=64 * GIB)
+    assert auto_processes(tasks=10_000, machine=here, bytes_each=1) == physical_cores(1000)
+    assert auto_processes(tasks=3, machine=here, bytes_each=1) == min(3, physical_cores(1000))
+    assert auto_processes(tasks=10_000, machine=here, bytes_each=65 * GIB) == 1
 
 
 def test_the_cpu_name_is_read_from_the_kernel(files: Files) -> None:

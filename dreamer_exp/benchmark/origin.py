@@ -10,7 +10,7 @@ from dreamer_exp.checkpoints.manifest import CHECKPOINTS, sha256
 from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, read_description
 from dreamer_exp.checkpoints.policy_source import PREFIX
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.policy.load import find_folder, read_info
+from dreamer_exp.policy.load import FORMATS, find_folder, read_info
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_tree
 
@@ -28,10 +28,14 @@ def find_origin(path: Path) -> FoundPolicy:
     """Return the policy that a path names.
 
     Raises:
-        UserError: there is none, or its files do not give its observation contract.
+        UserError: there is none, `load_policy` lacks its algorithm, or its files do not give its observation contract.
     """
     folder = find_folder(path if str(path).startswith(PREFIX) else path.resolve())
     description = read_description(folder)
+    if description["algorithm"] not in FORMATS:
+        raise UserError(
+            f"benchmark: {folder} is of algo={description['algorithm']}; it takes policies of {', '.join(FORMATS)}."
+        )
     info = read_info(description["algorithm"], description["extra"])
     if info.contract_hash is None:
         raise UserError(

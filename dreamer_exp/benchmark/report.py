@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from dreamer_exp.benchmark import tables
-from dreamer_exp.benchmark.arm import Arm
+from dreamer_exp.benchmark.arm import BASELINES, Arm
 from dreamer_exp.benchmark.cell import CellJob
 from dreamer_exp.benchmark.drive import ROWS, ArmRun
 from dreamer_exp.benchmark.submission import Origin, as_yaml, write_submission
@@ -48,7 +48,10 @@ class BenchmarkReport:
         """Drive the arms one after the other, print the tables, write the reports; return 1 if cells have no row."""
         self.print_line(f"{self.surface.describe()}; {self.workers} processes; rows in {self.folder}")
         opened = [self.open_arm(arm) for arm in arms]  # all, so that a folder of other rows is refused at once
-        summaries = {arm.job.arm.name: self.drive(arm) for arm in opened}
+        earlier = [self.open_arm(arm) for arm in self.earlier_arms(arms)]
+        summaries = {run.job.arm.name: self.drive(run) for run in opened}
+        driven = list(summaries)
+        summaries |= {run.job.arm.name: summarise(list(run.results.values()), self.surface.cells) for run in earlier}
         self.write(summaries)
         self.print_tables(summaries)
         rows = self.folder / NAME / ROWS
@@ -58,10 +61,15 @@ class BenchmarkReport:
                 self.print_line(line)
         for name in (SUMMARY, PAGE):
             self.print_line(f"Report: {self.folder / name}")
-        incomplete = {name: why for name, summary in summaries.items() if (why := not_comparable(summary))}
+        incomplete = {name: why for name in driven if (why := not_comparable(summaries[name]))}
         for name, why in incomplete.items():
             self.print_line(f"{name}: {why}. The same command tries them again.")
         return int(bool(incomplete))
+
+    def earlier_arms(self, arms: Sequence[Arm]) -> list[Arm]:
+        """Return the planners of Robot SF that only earlier calls asked for; their rows stay in the report."""
+        names = {arm.name for arm in arms}
+        return [Arm(name) for name in BASELINES if name not in names and (self.folder / name / ROWS).exists()]
 
     def open_arm(self, arm: Arm) -> ArmRun:
         """Return the run of an arm, with the rows of earlier calls."""
@@ -82,7 +90,7 @@ class BenchmarkReport:
         if config is not None:
             write_text(config, as_yaml(self.origin.identity()))
         if run.results:
-            self.print_line(f"{arm.name}: continuing after {len(run.results):,} rows")
+            self.print_line(f"{arm.name}: {len(run.results):,} rows of earlier calls")
         return run
 
     def drive(self, run: ArmRun) -> dict[str, Any]:

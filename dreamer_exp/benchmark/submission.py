@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from dreamer_exp import __version__
-from dreamer_exp.benchmark.summary import not_comparable
+from dreamer_exp.benchmark.summary import not_comparable, worst_first
 from dreamer_exp.checkpoints.manifest import sha256
 from dreamer_exp.config.errors import first_line
 from dreamer_exp.envs.robot_sf.map_runner import (
@@ -38,6 +38,7 @@ ELIGIBILITY, CANDIDATE, REGISTRY, CARD, SUMS = (
 GENERATED = ".generated"
 """Sums of the files as generated, SHA256SUMS too: a user who completes a file may correct its sum there."""
 SCRIPT = "scripts/validation/check_learned_policy_eligibility.py"
+CHECK_TIMEOUT_S = 120.0
 COMMAND = "python -m dreamer_exp.benchmark <policy> protocol={protocol}"
 
 
@@ -83,7 +84,9 @@ class Origin:
     @property
     def commit(self) -> str:
         """The commit of dreamer_exp that trained it."""
-        git = (self.provenance or {}).get("git") or {}
+        git = (self.provenance or {}).get("git")
+        if not isinstance(git, Mapping):
+            return UNKNOWN
         return str(git.get("commit") or UNKNOWN) + (" with uncommitted changes" if git.get("dirty") else "")
 
     @property
@@ -264,7 +267,7 @@ def evidence(protocol: str, summary: Mapping[str, Any]) -> str:
 
 def policy_card(origin: Origin, protocol: str, summary: Mapping[str, Any]) -> str:
     """Return the policy card: the template's YAML, and the known failures."""
-    worst = sorted(summary["by_scenario"].items(), key=lambda item: (item[1]["success"], item[0]))[:5]
+    worst = worst_first(summary)[:5]
     failures = [f"{name}: success {number(figures['success'], '.2f')}" for name, figures in worst]
     card = {
         "policy_id": origin.model_id,
@@ -309,11 +312,10 @@ def check_registry_entry(entry: Mapping[str, Any]) -> str:
     """Return the result of Robot SF's check of a registry entry."""
     try:
         issues = import_module("robot_sf.models.registry").validate_registry_entry_benchmark_promotion(dict(entry))
-    except (ImportError, AttributeError) as error:
-        return f"{REGISTRY}: not checked, Robot SF's check is missing ({first_line(error)})"
-    return f"{REGISTRY}: " + (
-        "; ".join(f"{issue.path} {issue.message}" for issue in issues) or "passes Robot SF's check"
-    )
+        found = "; ".join(f"{issue.path} {issue.message}" for issue in issues)
+    except (ImportError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        return f"{REGISTRY}: not checked, Robot SF's check is missing or broken ({first_line(error)})"
+    return f"{REGISTRY}: " + (found or "passes Robot SF's check")
 
 
 def check_eligibility(path: Path) -> str:
@@ -321,7 +323,13 @@ def check_eligibility(path: Path) -> str:
     script = checkout() / SCRIPT
     if not script.is_file():
         return f"{ELIGIBILITY}: not checked, {script} is missing"
-    done = subprocess.run([sys.executable, script, path], capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, str(script), str(path)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=CHECK_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{ELIGIBILITY}: not checked ({first_line(error)})"
     output = (done.stdout or done.stderr).strip().splitlines()
     if done.returncode == 0:
         return f"{ELIGIBILITY}: passes Robot SF's check"

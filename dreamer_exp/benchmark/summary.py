@@ -62,6 +62,16 @@ def mean(values: Iterable[float]) -> float | None:
     return sum(finite) / len(finite) if finite else None
 
 
+def worst_first(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return names and figures of the scenarios by success, those without any last."""
+
+    def key(item: tuple[str, Mapping[str, Any]]) -> tuple[float, str]:
+        success = item[1]["success"]
+        return (float("inf") if success is None else success, item[0])
+
+    return sorted(summary["by_scenario"].items(), key=key)
+
+
 def not_comparable(summary: Mapping[str, Any]) -> str:
     """Return why the figures of an incomplete arm must not be compared, or ""."""
     if summary["complete"]:

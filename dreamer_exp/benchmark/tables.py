@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dreamer_exp.benchmark.published import PUBLISHED
+from dreamer_exp.benchmark.summary import worst_first
 from dreamer_exp.formatting import count, number
 
 HEADINGS = ("planner", "episodes", "success", "coll.", "ped.", "obst.", "t/o", "near", "classic", "francis")
@@ -51,8 +52,10 @@ def published_lines() -> list[Line]:
 def scenario_lines(summary: Mapping[str, Any]) -> list[Line]:
     """Return name, episodes, success, pedestrian and obstacle collisions and timeouts of the scenarios, worst first."""
     names = ("success", "ped_collision_count", "obstacle_collision_count", "timeout_rate")
-    rows = sorted(summary["by_scenario"].items(), key=lambda item: (item[1]["success"], item[0]))
-    return [(name, count(row["episodes"]), *(number(row[key], ".2f") for key in names)) for name, row in rows]
+    return [
+        (name, count(row["episodes"]), *(number(row[key], ".2f") for key in names))
+        for name, row in worst_first(summary)
+    ]
 
 
 def main_table(title: str, arms: Sequence[Line], published: Sequence[Line]) -> Table:

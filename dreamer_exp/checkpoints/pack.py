@@ -33,8 +33,8 @@ def pack(source: PolicySource, folder: Path, limits: str, reports: Sequence[Path
     """Write the policy and its card into a folder, which is replaced.
 
     Raises:
-        UserError: A weight does not fit float16, a report is none of an evaluation, or the package's policies would
-            become too large.
+        UserError: A weight does not fit float16, a file is not the report of an evaluation, or the package's policies
+            would become too large.
     """
     counts = {name: source.manifest[name] for name in (*COUNTS, "contract_hash")}
     description = read_description(source.folder)

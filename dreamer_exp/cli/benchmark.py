@@ -15,7 +15,7 @@ from dreamer_exp.cli.recompose import recompose
 from dreamer_exp.cli.supervisor import supervise
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.schema import AUTO
-from dreamer_exp.hardware import Machine, physical_cores, probe
+from dreamer_exp.hardware import auto_processes, probe
 from dreamer_exp.monitoring.logs import quiet
 
 USAGE = """\
@@ -135,14 +135,9 @@ def benchmark(request: BenchmarkRequest, console: Console) -> int:
     load_map_runner()
     surface.scenarios()  # a name that it lacks is refused before any process starts
     quiet("WARNING")
-    number = request.workers or auto_workers(len(surface.cells), probe(), WORKER_BYTES + origin.size_bytes)
+    number = request.workers or auto_processes(len(surface.cells), probe(), WORKER_BYTES + origin.size_bytes)
     report = BenchmarkReport(surface, origin, folder, console, number)
     return report.run(arms)
-
-
-def auto_workers(cells: int, machine: Machine, bytes_each: int) -> int:
-    """Return a number of processes: one for each physical core, as far as memory and cells suffice, at least one."""
-    return max(1, min(physical_cores(machine.cpus), cells, machine.memory_available_bytes // bytes_each))
 
 
 def default_folder(run: Path | None, path: Path, protocol: str) -> Path:

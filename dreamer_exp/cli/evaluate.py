@@ -26,7 +26,7 @@ from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.video.request import FilmRequest
 from dreamer_exp.formatting import now_utc, printable
-from dreamer_exp.hardware import Machine, physical_cores, probe
+from dreamer_exp.hardware import Machine, auto_processes, probe
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.planning.forecast import RUNNER_BYTES
 from dreamer_exp.planning.protocol import evaluated, read_protocol
@@ -200,9 +200,8 @@ def choose_workers(experiment: Experiment, number: int | None, checkpoint: Path)
 
 
 def auto_workers(episodes: int, machine: Machine, bytes_each: int) -> int:
-    """Return a number of processes: one for each physical core, and as far as memory and episodes suffice."""
-    room = machine.memory_available_bytes // bytes_each
-    number = min(physical_cores(machine.cpus), episodes // EPISODES_EACH, room)
+    """Return a number of processes, each with episodes enough to repay its start; 0 for this process."""
+    number = auto_processes(episodes // EPISODES_EACH, machine, bytes_each)
     return number if number > 1 else 0
 
 

@@ -43,7 +43,7 @@ def test_outcomes_have_our_names(reason: str, metrics: dict[str, int], outcome: 
         {"wall_time_sec": None},
         {"metrics": {"near_misses": "many"}},
         {"algorithm_metadata": []},
-        {"integrity": {"contradictions": [], "effective_view": "whole"}},
+        {"integrity": {"contradictions": [], "effective_view": "complete"}},
     ],
 )
 def test_a_row_that_failed_or_fell_back_does_not_count(changes: dict[str, Any]) -> None:

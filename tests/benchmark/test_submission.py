@@ -2,13 +2,26 @@
 
 import hashlib
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dreamer_exp.benchmark.submission import CANDIDATE, CARD, ELIGIBILITY, REGISTRY, SUMS, Origin, write_submission
+from dreamer_exp.benchmark import submission
+from dreamer_exp.benchmark.submission import (
+    CANDIDATE,
+    CARD,
+    ELIGIBILITY,
+    REGISTRY,
+    SCRIPT,
+    SUMS,
+    Origin,
+    check_eligibility,
+    policy_card,
+    write_submission,
+)
 from dreamer_exp.benchmark.summary import summarise
 from dreamer_exp.envs.robot_sf import package
 from tests.benchmark.samples import as_line, sample_row
@@ -94,6 +107,31 @@ def test_a_folder_of_something_else_stays(folder: Path) -> None:
     write(folder.parent)
 
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("broken", ["slow", "no Python"])
+def test_a_check_that_does_not_run_costs_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    script = folder.parent / SCRIPT
+    script.parent.mkdir(parents=True)
+    script.write_text("import time\ntime.sleep(60)")
+    if broken == "slow":
+        monkeypatch.setattr(submission, "CHECK_TIMEOUT_S", 0.1)
+    else:
+        monkeypatch.setattr(sys, "executable", "/no/such/python")
+
+    assert check_eligibility(folder / ELIGIBILITY).startswith("eligibility.yaml: not checked (")
+
+
+def test_a_scenario_without_a_success_rate_stands_last_in_the_card() -> None:
+    summary = summarise(RESULTS, CELLS)
+    summary["by_scenario"]["classic_door"]["success"] = None
+
+    assert "- 'francis2023_hall: success 1.00'\n- 'classic_door: success -'" in policy_card(ORIGIN, "few", summary)
+
+
+@pytest.mark.parametrize("git", ["abc", ["abc"], None])
+def test_a_commit_of_another_type_is_unknown(git: object) -> None:
+    assert replace(ORIGIN, provenance={"git": git}).commit == "unknown"
 
 
 def test_the_commit_of_the_training_comes_from_provenance() -> None:

@@ -62,6 +62,12 @@ def test_tables_have_a_cell_for_each_heading_and_the_worst_scenario_first() -> N
     assert [line[0] for line in scenario_lines(summary)] == ["classic_door", "francis2023_hall"]
 
 
+def test_a_scenario_without_a_success_rate_stands_last() -> None:
+    summary = summarise(RESULTS, CELLS)
+    summary["by_scenario"]["classic_door"]["success"] = None
+    assert [line[0] for line in scenario_lines(summary)] == ["francis2023_hall", "classic_door"]
+
+
 def test_timeouts_are_counted() -> None:
     late = [replace(RESULTS[0], outcome="timeout")]
     assert summarise(late, [late[0].cell])["timeout_rate"] == 1.0

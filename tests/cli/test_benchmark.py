@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 
 from dreamer_exp.benchmark.arm import baseline_arms
-from dreamer_exp.cli.benchmark import BenchmarkRequest, auto_workers, default_folder, read_words
+from dreamer_exp.cli.benchmark import BenchmarkRequest, default_folder, read_words
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.robot_sf import package, planners
-from dreamer_exp.hardware import physical_cores
-from tests.experiments import machine
-
-GIB = 2**30
 
 
 def test_by_default_it_is_the_canonical_surface() -> None:
@@ -52,13 +48,6 @@ def test_unknown_and_impossible_baselines_are_refused(monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match=r"baseline=orca needs the package rvo2"):
         baseline_arms(["goal", "orca"])
     assert [arm.name for arm in baseline_arms(["goal", "goal"])] == ["goal"]
-
-
-def test_automatic_workers_are_bounded_by_cores_cells_and_memory() -> None:
-    here = machine(cpus=1000, memory_bytes=64 * GIB)
-    assert auto_workers(cells=10_000, machine=here, bytes_each=1) == physical_cores(1000)
-    assert auto_workers(cells=3, machine=here, bytes_each=1) == min(3, physical_cores(1000))
-    assert auto_workers(cells=10_000, machine=here, bytes_each=65 * GIB) == 1
 
 
 def test_rows_of_a_policy_without_a_run_go_into_outputs() -> None:

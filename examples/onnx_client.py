@@ -20,7 +20,7 @@ class OnnxPolicy:
 
     Attributes:
         about: the file's description: observation entries with their units, `period_s`, action bounds, contract hash.
-        value: the critic's estimate of the return after the last action.
+        value: the critic's estimate of the return after the last action; None if the file has no critic.
     """
 
     def __init__(self, path: str, seed: int = 0) -> None:
@@ -31,6 +31,7 @@ class OnnxPolicy:
         self.about: dict[str, Any] = json.loads(self._session.get_modelmeta().custom_metadata_map["dreamer_exp_policy"])
         if self.about["format"] != 1:
             raise ValueError(f"{path}: format={self.about['format']} is unknown here, allowed: 1")
+        self._outputs = [entry.name for entry in self._session.get_outputs()]
         self._seed = seed
         self.reset()
 
@@ -42,7 +43,7 @@ class OnnxPolicy:
             name: np.array(initial.get(name, np.zeros(shape)), np.float32)[None]
             for name, shape in self.about["state_shapes"].items()
         }
-        self.value = 0.0
+        self.value: float | None = None
 
     def act(self, observation: Mapping[str, Any]) -> Any:
         """Return the environment's action for its observation: an array for each key.
@@ -50,21 +51,24 @@ class OnnxPolicy:
         Raises:
             ValueError: an entry is missing, of another shape, or not finite.
         """
+        vector = self._vector(observation)  # refused before a random number is drawn
         noise = self.about["noise"]
         # a normal number of 0 takes the most likely action
         draws = np.concatenate([self._rng.random(noise["uniform"]), np.zeros(noise["normal"])])
         inputs = {f"state_{name}": part for name, part in self._state.items()}
-        inputs |= {"observation": self._vector(observation)[None], "noise": draws.astype(np.float32)[None]}
-        action, *state, value = self._session.run(None, inputs)
-        self._state = dict(zip(self._state, state, strict=True))
-        self.value = float(value[0])
-        return action[0]
+        inputs |= {"observation": vector[None], "noise": draws.astype(np.float32)[None]}
+        outputs = dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
+        self._state = {name: outputs[f"next_{name}"] for name in self._state}
+        self.value = float(outputs["value"][0]) if "value" in outputs else None
+        return outputs["action"][0]
 
     def _vector(self, observation: Mapping[str, Any]) -> np.ndarray:
         entries, frames = self.about["observation"]["entries"], self.about["observation"]["frames"]
         vector = np.empty(self.about["observation"]["size"], np.float32)
         for entry in entries:
             key, shape = entry["key"], tuple(entry["shape"])
+            if key not in observation:
+                raise ValueError(f"{key}: missing from the observation, which has: {', '.join(observation)}")
             value = np.asarray(observation[key], np.float32)
             if frames == "latest" and value.ndim == len(shape) + 1:
                 value = value[-1]
@@ -82,7 +86,9 @@ def main(path: str, seed: int = 1_000_000) -> dict[str, Any]:
     observation, info = env.reset(seed=seed)
     total, steps, ended = 0.0, 0, False
     while not ended:
-        observation, reward, terminated, truncated, info = env.step(policy.act(observation))
+        if steps % policy.about["action_repeat"] == 0:  # else the last action is held
+            action = policy.act(observation)
+        observation, reward, terminated, truncated, info = env.step(action)
         total, steps, ended = total + float(reward), steps + 1, terminated or truncated
     env.close()
     print(f"{info['outcome']} after {steps} steps, return {total:.2f}")
@@ -90,4 +96,6 @@ def main(path: str, seed: int = 1_000_000) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 3:
+        raise SystemExit("usage: python examples/onnx_client.py POLICY.onnx [SEED]")
     main(sys.argv[1], *map(int, sys.argv[2:3]))

@@ -69,7 +69,8 @@ def read_description(
     known = formats()
     if key := _first_fault(tree, known):
         value = shortened(repr(tree.get(key)))
-        raise UserError(f"{path}: {key}={value} describes no valid network; name another checkpoint.")
+        allowed = f"; known here: {', '.join(known)}" if key == "algorithm" else ""
+        raise UserError(f"{path}: {key}={value} describes no valid network{allowed}; name another checkpoint.")
     _refuse_more_than(read_weights(folder / TENSORS), tree, known[tree["algorithm"]], path)
     return tree
 

@@ -145,17 +145,15 @@ class Policy:
 
     @property
     def state(self) -> PolicyState:
-        """The state of all robots, which can be set again later, also in another policy of the same file."""
+        """The state of all robots, which can be set again later, also in another policy of the same file.
+
+        Setting it raises ValueError if it does not fit; the state is then as before.
+        """
         return PolicyState(self._tensors, self._noise.states())
 
     @state.setter
     def state(self, state: PolicyState) -> None:
-        shapes = [(self._rows, *shape) for shape in self.network.state_shapes.values()]
-        found = [tuple(tensor.shape) for tensor in state.tensors]
-        if found != shapes:
-            raise ValueError(f"state: shapes {found}; the policy needs {shapes}")
-        self._tensors = state.tensors
-        self._noise.load_states(state.noise)
+        self._tensors, self._noise = self._read(state)
 
     @torch.inference_mode()
     def value(self) -> NDArray[np.float32]:
@@ -178,17 +176,16 @@ class Policy:
             seed: of the latents; by default they continue the noise of the state.
 
         Raises:
-            ValueError: the actions do not fit, or the file has no heads.
+            ValueError: the state or the actions do not fit, or the file has no heads.
         """
         self.require_heads("imagining")
         lead = () if self.robots is None else (self.robots,)
+        tensors, noise = self._read(state)
         vectors = torch.as_tensor(as_vectors(actions, self.network, self.contract, lead), device=self._device)
-        noise = RowNoise(self._rows)
-        noise.load_states(state.noise)
         if seed is not None:
             for row in range(self._rows):
                 noise.begin(row, seed + row)
-        parts = imagine(self.network, state.tensors, noise, vectors, self.info.discount)
+        parts = imagine(self.network, tensors, noise, vectors, self.info.discount)
         observation, reward, proceeds = (part[:, 0] if self.robots is None else part for part in parts)
         return Imagined(by_key(observation, self.contract), reward, proceeds)
 
@@ -196,6 +193,21 @@ class Policy:
         """Raise ValueError if the file has neither decoder, heads nor critic."""
         if not self.network.has_heads:
             raise ValueError(f"{what} needs decoder, heads and critic, and the file was packed with acting_only=true")
+
+    def _read(self, state: PolicyState) -> tuple[tuple[Tensor, ...], RowNoise]:
+        """Return the tensors on the policy's device, and the noise; raise ValueError if they do not fit."""
+        shapes = [(self._rows, *shape) for shape in self.network.state_shapes.values()]
+        found = [tuple(tensor.shape) for tensor in state.tensors]
+        if found != shapes:
+            raise ValueError(f"state: shapes {found}; the policy needs {shapes}")
+        if len(state.noise) != self._rows:
+            raise ValueError(f"state: noise of {len(state.noise)} robots; the policy needs that of {self._rows}")
+        noise = RowNoise(self._rows)
+        try:
+            noise.load_states(state.noise)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"state: its noise is not that of a policy ({error})") from error
+        return tuple(tensor.to(self._device, torch.float32) for tensor in state.tensors), noise
 
     def _vectors(self, observation: Any) -> Vector:
         if self.contract is not None:

@@ -53,12 +53,17 @@ def as_vectors(
     """Return the environment's actions as the world model takes them: (H, N, A), in [-1, 1] or one-hot.
 
     Raises:
-        ValueError: another shape, or an action that the environment does not have.
+        ValueError: another shape, no step, a number that is not finite, or an action that the environment lacks.
     """
     given = np.asarray(actions)
     expected = lead if network.discrete else (*lead, network.action_size)
     if given.ndim != 1 + len(expected) or given.shape[1:] != expected or given.dtype.kind not in "fiu":
         raise ValueError(f"actions: shape {given.shape}; imagining H steps needs (H, {', '.join(map(str, expected))})")
+    if not len(given):
+        raise ValueError("actions: none; imagining needs at least one step")
+    if not np.isfinite(given).all():
+        position = np.argwhere(~np.isfinite(given))[0].tolist()
+        raise ValueError(f"actions{position} is {given[tuple(position)]}; it must be finite")
     if not network.discrete:
         scaled = given if contract is None else contract.from_robot(given)
         return scaled.astype(np.float32).reshape(len(given), -1, network.action_size)

@@ -16,7 +16,7 @@ from dreamer_exp.checkpoints.policy_file import load_policy_maker, save_learner_
 from dreamer_exp.checkpoints.policy_interface import policy_interface
 from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.envs.make import contract_of, make_env, make_raw_env
-from dreamer_exp.policy.acting import Policy
+from dreamer_exp.policy.acting import Policy, PolicyState
 from tests.experiments import nano, nano_gym
 from tests.policy.saved import ALGORITHMS, random_network, save_random
 
@@ -133,6 +133,23 @@ def test_an_explicit_state_continues_where_it_was_taken(policy: Policy, sample: 
 def test_the_state_of_another_policy_is_refused(policy: Policy, folder: Path) -> None:
     with pytest.raises(ValueError, match="state: shapes"):
         policy.state = load_policy(folder, robots=2).state
+
+
+def test_the_noise_of_another_number_of_robots_is_refused(policy: Policy) -> None:
+    state = policy.state
+    with pytest.raises(ValueError, match="state: noise of 2 robots; the policy needs that of 3"):
+        policy.step(observations(1, 3)[0], PolicyState(state.tensors, state.noise[:2]))
+
+
+def test_a_refused_state_leaves_the_policy_as_it_was(policy: Policy) -> None:
+    policy.act(observations(1, 3)[0])
+    before = policy.state
+    broken = PolicyState(tuple(part + 1 for part in before.tensors), (*before.noise[:2], torch.zeros(3)))
+    with pytest.raises(ValueError, match="state: its noise is not that of a policy"):
+        policy.state = broken
+
+    assert all(map(torch.equal, policy.state.tensors, before.tensors))
+    assert all(map(torch.equal, policy.state.noise, before.noise))
 
 
 def test_sampled_actions_depend_on_the_seed_alone(folder: Path) -> None:

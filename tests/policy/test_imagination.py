@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from dreamer_exp import load_policy
 from dreamer_exp.algorithms.dreamerv3.implementation import imagine as open_loop
@@ -86,7 +87,7 @@ def test_imagining_leaves_the_policy_as_it_was_and_repeats(tmp_path: Path) -> No
 
     assert np.array_equal(policy.imagine(policy.state, actions).reward, first.reward)
     assert not np.array_equal(policy.imagine(policy.state, actions, seed=9).observation["observation"], first[0])
-    assert [policy.act(np.ones(4)) for _ in range(9)] == [untouched.act(np.ones(4)) for _ in range(9)]
+    assert [policy.act(np.full(4, 0.1)) for _ in range(9)] == [untouched.act(np.full(4, 0.1)) for _ in range(9)]
 
 
 def test_wrong_actions_are_named(tmp_path: Path) -> None:
@@ -94,6 +95,26 @@ def test_wrong_actions_are_named(tmp_path: Path) -> None:
     policy = load_policy(tmp_path)
     with pytest.raises(ValueError, match=r"actions: shape \(4, 3\); imagining H steps needs \(H, 2\)"):
         policy.imagine(policy.state, np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize(
+    ("actions", "line"),
+    [
+        (np.zeros((0, 2)), "actions: none; imagining needs at least one step"),
+        (np.array([[0.0, 0.0], [np.nan, 0.0]]), r"actions\[1, 0\] is nan; it must be finite"),
+    ],
+)
+def test_actions_that_cannot_be_imagined_are_named(tmp_path: Path, actions: NDArray[np.float64], line: str) -> None:
+    save_random(tmp_path)
+    policy = load_policy(tmp_path)
+    with pytest.raises(ValueError, match=line):
+        policy.imagine(policy.state, actions)
+
+
+def test_the_state_of_other_robots_is_not_imagined(tmp_path: Path) -> None:
+    save_random(tmp_path)
+    with pytest.raises(ValueError, match="state: shapes"):
+        load_policy(tmp_path).imagine(load_policy(tmp_path, robots=2).state, np.zeros((4, 2)))
 
 
 def test_discrete_actions_that_the_environment_lacks_are_refused(tmp_path: Path) -> None:

@@ -95,7 +95,10 @@ def test_a_newer_format_is_refused(folder: Path) -> None:
 
 
 def test_an_unknown_algorithm_is_refused(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"policy.json: algorithm='ppo' describes no valid network"):
+    with pytest.raises(
+        UserError,
+        match=r"policy.json: algorithm='ppo' describes no valid network; known here: dreamerv3, dreamerv3_rllib;",
+    ):
         load_policy(changed(folder, algorithm="ppo"))
 
 

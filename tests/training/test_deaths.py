@@ -33,10 +33,12 @@ class Running:
         self.directory, self.home = RunDirectory(folder / "run"), folder / "home"
         self.home.mkdir()
         self.err = folder / "err"
+        # it makes a token of its own
+        own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
         with open(self.err, "w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dreamer_exp", *NANO, *ENDLESS, *words, f"hydra.run.dir={self.directory.root}"],
-                env={**os.environ, "PYTHONPATH": str(CHECKOUT), "HOME": str(self.home)}, cwd=folder,
+                env={**own, "PYTHONPATH": str(CHECKOUT), "HOME": str(self.home)}, cwd=folder,
                 stdout=subprocess.DEVNULL, stderr=err,
             )  # fmt: skip
         deadline = time.monotonic() + 120
@@ -116,6 +118,7 @@ def test_the_end_of_the_terminal_writes_a_checkpoint(tmp_path: Path) -> None:
 def test_a_run_leaves_nothing_outside_of_its_directory(tmp_path: Path) -> None:
     run = Running(tmp_path, "hardware.num_env_runners=0")
     folder = run.ray_folder()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o600
     run.process.send_signal(signal.SIGINT)
     assert run.end(60)[0] == 130

@@ -105,7 +105,7 @@ def local_ray(num_cpus: int, num_gpus: int, debugging: bool = False) -> Iterator
                 num_gpus=num_gpus,
                 include_dashboard=False,
                 _node_ip_address=LOOPBACK,
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / "r"),  # Ray opens it to everyone; the folder above is private
                 **_object_store(folder),
                 **_common(debugging),
             )

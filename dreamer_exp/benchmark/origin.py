@@ -10,7 +10,7 @@ from dreamer_exp.checkpoints.manifest import CHECKPOINTS, sha256
 from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, read_description
 from dreamer_exp.checkpoints.policy_source import PREFIX
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.policy.load import FORMATS, find_folder, read_info
+from dreamer_exp.policy.load import find_folder, formats, read_info
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_tree
 
@@ -32,9 +32,9 @@ def find_origin(path: Path) -> FoundPolicy:
     """
     folder = find_folder(path if str(path).startswith(PREFIX) else path.resolve())
     description = read_description(folder)
-    if description["algorithm"] not in FORMATS:
+    if description["algorithm"] not in formats():
         raise UserError(
-            f"benchmark: {folder} is of algo={description['algorithm']}; it takes policies of {', '.join(FORMATS)}."
+            f"benchmark: {folder} is of algo={description['algorithm']}; it takes policies of {', '.join(formats())}."
         )
     info = read_info(description["algorithm"], description["extra"])
     if info.contract_hash is None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from dreamer_exp import algorithms
 from dreamer_exp.algorithms.acting_network import ActingNetwork
-from dreamer_exp.algorithms.dreamerv3.sizes import POLICY_FORMAT as DREAMERV3
-from dreamer_exp.algorithms.dreamerv3_rllib.sizes import POLICY_FORMAT as DREAMERV3_RLLIB
+from dreamer_exp.algorithms.policy_values import PolicyFormat
 from dreamer_exp.checkpoints.manifest import MANIFEST, resolve
 from dreamer_exp.checkpoints.policy_description import DESCRIPTION, described_environment, read_description
 from dreamer_exp.checkpoints.policy_source import PREFIX, find_policy
@@ -20,11 +20,13 @@ from dreamer_exp.policy.acting import Policy, PolicyInfo
 from dreamer_exp.policy.contract import PolicyContract, read_contract
 from dreamer_exp.rundir.plain_file import is_plain
 
-FORMATS = {"dreamerv3": DREAMERV3, "dreamerv3_rllib": DREAMERV3_RLLIB}
-NETWORKS = {  # modules with a function `build`
-    "dreamerv3": "dreamer_exp.algorithms.dreamerv3.acting.network",
-    "dreamerv3_rllib": "dreamer_exp.algorithms.dreamerv3_rllib.acting_network",
-}
+ALGORITHMS = Path(algorithms.__file__).parent
+
+
+def formats() -> dict[str, PolicyFormat]:
+    """Return the policy format of each algorithm in this package that acts with torch alone."""
+    names = sorted(path.parent.name for path in ALGORITHMS.glob("*/acting_network.py"))
+    return {name: import_module(f"{algorithms.__name__}.{name}.sizes").POLICY_FORMAT for name in names}
 
 
 def load_policy(
@@ -46,7 +48,7 @@ def load_policy(
     if robots is not None and (type(robots) is not int or robots < 1):
         raise ValueError(f"robots={robots!r}: it takes a whole number of at least 1, or None")
     folder = find_folder(Path(path))
-    description = read_description(folder, lambda: FORMATS)
+    description = read_description(folder, formats)
     extra = described_environment(folder, description["extra"])
     return Policy(
         load_network(folder, description).to(device),
@@ -79,7 +81,8 @@ def load_network(folder: Path, description: Mapping[str, Any]) -> ActingNetwork:
     Raises:
         UserError: the weights do not fit the description.
     """
-    build: Callable[[Mapping[str, Any]], ActingNetwork] = import_module(NETWORKS[description["algorithm"]]).build
+    module = import_module(f"{algorithms.__name__}.{description['algorithm']}.acting_network")
+    build: Callable[[Mapping[str, Any]], ActingNetwork] = module.build
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         network = build(description)
     tensors = read_tensors(folder, dict(network.named_parameters()))

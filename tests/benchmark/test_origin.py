@@ -8,7 +8,7 @@ import pytest
 from dreamer_exp.benchmark.origin import find_origin
 from dreamer_exp.checkpoints.manifest import sha256
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.policy.load import FORMATS
+from dreamer_exp.policy.load import formats
 from tests.policy.saved import save_random
 
 
@@ -45,7 +45,7 @@ def test_a_policy_without_a_contract_hash_is_refused(tmp_path: Path) -> None:
 
 def test_a_policy_that_cannot_be_loaded_to_act_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_random(tmp_path)
-    monkeypatch.delitem(FORMATS, "dreamerv3")  # then it is like the algorithm of a plug-in
+    monkeypatch.delitem(formats(), "dreamerv3")  # then it is like the algorithm of a plug-in
     with pytest.raises(UserError, match=r"is of algo=dreamerv3; it takes policies of dreamerv3_rllib\."):
         find_origin(tmp_path)
 

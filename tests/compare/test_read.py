@@ -157,7 +157,10 @@ def test_run_without_its_process_is_dead(tmp_path: Path) -> None:
 
 def test_process_on_another_host_counts_as_running(tmp_path: Path) -> None:
     assert state_with_process(tmp_path, os.getpid(), "another-host") == "running"
-    assert state_with_process(tmp_path, "not a number", socket.gethostname()) == "running"
+
+
+def test_a_number_that_no_process_can_have_is_a_dead_run(tmp_path: Path) -> None:
+    assert state_with_process(tmp_path, "not a number", socket.gethostname()) == "dead"
 
 
 def test_status_without_a_state_is_unknown(tmp_path: Path) -> None:

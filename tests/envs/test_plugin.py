@@ -101,7 +101,7 @@ def test_plugin_has_its_paths_drawn_and_its_episodes_filmed(run: Path) -> None:
         (
             "env.frictoin=0.2",
             "env.frictoin: there is no such key. Did you mean 'env.friction'? "
-            "env has: name, max_steps, action_repeat, max_faults, goal_m, friction, reward.",
+            "env has: name, max_steps, action_repeat, failure_floor, max_faults, goal_m, friction, reward.",
         ),
         ("env.friction=1.5", "env.friction=1.5 is out of range: it has to be at least 0 and at most 1."),
         ("env.goal_m=0", "env.goal_m=0.0 is out of range: it has to be more than 0 and at most 10."),

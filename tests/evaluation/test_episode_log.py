@@ -12,6 +12,7 @@ from dreamer_exp.evaluation.evaluate import evaluate_policy
 from dreamer_exp.evaluation.report import EvaluationReport
 from dreamer_exp.evaluation.rollout import MakePolicy
 from dreamer_exp.evaluation.trajectories import Track
+from dreamer_exp.evaluation.video.request import FilmRequest
 from tests.evaluation.policies import Wanderer
 from tests.experiments import nano
 
@@ -32,7 +33,9 @@ def log(tmp_path: Path) -> EpisodeLog:
 
 def report(folder: Path, policy: MakePolicy = Wanderer) -> str:
     console = Console(width=100, record=True, force_terminal=False)
-    EvaluationReport(EXPERIMENT, policy, "weights", "a run", folder / "evaluation", console).evaluate({}, 512, 8, 0)
+    EvaluationReport(EXPERIMENT, policy, "weights", "a run", folder / "evaluation", console).evaluate(
+        {}, 512, 8, FilmRequest()
+    )
     return console.export_text()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dreamer_exp.benchmark import origin
 from dreamer_exp.benchmark.origin import find_origin
 from dreamer_exp.checkpoints.manifest import sha256
 from dreamer_exp.config.errors import UserError
@@ -45,7 +46,9 @@ def test_a_policy_without_a_contract_hash_is_refused(tmp_path: Path) -> None:
 
 def test_a_policy_that_cannot_be_loaded_to_act_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_random(tmp_path)
-    monkeypatch.delitem(formats(), "dreamerv3")  # then it is like the algorithm of a plug-in
+    known = formats()
+    del known["dreamerv3"]  # then it is like the algorithm of a plug-in
+    monkeypatch.setattr(origin, "formats", lambda: known)
     with pytest.raises(UserError, match=r"is of algo=dreamerv3; it takes policies of dreamerv3_rllib\."):
         find_origin(tmp_path)
 

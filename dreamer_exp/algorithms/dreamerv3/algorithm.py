@@ -57,7 +57,11 @@ class PublishedDreamerV3(BaseDreamerV3):
             return
         self.last_iteration = Iteration()
         started = time.perf_counter()
-        last_sampled = self._take_in(*self._sampled()) if self._sampling else self._sample_fragment()
+        if self._sampling:
+            last_sampled = self._take_in(*self._sampled())
+        else:  # at the beginning, or after a checkpoint; a resumed run has the latest weights here too
+            self._sync_weights(timeout_s=None)
+            last_sampled = self._sample_fragment()
         while not self._can_learn():
             last_sampled = self._sample_fragment()
         # RLlib 2.60 silently skips an env runner that has not answered the last call

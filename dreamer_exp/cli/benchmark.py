@@ -13,6 +13,7 @@ from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.evaluate import own_report, whole_number, writable
 from dreamer_exp.cli.recompose import recompose
 from dreamer_exp.cli.supervisor import supervise
+from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.hardware import auto_processes, probe
@@ -66,11 +67,9 @@ def main() -> NoReturn:
     run_command(run)
 
 
+@with_usage(USAGE)
 def run(words: list[str]) -> int:
     """Run the benchmark as the words ask; return the exit code: 1 if cells have no row."""
-    if not words or {"--help", "-h"} & set(words):
-        print(USAGE)
-        return 0
     supervise()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from dreamer_exp import __version__, scratch
 from dreamer_exp.cli.errors import run_command
+from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import find_plugins
 from dreamer_exp.formatting import gibibytes
@@ -27,15 +28,13 @@ def main() -> NoReturn:
     run_command(run)
 
 
+@with_usage(USAGE, needs_words=False)
 def run(words: list[str]) -> int:
     """Print a table, and below it advice about what is missing; return 0.
 
     Raises:
         UserError: the command takes no words.
     """
-    if {"--help", "-h"} & set(words):
-        print(USAGE)
-        return 0
     if words:
         raise UserError(f"{words[0]}: doctor takes no words; see dreamer-exp doctor --help.")
     rows, advice = diagnose()

@@ -17,6 +17,7 @@ from dreamer_exp.checkpoints.policy_source import find_policy
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.recompose import recompose, refuse_import
 from dreamer_exp.cli.supervisor import notify, supervise
+from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.saved_experiment import edits
@@ -84,11 +85,9 @@ def main() -> NoReturn:
     run_command(run)
 
 
+@with_usage(USAGE)
 def run(words: list[str]) -> int:
     """Evaluate as the words ask; return the exit code."""
-    if not words or {"--help", "-h"} & set(words):
-        print(USAGE)
-        return 0
     supervise()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # RLlib and Gymnasium warn when they are imported

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamer_exp.cli.errors import CommandFailed, run_command
+from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.formatting import file_size
 from dreamer_exp.rundir.atomic import replace_file
@@ -44,11 +45,9 @@ def main() -> NoReturn:
     run_command(run)
 
 
+@with_usage(USAGE)
 def run(words: list[str]) -> int:
     """Export as the words ask; return the exit code."""
-    if not words or {"--help", "-h"} & set(words):
-        print(USAGE)
-        return 0
     source, folder, given = read_words(words)
     export(source, folder, given["format"], int(given["steps"]), Console(highlight=False))
     return 0

@@ -9,6 +9,7 @@ from typing import NoReturn
 from dreamer_exp.checkpoints import pack as packing
 from dreamer_exp.checkpoints.policy_source import PRETRAINED, find_policy
 from dreamer_exp.cli.errors import run_command
+from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.formatting import file_size
 
@@ -39,11 +40,9 @@ def main() -> NoReturn:
     run_command(run)
 
 
+@with_usage(packing.__doc__)
 def run(words: list[str]) -> int:
     """Pack the policy that the words name; return the exit code."""
-    if not words or {"--help", "-h"} & set(words):
-        print(packing.__doc__)
-        return 0
     request = read_words(words)
     folder = PRETRAINED / request.name
     packing.pack(find_policy(request.policy), folder, request.limits, request.reports, request.acting_only)

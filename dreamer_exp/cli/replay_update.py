@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.recompose import recompose, refuse_import
+from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.make import contract_of
 
@@ -29,11 +30,9 @@ def main() -> NoReturn:
     run_command(run)
 
 
+@with_usage(USAGE)
 def run(words: list[str]) -> int:
     """Replay the update of the folder; return the exit code."""
-    if not words or {"--help", "-h"} & set(words):
-        print(USAGE)
-        return 0
     if words[1:] not in ([], [TRUST]):
         raise UserError(f"{words[1]}: replay-update takes a folder and, for modules that its run names, {TRUST}.")
     with warnings.catch_warnings():

@@ -8,6 +8,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from dreamer_exp.cli.errors import run_command
+from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.rundir.listing import RunEntry, list_runs
 from dreamer_exp.rundir.listing_table import runs_table
@@ -30,11 +31,9 @@ def main() -> NoReturn:
     run_command(run)
 
 
+@with_usage(USAGE, needs_words=False)
 def run(words: list[str]) -> int:
     """List or upload runs as the words ask; return the exit code."""
-    if {"--help", "-h"} & set(words):
-        print(USAGE)
-        return 0
     console = Console(highlight=False)
     if words[:1] == ["sync"]:
         return sync(find(words[1:]), console)

@@ -130,8 +130,9 @@ def check(policy: "Policy", run: "Run", steps: int, path: Path) -> "Agreement":
     if found.is_equal:
         return found
     raise CommandFailed(
-        f"{path}: differs from the policy by {found.largest:.1e} (allowed: {TOLERANCE:.0e}), and drew another "
-        f"latent in {found.redrawn} of {found.steps} steps; it was not written."
+        f"{path}: differs from the policy by {found.largest:.1e} (allowed: {TOLERANCE:.0e}), its values are off by "
+        f"{found.value:.1e} (the policy's own by {found.own_value:.1e}), and it drew another latent in "
+        f"{found.redrawn} of {found.steps} steps; it was not written."
     )
 
 

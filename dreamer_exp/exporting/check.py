@@ -2,17 +2,20 @@
 
 import statistics
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dreamer_exp.algorithms.acting_network import ActingNetwork
 from dreamer_exp.algorithms.rows import RowNoise
 from dreamer_exp.exporting.formats import Arrays, Run
 from dreamer_exp.policy.acting import Policy
 
 TOLERANCE = 1e-5  # relative to numbers larger than 1
+VALUE_FACTOR = 4  # a value may be as many times as inexact as the policy's own
 REPEATS, STEPS = 15, 20  # of the latency
 
 
@@ -22,18 +25,24 @@ class Agreement:
 
     Attributes:
         steps: compared.
-        largest: difference of an action, a part of the state or a value, relative to numbers larger than 1.
+        largest: difference of an action or a part of the state, relative to numbers larger than 1.
         redrawn: steps where rounding drew another latent; the file then continued from the policy's state.
+        value: difference of the file's values from those in float64 of the same states; 0 without a critic.
+        own_value: the same of the policy's values. A two-hot value (Hafner et al. 2023, eq. 10) is a sum over bins up
+            to 5e8, so that in float32 a critic that is not sure has a few digits only.
     """
 
     steps: int
     largest: float
     redrawn: int
+    value: float = 0.0
+    own_value: float = 0.0
 
     @property
     def is_equal(self) -> bool:
         """Return whether the file computes the policy."""
-        return self.largest <= TOLERANCE and self.redrawn <= self.steps // 100
+        is_exact = self.largest <= TOLERANCE and self.value <= TOLERANCE + VALUE_FACTOR * self.own_value
+        return is_exact and self.redrawn <= self.steps // 100
 
 
 def compare(policy: Policy, run: Run, steps: int, seed: int = 0) -> Agreement:
@@ -51,7 +60,8 @@ def compare(policy: Policy, run: Run, steps: int, seed: int = 0) -> Agreement:
         noise.begin(row, seed + row)
     policy.reset(seed=seed)
     state = _arrays(policy)
-    largest, redrawn = 0.0, 0
+    exact = deepcopy(policy.network).double()
+    largest, redrawn, value, own_value = 0.0, 0, 0.0, 0.0
     for _ in range(steps):
         vectors = random_observations(policy, rng, rows)
         uniform = policy.network.draw(noise).numpy()
@@ -61,13 +71,21 @@ def compare(policy: Policy, run: Run, steps: int, seed: int = 0) -> Agreement:
         expected = [_act(policy, vectors), *_arrays(policy)]
         state = outputs[1 : len(expected)]
         if policy.network.has_heads:
-            expected.append(np.atleast_1d(policy.value()))
-        difference = max(_difference(*pair) for pair in zip(outputs, expected, strict=True))
+            value = max(value, _difference(outputs[-1], _value(exact, state)))
+            own_value = max(own_value, _difference(np.atleast_1d(policy.value()), _value(exact, expected[1:])))
+        difference = max(_difference(*pair) for pair in zip(outputs[: len(expected)], expected, strict=True))
         if difference > 0.5:
             redrawn, state = redrawn + 1, _arrays(policy)
         else:
             largest = max(largest, difference)
-    return Agreement(steps, largest, redrawn)
+    return Agreement(steps, largest, redrawn, value, own_value)
+
+
+def _value(network: ActingNetwork, state: Arrays) -> NDArray[np.float64]:
+    """Return the critic's estimate in float64 (N,)."""
+    with torch.inference_mode():
+        values: NDArray[np.float64] = network.value(tuple(torch.from_numpy(part).double() for part in state)).numpy()
+    return values
 
 
 def latency_ms(policy: Policy, run: Run) -> float:
@@ -118,6 +136,6 @@ def _arrays(policy: Policy) -> Arrays:
     return [tensor.cpu().numpy() for tensor in policy.state.tensors]
 
 
-def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+def _difference(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
     scale = np.maximum(np.abs(expected), 1.0)
     return float((np.abs(found - expected) / scale).max(initial=0.0))

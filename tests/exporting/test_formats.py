@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dreamer_exp import load_policy
+from dreamer_exp.algorithms.dreamerv3.sizes import BINS
 from dreamer_exp.checkpoints.policy_file import save_policy
 from dreamer_exp.exporting.check import compare
-from dreamer_exp.exporting.formats import FORMATS
+from dreamer_exp.exporting.formats import FORMATS, Arrays
 from dreamer_exp.exporting.graph import PolicyGraph, median_of_neighbours
 from dreamer_exp.exporting.metadata import EXTRA_FILE, KEY, metadata
 from dreamer_exp.scaling import median_of_neighbours as expected_median
@@ -68,6 +70,30 @@ def test_a_file_of_another_policy_is_not_equal(tmp_path: Path) -> None:
             parameter.add_(0.01)
 
     assert not compare(policy, run, 20).is_equal
+
+
+def test_values_of_a_critic_that_is_not_sure_have_few_digits_in_both(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    saved(tmp_path, "dreamerv3", "box")
+    weights = load_file(tmp_path / "policy.safetensors")
+    bias = next(name for name in weights if name.startswith("agent.critic.") and weights[name].shape == (BINS,))
+    weights[bias].zero_()
+    save_file(weights, tmp_path / "policy.safetensors")
+
+    assert compare(load_policy(tmp_path), FORMATS["onnx"].open(exported(tmp_path, "onnx")), 100).is_equal
+
+
+def test_a_file_with_other_values_is_not_equal(tmp_path: Path) -> None:
+    saved(tmp_path, "dreamerv3", "box")
+    run = FORMATS["torchscript"].open(exported(tmp_path, "torchscript"))
+
+    def biased(inputs: Arrays) -> Arrays:
+        *others, value = run(inputs)
+        return [*others, value + 1e-2]
+
+    agreement = compare(load_policy(tmp_path), biased, 20)
+    assert agreement.largest == 0.0
+    assert not agreement.is_equal
 
 
 def test_the_metadata_has_what_a_client_needs(tmp_path: Path) -> None:

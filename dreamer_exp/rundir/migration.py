@@ -32,6 +32,8 @@ _FIXED = {  # values that are keys since release 0.2
             "critic_replay": 0.3,
         },
         "decoder_scales": {},
+        "lr_decay_start": 0,
+        "lr_decay_end": 0,
     },
     "dreamerv3_rllib": {},
 }

@@ -65,6 +65,10 @@ class DreamerV3AlgoConfig(BaseDreamerV3Config):
         choices=(AUTO, "float32", "tf32", "bfloat16"),
     )
     lr_warmup: int = key(1000, "updates over which the learning rates rise from 0", low=0)
+    lr_decay_start: int = key(0, "updates after which the learning rates begin to fall", low=0)
+    lr_decay_end: int = key(
+        0, "updates after which they have fallen, linearly, to a tenth, where they remain; 0: they never fall", low=0
+    )
     adaptive_grad_clip: float = key(0.3, "a gradient's norm over its tensor's, clipped", above=0)
     loss_scales: dict[str, float] = key(
         LOSS_SCALES, "weight of each loss; the rows of `loss/*` show the losses without it"
@@ -128,6 +132,11 @@ def check(experiment: Experiment) -> None:
         raise UserError(
             f"hardware.num_learners={hardware.num_learners}: algo=dreamerv3 learns in one process; use 0 (the main "
             "process) or 1, or algo=dreamerv3_rllib."
+        )
+    if algo.lr_decay_end and algo.lr_decay_end <= algo.lr_decay_start:
+        raise UserError(
+            f"algo.lr_decay_end={algo.lr_decay_end} has to be above algo.lr_decay_start={algo.lr_decay_start}, or 0 for "
+            "learning rates that never fall."
         )
     if algo.network.deter % algo.network.blocks:
         raise UserError(

@@ -22,6 +22,7 @@ def configure(experiment: Experiment) -> PublishedDreamerV3Config:
         why_not_fused=why_not_fused(algo),
         precision=algo.precision,
         lr_warmup=algo.lr_warmup,
+        lr_decay=(algo.lr_decay_start, algo.lr_decay_end),
         adaptive_grad_clip=algo.adaptive_grad_clip,
         loss_scales=algo.loss_scales,
         decoder_scales=algo.decoder_scales,

@@ -91,7 +91,8 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             }
             for part, names in PARAMETER_GROUPS.items()
         ]
-        optimizer = LaProp(groups, clip=self.config.adaptive_grad_clip, warmup=self.config.lr_warmup)
+        config = self.config
+        optimizer = LaProp(groups, clip=config.adaptive_grad_clip, warmup=config.lr_warmup, decay=config.lr_decay)
         parameters = [parameter for group in groups for parameter in group["params"]]
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
 

@@ -1,4 +1,4 @@
-"""LaProp with adaptive gradient clipping and warm-up, the published optimiser.
+"""LaProp with adaptive gradient clipping and warm-up, the published optimiser, and a decay of the learning rate.
 
 Sources: Ziyin et al., LaProp, arXiv 2002.04839, algorithm 1; Brock et al., arXiv 2102.06171, eq. 3 for the clipping,
 which compares norms of complete tensors here; Hafner et al., arXiv:2301.04104v2, hyperparameters, for the constants.
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+DECAYED = 0.1  # factor of the learning rate after its decay
 PARAMETER_FLOOR = 1e-3  # least norm of a parameter in clipping, so that zeros can start to move
 GRADIENT_FLOOR = 1e-12  # least norm of a gradient in clipping, against a division by zero
 CACHED = 2**16  # parameters in a slice on a CPU; a step reads and writes six tensors of this size
@@ -31,6 +32,8 @@ class LaProp(torch.optim.Optimizer):
         eps: added to the root of the second moment.
         clip: largest norm of a gradient, as a multiple of its parameter's norm.
         warmup: steps over which the learning rate rises linearly; 0 for none.
+        decay: steps at which the learning rate begins to fall and at which it has fallen, linearly, to DECAYED of itself;
+            with an end of 0 it never falls.
 
     Attributes:
         norms: gradient norm () of each group before clipping, by the group's name, or its position as text.
@@ -46,10 +49,12 @@ class LaProp(torch.optim.Optimizer):
         eps: float = 1e-20,
         clip: float = 0.3,
         warmup: int = 1000,
+        decay: tuple[int, int] = (0, 0),
     ) -> None:
         # torch's load_state_dict moves "step" to the parameter's device only if `capturable` is set
         super().__init__(parameters, {"lr": lr, "capturable": True})
         self.beta1, self.beta2, self.eps, self.clip, self.warmup = beta1, beta2, eps, clip, warmup
+        self.decay = decay
         self.norms: dict[str, Tensor] = {}
         self._measured: list[Tensor] = []  # norm of every gradient, until the next step
 
@@ -104,10 +109,13 @@ class LaProp(torch.optim.Optimizer):
     def _schedule(self, step: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Count the step; return the factor of lr * momentum, and the bias correction of the root mean square, both ().
 
-        The factor combines warm-up and the bias correction of the momentum.
+        The factor combines warm-up, decay and the bias correction of the momentum.
         """
         count = step.add_(1.0).double()
         warm = (count / self.warmup).clamp(max=1.0) if self.warmup else torch.ones_like(count)
+        start, end = self.decay
+        if end:
+            warm = warm * (1 - (1 - DECAYED) * ((count - start) / (end - start)).clamp(0.0, 1.0))
         rate = warm / -torch.expm1(count * math.log(self.beta1))
         square_correction = (-torch.expm1(count * math.log(self.beta2))).sqrt()
         return rate.to(dtype), square_correction.to(dtype)

@@ -22,6 +22,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self.why_not_fused = ""
         self.precision = "float32"
         self.lr_warmup = 1000
+        self.lr_decay = (0, 0)
         self.adaptive_grad_clip = 0.3
         self.loss_scales = LOSS_SCALES.copy()
         self.decoder_scales: dict[str, float] = {}
@@ -38,6 +39,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         why_not_fused: str,
         precision: str,
         lr_warmup: int,
+        lr_decay: tuple[int, int],
         adaptive_grad_clip: float,
         loss_scales: dict[str, float],
         decoder_scales: dict[str, float],
@@ -56,6 +58,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self.why_not_fused = why_not_fused
         self.precision = precision
         self.lr_warmup = lr_warmup
+        self.lr_decay = lr_decay
         self.adaptive_grad_clip = adaptive_grad_clip
         self.loss_scales = loss_scales
         self.decoder_scales = decoder_scales

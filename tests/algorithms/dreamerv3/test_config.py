@@ -213,6 +213,12 @@ def test_value_that_needs_a_gpu_is_refused_without_one(name: str, word: str, on:
 # Values against each other
 
 
+def test_decay_that_ends_before_it_starts_is_refused() -> None:
+    message = refusal("algo.lr_decay_start=10", "algo.lr_decay_end=10")
+
+    assert message.startswith("algo.lr_decay_end=10 has to be above algo.lr_decay_start=10, or 0")
+
+
 def test_more_than_one_learner_is_refused() -> None:
     message = refusal("hardware.num_learners=2")
 

@@ -48,6 +48,14 @@ def test_learning_rate_rises_during_warm_up() -> None:
     assert 2.0 - first == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize(("made", "factor"), [(1, 1.0), (100, 1.0), (150, 0.55), (200, 0.1), (10_000, 0.1)])
+def test_learning_rate_falls_linearly_to_a_tenth_where_it_remains(made: int, factor: float) -> None:
+    optimiser = LaProp([torch.ones(1)], warmup=0, decay=(100, 200))
+    rate, _ = optimiser._schedule(torch.tensor(float(made - 1)), torch.float64)
+    constant, _ = LaProp([torch.ones(1)], warmup=0)._schedule(torch.tensor(float(made - 1)), torch.float64)
+    assert float(rate / constant) == pytest.approx(factor)
+
+
 def test_parameter_without_gradient_is_unchanged() -> None:
     parameter = torch.ones(2)
     LaProp([parameter]).step()

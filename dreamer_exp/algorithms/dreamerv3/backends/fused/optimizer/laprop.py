@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor, nn
 
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import ALIGNMENT, Flat
-from dreamer_exp.algorithms.dreamerv3.optimizer import GRADIENT_FLOOR, PARAMETER_FLOOR, LaProp
+from dreamer_exp.algorithms.dreamerv3.optimizer import DECAYED, GRADIENT_FLOOR, PARAMETER_FLOOR, LaProp
 
 CHUNK = 2048  # elements that one program of a kernel over all parameters processes
 PARTIALS = 2048  # sums of chunks that a program adds at a time
@@ -77,13 +77,20 @@ def _one_minus_exp(x):
 
 
 @triton.jit
-def _count_step(step, schedule, DECAY1: tl.constexpr, DECAY2: tl.constexpr, WARMUP: tl.constexpr):
+def _count_step(
+    step, schedule, DECAY1: tl.constexpr, DECAY2: tl.constexpr, WARMUP: tl.constexpr,
+    FALL_START: tl.constexpr, FALL_END: tl.constexpr, FALL: tl.constexpr,
+):  # fmt: skip
     """Increment the step; write schedule (2,): the factor of lr * momentum, and the bias of the root mean square."""
     count = tl.load(step) + 1.0
     tl.store(step, count)
     rate = tl.div_rn(count * 0.0 + 1.0, _one_minus_exp(count * DECAY1))
     if WARMUP > 0:
         rate = rate * tl.minimum(count * (1.0 / WARMUP), 1.0)
+    if FALL_END > 0:
+        rate = rate * (
+            1.0 - FALL * tl.minimum(tl.maximum((count - FALL_START) * (1.0 / (FALL_END - FALL_START)), 0.0), 1.0)
+        )
     tl.store(schedule, rate)
     tl.store(schedule + 1, tl.sqrt_rn(_one_minus_exp(count * DECAY2)))
 
@@ -193,7 +200,8 @@ class FusedLaProp:
         """Count the next step; this depends on nothing else and can run at any time before it. One launch."""
         optimizer = self.optimizer
         decays = {"DECAY1": -math.log(optimizer.beta1), "DECAY2": -math.log(optimizer.beta2)}
-        _count_step[(1,)](self._step, self._schedule, WARMUP=optimizer.warmup, num_warps=1, **decays)
+        fall = {"FALL_START": optimizer.decay[0], "FALL_END": optimizer.decay[1], "FALL": 1.0 - DECAYED}
+        _count_step[(1,)](self._step, self._schedule, WARMUP=optimizer.warmup, num_warps=1, **decays, **fall)
         self._scheduled = True
 
     def step(self) -> None:

@@ -1,6 +1,7 @@
 """The fused optimiser against LaProp and Agent.update_slow_critic."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def rounded(values: Tensor) -> Tensor:
 class Pair:
     """The same parameters twice, with LaProp and in flat storage with the fused optimiser."""
 
-    def __init__(self, scale: float = 1.0, operand: torch.dtype = torch.bfloat16, **options: float) -> None:
+    def __init__(self, scale: float = 1.0, operand: torch.dtype = torch.bfloat16, **options: Any) -> None:
         self.generator = torch.Generator().manual_seed(1)
         self.plain = [nn.Parameter(scale * self._draw(shape)) for shape in SHAPES]
         self.parameters = [nn.Parameter(parameter.detach().clone()) for parameter in self.plain]
@@ -52,7 +53,7 @@ class Pair:
     def _draw(self, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape, generator=self.generator).to(DEVICE)
 
-    def _laprop(self, parameters: list[nn.Parameter], **options: float) -> LaProp:
+    def _laprop(self, parameters: list[nn.Parameter], **options: Any) -> LaProp:
         return LaProp(
             [{"name": n, "params": [parameters[i] for i in at], "lr": lr} for n, (at, lr) in GROUPS.items()], **options
         )
@@ -137,8 +138,9 @@ def test_a_step_can_be_repeated_bit_for_bit() -> None:
     assert torch.equal(first.fused.momentum, second.fused.momentum)
 
 
-def test_the_schedule_equals_laprops_at_every_step_count() -> None:
-    pair = Pair(warmup=1000)
+@pytest.mark.parametrize("decay", [(0, 0), (500, 5000)])
+def test_the_schedule_equals_laprops_at_every_step_count(decay: tuple[int, int]) -> None:
+    pair = Pair(warmup=1000, decay=decay)
     fused_step, plain_step = pair.optimizer.state[pair.parameters[0]]["step"], torch.zeros((), device=DEVICE)
     for made in [0, 1, 2, 3, 4, 5, 9, 99, 498, 499, 500, 501, 999, 1000, 4000, 20_000, 999_999]:
         fused_step.fill_(float(made))

@@ -135,8 +135,8 @@ def check(experiment: Experiment) -> None:
         )
     if algo.lr_decay_end and algo.lr_decay_end <= algo.lr_decay_start:
         raise UserError(
-            f"algo.lr_decay_end={algo.lr_decay_end} has to be above algo.lr_decay_start={algo.lr_decay_start}, or 0 for "
-            "learning rates that never fall."
+            f"algo.lr_decay_end={algo.lr_decay_end} has to be above algo.lr_decay_start={algo.lr_decay_start}, or 0 "
+            "for learning rates that never fall."
         )
     if algo.network.deter % algo.network.blocks:
         raise UserError(

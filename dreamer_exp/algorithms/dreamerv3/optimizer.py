@@ -32,8 +32,8 @@ class LaProp(torch.optim.Optimizer):
         eps: added to the root of the second moment.
         clip: largest norm of a gradient, as a multiple of its parameter's norm.
         warmup: steps over which the learning rate rises linearly; 0 for none.
-        decay: steps at which the learning rate begins to fall and at which it has fallen, linearly, to DECAYED of itself;
-            with an end of 0 it never falls.
+        decay: steps at which the learning rate begins to fall and at which it has fallen, linearly, to DECAYED of
+            itself; with an end of 0 it never falls.
 
     Attributes:
         norms: gradient norm () of each group before clipping, by the group's name, or its position as text.

@@ -77,7 +77,7 @@ def _one_minus_exp(x):
 
 
 @triton.jit
-def _count_step(
+def _count_step(  # noqa: PLR0917
     step, schedule, DECAY1: tl.constexpr, DECAY2: tl.constexpr, WARMUP: tl.constexpr,
     FALL_START: tl.constexpr, FALL_END: tl.constexpr, FALL: tl.constexpr,
 ):  # fmt: skip
@@ -88,9 +88,8 @@ def _count_step(
     if WARMUP > 0:
         rate = rate * tl.minimum(count * (1.0 / WARMUP), 1.0)
     if FALL_END > 0:
-        rate = rate * (
-            1.0 - FALL * tl.minimum(tl.maximum((count - FALL_START) * (1.0 / (FALL_END - FALL_START)), 0.0), 1.0)
-        )
+        fallen = tl.maximum((count - FALL_START) * (1.0 / (FALL_END - FALL_START)), 0.0)
+        rate = rate * (1.0 - FALL * tl.minimum(fallen, 1.0))
     tl.store(schedule, rate)
     tl.store(schedule + 1, tl.sqrt_rn(_one_minus_exp(count * DECAY2)))
 

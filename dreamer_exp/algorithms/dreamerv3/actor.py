@@ -54,7 +54,7 @@ class ActionKind:
         """Return the most likely actions (..., A) for the actor's output (..., outputs)."""
         if self.discrete:
             return functional.one_hot(output.argmax(-1), self.size).to(output.dtype)
-        return self._normal(output)[0]
+        return torch.tanh(output[..., : self.size])
 
     def log_probability_and_entropy(self, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Return the log-probability of an action and the entropy of the distribution (...), both in nats.

@@ -9,7 +9,7 @@ whose input is a concatenation keeps one weight, which is sliced. At T = 1 the s
 acting shares with them what costs nothing: the embedding of actions, the gate and the probabilities.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from dreamer_exp.algorithms.dreamerv3.maths import draw_classes, unimix_probabilities
 from dreamer_exp.algorithms.dreamerv3.networks import hand_written
-from dreamer_exp.algorithms.dreamerv3.networks.layers import BlockLinear, Linear, Mlp, NormSiLU
+from dreamer_exp.algorithms.dreamerv3.networks.layers import BlockLinear, Linear, Mlp, NormSiLU, norm_silu
 from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, one_hot, sample_rows
 from dreamer_exp.algorithms.dreamerv3.networks.time_loop import LoopLatent, LoopLinear, LoopMlp
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
@@ -61,6 +61,9 @@ class Rssm(nn.Module):
         self.from_deter = Mlp(size.deter, size.hidden, 1)
         self.from_stoch = Mlp(size.latent, size.hidden, 1)
         self.from_action = Mlp(actions, size.hidden, 1)
+        embeddings = (self.from_deter, self.from_stoch, self.from_action)
+        # the layers and their norms; in a tuple they are no modules a second time
+        self._embedding_layers: tuple[Any, ...] = tuple(zip(*embeddings, strict=True))
         self.core = BlockLinear(size.blocks, self.block + 3 * size.hidden, self.block)
         self.core_norm = NormSiLU(size.deter)
         self.gates = BlockLinear(size.blocks, self.block, 3 * self.block)
@@ -154,7 +157,7 @@ class Rssm(nn.Module):
 
     def action_units(self, actions: Tensor) -> Tensor:
         """Return the embedding (..., U) of actions (..., A), those beyond [-1, 1] scaled back to it."""
-        units: Tensor = self.from_action(actions / actions.abs().clamp(min=1.0))
+        units: Tensor = self.from_action(_bounded(actions))
         return units
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -173,7 +176,7 @@ class Rssm(nn.Module):
         """Return h_t = f(h_{t-1}, z_{t-1}, a_{t-1}) (N, D) of eq. 1, in the published layout."""
         blocks = self.size.blocks
         # (N, 3*U)
-        shared = torch.cat([self.from_deter(state.deter), self.from_stoch(state.stoch), self.action_units(action)], -1)
+        shared = self._embed(state, action)
         # (N, G, D/G)
         deter = state.deter.unflatten(-1, (blocks, -1))
         # (N, G, D/G + 3*U) -> (N, G, D/G)
@@ -182,6 +185,16 @@ class Rssm(nn.Module):
         gates = self.gates(self.core_norm(inner.flatten(-2)).view_as(deter))
         reset, candidate, update = gates.chunk(3, -1)
         return gated_update(deter, reset, candidate, update - 1.0).flatten(-2)
+
+    def _embed(self, state: State, action: Tensor) -> Tensor:
+        """Return the embeddings of deter, stoch and action (N, 3*U) without a gradient; their norms are one."""
+        layers, norms = self._embedding_layers
+        inputs = (state.deter, state.stoch, _bounded(action))
+        # (N, 3*U)
+        units = torch.cat([layer(x) for layer, x in zip(layers, inputs, strict=True)], -1)
+        # (3, U)
+        scales = torch.cat([norm.scale for norm in norms]).view(3, -1)
+        return norm_silu(units.view(-1, *scales.shape), scales).flatten(1)
 
     def _loop_posterior_in(self, tokens: Tensor) -> LoopLinear:
         """Return the posterior's first layer for a loop over deter (B, D); tokens (B, T, E) enter ahead of it."""
@@ -247,6 +260,11 @@ def gated_update(deter: Tensor, reset: Tensor, candidate: Tensor, update: Tensor
     """
     candidate = torch.tanh(torch.sigmoid(reset) * candidate)
     return torch.lerp(deter, candidate, torch.sigmoid(update))
+
+
+def _bounded(actions: Tensor) -> Tensor:
+    """Return actions (..., A), those beyond [-1, 1] scaled back to it."""
+    return actions / actions.abs().clamp(min=1.0)
 
 
 def _across_blocks(weight: Tensor) -> Tensor:

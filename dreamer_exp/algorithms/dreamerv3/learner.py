@@ -92,7 +92,8 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
             for part, names in PARAMETER_GROUPS.items()
         ]
         config = self.config
-        optimizer = LaProp(groups, clip=config.adaptive_grad_clip, warmup=config.lr_warmup, decay=config.lr_decay)
+        decay = (config.lr_decay_start, config.lr_decay_end)
+        optimizer = LaProp(groups, clip=config.adaptive_grad_clip, warmup=config.lr_warmup, decay=decay)
         parameters = [parameter for group in groups for parameter in group["params"]]
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
 

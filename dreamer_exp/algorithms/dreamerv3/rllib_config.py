@@ -22,7 +22,8 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self.why_not_fused = ""
         self.precision = "float32"
         self.lr_warmup = 1000
-        self.lr_decay = (0, 0)
+        self.lr_decay_start = 0
+        self.lr_decay_end = 0
         self.adaptive_grad_clip = 0.3
         self.loss_scales = LOSS_SCALES.copy()
         self.decoder_scales: dict[str, float] = {}
@@ -39,7 +40,8 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         why_not_fused: str,
         precision: str,
         lr_warmup: int,
-        lr_decay: tuple[int, int],
+        lr_decay_start: int,
+        lr_decay_end: int,
         adaptive_grad_clip: float,
         loss_scales: dict[str, float],
         decoder_scales: dict[str, float],
@@ -58,7 +60,8 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self.why_not_fused = why_not_fused
         self.precision = precision
         self.lr_warmup = lr_warmup
-        self.lr_decay = lr_decay
+        self.lr_decay_start = lr_decay_start
+        self.lr_decay_end = lr_decay_end
         self.adaptive_grad_clip = adaptive_grad_clip
         self.loss_scales = loss_scales
         self.decoder_scales = decoder_scales

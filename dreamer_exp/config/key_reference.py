@@ -1,4 +1,4 @@
-"""The README's table of keys, from the schema and conf/: `python -m dreamer_exp.config.key_reference README.md`."""
+"""The page of every key, by `python -m dreamer_exp.config.key_reference docs/reference/keys.md`: schema and conf/."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -106,15 +106,15 @@ def _bound(value: float | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def update_readme(readme: str) -> str:
-    """Return the text of the README with the current table between its two markers.
+def update_page(page: str) -> str:
+    """Return the text of the page with the current table between its two markers.
 
     Raises:
         ValueError: A marker is missing, occurs twice, or the two are in the wrong order.
     """
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise ValueError(f"the table goes between one {BEGIN} and one {END}, each once and in this order")
-    before, _, rest = readme.partition(BEGIN)
+    before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n{groups_and_keys()}{END}{rest.partition(END)[2]}"
 
 
@@ -124,9 +124,9 @@ def main() -> None:
         print(groups_and_keys(), end="")
         return
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m dreamer_exp.config.key_reference [README.md]")
+        sys.exit("usage: python -m dreamer_exp.config.key_reference [docs/reference/keys.md]")
     path = Path(sys.argv[1])
-    path.write_text(update_readme(path.read_text(encoding="utf-8")), encoding="utf-8")
+    path.write_text(update_page(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Every key of the configuration with its type, default and meaning; one dataclass for each group.
 
-`help` is printed in the README's table. `low` and `high` are inclusive bounds, `above` is an exclusive one, `choices`
-are the words allowed; checks.py checks them. A field typed `int | str` or `int | float | str` takes the word "auto",
-which load.py replaces by a number. With `memory=True` it takes an amount of memory instead (byte_sizes.py).
+`help` is printed in the table of docs/reference/keys.md. `low` and `high` are inclusive bounds, `above` is an exclusive
+one, `choices` are the words allowed; checks.py checks them. A field typed `int | str` or `int | float | str` takes the
+word "auto", which load.py replaces by a number. With `memory=True` it takes an amount of memory instead
+(byte_sizes.py).
 """
 
 from collections.abc import Sequence

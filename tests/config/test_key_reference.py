@@ -1,4 +1,4 @@
-"""The table of keys in the README: `python -m dreamer_exp.config.key_reference README.md` updates it."""
+"""The page of every key: `python -m dreamer_exp.config.key_reference docs/reference/keys.md` updates it."""
 
 import subprocess
 import sys
@@ -9,18 +9,19 @@ import pytest
 
 from dreamer_exp.config.compose import config_dir
 from dreamer_exp.config.composition_errors import all_keys
-from dreamer_exp.config.key_reference import BEGIN, END, groups_and_keys, update_readme
+from dreamer_exp.config.key_reference import BEGIN, END, groups_and_keys, update_page
 from dreamer_exp.config.schema import ExperimentConfig
 from tests.paths import CHECKOUT
 
+PAGE = "docs/reference/keys.md"
 TABLE = groups_and_keys()
 ROWS = [line for line in TABLE.splitlines() if line.startswith("| `")]
 
 
-def test_table_in_the_readme_is_up_to_date() -> None:
-    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+def test_page_of_keys_is_up_to_date() -> None:
+    page = (CHECKOUT / PAGE).read_text(encoding="utf-8")
 
-    assert readme == update_readme(readme), "README.md is stale: python -m dreamer_exp.config.key_reference README.md"
+    assert page == update_page(page), f"{PAGE} is stale: python -m dreamer_exp.config.key_reference {PAGE}"
 
 
 def test_every_key_has_a_row() -> None:
@@ -61,16 +62,16 @@ def test_default_in_conf_takes_precedence_over_the_schema() -> None:
 
 
 def test_command_replaces_only_the_text_between_the_markers(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"# Before\n\n{BEGIN}\nstale\n{END}\n\nAfter\n", encoding="utf-8")
+    page = tmp_path / "keys.md"
+    page.write_text(f"# Before\n\n{BEGIN}\nstale\n{END}\n\nAfter\n", encoding="utf-8")
 
-    command = [sys.executable, "-m", "dreamer_exp.config.key_reference", str(readme)]
+    command = [sys.executable, "-m", "dreamer_exp.config.key_reference", str(page)]
     subprocess.run(command, cwd=CHECKOUT, check=True, timeout=120)
 
-    assert readme.read_text(encoding="utf-8") == f"# Before\n\n{BEGIN}\n{TABLE}{END}\n\nAfter\n"
+    assert page.read_text(encoding="utf-8") == f"# Before\n\n{BEGIN}\n{TABLE}{END}\n\nAfter\n"
 
 
-@pytest.mark.parametrize("readme", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
-def test_readme_without_exactly_one_pair_of_markers_is_refused(readme: str) -> None:
+@pytest.mark.parametrize("page", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
+def test_page_without_exactly_one_pair_of_markers_is_refused(page: str) -> None:
     with pytest.raises(ValueError, match="each once and in this order"):
-        update_readme(readme)
+        update_page(page)

@@ -1,6 +1,6 @@
-"""Draw docs/crowd_nav.png: six scenario families with the ORCA baseline.
+"""Draw docs/images/crowd_nav.png: six scenario families with the ORCA baseline.
 
-python docs/draw_gallery.py
+python docs/images/draw_gallery.py
 """
 
 from pathlib import Path

@@ -21,6 +21,24 @@ NANO = (
     "hardware=cpu",
 )
 
+# the same for the algorithms without a world model; `small` adds the sizes of each
+MODEL_FREE = (
+    "algo.fcnet_hiddens=[16,16]",
+    "env.scenario=open",
+    "env.max_steps=20",
+    "evaluation.episodes=2",
+    "hardware=cpu",
+)
+SMALL = {
+    "ppo": (
+        "algo=ppo",
+        "algo.train_batch_size_per_learner=40",  # three fragments, so that checkpoints are in between
+        "algo.minibatch_size=16",
+        "algo.num_epochs=2",
+        *MODEL_FREE,
+    ),
+}
+
 
 def machine(cpus: int = 2, gpus: int = 0, memory_bytes: int = 16 * 2**30) -> Machine:
     """Return a machine, independent of the one that the test runs on."""
@@ -52,4 +70,15 @@ def nano(*overrides: str, on: Machine | None = None) -> Experiment:
 def nano_gym(env_id: str, *overrides: str) -> Experiment:
     """Return a small experiment on a Gymnasium task."""
     words = [word for word in NANO if not word.startswith("env.")]
+    return experiment(*words, "env=gym", f"env.id={env_id}", "env.max_steps=20", "obs_contract=vector", *overrides)
+
+
+def small(algo: str, *overrides: str, on: Machine | None = None) -> Experiment:
+    """Return a small experiment of an algorithm without a world model."""
+    return experiment(*SMALL[algo], *overrides, on=on)
+
+
+def small_gym(algo: str, env_id: str, *overrides: str) -> Experiment:
+    """Return a small experiment of an algorithm without a world model on a Gymnasium task."""
+    words = [word for word in SMALL[algo] if not word.startswith("env.")]
     return experiment(*words, "env=gym", f"env.id={env_id}", "env.max_steps=20", "obs_contract=vector", *overrides)

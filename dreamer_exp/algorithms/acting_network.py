@@ -29,6 +29,7 @@ class ActingNetwork(nn.Module, ABC):
         action_size: A.
         discrete: whether actions are Discrete.
         stoch: S.
+        has_world_model: whether it can imagine.
         has_heads: whether it has decoder, heads and critic; acting needs none of them.
         continues_with_discount: whether the continue head's probability contains the discount of the training.
         state_shapes: name of each part of the state -> its shape in one row.
@@ -37,6 +38,7 @@ class ActingNetwork(nn.Module, ABC):
     action_size: int
     discrete: bool
     stoch: int
+    has_world_model: bool = True
     has_heads: bool = True
     continues_with_discount: bool = False
     state_shapes: dict[str, tuple[int, ...]]

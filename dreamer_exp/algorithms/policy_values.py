@@ -1,6 +1,6 @@
 """Checks of the values in policy.json, and how many weights an algorithm's network has, without other packages."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 
@@ -21,3 +21,8 @@ def is_bool(value: Any) -> bool:
 def is_count(value: Any) -> bool:
     """Return whether a value of policy.json is a whole number of at least 1."""
     return type(value) is int and value >= 1
+
+
+def described(options: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return `network` of a policy.json from the options of the same names."""
+    return {"network": {name: getattr(options, name) for name in names}}

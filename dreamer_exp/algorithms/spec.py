@@ -22,6 +22,8 @@ class UpdateWork(NamedTuple):
     """Shape of the steps in one update's batch, for example (B, T)."""
     windows: bool = False
     """Whether the first update waits for B different windows of T + 1 steps, not only for B x T steps."""
+    first_env_steps: int | None = None
+    """Env steps before those that owe updates; None: until a batch is stored."""
 
     @property
     def steps(self) -> int:

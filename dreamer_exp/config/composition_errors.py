@@ -33,6 +33,7 @@ TAKES: dict[Any, str] = {
     str | None: "text or null",
     int | str | None: "a whole number, memory or null",
     list[str]: "a list, [a,b]",
+    list[int]: "a list of whole numbers, [256,256]",
     list[float]: "a list of numbers, [0.5,1.0]",
     dict[str, float]: "names with numbers, {a: 1.0}",
     dict[str, Any]: "names with values, {a: 1}",

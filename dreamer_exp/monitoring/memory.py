@@ -72,7 +72,7 @@ class MemoryWatch:
         if self._warned or (self._history and row["time/total_s"] - self._history[-1]["time/total_s"] < EVERY_S):
             return None
         self._history.append(row)
-        replay_left = max(0, self._expected.replay_bytes - row["replay/bytes"]) if self._on_host else None
+        replay_left = max(0, self._expected.replay_bytes - row.get("replay/bytes", 0)) if self._on_host else None
         warning = exhaustion_warning(
             list(self._history),
             memory_available() if available_bytes is None else available_bytes,
@@ -116,7 +116,7 @@ def _growth(rows: Sequence[Row], replay_on_host: bool) -> float:
     """Return the growth of all processes without the replay, in bytes an env step, by least squares."""
     steps = np.array([row["env_steps"] for row in rows], float)
     taken = np.array([row["memory/rss_bytes"] + (row["memory/env_runners_rss_bytes"] or 0) for row in rows], float)
-    replay = np.array([row["replay/bytes"] for row in rows], float)
+    replay = np.array([row.get("replay/bytes", 0) for row in rows], float)
     if np.ptp(steps) == 0:
         return 0.0
     slope = float(np.polyfit(steps, taken, 1)[0])

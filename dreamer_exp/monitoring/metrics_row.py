@@ -20,7 +20,7 @@ def make_row(
     *,
     spec: AlgorithmSpec,
     steps_per_update: int,
-    replay: Mapping[str, int],
+    replay: Mapping[str, int] | None,
 ) -> dict[str, Any]:
     """Return the row of an iteration that `counters` already includes.
 
@@ -32,7 +32,7 @@ def make_row(
         learner: the learner's metrics, means over the iteration's updates.
         spec: gives the names of these metrics.
         steps_per_update: replayed steps in one update.
-        replay: `steps` and `bytes` in the replay.
+        replay: `steps` and `bytes` in the replay; None for an algorithm without one.
     """
     ended = without_faults(iteration.episodes)
     total_s = iteration.sample_s + iteration.update_s
@@ -49,8 +49,7 @@ def make_row(
         **window_figures(counters.window),
         "training_ratio_actual": counters.updates * steps_per_update / counters.env_steps,
         **learner_metrics(learner if iteration.updates else {}, spec),
-        "replay/steps": replay["steps"],
-        "replay/bytes": replay["bytes"],
+        **{f"replay/{name}": value for name, value in (replay or {}).items()},
         "time/sample_s": iteration.sample_s,
         "time/update_s": iteration.update_s,
         "time/total_s": counters.seconds,
@@ -82,9 +81,10 @@ def window_figures(window: Iterable[EpisodeResult]) -> dict[str, float | None]:
 
 
 def learner_metrics(learner: Mapping[str, Any], spec: AlgorithmSpec) -> dict[str, float | None]:
-    """Return the metrics by their names in a row: all of LEARNER_METRICS, then new ones; None for missing ones."""
+    """Return the algorithm's metrics by their names in a row, those of LEARNER_METRICS first; None for missing ones."""
     found = {name: float(learner[key]) for name, key in spec.metrics.items() if key in learner}
-    return {name: found.get(name) for name in dict.fromkeys((*LEARNER_METRICS, *spec.metrics))}
+    ordered = [name for name in LEARNER_METRICS if name in spec.metrics]
+    return {name: found.get(name) for name in dict.fromkeys((*ordered, *spec.metrics))}
 
 
 def mean(values: Iterable[float]) -> float | None:

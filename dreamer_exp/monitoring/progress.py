@@ -135,6 +135,7 @@ def describe(
 ) -> dict[str, str]:
     """Return the values of a progress line as text, with a dash for what is missing."""
     owing = row["env_steps"] - prefill_env_steps
+    loss = "wm_loss" if "loss/world_model" in row else "loss"
     ratio = row["training_ratio_actual"] * row["env_steps"] / owing if owing else None
     return {
         "it": f"{row['iteration']}/{train_iterations}",
@@ -144,7 +145,7 @@ def describe(
         "episodes": f"{row['episodes_total']:,}",
         "return": number(row["episode_return_window"], ".2f"),
         "success": number(row["success_rate_window"], ".0%"),
-        "wm_loss": number(row["loss/world_model"], ".3g"),
+        loss: number(row.get("loss/world_model", row.get("loss/total")), ".3g"),
         "upd/s": number(row["rate/updates_per_s"], ".2f"),
         "rss": gibibytes(row["memory/rss_bytes"]),
         "eta": clock(seconds_left),

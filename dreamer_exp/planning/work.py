@@ -59,7 +59,10 @@ def work_to_come(experiment: Experiment, progress: Mapping[str, Any] | None = No
 def _prefill_env_steps(experiment: Experiment) -> int:
     """Return the env steps of the first iteration's fragments but the last: together they hold the first batch."""
     update, hardware = spec_of(experiment.algo).work(experiment.algo), experiment.hardware
-    fragments = math.ceil(update.steps / hardware.env_steps_per_iteration)
+    if update.first_env_steps == 0:
+        return 0
+    first = update.steps if update.first_env_steps is None else update.first_env_steps
+    fragments = math.ceil(first / hardware.env_steps_per_iteration)
     if update.windows:
         sequences, steps = update.batch
         fragments = max(

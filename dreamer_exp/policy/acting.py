@@ -176,8 +176,10 @@ class Policy:
             seed: of the latents; by default they continue the noise of the state.
 
         Raises:
-            ValueError: the state or the actions do not fit, or the file has no heads.
+            ValueError: the state or the actions do not fit, or the file has no world model or no heads.
         """
+        if not self.network.has_world_model:
+            raise ValueError(f"imagining needs a world model, and algo={self.info.algorithm} has none")
         self.require_heads("imagining")
         lead = () if self.robots is None else (self.robots,)
         tensors, noise = self._read(state)

@@ -7,7 +7,7 @@ from dreamer_exp.config.errors import UserError, nearest
 LEARNER = "dreamerv3"  # name of the trained policy in evaluation.jsonl, next to the baselines
 WINDOW = 100  # last finished episodes in the *_window metrics
 
-# of the learner; null in the rows of an algorithm without it (AlgorithmSpec.metrics)
+# of DreamerV3's learners; rows have those of their algorithm (AlgorithmSpec.metrics)
 LEARNER_METRICS = (
     "loss/total",
     "loss/world_model",
@@ -78,16 +78,16 @@ def check_objective(name: str, algorithm: str, reported: Collection[str]) -> Non
         reported: the metrics of its learner, a subset of LEARNER_METRICS and new ones (AlgorithmSpec.metrics).
 
     Raises:
-        UserError: It is not a metric, or null in all rows of this algorithm.
+        UserError: It is not a metric, or one of other algorithms.
     """
+    reported = tuple(reported)
     known = tuple(dict.fromkeys((*FINAL, *ROW, *reported)))
     if name not in known:
         hint = nearest(name, known)
         raise UserError(
-            f"run.objective={name!r} is not a metric of a run.{hint} Usual: {', '.join(FINAL)}, loss/world_model."
+            f"run.objective={name!r} is not a metric of a run.{hint} Usual: {', '.join((*FINAL, *reported[:1]))}."
         )
     if name in LEARNER_METRICS and name not in reported:
         raise UserError(
-            f"run.objective={name!r} is null in all rows of algo={algorithm}. "
-            f"Usual: {', '.join(FINAL)}, loss/world_model."
+            f"run.objective={name!r} is not a metric of algo={algorithm}. Usual: {', '.join(FINAL)}, {reported[0]}."
         )

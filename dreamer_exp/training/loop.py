@@ -141,7 +141,8 @@ def save(run: RunContext, algorithm: Algorithm) -> Path | None:
 def metrics_row(run: RunContext, algorithm: Algorithm, metrics: dict[str, Any]) -> dict[str, Any]:
     """Return the row of the iteration that was just counted."""
     steps, spec, algo = algorithm.replay_steps, run.spec, run.experiment.algo
-    replay = {"steps": steps, "bytes": steps * spec.memory(run.experiment, run.contract).bytes_per_step}
+    memory = spec.memory(run.experiment, run.contract)
+    replay = {"steps": steps, "bytes": steps * memory.bytes_per_step} if memory.replay_capacity else None
     learner = metrics.get("learners", {}).get("default_policy", {})
     return make_row(
         run.counters,

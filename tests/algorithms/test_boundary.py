@@ -10,7 +10,7 @@ import dreamer_exp
 from dreamer_exp.config.plugins import find_specs
 
 PACKAGE = Path(dreamer_exp.__file__).parent
-OWN = ("dreamerv3", "dreamerv3_rllib")
+OWN = ("dreamerv3", "dreamerv3_rllib", "ppo")
 FOLDERS = tuple(f"dreamer_exp.algorithms.{name}." for name in OWN)
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "algorithms"]
 SHARED = [PACKAGE / "algorithms", PACKAGE / "algorithms" / "rllib"]  # folders without an algorithm

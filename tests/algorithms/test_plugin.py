@@ -79,8 +79,8 @@ def test_dry_run_shows_its_plan(site: Path, tmp_path: Path) -> None:
         ),
         (
             (*WORDS, "run.objective=loss/prediction"),
-            "run.objective='loss/prediction' is null in all rows of algo=dreamerv3_decay. "
-            "Usual: success_rate, return_mean, loss/world_model.",
+            "run.objective='loss/prediction' is not a metric of algo=dreamerv3_decay. "
+            "Usual: success_rate, return_mean, loss/total.",
         ),
     ],
 )
@@ -122,5 +122,5 @@ def test_doctor_lists_it_and_why_another_one_is_unavailable(site: Path, tmp_path
     (metadata / "entry_points.txt").write_text("[dreamer_exp.algorithms]\nbroken = a_package_that_is_missing:SPEC\n")
     code, shown, _ = python(tmp_path, site, metadata.parent, module="dreamer_exp.doctor")
     assert code == 0
-    assert "dreamerv3, dreamerv3_rllib, dreamerv3_decay" in " ".join(shown.split())
+    assert "dreamerv3, dreamerv3_rllib, ppo, dreamerv3_decay" in " ".join(shown.split())
     assert "algo=broken: the entry point dreamer_exp.algorithms: broken = a_package_that_is_missing:SPEC" in shown

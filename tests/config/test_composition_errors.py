@@ -81,6 +81,12 @@ def test_refusal_of_another_environments_key_lists_the_keys_of_this_one(refused:
     assert line == f"env.scenario: there is no such key. env has: {known}."
 
 
+def test_refusal_of_another_algorithms_key_lists_the_keys_of_this_one(refused: Refused) -> None:
+    line = refused("algo=ppo", "algo.horizon_H=15")
+
+    assert line.startswith("algo.horizon_H: there is no such key. algo has: name, gamma, fcnet_hiddens, ")
+
+
 def test_refusal_of_a_new_name_in_a_mapping_of_hydra_describes_how_to_add_it(refused: Refused) -> None:
     line = refused("hydra.job.env_set.A=1")
 
@@ -133,7 +139,7 @@ def test_key_of_the_other_algorithm_is_refused(option: str, name: str) -> None:
 
     line = str(user_error(error.value))
     assert line.startswith(f"algo.{name}: there is no such key.")
-    assert "algo has: name, model_size, " in line
+    assert "algo has: name, " in line
     assert "\n" not in line
 
 

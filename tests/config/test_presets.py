@@ -199,10 +199,10 @@ def test_hardware_option_on_the_command_line_replaces_all_hardware_keys_of_the_p
     assert (hardware.name, hardware.num_cpus, hardware.num_env_runners) == ("cpu", 2, 0)
 
 
-# Every preset with every algorithm
+# Every preset with every algorithm that has a world model
 
 
-@pytest.mark.parametrize("algorithm", find_specs("algorithms"))
+@pytest.mark.parametrize("algorithm", [name for name, spec in find_specs("algorithms").items() if spec.imagination])
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_can_be_dry_run_with_each_algorithm(
     name: str, algorithm: str, capsys: pytest.CaptureFixture[str]

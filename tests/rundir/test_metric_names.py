@@ -24,7 +24,7 @@ def test_any_metric_of_a_run_can_be_its_objective(name: str, algo: str) -> None:
     ("name", "algo"), [("loss/prediction", "dreamerv3"), ("loss/critic_replay", "dreamerv3_rllib")]
 )
 def test_an_objective_that_the_algorithm_does_not_report_is_refused(name: str, algo: str) -> None:
-    with pytest.raises(UserError, match=rf"^run\.objective='{name}' is null in all rows of algo={algo}\. "):
+    with pytest.raises(UserError, match=rf"^run\.objective='{name}' is not a metric of algo={algo}\. "):
         check(name, algo)
 
 

@@ -15,12 +15,13 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
-from dreamer_exp.algorithms.dreamerv3.acting.chunks import STREAM
 from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.dreamerv3.replay import file
 from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
 from dreamer_exp.algorithms.protocol import Backend, Iteration, RecordedSteps
-from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3, Fragment
+from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
+from dreamer_exp.algorithms.rllib.base_algorithm import Fragment
+from dreamer_exp.algorithms.rllib.chunks import STREAM
 
 LEARNER_CALL_S = 1.0  # aimed-at duration of a call of the learner; a stop request waits for its end
 

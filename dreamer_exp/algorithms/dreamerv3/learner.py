@@ -11,7 +11,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from torch import Tensor
 
-from dreamer_exp.algorithms.dreamerv3.acting.chunks import STREAM, steps_of
+from dreamer_exp.algorithms.dreamerv3.acting.chunks import steps_of
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import NonFiniteWatch, arrays
@@ -22,6 +22,7 @@ from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.protocol import Backend
+from dreamer_exp.algorithms.rllib.chunks import STREAM
 
 PARAMETER_GROUPS = {  # group of the optimiser: modules of the agent
     "world_model": ("encoder", "rssm", "decoder", "reward", "cont"),

@@ -9,8 +9,7 @@ from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 from ray.rllib.utils.replay_buffers.episode_replay_buffer import EpisodeReplayBuffer
 
 from dreamer_exp.algorithms.protocol import RecordedSteps
-
-NO_INFO: dict[str, Any] = {}  # one object that all steps refer to, with 8 bytes each
+from dreamer_exp.algorithms.rllib.chunks import NO_INFO
 
 
 class SeededEpisodeReplay(EpisodeReplayBuffer):  # type: ignore[misc]  # RLlib is untyped

@@ -17,7 +17,8 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 
 from dreamer_exp.algorithms.array_file import PIECE_BYTES, Array, open_array, write_array
-from dreamer_exp.algorithms.dreamerv3_rllib.replay import NO_INFO, SeededEpisodeReplay
+from dreamer_exp.algorithms.dreamerv3_rllib.replay import SeededEpisodeReplay
+from dreamer_exp.algorithms.rllib.chunks import NO_INFO
 
 FORMAT = 1
 STATE = "replay.json"

@@ -78,6 +78,7 @@ def check_arrival(experiment: Experiment, config: AlgorithmConfig) -> None:
     nested: dict[str, Any] = {}
     if replay := getattr(config, "replay_buffer_config", None):
         nested["algo.replay_capacity"] = replay.get("capacity")
+    nested |= {f"algo.{name}": value for name, value in config.model_config.items() if not hasattr(config, name)}
     overlaps_sampling = spec_of(experiment.algo).overlaps_sampling
     for group in ("algo", "hardware"):
         requested = getattr(experiment, group)

@@ -20,12 +20,13 @@ from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.command_words import path_word
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
-from tests.experiments import NANO
+from tests.experiments import NANO, SMALL
 from tests.paths import CHECKOUT
 
 pytestmark = pytest.mark.end_to_end
 
-WORDS = (*NANO, "hardware.num_env_runners=0", "run.checkpoint_every=2", "tracking=none")
+RUN = ("hardware.num_env_runners=0", "run.checkpoint_every=2", "tracking=none")
+WORDS = (*NANO, *RUN)
 TIMES = ("time/", "rate/", "memory/")
 KILLS = int(os.environ.get("DREAMER_EXP_KILLS", "3"))
 
@@ -48,7 +49,11 @@ def run(*words: str) -> tuple[int, str, str]:
 
 
 def train(root: Path, iterations: int, *words: str) -> RunDirectory:
-    code, out, err = run(*WORDS, f"run.train_iterations={iterations}", f"hydra.run.dir={root}", *words)
+    return begin(root, iterations, *WORDS, *words)
+
+
+def begin(root: Path, iterations: int, *words: str) -> RunDirectory:
+    code, out, err = run(*words, f"run.train_iterations={iterations}", f"hydra.run.dir={root}")
     assert code == 0, out + err
     return RunDirectory(root)
 
@@ -74,24 +79,32 @@ Halves = tuple[RunDirectory, Path, str]
 
 @pytest.fixture(scope="module")
 def published_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
-    return make_halves(tmp_path_factory.mktemp("dreamerv3"), "algo=dreamerv3")
+    return make_halves(tmp_path_factory.mktemp("dreamerv3"), *WORDS, "algo=dreamerv3")
 
 
 @pytest.fixture(scope="module")
 def stock_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
-    return make_halves(tmp_path_factory.mktemp("dreamerv3_rllib"), "algo=dreamerv3_rllib")
+    return make_halves(tmp_path_factory.mktemp("dreamerv3_rllib"), *WORDS, "algo=dreamerv3_rllib")
 
 
-@pytest.fixture(params=["published_halves", pytest.param("stock_halves", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module")
+def ppo_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
+    return make_halves(tmp_path_factory.mktemp("ppo"), *SMALL["ppo"], *RUN)
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("stock_halves", "ppo_halves")]
+
+
+@pytest.fixture(params=["published_halves", *SLOW])
 def halves(request: pytest.FixtureRequest) -> Halves:
     found: Halves = request.getfixturevalue(request.param)
     return found
 
 
-def make_halves(folder: Path, algo: str) -> Halves:
+def make_halves(folder: Path, *words: str) -> Halves:
     """Return an uninterrupted run, the folder of one resumed after half its iterations, and the resume's output."""
-    uninterrupted = train(folder / "uninterrupted", 4, algo)
-    train(folder / "parts", 2, algo)
+    uninterrupted = begin(folder / "uninterrupted", 4, *words)
+    begin(folder / "parts", 2, *words)
     shutil.copytree(folder / "parts", folder / "first_half")
     code, out, err = run(f"resume={folder / 'parts'}", "run.train_iterations=4")
     assert code == 0, out + err

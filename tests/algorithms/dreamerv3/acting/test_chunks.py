@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from dreamer_exp.algorithms.dreamerv3.acting.chunks import EpisodeRecorder, result, steps_of
+from dreamer_exp.algorithms.dreamerv3.acting.chunks import steps_of
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
+from dreamer_exp.algorithms.rllib.chunks import EpisodeRecorder, result
 
 SPACE = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
 BOX, DISCRETE = ActionKind(1, discrete=False), ActionKind(3, discrete=True)
@@ -25,8 +26,8 @@ def vector(value: float) -> np.ndarray:
 def walk(recorder: EpisodeRecorder, first: int, steps: int) -> None:
     """Add steps: at step t, observation t, latents t, action t / 10, and reward 10 t on arrival."""
     for t in range(first, first + steps):
-        deter, stoch = np.array([t], np.float16), np.array([t], np.uint8)
-        recorder.add(vector(t / 10), deter, stoch, vector(t + 1), 10.0 * (t + 1))
+        latents = {"deter": np.array([t], np.float16), "stoch": np.array([t], np.uint8)}
+        recorder.add(vector(t / 10), latents, vector(t + 1), 10.0 * (t + 1))
 
 
 def cut(recorder: EpisodeRecorder) -> SingleAgentEpisode:
@@ -95,7 +96,8 @@ def test_discrete_actions_become_one_hot() -> None:
     recorder = EpisodeRecorder((0, 0), SPACE, gymnasium.spaces.Discrete(3))
     recorder.begin(vector(0))
     for action in (2, 0):
-        recorder.add(np.int64(action), np.zeros(1, np.float16), np.zeros(1, np.uint8), vector(0), 0.0)
+        latents = {"deter": np.zeros(1, np.float16), "stoch": np.zeros(1, np.uint8)}
+        recorder.add(np.int64(action), latents, vector(0), 0.0)
     steps = steps_of(recorder.finish(True, False, {}), DISCRETE, 0.0)
     assert steps.action.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0]]
     assert steps.action.dtype == np.float32

@@ -8,10 +8,11 @@ import torch
 from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from dreamer_exp.algorithms.dreamerv3.acting.chunks import Steps, result, steps_of
+from dreamer_exp.algorithms.dreamerv3.acting.chunks import Steps, steps_of
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
 from dreamer_exp.algorithms.dreamerv3.acting.policy import AgentPolicy
 from dreamer_exp.algorithms.rllib.build import build_config
+from dreamer_exp.algorithms.rllib.chunks import result
 from dreamer_exp.algorithms.rllib.env_runner import policy_seed
 from tests.experiments import nano, nano_gym
 

@@ -1,0 +1,1 @@
+"""`algo=ppo`: RLlib's PPO, with its learner and networks."""

@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 from dreamer_exp.algorithms.nonfinite import NonFiniteLoss
 from dreamer_exp.algorithms.protocol import Algorithm, RecordedSteps
 from dreamer_exp.algorithms.rllib.build import build_algorithm, learner_devices
-from dreamer_exp.algorithms.rllib.process_watch import ProcessDied
+from dreamer_exp.algorithms.rllib.process_watch import NoAnswer, ProcessDied
 from dreamer_exp.algorithms.rllib.ray_session import ray_session
 from dreamer_exp.checkpoints.initial import InitialWeights
 from dreamer_exp.checkpoints.policy_file import load_policy
@@ -86,7 +86,7 @@ def train(
         summary = _execute(run, stop, resumed or {}, shared_ray)
     if stop():
         _show_interruption(run)
-        raise Interrupted(stop.exit_code, hangs_at_exit=run.watch.death is not None)
+        raise Interrupted(stop.exit_code, hangs_at_exit=run.watch.is_broken)
     if run.shown:
         show_end(run.console, summary, run.directory.root, imported_key(experiment.env) is not None)
     objective = summary["final"].get(experiment.run.objective)
@@ -125,7 +125,7 @@ def _execute(run: RunContext, stop: StopRequest, changed: Changes, shared_ray: s
             stop.signal, state = stop.signal or signal.SIGTERM, "interrupted"
         else:
             error = reason(caught)
-            raise run.record.failure(caught, hangs_at_exit=run.watch.death is not None) from caught
+            raise run.record.failure(caught, hangs_at_exit=run.watch.is_broken) from caught
     finally:
         stop.listen()
         summary = run.record.end(state, error)
@@ -181,7 +181,7 @@ def _train(run: RunContext, stop: StopRequest) -> None:
 
     Raises:
         ProcessDied: Ray or an env runner has died, after a checkpoint if the learner is in this process. A signal that
-            asked all of them to end is no failure.
+            asked all of them to end is no failure, and neither is an env runner that does not answer after it.
     """
     watch = run.watch
     run.progress.show_status("starting Ray, building the model")
@@ -190,6 +190,7 @@ def _train(run: RunContext, stop: StopRequest) -> None:
     watch.add(processes)
     algorithm.watch = watch
     algorithm.should_stop = lambda: stop() or watch.death is not None
+    watch.should_stop = stop
     if run.resume_point:
         point.restore(algorithm, run.resume_point)
     elif run.initial:
@@ -202,6 +203,10 @@ def _train(run: RunContext, stop: StopRequest) -> None:
             save(run, algorithm)
         is_predictable = _is_imagined(run, stop) and run.contract.size <= MOST_INPUTS
         recorded = algorithm.recorded_steps(MOST_STEPS) if is_predictable else None
+    except NoAnswer as problem:
+        log.warning("%s: what they sample is dropped", problem)
+        _save_without_env_runners(run, algorithm)
+        return
     except (ProcessDied, RayError, EvaluationFailed, KeyboardInterrupt):
         _save_without_ray(run, algorithm)
         if stop():
@@ -220,8 +225,16 @@ def _save_without_ray(run: RunContext, algorithm: Algorithm) -> None:
 
     An iteration that was cut counts with what it did until then.
     """
+    if algorithm.learner_group.is_local:
+        _save_without_env_runners(run, algorithm)
+    else:
+        algorithm.give_up_env_runners()
+
+
+def _save_without_env_runners(run: RunContext, algorithm: Algorithm) -> None:
+    """Save a checkpoint of what was trained, and call no env runner for it."""
     algorithm.give_up_env_runners()
-    if not algorithm.learner_group.is_local or not (run.counters.iterations or algorithm.last_iteration.updates):
+    if not (run.counters.iterations or algorithm.last_iteration.updates):
         return
     try:
         if not run.counters.is_counted(algorithm.last_iteration):

@@ -108,6 +108,19 @@ def test_an_env_runner_that_is_killed_within_an_evaluation_is_named_after_a_chec
     assert (run.directory.checkpoints / "latest").read_text() == f"{steps:09d}\n"
 
 
+@pytest.mark.parametrize("overlap", ["never", "always"])
+def test_one_ctrl_c_is_enough_if_an_env_runner_hangs(tmp_path: Path, overlap: str) -> None:
+    run = Running(tmp_path, "hardware.num_env_runners=1", "hardware.num_cpus=2", f"hardware.overlap_sampling={overlap}")
+    run.child(RUNNER).suspend()
+    run.process.send_signal(signal.SIGINT)
+    code, err = run.end(60)
+    assert code == 130
+    assert "no answer of the env runners for 10 s: what they sample is dropped" in err
+    status = json.loads(run.directory.status.read_text())
+    assert (status["state"], status["error"]) == ("interrupted", None)
+    assert (run.directory.checkpoints / "latest").read_text() == f"{status['env_steps']:09d}\n"
+
+
 def test_the_end_of_the_terminal_writes_a_checkpoint(tmp_path: Path) -> None:
     run = Running(tmp_path, "hardware.num_env_runners=0")
     run.process.send_signal(signal.SIGHUP)

@@ -68,7 +68,7 @@ class PublishedDreamerV3(BaseDreamerV3):
         # RLlib 2.60 silently skips an env runner that has not answered the last call
         self._sync_weights(timeout_s=None)
         self._send_scenario_weights()
-        self._sampling = None if self.watch.death else self._sampler.submit(self._request_fragment)
+        self._sampling = None if self.watch.is_broken else self._sampler.submit(self._request_fragment)
         self.last_iteration.sample_s = time.perf_counter() - started
         self._update(last_sampled)
 

@@ -25,7 +25,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 from dreamer_exp.algorithms.protocol import Backend, Iteration
 from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner
 from dreamer_exp.algorithms.rllib.episodes import finished
-from dreamer_exp.algorithms.rllib.process_watch import ENV_RUNNER, ProcessDied, ProcessWatch
+from dreamer_exp.algorithms.rllib.process_watch import ENV_RUNNER, NoAnswer, ProcessDied, ProcessWatch
 
 Fragment = tuple[list[SingleAgentEpisode], list[Any]]  # episode chunks, and the env runners' metrics
 
@@ -69,7 +69,7 @@ class BaseAlgorithm(Algorithm):  # type: ignore[misc]  # RLlib is untyped
         return [(pid, name) for host, pid, name in found if host == socket.gethostname()]
 
     def give_up_env_runners(self) -> None:
-        """Call no env runner of another process any more: Ray, or one of them, has died."""
+        """Call no env runner of another process any more: Ray or one of them has died, or does not answer."""
         for index in self.env_runner_group._worker_manager.actor_ids():
             self.env_runner_group._worker_manager.set_actor_state(index, healthy=False)
 
@@ -119,7 +119,7 @@ class BaseAlgorithm(Algorithm):  # type: ignore[misc]  # RLlib is untyped
 
     def on_learner(self, call: Callable[[Any], Any]) -> Any:
         """Call a function with the first learner, in its process, and return the result."""
-        with nullcontext() if self.learner_group.is_local else self.watch.waiting():
+        with nullcontext() if self.learner_group.is_local else self.watch.waiting(patient=True):
             result = next(iter(self.learner_group.foreach_learner(call))).get()
         if isinstance(result, Exception):
             raise result
@@ -183,11 +183,11 @@ class BaseAlgorithm(Algorithm):  # type: ignore[misc]  # RLlib is untyped
         )
 
     def _unless_dead(self, call: Callable[..., object], **arguments: Any) -> None:
-        """Make a call of the env runners; if one or Ray has died, call none of them any more."""
+        """Make a call of the env runners; if one or Ray has died or none answers, call none any more."""
         try:
             with self.watch.waiting():
                 call(**arguments)
-        except (ProcessDied, KeyboardInterrupt):  # the latter if the death was seen just at the end of the call
+        except (ProcessDied, NoAnswer, KeyboardInterrupt):  # the last if it was seen just at the end of the call
             self.give_up_env_runners()
 
     def _take_in(self, chunks: list[SingleAgentEpisode], results: list[Any]) -> int:

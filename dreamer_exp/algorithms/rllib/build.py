@@ -53,6 +53,7 @@ def build_config(experiment: Experiment) -> AlgorithmConfig:
         num_env_runners=hardware.num_env_runners,
         num_envs_per_env_runner=hardware.num_envs_per_env_runner,
         rollout_fragment_length=hardware.rollout_fragment_length,
+        sample_timeout_s=None,  # after RLlib's 60 s, the steps of a slow or busy env runner would be lost
     )
     config.learners(num_learners=hardware.num_learners, num_gpus_per_learner=hardware.num_gpus_per_learner)
     # an env runner that fails ends the run with its error; RLlib's default restarts it silently and indefinitely

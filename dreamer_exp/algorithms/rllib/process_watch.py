@@ -1,12 +1,14 @@
 """The other processes that a run needs: Ray's raylet and GCS server, env runners, learners. A death is named at once.
 
+After a request to stop, an env runner whose environment hangs does not make the run wait for it.
+
 Ray itself reports a dead raylet after 15 seconds, and a dead GCS server never: after a minute it ends the process.
 """
 
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,6 +16,7 @@ from dreamer_exp.rundir.processes import start_of
 
 POLL_S = 0.25
 SEEN_S = 2.0  # Ray may see a death first
+PATIENCE_S = 10.0  # for the answer of env runners after a request to stop: more than most fragments take
 INTERRUPT = signal.SIGURG  # to our own main thread while it waits for Ray; without a handler it has no effect
 
 
@@ -26,13 +29,28 @@ class ProcessDied(Exception):
     """A process that the run needs has ended; the message names it. Ray cannot be shut down after that."""
 
 
+class NoAnswer(Exception):
+    """The env runners did not answer in time after a request to stop."""
+
+
 class ProcessWatch:
-    """Watch of processes of this host, by number, from `start` to `stop`. Without `start` it only answers `check`."""
+    """Watch of processes of this host, by number, from `start` to `stop`. Without `start` it only answers `check`.
+
+    Attributes:
+        death: names the first process that ended; the watch looks every POLL_S.
+        gave_up: whether env runners did not answer within PATIENCE_S after a request to stop.
+        should_stop: whether a stop is requested.
+    """
 
     def __init__(self) -> None:
-        self.death: str | None = None  # names the first process that ended; the watch looks every POLL_S
+        self.death: str | None = None
+        self.gave_up = False
+        self.should_stop: Callable[[], bool] = lambda: False
         self._names: dict[int, str] = {}
         self._is_waiting = False
+        self._patient = True  # about what the main thread waits for
+        self._waits_since = 0.0
+        self._stop_seen_at: float | None = None
         self._stopped = threading.Event()
 
     def add(self, processes: Iterable[tuple[int, str]]) -> None:
@@ -70,23 +88,39 @@ class ProcessWatch:
         if self.has_death():
             raise ProcessDied(self.death)
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether something has died or does not answer, for which an orderly exit of this process would wait."""
+        return self.death is not None or self.gave_up
+
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Raise ProcessDied before or within the block, which waits for Ray, as soon as a process has ended."""
+    def waiting(self, patient: bool = False) -> Iterator[None]:
+        """Wait for Ray in the block.
+
+        Args:
+            patient: wait for as long as it takes after a request to stop too.
+
+        Raises:
+            ProcessDied: a process has ended, before or within the block.
+            NoAnswer: a stop was requested, and the block has lasted for PATIENCE_S since.
+        """
         self.check()
-        is_main, before = threading.current_thread() is threading.main_thread(), self._is_waiting
+        is_main, before = threading.current_thread() is threading.main_thread(), (self._is_waiting, self._patient)
         if is_main:  # the one that is interrupted; another thread, which samples, may wait at the same time
-            self._is_waiting = True
+            self._waits_since, self._patient, self._is_waiting = time.monotonic(), patient, True
         try:
             yield
-        except (Exception, KeyboardInterrupt):
+        except (Exception, KeyboardInterrupt) as error:
             if is_main:
                 self._is_waiting = False
+            if is_main and isinstance(error, KeyboardInterrupt) and not self.has_death() and self._is_out_of_patience():
+                self.gave_up = True
+                raise NoAnswer(f"no answer of the env runners for {PATIENCE_S:.0f} s") from error
             self.check_soon()
             raise
         finally:
             if is_main:
-                self._is_waiting = before
+                self._is_waiting, self._patient = before
 
     def check_soon(self) -> None:
         """Raise ProcessDied if a process has ended, or ends within SEEN_S: Ray's error came first."""
@@ -97,8 +131,16 @@ class ProcessWatch:
 
     def _watch(self) -> None:
         while not self._stopped.wait(POLL_S):
-            if self.has_death() and self._is_waiting:
+            if self._stop_seen_at is None and self.should_stop():
+                self._stop_seen_at = time.monotonic()
+            has_death = self.has_death()
+            if self._is_waiting and (has_death or self._is_out_of_patience()):
                 signal.pthread_kill(threading.main_thread().ident or 0, INTERRUPT)
+
+    def _is_out_of_patience(self) -> bool:
+        if self._stop_seen_at is None or self._patient:
+            return False
+        return time.monotonic() - max(self._stop_seen_at, self._waits_since) > PATIENCE_S
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._is_waiting:

@@ -60,6 +60,10 @@ def test_every_value_arrives_in_rllibs_config(own: tuple[str, ...]) -> None:
     check_arrival(odd, build_config(odd))
 
 
+def test_a_fragment_takes_as_long_as_it_needs() -> None:
+    assert build_config(nano()).sample_timeout_s is None
+
+
 @pytest.mark.parametrize("name", ["horizon_H", "training_ratio", "num_envs_per_env_runner", "num_gpus_per_learner"])
 def test_value_that_did_not_arrive_is_an_error_with_its_name(name: str) -> None:
     config = build_config(nano())

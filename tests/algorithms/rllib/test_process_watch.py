@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dreamer_exp.algorithms.rllib.process_watch import ProcessDied, ProcessWatch
+from dreamer_exp.algorithms.rllib import process_watch
+from dreamer_exp.algorithms.rllib.process_watch import NoAnswer, ProcessDied, ProcessWatch
 
 
 @pytest.fixture
@@ -55,6 +56,19 @@ def test_a_death_interrupts_what_waits_for_it(watch: ProcessWatch, process: subp
             time.sleep(60)
 
     assert_interrupted(wait)
+
+
+def test_a_stop_interrupts_what_waits_too_long_for_env_runners(
+    watch: ProcessWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_watch, "PATIENCE_S", 0.5)
+    watch.should_stop = lambda: True
+    with watch.waiting(patient=True):
+        time.sleep(1.0)
+    assert not watch.is_broken
+    with pytest.raises(NoAnswer), watch.waiting():
+        time.sleep(60)
+    assert watch.is_broken
 
 
 def test_a_death_before_the_wait_is_seen(watch: ProcessWatch, process: subprocess.Popen[bytes]) -> None:

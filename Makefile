@@ -1,10 +1,10 @@
-# `make train` runs the quickstart, `make test` all tests that are not slow, `make test-all` every test. All make .venv first.
+# `make train` runs the quickstart, `make test` all tests that are not slow, `make test-all` every test, `make docs` builds the site. All make .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test test-all lint bench clean
+.PHONY: train test test-all lint docs bench clean
 
 train: $(STAMP)
 	$(BIN)/python -m dreamer_exp experiment=quickstart
@@ -22,6 +22,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# site/index.html; a warning is an error
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/env_rate.py
 	$(BIN)/python benchmarks/startup.py
@@ -36,4 +40,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist site

@@ -22,16 +22,16 @@ HEAD = ("| key | default | allowed | meaning |", "| --- | --- | --- | --- |")
 def groups_and_keys() -> str:
     """Return the complete table in Markdown: each group with its options, and each of its keys."""
     defaults = _composed()
-    sections = [f"**`{PRESET}`**: {_options(PRESET)}. Presets: each a small diff over the groups below."]
+    sections = [f"## `{PRESET}`\n\n{_options(PRESET)}. Presets: each a small diff over the groups below."]
     for declared in fields(ExperimentConfig):
         name, of = declared.name, declared.type
         if name in VARYING:
-            sections.append(f"**`{name}`**: {_options(name)}")
+            sections.append(f"## `{name}`\n\n{_options(name)}")
             for option, node in variants(name).items():
-                sections.append(_table(f"{name}={option}", f"{name}.", node, _composed(f"{name}={option}")))
+                sections.append(_table(f"### `{name}={option}`", f"{name}.", node, _composed(f"{name}={option}")))
         elif is_dataclass(of):
-            sections.append(_table(name, f"{name}.", of, defaults))
-    sections.append(_table("at the top", "", ExperimentConfig, defaults))
+            sections.append(_table(f"## `{name}`", f"{name}.", of, defaults, _options(name)))
+    sections.append(_table("## At the top", "", ExperimentConfig, defaults))
     return "\n\n".join(sections) + "\n"
 
 
@@ -47,13 +47,12 @@ def _options(group: str) -> str:
     return ", ".join(f"{name[:-1]} (default)" if name.endswith("*") else name for name in found)
 
 
-def _table(group: str, prefix: str, node: Any, config: DictConfig) -> str:
+def _table(heading: str, prefix: str, node: Any, config: DictConfig, found: str = "") -> str:
     rows = [
         f"| `{path}` | {_shown(OmegaConf.select(config, path))} | {_allowed(declared)} | {declared.metadata['help']} |"
         for path, declared in _leaves(prefix, node, top_level_only=not prefix)
     ]
-    found = _options(group)
-    return "\n".join([f"**`{group}`**: {found}" if found else f"**`{group}`**", "", *HEAD, *rows])
+    return "\n".join([heading, "", *([found, ""] if found else []), *HEAD, *rows])
 
 
 def _leaves(prefix: str, node: Any, top_level_only: bool = False) -> Iterator[tuple[str, Field[Any]]]:

@@ -129,6 +129,8 @@ class AlgorithmSpec:
 
     It is compared with policy.safetensors before the network is built: a description can ask for any amount of memory.
     """
+    metric_families: Mapping[str, str] = field(default_factory=dict)
+    """First words of names in result.jsonl -> those in the learner's results; what follows depends on the run."""
     network: Callable[[Any], Mapping[str, Any]] = _describe_no_network
     """Returns the values of `policy_format` for the network that `algo` makes."""
     scopes: Mapping[str, WeightScope] = field(default_factory=dict)

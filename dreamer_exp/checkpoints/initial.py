@@ -183,7 +183,11 @@ def _other_contract(recorded: Any, hash_there: str, contract: ObservationContrac
 def _contract_leaves(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return keys, shapes and bounds of the observation, frames, scaling and actions, by name."""
     entries = [entry for entry in tree.get("entries", ()) if isinstance(entry, Mapping)]
-    sizes = {str(entry.get("key")): {name: entry.get(name) for name in ("shape", "low", "high")} for entry in entries}
+    sizes = {
+        str(entry.get("key")): {"encoder": entry.get("encoder", "vector")}
+        | {name: entry.get(name) for name in ("shape", "low", "high")}
+        for entry in entries
+    }
     kept = {name: tree.get(name) for name in ("frames", "scaling", "action")}
     return leaves({"obs_contract.keys": list(sizes), **sizes, **kept})
 

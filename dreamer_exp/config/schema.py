@@ -104,6 +104,11 @@ class ObsContractConfig:
         "drive_state and rays",
         choices=("none", "metric"),
     )
+    encoders: dict[str, str] = key(
+        {},
+        "encoder of each entry by key: vector (an MLP, where not named), or lidar (convolutions around the circle of "
+        "bearings)",
+    )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.schema import ObsContractConfig
+from dreamer_exp.encoders import VECTOR
+from dreamer_exp.envs.encoders import check_encoders
 from dreamer_exp.envs.scaling import check_scaling
 from dreamer_exp.scaling import NONE, scaling_of
 
@@ -46,7 +48,8 @@ class Entry:
     """One observation entry and its slice of the vector.
 
     `shape` is the shape after frame selection; `low` and `high` are the least and the greatest of its bounds in the
-    vector. `observed_low` and `observed_high` are the bounds of each element before any scaling.
+    vector. `observed_low` and `observed_high` are the bounds of each element before any scaling. `encoder` is the kind
+    of its encoder.
     """
 
     key: str
@@ -57,6 +60,7 @@ class Entry:
     stop: int
     observed_low: tuple[float, ...]
     observed_high: tuple[float, ...]
+    encoder: str = VECTOR
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class ObservationContract:
     """The observation vector of a policy (`size` float32 numbers in `entries`) and the space of its actions.
 
     `hash`: 16 hex digits over keys, order, shapes, dtypes, bounds of every element, frames, action bounds and, if the
-    vector is scaled, the scaling.
+    vector is scaled, the scaling, and every encoder that isn't `vector`.
     """
 
     name: str
@@ -115,13 +119,14 @@ def build_contract(
 
     Raises:
         UserError: an unknown or repeated key, an entry that isn't a Box, a space of size 0, unknown `frames` or
-            `scaling`, an entry that the scaling doesn't know, or actions that are neither Discrete nor a bounded
-            one-dimensional float Box.
+            `scaling`, an entry that the scaling doesn't know, an encoder that doesn't fit its entry, or actions that
+            are neither Discrete nor a bounded one-dimensional float Box.
     """
     if config.frames not in ("all", "latest"):
         raise UserError(f"obs_contract.frames: {config.frames!r} is not allowed; use all or latest")
     boxes = _selected_boxes(observation_space, config)
     check_scaling(config.scaling, boxes)
+    check_encoders(config.encoders, boxes)
     space, observed = flat_space(observation_space, config), _observed_space(boxes)
     action = _describe_action(action_space)
     entries: list[Entry] = []
@@ -129,8 +134,9 @@ def build_contract(
         start = entries[-1].stop if entries else 0
         part = slice(start, start + math.prod(box.shape))
         low, high = float(space.low[part].min()), float(space.high[part].max())
-        bounds = (tuple(side[part].tolist()) for side in (observed.low, observed.high))
-        entries.append(Entry(key, box.shape, low, high, part.start, part.stop, *bounds))
+        bounds = tuple(observed.low[part].tolist()), tuple(observed.high[part].tolist())
+        encoder = config.encoders.get(key, VECTOR)
+        entries.append(Entry(key, box.shape, low, high, part.start, part.stop, *bounds, encoder))
     digest = _hash(boxes, config, action, str(action_space.dtype))
     return ObservationContract(
         config.name, tuple(entries), config.frames, entries[-1].stop, action, digest, config.scaling
@@ -339,6 +345,8 @@ def _hash(boxes: dict[str, Box], config: ObsContractConfig, action: Action, acti
     tree = {"entries": entries, "frames": config.frames, "action": asdict(action), "action_dtype": action_dtype}
     if config.scaling != NONE:  # vectors that aren't scaled keep the hash of earlier releases
         tree["scaling"] = config.scaling
+    if encoders := {key: kind for key, kind in config.encoders.items() if kind != VECTOR}:
+        tree["encoders"] = encoders
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 

@@ -84,7 +84,13 @@ def learner_metrics(learner: Mapping[str, Any], spec: AlgorithmSpec) -> dict[str
     """Return the algorithm's metrics by their names in a row, those of LEARNER_METRICS first; None for missing ones."""
     found = {name: float(learner[key]) for name, key in spec.metrics.items() if key in learner}
     ordered = [name for name in LEARNER_METRICS if name in spec.metrics]
-    return {name: found.get(name) for name in dict.fromkeys((*ordered, *spec.metrics))}
+    of_families = {
+        f"{name}{key.removeprefix(first)}": float(value)
+        for name, first in spec.metric_families.items()
+        for key, value in learner.items()
+        if key.startswith(first)
+    }
+    return {name: found.get(name) for name in dict.fromkeys((*ordered, *spec.metrics))} | of_families
 
 
 def mean(values: Iterable[float]) -> float | None:

@@ -10,7 +10,8 @@ from dreamer_exp.algorithms import acting_network
 from dreamer_exp.algorithms.acting_network import ActingNetwork, Prediction
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.maths import draw_classes, symexp, two_hot_mean
+from dreamer_exp.algorithms.dreamerv3.maths import draw_classes, two_hot_mean
+from dreamer_exp.algorithms.dreamerv3.observation_parts import read_parts
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
@@ -20,7 +21,8 @@ def build(description: Mapping[str, Any]) -> ActingNetwork:
     action = description["action"]
     kind = ActionKind(action["size"], action["kind"] == "discrete")
     size = NetworkSize(**description["network"])
-    agent = Agent(size, description["observation_size"], kind, description["symlog_obs"])
+    parts = read_parts(description.get("observation"))
+    agent = Agent(size, description["observation_size"], kind, description["symlog_obs"], parts)
     if acting_only := bool(description.get("acting_only")):
         agent.remove_learner_only()
     return AgentNetwork(agent, has_heads=not acting_only)
@@ -78,9 +80,8 @@ class AgentNetwork(ActingNetwork):
     def predict(self, state: acting_network.State) -> Prediction:
         """Return what decoder, reward head and continue head predict."""
         agent, feature = self.agent, _feature(state)
-        observation = agent.decoder(feature)
         return Prediction(
-            symexp(observation) if agent.decoder.squash else observation,
+            agent.decoder.predict(feature),
             two_hot_mean(agent.reward(feature), agent.bins),
             torch.sigmoid(agent.cont(feature)[..., 0]),
         )

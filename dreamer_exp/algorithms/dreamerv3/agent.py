@@ -1,6 +1,7 @@
 """The network of one agent: encoder, RSSM, decoder, reward and continue heads, actor, critic and slow critic."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.maths import two_hot_bins
 from dreamer_exp.algorithms.dreamerv3.networks.layers import Head
+from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
 from dreamer_exp.algorithms.dreamerv3.sizes import BINS, NetworkSize
+from dreamer_exp.algorithms.dreamerv3.world_model.entries import EntryDecoder, EntryEncoder
 from dreamer_exp.algorithms.dreamerv3.world_model.observation import VectorDecoder, VectorEncoder
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import Rssm, State
 
@@ -25,17 +28,34 @@ class Agent(nn.Module):
         observation_size: O.
         action: the distribution of actions, and A.
         symlog_obs: whether the encoder reads, and the decoder predicts, symlog of the observation.
+        parts: of the observation, each with its encoder; without them, one MLP reads the vector.
     """
 
     bins: Tensor
 
-    def __init__(self, size: NetworkSize, observation_size: int, action: ActionKind, symlog_obs: bool = True) -> None:
+    encoder: VectorEncoder | EntryEncoder
+    decoder: VectorDecoder | EntryDecoder
+
+    def __init__(
+        self,
+        size: NetworkSize,
+        observation_size: int,
+        action: ActionKind,
+        symlog_obs: bool = True,
+        parts: Sequence[Part] = (),
+    ) -> None:
         super().__init__()
         self.size, self.action, self.observation_size = size, action, observation_size
         feature, units = size.feature, size.units
-        self.encoder = VectorEncoder(observation_size, units, size.encoder_layers, symlog_obs)
-        self.rssm = Rssm(size, action.size, units)
-        self.decoder = VectorDecoder(feature, units, size.decoder_layers, observation_size, symlog_obs)
+        if parts:
+            self.encoder = EntryEncoder(parts, units, size.encoder_layers, symlog_obs)
+        else:
+            self.encoder = VectorEncoder(observation_size, units, size.encoder_layers, symlog_obs)
+        self.rssm = Rssm(size, action.size, self.encoder.tokens)
+        if parts:
+            self.decoder = EntryDecoder(parts, feature, units, size.decoder_layers, symlog_obs)
+        else:
+            self.decoder = VectorDecoder(feature, units, size.decoder_layers, observation_size, symlog_obs)
         self.reward = Head(feature, units, size.reward_layers, BINS, output_scale=0.0)
         self.cont = Head(feature, units, size.continue_layers, 1)
         self.actor = Head(feature, units, size.actor_layers, action.outputs, output_scale=0.01)

@@ -2,9 +2,10 @@
 
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
 from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
-from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_encoders, why_not_fused
 from dreamer_exp.algorithms.dreamerv3.config import resolved
 from dreamer_exp.algorithms.dreamerv3.loss_scales import decoder_weights
+from dreamer_exp.algorithms.dreamerv3.observation_parts import Part, parts_of_contract, write_parts
 from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
 from dreamer_exp.algorithms.rllib.training_keys import set_training_keys
 from dreamer_exp.config.experiment import Experiment
@@ -14,12 +15,13 @@ from dreamer_exp.envs.make import contract_of
 def configure(experiment: Experiment) -> PublishedDreamerV3Config:
     """Return RLlib's config of the experiment, without environment, processes and seed."""
     algo, hardware = resolved(experiment), experiment.hardware
+    parts = _parts(experiment)
     config = PublishedDreamerV3Config(PublishedDreamerV3)
     set_training_keys(config, algo)
     config.published(
         network=algo.network,
         backend=algo.backend,
-        why_not_fused=why_not_fused(algo),
+        why_not_fused=why_not_fused(algo) or why_not_encoders(experiment.obs_contract.encoders),
         precision=algo.precision,
         lr_warmup=algo.lr_warmup,
         lr_decay_start=algo.lr_decay_start,
@@ -28,12 +30,20 @@ def configure(experiment: Experiment) -> PublishedDreamerV3Config:
         loss_scales=algo.loss_scales,
         decoder_scales=algo.decoder_scales,
         decoder_weights=_decoder_weights(experiment),
+        observation=write_parts(parts),
         replay_device=algo.replay_device,
         overlap_sampling=hardware.overlap_sampling,
         learner_threads=hardware.learner_threads,
     )
     config.env_runners(env_runner_cls=AgentEnvRunner)
     return config
+
+
+def _parts(experiment: Experiment) -> tuple[Part, ...]:
+    """Return the parts of the observation; making the contract can start an environment."""
+    if not experiment.obs_contract.encoders:
+        return ()
+    return parts_of_contract(contract_of(experiment.env, experiment.obs_contract))
 
 
 def _decoder_weights(experiment: Experiment) -> tuple[float, ...] | None:

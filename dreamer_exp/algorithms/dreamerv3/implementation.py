@@ -21,8 +21,10 @@ from dreamer_exp.algorithms.protocol import BatchNames, Implementation
 
 
 def describe_network(module: RLModule) -> dict[str, Any]:
-    """Return the sizes and symlog of a network."""
-    return {"network": asdict(module.agent.size), "symlog_obs": bool(module.model_config["symlog_obs"])}
+    """Return the sizes and symlog of a network, and the parts of its observation if it has any."""
+    described = {"network": asdict(module.agent.size), "symlog_obs": bool(module.model_config["symlog_obs"])}
+    parts = module.model_config.get("observation")
+    return {**described, "observation": parts} if parts else described
 
 
 def build_network(
@@ -33,7 +35,12 @@ def build_network(
         observation_space=observation_space,
         action_space=action_space,
         inference_only=bool(description.get("acting_only")),
-        model_config={"symlog_obs": description["symlog_obs"], "size": description["network"], "seed": 0},
+        model_config={
+            "symlog_obs": description["symlog_obs"],
+            "size": description["network"],
+            "seed": 0,
+            "observation": description.get("observation") or [],
+        },
     )
 
 

@@ -105,10 +105,11 @@ def _percentile(ordered: Tensor, share: float) -> Tensor:
 
 def world_model_losses(
     agent: Agent, batch: Batch, noise: Tensor, config: LossConfig
-) -> tuple[dict[str, Tensor], Tensor, State, Tensor | Feature]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor], State, Tensor | Feature]:
     """Return means over B and T of the decoder, reward, continue, dynamics and representation losses (eq. 2, 3).
 
-    Also the decoder loss with all `decoder_weights` at 1 (), the states (B, T, ...) and their features (B*T, ...).
+    Also the decoder loss with all `decoder_weights` at 1, and its shares of the observation's entries if they have
+    encoders of several kinds, () each by name; the states (B, T, ...) and their features (B*T, ...).
     """
     before = torch.cat([batch.previous_action[:, None], batch.action[:, :-1]], 1)
     tokens = agent.encoder(batch.observation)
@@ -265,6 +266,7 @@ def total_loss(
     replayed = replayed_critic_loss(agent, feature, batch, bootstrap, slow_value, config)
     losses |= actor_critic | {"critic_replay": replayed}
     weighted = torch.stack([config.loss_scales[name] * loss for name, loss in losses.items()])
-    figures |= {name: loss.detach() for name, loss in losses.items()} | {"decoder": decoder.detach()}
+    figures |= {name: loss.detach() for name, loss in losses.items()}
+    figures |= {name: loss.detach() for name, loss in decoder.items()}
     figures["world_model"] = weighted[:world_model_terms].detach().sum()
     return weighted.sum(), figures, states.detach()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo, check, resolved
+from dreamer_exp.algorithms.dreamerv3.observation_parts import parts_of_contract
 from dreamer_exp.algorithms.dreamerv3.sizes import ACTING, NetworkSize, parts_of
 from dreamer_exp.algorithms.rllib.base_config import capacity_in_steps
 from dreamer_exp.algorithms.spec import MemoryModel
@@ -65,4 +66,5 @@ def bytes_per_step(network: NetworkSize, contract: ObservationContract) -> int:
 
 def parameters_by_part(network: NetworkSize, contract: ObservationContract) -> dict[str, int]:
     """Return the number of trained parameters of each part of the network (agent.py)."""
-    return parts_of(network, contract.size, contract.action.size, contract.action.kind == "discrete")
+    observation = parts_of_contract(contract)
+    return parts_of(network, contract.size, contract.action.size, contract.action.kind == "discrete", observation)

@@ -12,6 +12,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import LEARNER_ONLY, Agent
+from dreamer_exp.algorithms.dreamerv3.observation_parts import read_parts
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
@@ -21,7 +22,8 @@ DETER, STOCH, PREVIOUS_ACTION = "deter", "stoch", "previous_action"
 class AgentModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLlib is untyped
     """RLModule with an `agent` for vector observations (N, O) and Box actions in [-1, 1] or Discrete ones.
 
-    Its `model_config` holds `size` (a dict of NetworkSize's fields), `symlog_obs`, and `seed` of the initial weights.
+    Its `model_config` holds `size` (a dict of NetworkSize's fields), `symlog_obs`, `seed` of the initial weights,
+    and `observation`, the parts of the observation as `write_parts` returns them, if it has any.
     An inference-only copy, as env runners have it, lacks the parts in LEARNER_ONLY.
     """
 
@@ -33,7 +35,11 @@ class AgentModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # RLl
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.model_config["seed"])
             self.agent = Agent(
-                size, self.observation_space.shape[0], action_kind(self.action_space), self.model_config["symlog_obs"]
+                size,
+                self.observation_space.shape[0],
+                action_kind(self.action_space),
+                self.model_config["symlog_obs"],
+                read_parts(self.model_config.get("observation")),
             )
         if self.inference_only:  # RLlib 2.60 cannot remove attributes of a submodule itself
             self.agent.remove_learner_only()

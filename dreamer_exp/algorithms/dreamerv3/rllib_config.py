@@ -28,6 +28,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self.loss_scales = LOSS_SCALES.copy()
         self.decoder_scales: dict[str, float] = {}
         self.decoder_weights: tuple[float, ...] | None = None
+        self.observation: list[dict[str, Any]] = []
         self.replay_device = "cpu"
         self.overlap_sampling = False
         self.learner_threads = 1
@@ -46,6 +47,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         loss_scales: dict[str, float],
         decoder_scales: dict[str, float],
         decoder_weights: tuple[float, ...] | None,
+        observation: list[dict[str, Any]],
         replay_device: str,
         overlap_sampling: bool,
         learner_threads: int,
@@ -53,7 +55,8 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         """Set the keys that DreamerV3Config.training() lacks, and return this config.
 
         `why_not_fused` is backends/requirements.py's; `decoder_weights` is what `decoder_scales` gives each element of
-        the observation (loss_scales.decoder_weights); `learner_threads` are torch's in the learner's process.
+        the observation (loss_scales.decoder_weights); `observation` are its parts (observation_parts.write_parts);
+        `learner_threads` are torch's in the learner's process.
         """
         self.network = network
         self.backend = backend
@@ -66,6 +69,7 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
         self.loss_scales = loss_scales
         self.decoder_scales = decoder_scales
         self.decoder_weights = decoder_weights
+        self.observation = observation
         self.replay_device = replay_device
         self.overlap_sampling = overlap_sampling
         self.learner_threads = learner_threads
@@ -81,4 +85,5 @@ class PublishedDreamerV3Config(DreamerV3Config):  # type: ignore[misc]  # RLlib 
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        return {"size": asdict(self.network), "symlog_obs": self.symlog_obs, "seed": self.seed}
+        config = {"size": asdict(self.network), "symlog_obs": self.symlog_obs, "seed": self.seed}
+        return {**config, "observation": self.observation} if self.observation else config

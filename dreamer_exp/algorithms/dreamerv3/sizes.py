@@ -1,9 +1,16 @@
 """Sizes of the network by `algo.model_size`, and the numbers of its parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from dreamer_exp.algorithms.dreamerv3.observation_parts import (
+    Part,
+    fits_parts,
+    lidar_shapes,
+    read_parts,
+    vector_size,
+)
 from dreamer_exp.algorithms.policy_values import PolicyFormat, is_bool, is_count
 
 BINS = 255  # outputs of the reward head and of the critics
@@ -74,27 +81,42 @@ def policy_weights(description: Mapping[str, Any]) -> int:
     """Return the number of trained parameters of the network that a policy.json describes, or of its acting parts."""
     action = description["action"]
     network = NetworkSize(**description["network"])
-    parts = parts_of(network, description["observation_size"], action["size"], action["kind"] == "discrete")
+    observation = read_parts(description.get("observation"))
+    parts = parts_of(
+        network, description["observation_size"], action["size"], action["kind"] == "discrete", observation
+    )
     return sum(parts[name] for name in (ACTING if description.get("acting_only") else parts))
 
 
-def parts_of(network: NetworkSize, observation_size: int, actions: int, is_discrete: bool) -> dict[str, int]:
+def parts_of(
+    network: NetworkSize, observation_size: int, actions: int, is_discrete: bool, observation: Sequence[Part] = ()
+) -> dict[str, int]:
     """Return the number of trained parameters of each part of the network (agent.py)."""
     deter, hidden, units, latent = network.deter, network.hidden, network.units, network.latent
     block = deter // network.blocks
     core = deter * (block + 3 * hidden + 1) + deter + 3 * deter * (block + 1)  # weights, norm, gates
     inner = sum(_mlp(inputs, hidden, 1) for inputs in (deter, latent, actions))
-    posterior = _mlp(deter + units, hidden, 1) + _mlp(hidden, hidden, network.posterior_layers - 1, latent)
+    lidars, vector = lidar_shapes(observation, units), vector_size(observation)
+    tokens = units if vector or not observation else 0
+    tokens += sum(lidar.tokens for lidar in lidars)
+    posterior = _mlp(deter + tokens, hidden, 1) + _mlp(hidden, hidden, network.posterior_layers - 1, latent)
     prior = _mlp(deter, hidden, network.prior_layers, latent)
     heads = {
-        "decoder": (network.decoder_layers, observation_size),
         "reward": (network.reward_layers, BINS),
         "cont": (network.continue_layers, 1),
         "actor": (network.actor_layers, actions if is_discrete else 2 * actions),
         "critic": (network.critic_layers, BINS),
     }
+    encoder = _mlp(observation_size, units, network.encoder_layers)
+    decoder = _mlp(network.feature, units, network.decoder_layers, observation_size)
+    if observation:
+        encoder = _mlp(vector, units, network.encoder_layers) if vector else 0
+        encoder += sum(lidar.encoder_weights() for lidar in lidars)
+        decoder = _mlp(network.feature, units, network.decoder_layers) + (units + 1) * vector
+        decoder += sum(lidar.decoder_weights(units) for lidar in lidars)
     return {
-        "encoder": _mlp(observation_size, units, network.encoder_layers),
+        "encoder": encoder,
+        "decoder": decoder,
         "rssm": core + inner + posterior + prior,
         **{name: _mlp(network.feature, units, layers, outputs) for name, (layers, outputs) in heads.items()},
     }
@@ -109,4 +131,6 @@ def _mlp(inputs: int, units: int, layers: int, outputs: int | None = None) -> in
     return total if outputs is None else total + (inputs + 1) * outputs
 
 
-POLICY_FORMAT = PolicyFormat({"network": fits_network, "symlog_obs": is_bool}, policy_weights)
+POLICY_FORMAT = PolicyFormat(
+    {"network": fits_network, "symlog_obs": is_bool, "observation": fits_parts}, policy_weights
+)

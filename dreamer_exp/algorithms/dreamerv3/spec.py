@@ -73,6 +73,7 @@ SPEC = AlgorithmSpec(
     memory=memory_model,
     size=lambda algo: str(algo.model_size),
     metrics=METRICS,
+    metric_families={"loss/decoder/": "decoder/"},
     policy_format=POLICY_FORMAT.fits,
     policy_weights=POLICY_FORMAT.weights,
     network=lambda algo: {"network": asdict(algo.network), "symlog_obs": algo.symlog_obs},

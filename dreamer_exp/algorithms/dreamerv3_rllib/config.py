@@ -12,6 +12,7 @@ from dreamer_exp.algorithms.rllib.base_config import (
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
 from dreamer_exp.config.schema import AUTO, key
+from dreamer_exp.envs.encoders import refuse_encoders
 
 RATES = {"world_model_lr": 1e-4, "actor_lr": 3e-5, "critic_lr": 3e-5}  # RLlib's own for XS
 
@@ -57,6 +58,7 @@ def check(experiment: Experiment) -> None:
     """
     algo, hardware = resolved(experiment), experiment.hardware
     check_base(algo)
+    refuse_encoders(experiment.obs_contract.encoders, algo.name)
     if hardware.overlap_sampling:
         raise UserError("hardware.overlap_sampling=always: algo=dreamerv3_rllib samples and learns in turn; use never.")
     if hardware.num_learners > 1 and algo.batch_size_B % hardware.num_learners:

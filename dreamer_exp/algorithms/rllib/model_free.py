@@ -6,6 +6,7 @@ from dreamer_exp.algorithms.rllib.mlp_sizes import ACTIVATIONS
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AlgoConfig, key
+from dreamer_exp.envs.encoders import refuse_encoders
 
 FLOAT32 = 4  # bytes
 
@@ -20,12 +21,13 @@ class ModelFreeConfig(AlgoConfig):
 
 
 def check_model_free(experiment: Experiment, algo: ModelFreeConfig) -> None:
-    """Check what both refuse: a network without layers, several learners, and sampling during updates.
+    """Check what both refuse: an encoder, a network without layers, several learners, and sampling during updates.
 
     Raises:
         UserError: naming the key and what is allowed.
     """
     hardware = experiment.hardware
+    refuse_encoders(experiment.obs_contract.encoders, algo.name)
     if not algo.fcnet_hiddens or min(algo.fcnet_hiddens) < 1:
         raise UserError(
             f"algo.fcnet_hiddens={algo.fcnet_hiddens}: it takes at least one layer, of at least one unit: [256, 256]."

@@ -1,12 +1,12 @@
-"""Encoder and decoder of vector observations.
+"""Encoder and decoder of observations that one MLP reads and predicts; those of several kinds: entries.py.
 
-An encoder maps observations to tokens (..., E), with E = `encoder.units`. A decoder returns the losses of its
+An encoder maps observations to tokens (..., E), with E = `encoder.tokens`. A decoder returns the losses of its
 prediction, `decoder.losses(feature, observation, weights)`, () each. Both apply symlog to the observation themselves.
 """
 
 from torch import Tensor
 
-from dreamer_exp.algorithms.dreamerv3.maths import symlog
+from dreamer_exp.algorithms.dreamerv3.maths import symexp, symlog
 from dreamer_exp.algorithms.dreamerv3.networks.layers import Head, Mlp
 from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature
 
@@ -23,7 +23,7 @@ class VectorEncoder(Mlp):
 
     def __init__(self, inputs: int, units: int, layers: int, squash: bool) -> None:
         super().__init__(inputs, units, layers)
-        self.units, self.squash = units, squash
+        self.tokens, self.squash = units, squash
 
     def forward(self, observation: Tensor) -> Tensor:
         """Return the tokens (..., E) of observations (..., O)."""
@@ -46,8 +46,17 @@ class VectorDecoder(Head):
         super().__init__(feature, units, layers, outputs)
         self.squash = squash
 
-    def losses(self, feature: Tensor | Feature, observation: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the prediction's squared error, weighted and unweighted, summed over O, averaged over N, () each.
+    def predict(self, feature: Tensor | Feature) -> Tensor:
+        """Return the predicted observations (N, O)."""
+        predicted: Tensor = self(feature)
+        return symexp(predicted) if self.squash else predicted
+
+    def losses(
+        self, feature: Tensor | Feature, observation: Tensor, weights: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the prediction's squared error, weighted, and unweighted by its name, () each.
+
+        It is summed over O and averaged over N.
 
         This is eq. 8 without its factor of one half, as in danijar/dreamerv3.
 
@@ -59,4 +68,4 @@ class VectorDecoder(Head):
         target = (symlog(observation) if self.squash else observation).flatten(0, -2)
         squares = (self(feature) - target).square()
         unweighted: Tensor = squares.sum(-1).mean()
-        return unweighted if weights is None else (squares * weights).sum(-1).mean(), unweighted
+        return unweighted if weights is None else (squares * weights).sum(-1).mean(), {"decoder": unweighted}

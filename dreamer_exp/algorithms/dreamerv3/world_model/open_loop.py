@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.maths import symexp, two_hot_mean
+from dreamer_exp.algorithms.dreamerv3.maths import two_hot_mean
 from dreamer_exp.algorithms.dreamerv3.networks.one_hot import join
 from dreamer_exp.algorithms.dreamerv3.world_model.imagination import Imagination
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
@@ -44,9 +44,8 @@ def open_loop(  # noqa: PLR0917
         features.append(imagination.feature)
     # (H+1)*N rows
     feature = join(features)
-    observation = agent.decoder(feature)
     outputs = (
-        symexp(observation) if agent.decoder.squash else observation,
+        agent.decoder.predict(feature),
         two_hot_mean(agent.reward(feature), agent.bins),
         (torch.sigmoid(agent.cont(feature)[..., 0]) / gamma).clamp(max=1.0),
     )

@@ -16,6 +16,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.streams import Streams
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.maths import symlog
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision, add_product, mm
+from dreamer_exp.algorithms.dreamerv3.world_model.observation import VectorEncoder
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
 HEADS, ACTOR_CRITIC = 0, 1  # streams
@@ -72,6 +73,7 @@ class Gradients:
         self.scan_gradient = PosteriorScanGradient(self.scan)
         features, deter = (buffer.unflatten(0, imagined) for buffer in self.scan.rollout_states)
         self.rollout = ImaginedRollout(agent, flat.view, precision, count, config.horizon_H, (features, deter))
+        assert isinstance(agent.encoder, VectorEncoder)
         self.encoder = Perceptron.of(agent.encoder, flat.view, precision)
         self.from_action = Perceptron.of(rssm.from_action, flat.view, precision)
         self.heads = WorldModelHeads(agent, flat, config, precision, count)

@@ -13,6 +13,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.two_hot import two_ho
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision, mm
+from dreamer_exp.algorithms.dreamerv3.world_model.observation import VectorDecoder
 
 
 class WorldModelHeads:
@@ -26,6 +27,7 @@ class WorldModelHeads:
     LOSSES: ClassVar = ("decoder", "reward", "continue", "dynamics", "representation")
 
     def __init__(self, agent: Agent, flat: Flat, config: LossConfig, precision: Precision, rows: int) -> None:
+        assert isinstance(agent.decoder, VectorDecoder)
         self.modules = (agent.decoder, agent.reward, agent.cont)
         self.decoder, self.reward, self.cont = (Perceptron.of(head, flat.view, precision) for head in self.modules)
         self.prior = Perceptron.of(agent.rssm.prior_net, flat.view, precision)

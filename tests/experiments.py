@@ -30,6 +30,14 @@ MODEL_FREE = (
     "hardware=cpu",
 )
 SMALL = {
+    "sac": (
+        "algo=sac",
+        "algo.train_batch_size_per_learner=16",
+        "algo.training_intensity=4",
+        "algo.num_steps_sampled_before_learning_starts=32",
+        "algo.replay_capacity=64",  # it wraps around within a few iterations
+        *MODEL_FREE,
+    ),
     "ppo": (
         "algo=ppo",
         "algo.train_batch_size_per_learner=40",  # three fragments, so that checkpoints are in between

@@ -10,7 +10,7 @@ import dreamer_exp
 from dreamer_exp.config.plugins import find_specs
 
 PACKAGE = Path(dreamer_exp.__file__).parent
-OWN = ("dreamerv3", "dreamerv3_rllib", "ppo")
+OWN = ("dreamerv3", "dreamerv3_rllib", "ppo", "sac")
 FOLDERS = tuple(f"dreamer_exp.algorithms.{name}." for name in OWN)
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "algorithms"]
 SHARED = [PACKAGE / "algorithms", PACKAGE / "algorithms" / "rllib"]  # folders without an algorithm
@@ -76,7 +76,7 @@ def test_modules_that_algorithms_share_know_none(folder: Path) -> None:
     "line",
     [
         'if experiment.algo.name == "dreamerv3": ...',
-        'if name in ("dreamerv3_rllib", "ppo"): ...',
+        'if name in ("dreamerv3_rllib", "ppo", "sac"): ...',
         'device = getattr(experiment.algo, "replay_device", "cpu")',
         'fast = hasattr(algo, "network")',
         "fast = isinstance(experiment.algo, DreamerV3Algo)",

@@ -122,5 +122,5 @@ def test_doctor_lists_it_and_why_another_one_is_unavailable(site: Path, tmp_path
     (metadata / "entry_points.txt").write_text("[dreamer_exp.algorithms]\nbroken = a_package_that_is_missing:SPEC\n")
     code, shown, _ = python(tmp_path, site, metadata.parent, module="dreamer_exp.doctor")
     assert code == 0
-    assert "dreamerv3, dreamerv3_rllib, ppo, dreamerv3_decay" in " ".join(shown.split())
+    assert "dreamerv3, dreamerv3_rllib, ppo, sac, dreamerv3_decay" in " ".join(shown.split())
     assert "algo=broken: the entry point dreamer_exp.algorithms: broken = a_package_that_is_missing:SPEC" in shown

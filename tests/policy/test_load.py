@@ -97,7 +97,7 @@ def test_a_newer_format_is_refused(folder: Path) -> None:
 def test_an_unknown_algorithm_is_refused(folder: Path) -> None:
     with pytest.raises(
         UserError,
-        match=r"policy.json: algorithm='a2c' describes no valid network; known here: dreamerv3, dreamerv3_rllib, ppo;",
+        match=r"algorithm='a2c' describes no valid network; known here: dreamerv3, dreamerv3_rllib, ppo, sac;",
     ):
         load_policy(changed(folder, algorithm="a2c"))
 

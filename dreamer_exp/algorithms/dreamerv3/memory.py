@@ -49,7 +49,7 @@ def settle(experiment: Experiment, contract: ObservationContract, gpu_memory_byt
     """
     algo = resolved(experiment)
     step_bytes = bytes_per_step(algo.network, contract)
-    algo = capacity_in_steps(experiment, algo, step_bytes, check)
+    algo = capacity_in_steps(experiment, algo, algo.replay_capacity, step_bytes, check)
     if algo.replay_device != AUTO:
         return algo
     fits = 2 * algo.replay_capacity * step_bytes < gpu_memory_bytes

@@ -32,7 +32,8 @@ def settle(experiment: Experiment, contract: ObservationContract, gpu_memory_byt
     Raises:
         UserError: a capacity in bytes holds too few steps.
     """
-    return capacity_in_steps(experiment, resolved(experiment), bytes_per_step(contract), check)
+    algo = resolved(experiment)
+    return capacity_in_steps(experiment, algo, algo.replay_capacity, bytes_per_step(contract), check)
 
 
 def bytes_per_step(contract: ObservationContract) -> int:

@@ -12,13 +12,11 @@ from ray.rllib.utils.metrics import LEARNER_RESULTS
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.ppo import collected_file
-from dreamer_exp.algorithms.ppo.learner import EpochLearner, seed_shuffling
+from dreamer_exp.algorithms.ppo.learner import EpochLearner
 from dreamer_exp.algorithms.protocol import Iteration, RecordedSteps
 from dreamer_exp.algorithms.rllib.base_algorithm import BaseAlgorithm
+from dreamer_exp.algorithms.rllib.checked_learner import seed_learner
 from dreamer_exp.algorithms.rllib.chunks import STREAM
-from dreamer_exp.envs.seeds import derive_seed
-
-SHUFFLE_STREAM = 5  # spawn key of the minibatches in a remote learner
 
 
 class CollectingPPO(BaseAlgorithm, PPO):  # type: ignore[misc]  # RLlib is untyped
@@ -32,7 +30,6 @@ class CollectingPPO(BaseAlgorithm, PPO):  # type: ignore[misc]  # RLlib is untyp
         """Build RLlib's algorithm, without sampling yet."""
         super().setup(config)
         self._collected: list[SingleAgentEpisode] = []
-        self._reseeds = 0
 
     def training_step(self) -> None:
         """Sample every env once; with a complete batch, update and send weights to the env runners."""
@@ -55,9 +52,8 @@ class CollectingPPO(BaseAlgorithm, PPO):  # type: ignore[misc]  # RLlib is untyp
         return 0
 
     def reset_episodes(self, number: int) -> int:
-        """Cut all running episodes; a remote learner shuffles by this number from now on."""
-        if not self.learner_group.is_local:  # the main process's generators are in the checkpoint
-            self._seed_learner(number)
+        """Cut all running episodes, and draw the next minibatches by this number."""
+        seed_learner(self, number)
         return super().reset_episodes(number)
 
     def save_replay(self, folder: Path) -> None:
@@ -74,11 +70,7 @@ class CollectingPPO(BaseAlgorithm, PPO):  # type: ignore[misc]  # RLlib is untyp
 
     def reseed_replay(self, number: int) -> None:
         """Draw the next minibatches from the random stream of this number."""
-        self._seed_learner(-number)
-
-    def _seed_learner(self, number: int) -> None:
-        seed = derive_seed(self.config.seed, (SHUFFLE_STREAM, abs(number), int(number < 0)))
-        self.on_learner(partial(seed_shuffling, seed=seed))
+        seed_learner(self, number, again=True)
 
     def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
         self._collected += sorted(chunks, key=lambda chunk: chunk.custom_data[STREAM])  # independent of timing

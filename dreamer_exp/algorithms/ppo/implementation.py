@@ -6,16 +6,15 @@ from functools import partial
 from typing import Any
 
 import gymnasium
-from numpy.typing import NDArray
 from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from dreamer_exp.algorithms.ppo.configure import configure
-from dreamer_exp.algorithms.ppo.learner import EpochLearner
 from dreamer_exp.algorithms.ppo.policy import ModePolicy
 from dreamer_exp.algorithms.ppo.rllib_config import ActorCriticCatalog, model_config
 from dreamer_exp.algorithms.ppo.sizes import NETWORK
 from dreamer_exp.algorithms.protocol import Implementation
+from dreamer_exp.algorithms.rllib.checked_learner import replay_update
 
 
 def describe_network(module: RLModule) -> dict[str, Any]:
@@ -39,15 +38,6 @@ def build_network(
 def policy_maker(module: RLModule) -> Callable[[int], ModePolicy]:
     """Return a function that builds the policy for N rows."""
     return partial(ModePolicy, module)
-
-
-def replay_update(
-    learner: EpochLearner, batch: Mapping[str, NDArray[Any]], state: Mapping[str, Any]
-) -> dict[str, float]:
-    """Compute an update from a minibatch and the learner's extra state, if it is known; return its metrics."""
-    if state:
-        learner.set_extra_state(dict(state))
-    return learner.update_once(dict(batch))
 
 
 IMPLEMENTATION = Implementation(

@@ -1,83 +1,16 @@
 """RLlib's DreamerV3 algorithm with a corrected training step; subclasses provide replay and updates."""
 
-import time
-from abc import abstractmethod
-from pathlib import Path
-
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dreamerv3 import DreamerV3
-from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from dreamer_exp.algorithms.protocol import Iteration, RecordedSteps
-from dreamer_exp.algorithms.rllib.base_algorithm import BaseAlgorithm
+from dreamer_exp.algorithms.rllib.replay_algorithm import ReplayAlgorithm
 
 
-class BaseDreamerV3(BaseAlgorithm, DreamerV3):  # type: ignore[misc]  # RLlib is untyped
-    """DreamerV3 with a `training_step` that differs from RLlib 2.60:
+class BaseDreamerV3(ReplayAlgorithm, DreamerV3):  # type: ignore[misc]  # RLlib is untyped
+    """DreamerV3 with the training step of ReplayAlgorithm."""
 
-    - The training ratio is kept over the run: a fraction of an update is carried over to the next iteration. RLlib
-      rounds up in every iteration, so that small ratios are exceeded.
-    - Updates, seconds and finished episodes are counted; RLlib's `actual_training_ratio` is always 0.
-    - `should_stop` is called between updates, so that a stop does not wait for the end of the iteration.
-
-    A subclass has the replay and makes the updates.
-    """
-
-    def training_step(self) -> None:
-        """Sample every env once (the first time until a batch is stored), update, and send weights to env runners."""
-        self.last_iteration = Iteration()
-        started = time.perf_counter()
-        last_sampled = self._sample_fragment()
-        while not self._can_learn():
-            last_sampled = self._sample_fragment()
-        self.last_iteration.sample_s = time.perf_counter() - started
-        self._update(last_sampled)
-        self._sync_weights()
-        self._sync_states()
-
-    @property
-    @abstractmethod
-    def replay_steps(self) -> int:
-        """Number of env steps in the replay."""
-
-    @abstractmethod
-    def save_replay(self, folder: Path) -> None:
-        """Write the replay and its random generator into a new folder."""
-
-    @abstractmethod
-    def load_replay(self, folder: Path) -> None:
-        """Load a saved replay."""
-
-    @abstractmethod
-    def recorded_steps(self, most: int) -> RecordedSteps:
-        """Return up to this number of the newest steps of the replay."""
-
-    @abstractmethod
-    def reseed_replay(self, number: int) -> None:
-        """Draw the next batches from the random stream of this number."""
-
-    def _can_learn(self) -> bool:
-        return bool(self.replay_steps >= self.config.batch_size_B * self.config.batch_length_T)
-
-    @abstractmethod
-    def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
-        """Add sampled episode chunks to the replay."""
-
-    def _update(self, env_steps: int) -> None:
-        """Make the updates that the training ratio gives for these env steps.
-
-        The steps before the last fragment of the first iteration give none, as in RLlib: their updates would overfit
-        the world model to a single batch.
-        """
-        started = time.perf_counter()
-        self.last_iteration.prefill_env_steps = self.last_iteration.env_steps - env_steps
-        replayed = self.config.batch_size_B * self.config.batch_length_T
-        self.updates_owed += env_steps * self.config.training_ratio / replayed
-        while self.updates_owed >= 1.0 and not self.should_stop():
-            made = self._learn(int(self.updates_owed))
-            self.last_iteration.updates += made
-            self.updates_owed -= made
-        self.last_iteration.update_s = time.perf_counter() - started
-
-    @abstractmethod
-    def _learn(self, at_most: int) -> int:
-        """Make some of these updates and return how many; a stop is checked before the next ones."""
+    def setup(self, config: AlgorithmConfig) -> None:
+        """Build RLlib's algorithm, without sampling yet."""
+        self._batch_steps = self._first_steps = config.batch_size_B * config.batch_length_T
+        self._ratio = config.training_ratio
+        super().setup(config)

@@ -11,7 +11,8 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import AUTO, AlgoConfig, key
 from dreamer_exp.scaling import METRIC
 
-Algo = TypeVar("Algo", bound="BaseDreamerV3Config")
+DreamerAlgo = TypeVar("DreamerAlgo", bound="BaseDreamerV3Config")
+Algo = TypeVar("Algo", bound=AlgoConfig)
 
 
 @dataclass(frozen=True)
@@ -66,24 +67,25 @@ def check_batch_fits(algo: BaseDreamerV3Config) -> None:
 
 
 def capacity_in_steps(
-    experiment: Experiment, algo: Algo, bytes_per_step: int, check: Callable[[Experiment], None]
+    experiment: Experiment, algo: Algo, amount: int | str, bytes_per_step: int, check: Callable[[Experiment], None]
 ) -> Algo:
     """Return the options with a `replay_capacity` in bytes replaced by the steps that it holds.
 
     Args:
         experiment: the resolved experiment.
         algo: its options.
+        amount: its `replay_capacity`.
         bytes_per_step: bytes of a replayed step.
         check: the algorithm's check of values against each other.
 
     Raises:
         UserError: the bytes hold too few steps.
     """
-    amount = algo.replay_capacity
     if not isinstance(amount, str):
         return algo
     steps = (parse_bytes(amount) or 0) // bytes_per_step
-    algo = replace(algo, replay_capacity=steps)
+    changed: dict[str, Any] = {"replay_capacity": steps}
+    algo = replace(algo, **changed)
     try:
         check(replace(experiment, algo=algo))
     except UserError as error:
@@ -91,7 +93,7 @@ def capacity_in_steps(
     return algo
 
 
-def smallest_replay(experiment: Experiment, algo: Algo) -> Algo:
+def smallest_replay(experiment: Experiment, algo: DreamerAlgo) -> DreamerAlgo:
     """Return the options with a replay that one update can be computed next to, without reading it."""
     return replace(algo, replay_capacity=2 * experiment.hardware.num_envs * (algo.batch_length_T + 1))
 

@@ -14,6 +14,7 @@ from dreamer_exp.algorithms.ppo import collected_file
 from dreamer_exp.algorithms.ppo.algorithm import CollectingPPO, joined
 from dreamer_exp.algorithms.ppo.learner import EpochLearner
 from dreamer_exp.algorithms.rllib.build import build_algorithm
+from dreamer_exp.algorithms.rllib.checked_learner import replay_update
 from dreamer_exp.algorithms.spec import spec_of
 from tests.experiments import small
 
@@ -79,7 +80,7 @@ def test_a_loss_that_is_not_finite_ends_the_updates_and_changes_nothing(
     assert "total_loss" in update.broken
     after = learner.module[DEFAULT_MODULE_ID].parameters()
     assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
-    assert not np.isfinite(learner.update_once(update.batch)["total_loss"])
+    assert not np.isfinite(replay_update(learner, update.batch, update.state)["total_loss"])
 
 
 def collected(algorithm: CollectingPPO) -> list[SingleAgentEpisode]:

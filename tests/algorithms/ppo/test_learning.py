@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_local")]
 WORDS = (
     "algo=ppo",
     "hardware=cpu",
+    "hardware.num_cpus=1",
     "hardware.num_env_runners=0",
     "hardware.num_envs_per_env_runner=8",
     "hardware.rollout_fragment_length=128",

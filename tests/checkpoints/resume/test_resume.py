@@ -92,7 +92,12 @@ def ppo_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
     return make_halves(tmp_path_factory.mktemp("ppo"), *SMALL["ppo"], *RUN)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("stock_halves", "ppo_halves")]
+@pytest.fixture(scope="module")
+def sac_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
+    return make_halves(tmp_path_factory.mktemp("sac"), *SMALL["sac"], *RUN)
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("stock_halves", "ppo_halves", "sac_halves")]
 
 
 @pytest.fixture(params=["published_halves", *SLOW])

@@ -1,0 +1,1 @@
+"""`algo=sac`: RLlib's SAC, with its learner and networks."""

@@ -10,7 +10,7 @@ from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.experiment import WITHOUT_EFFECT
 from dreamer_exp.formatting import shortened
 
-SEED, NAME = "run.seed", "run.id"
+SEED, NAME, ALGORITHM = "run.seed", "run.id", "algo.name"
 # measurement and memory placement: listed as differences, but they do not affect results and separate no groups
 NEUTRAL_KEYS = ("evaluation.baselines", "evaluation.every_env_steps", "algo.replay_device")
 IGNORED_KEYS = {f"{group}.{name}" for group, names in WITHOUT_EFFECT.items() for name in names} | {SEED, *NEUTRAL_KEYS}
@@ -112,7 +112,7 @@ def _resolve(by: str, runs: Sequence[Run]) -> str:
 def _label_keys(runs: Sequence[Run], differing: Sequence[str]) -> tuple[str, ...]:
     """Return keys that distinguish all settings in labels: typed ones first, then those with the most values.
 
-    An experiment's name or a model size sets a dozen keys; a label needs one of them.
+    An experiment's name or a model size sets a dozen keys; a label needs one of them. An algorithm sets them all.
     """
     typed = {text.lstrip("+").partition("=")[0] for run in runs for text in _command_words(run)}
     settings = len({signature(run) for run in runs})
@@ -120,7 +120,8 @@ def _label_keys(runs: Sequence[Run], differing: Sequence[str]) -> tuple[str, ...
     by_values = sorted(differing, key=lambda key: -_settings(runs, [key]))
     chosen: list[str] = []
     distinguished = 1
-    for key in (*(key for key in differing if key in typed), *((NAME,) if one_name_each else ()), *by_values):
+    first = [key for key in differing if key == ALGORITHM]
+    for key in (*first, *(key for key in differing if key in typed), *((NAME,) if one_name_each else ()), *by_values):
         finer = _settings(runs, [*chosen, key])
         if distinguished < finer:
             chosen.append(key)
@@ -151,9 +152,9 @@ def _group(runs: list[Run], shown: Sequence[str], kept: Sequence[str]) -> Group:
     ends = [key.rpartition(".")[2] for key in shown]
     names = [end if ends.count(end) == 1 else key for key, end in zip(shown, ends, strict=True)]
     texts = [as_typed(value_of(runs[0], key)) for key in shown]
-    label = " ".join(
-        text if key == NAME else f"{name}={text}" for key, name, text in zip(shown, names, texts, strict=True)
-    )
+    plain = {NAME, *((ALGORITHM,) if ends.count("name") == 1 else ())}
+    labelled = zip(shown, names, texts, strict=True)
+    label = " ".join(text if key in plain else f"{name}={text}" for key, name, text in labelled)
     return Group(shortened(label) or _common_name(runs), {key: value_of(runs[0], key) for key in kept}, tuple(runs))
 
 

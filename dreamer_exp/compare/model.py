@@ -76,6 +76,17 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """Groups of several algorithms at the same cost."""
+
+    at: str  # "env_steps" or "wall"
+    value: float  # env steps, or seconds
+    groups: tuple[dict[str, Any], ...]  # label, iqm, low, high and values of each group, best first; empty if unknown
+    pairs: tuple[Pair, ...]  # the pairs of the best group first
+    without: tuple[str, ...] = ()  # labels of the groups that have no value yet
+
+
+@dataclass(frozen=True)
 class ComparisonRequest:
     """Options of a comparison."""
 
@@ -100,6 +111,7 @@ class Comparison:
     scenarios: tuple[dict[str, dict[str, Any]], ...] = ()  # rates by scenario of each group (scenarios.scenario_rates)
     differences: tuple[Difference, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    budgets: tuple[Budget, ...] = ()  # of groups of several algorithms
     by: str | None = None  # the key that defines the groups, where one was requested
     pooled: tuple[str, ...] = ()  # with `by`: keys that differ within groups, whose values are pooled
     threshold: float | None = None  # level whose first time is in `statistics`

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dreamer_exp.compare.budgets import compare_budgets, cost_of_level, describe_budget, describe_level
 from dreamer_exp.compare.differences import find_differences
 from dreamer_exp.compare.findings import cautions, compare_pairs, same_task, verdict
 from dreamer_exp.compare.group import NEUTRAL_KEYS, SEED, group_runs, strata
@@ -50,6 +51,13 @@ def compare(runs: Sequence[Run], request: ComparisonRequest, faults: Iterable[st
     tasks = same_task(grouping, places)
     pairs = [compare_pairs(grouping, outcomes, task, lower) for task in tasks]
     # only the best group of each task against the others is put into words: the first pairs
+    budgets = compare_budgets(grouping, outcomes, tasks, metric, lower)
+    equal = [line for budget in budgets for line in describe_budget(budget)]
+    if budgets and not np.isnan(threshold):
+        costs = [cost_of_level(outcomes[place], metric, threshold) for place in places]
+        for place, cost in zip(places, costs, strict=True):
+            statistics[place]["cost_of_level"] = cost
+        equal.append(describe_level([grouping.groups[place].label for place in places], costs, threshold))
     verdicts = [verdict(pair) for task, of_task in zip(tasks, pairs, strict=True) for pair in of_task[: len(task) - 1]]
     return Comparison(
         metric=metric,
@@ -57,12 +65,13 @@ def compare(runs: Sequence[Run], request: ComparisonRequest, faults: Iterable[st
         runs=tuple(runs),
         groups=grouping.groups,
         differing=grouping.differing,
-        findings=(*verdicts, *cautions(grouping, outcomes, metric, len(verdicts))),
+        findings=(*verdicts, *equal, *cautions(grouping, outcomes, metric, len(verdicts))),
         faults=(*faults, *(f"{run.name}: {fault}" for run in runs for fault in run.faults)),
         statistics=tuple(statistics),
         scenarios=tuple(scenario_rates([one.run for one in of_group]) for of_group in outcomes),
         differences=find_differences(runs, [*grouping.differing, *grouping.pooled, *NEUTRAL_KEYS]),
         pairs=tuple(pair for of_task in pairs for pair in of_task),
+        budgets=tuple(budgets),
         by=request.by,
         pooled=grouping.pooled,
         threshold=None if np.isnan(threshold) else threshold,

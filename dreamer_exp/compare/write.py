@@ -84,6 +84,7 @@ def _tree(comparison: Comparison, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "groups": comparison.statistics,
         "scenarios": comparison.scenarios,
         "pairs": [asdict(pair) for pair in comparison.pairs],
+        "equal_cost": [asdict(budget) for budget in comparison.budgets],
         "runs": runs,
         "differences": [asdict(difference) for difference in comparison.differences],
         "faults": comparison.faults,

@@ -106,8 +106,8 @@ class ObsContractConfig:
     )
     encoders: dict[str, str] = key(
         {},
-        "encoder of each entry by key: vector (an MLP, where not named), or lidar (convolutions around the circle of "
-        "bearings)",
+        "encoder of each entry by key: vector (an MLP, where not named), lidar (convolutions around the circle of "
+        "bearings), grid (channels first) or image (uint8, channels last); auto: by shape",
     )
 
 

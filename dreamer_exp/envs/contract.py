@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.schema import ObsContractConfig
 from dreamer_exp.encoders import VECTOR
-from dreamer_exp.envs.encoders import check_encoders
+from dreamer_exp.envs.encoders import kinds_of
 from dreamer_exp.envs.scaling import check_scaling
 from dreamer_exp.scaling import NONE, scaling_of
 
@@ -126,7 +126,7 @@ def build_contract(
         raise UserError(f"obs_contract.frames: {config.frames!r} is not allowed; use all or latest")
     boxes = _selected_boxes(observation_space, config)
     check_scaling(config.scaling, boxes)
-    check_encoders(config.encoders, boxes)
+    kinds = kinds_of(config.encoders, boxes)
     space, observed = flat_space(observation_space, config), _observed_space(boxes)
     action = _describe_action(action_space)
     entries: list[Entry] = []
@@ -135,9 +135,8 @@ def build_contract(
         part = slice(start, start + math.prod(box.shape))
         low, high = float(space.low[part].min()), float(space.high[part].max())
         bounds = tuple(observed.low[part].tolist()), tuple(observed.high[part].tolist())
-        encoder = config.encoders.get(key, VECTOR)
-        entries.append(Entry(key, box.shape, low, high, part.start, part.stop, *bounds, encoder))
-    digest = _hash(boxes, config, action, str(action_space.dtype))
+        entries.append(Entry(key, box.shape, low, high, part.start, part.stop, *bounds, kinds[key]))
+    digest = _hash(boxes, config, kinds, action, str(action_space.dtype))
     return ObservationContract(
         config.name, tuple(entries), config.frames, entries[-1].stop, action, digest, config.scaling
     )
@@ -337,7 +336,9 @@ def _describe_action(space: Space[Any]) -> Action:
     return Action("box", space.shape[0], tuple(space.low.tolist()), tuple(space.high.tolist()))
 
 
-def _hash(boxes: dict[str, Box], config: ObsContractConfig, action: Action, action_dtype: str) -> str:
+def _hash(
+    boxes: dict[str, Box], config: ObsContractConfig, kinds: dict[str, str], action: Action, action_dtype: str
+) -> str:
     entries = [
         {"key": key, "shape": box.shape, "dtype": str(box.dtype), "low": box.low.tolist(), "high": box.high.tolist()}
         for key, box in boxes.items()
@@ -345,7 +346,7 @@ def _hash(boxes: dict[str, Box], config: ObsContractConfig, action: Action, acti
     tree = {"entries": entries, "frames": config.frames, "action": asdict(action), "action_dtype": action_dtype}
     if config.scaling != NONE:  # vectors that aren't scaled keep the hash of earlier releases
         tree["scaling"] = config.scaling
-    if encoders := {key: kind for key, kind in config.encoders.items() if kind != VECTOR}:
+    if encoders := {key: kind for key, kind in kinds.items() if kind != VECTOR}:
         tree["encoders"] = encoders
     return hashlib.sha256(json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 

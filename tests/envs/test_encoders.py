@@ -24,11 +24,31 @@ def test_an_encoder_changes_the_hash_unless_it_is_the_default() -> None:
 
 
 @pytest.mark.parametrize(
+    ("box", "kind"),
+    [
+        (Box(0, 255, (16, 12, 3), np.uint8), "image"),
+        (Box(0, 255, (3, 16, 12), np.uint8), "grid"),
+        (Box(0.0, 1.0, (3, 16, 12)), "grid"),
+        (Box(0.0, 1.0, (16, 12)), "vector"),
+        (Box(0.0, 1.0, (2, 3, 4)), "vector"),
+    ],
+)
+def test_auto_picks_by_shape_as_published(box: Box, kind: str) -> None:
+    config = ObsContractConfig("own", ["seen"], encoders={"seen": "auto"})
+    assert build_contract(Dict({"seen": box}), ACCELERATIONS, config).entries[0].encoder == kind
+
+
+@pytest.mark.parametrize(
     ("encoders", "message"),
     [
         ({"ray": "lidar"}, "'ray' is not in the observation contract. Did you mean 'rays'? It has: rays, goal."),
-        ({"rays": "ldar"}, "rays=ldar is not allowed. Did you mean 'lidar'? Use: vector, lidar."),
-        ({"goal": "lidar"}, "goal=lidar: 'goal' has the shape (2,), but lidar needs (bearings,) or"),
+        ({"rays": "ldar"}, "rays=ldar is not allowed. Did you mean 'lidar'? Use: auto, vector, lidar, grid, image."),
+        (
+            {"rays": "image"},
+            "rays=image: 'rays' is float32 (3, 16), but image needs (height, width, channels) of",
+        ),
+        ({"rays": "grid"}, "rays=grid: 'rays' is float32 (3, 16), but grid needs (height, width) or"),
+        ({"goal": "lidar"}, "goal=lidar: 'goal' is float32 (2,), but lidar needs (bearings,) or"),
     ],
 )
 def test_an_encoder_that_does_not_fit_is_refused_by_key(encoders: dict[str, str], message: str) -> None:

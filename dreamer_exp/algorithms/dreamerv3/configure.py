@@ -21,7 +21,7 @@ def configure(experiment: Experiment) -> PublishedDreamerV3Config:
     config.published(
         network=algo.network,
         backend=algo.backend,
-        why_not_fused=why_not_fused(algo) or why_not_encoders(experiment.obs_contract.encoders),
+        why_not_fused=why_not_fused(algo) or why_not_encoders(parts),
         precision=algo.precision,
         lr_warmup=algo.lr_warmup,
         lr_decay_start=algo.lr_decay_start,

@@ -59,6 +59,8 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         config, device = self.config, self._device
         torch.backends.cuda.matmul.allow_tf32 = config.precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = config.precision == "tf32"  # convolutions
+        torch.backends.cudnn.deterministic = True
         torch.set_num_threads(config.learner_threads)
         self.replay = LatentReplay(
             capacity=config.replay_buffer_config["capacity"],

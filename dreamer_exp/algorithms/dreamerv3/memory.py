@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo, check, resolved
-from dreamer_exp.algorithms.dreamerv3.observation_parts import parts_of_contract
+from dreamer_exp.algorithms.dreamerv3.observation_parts import all_convolutions, parts_of_contract
 from dreamer_exp.algorithms.dreamerv3.sizes import ACTING, NetworkSize, parts_of
 from dreamer_exp.algorithms.rllib.base_config import capacity_in_steps
 from dreamer_exp.algorithms.spec import MemoryModel
@@ -20,11 +20,14 @@ def memory_model(experiment: Experiment, contract: ObservationContract) -> Memor
     """Return what the algorithm keeps in memory, once `settle` has given `replay_device` and `replay_capacity`."""
     algo = resolved(experiment)
     parts = parameters_by_part(algo.network, contract)
-    states = algo.batch_size_B * algo.batch_length_T * (algo.horizon_H + 1)
+    replayed = algo.batch_size_B * algo.batch_length_T
+    states = replayed * (algo.horizon_H + 1)
+    convolved = all_convolutions(parts_of_contract(contract), algo.network.units)
+    convolved_floats = 2 * replayed * sum(shape.activations for shape in convolved)  # of encoders and decoders
     return MemoryModel(
         weight_bytes=FLOAT32 * sum(parts.values()),
         acting_bytes=FLOAT32 * sum(parts[name] for name in ACTING),
-        update_bytes=ACTIVATIONS * FLOAT32 * states * (algo.network.feature + algo.network.units),
+        update_bytes=ACTIVATIONS * FLOAT32 * (states * (algo.network.feature + algo.network.units) + convolved_floats),
         parameters=sum(parts.values()),
         bytes_per_step=bytes_per_step(algo.network, contract),
         replay_capacity=algo.replay_capacity,

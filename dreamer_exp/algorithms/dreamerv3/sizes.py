@@ -6,8 +6,8 @@ from typing import Any
 
 from dreamer_exp.algorithms.dreamerv3.observation_parts import (
     Part,
+    all_convolutions,
     fits_parts,
-    lidar_shapes,
     read_parts,
     vector_size,
 )
@@ -96,9 +96,9 @@ def parts_of(
     block = deter // network.blocks
     core = deter * (block + 3 * hidden + 1) + deter + 3 * deter * (block + 1)  # weights, norm, gates
     inner = sum(_mlp(inputs, hidden, 1) for inputs in (deter, latent, actions))
-    lidars, vector = lidar_shapes(observation, units), vector_size(observation)
+    convolved, vector = all_convolutions(observation, units), vector_size(observation)
     tokens = units if vector or not observation else 0
-    tokens += sum(lidar.tokens for lidar in lidars)
+    tokens += sum(each.tokens for each in convolved)
     posterior = _mlp(deter + tokens, hidden, 1) + _mlp(hidden, hidden, network.posterior_layers - 1, latent)
     prior = _mlp(deter, hidden, network.prior_layers, latent)
     heads = {
@@ -111,9 +111,9 @@ def parts_of(
     decoder = _mlp(network.feature, units, network.decoder_layers, observation_size)
     if observation:
         encoder = _mlp(vector, units, network.encoder_layers) if vector else 0
-        encoder += sum(lidar.encoder_weights() for lidar in lidars)
+        encoder += sum(each.encoder_weights() for each in convolved)
         decoder = _mlp(network.feature, units, network.decoder_layers) + (units + 1) * vector
-        decoder += sum(lidar.decoder_weights(units) for lidar in lidars)
+        decoder += sum(each.decoder_weights(units) for each in convolved)
     return {
         "encoder": encoder,
         "decoder": decoder,

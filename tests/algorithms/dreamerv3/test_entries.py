@@ -13,9 +13,22 @@ from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
 from dreamer_exp.algorithms.dreamerv3.networks.layers import RMS_EPSILON
-from dreamer_exp.algorithms.dreamerv3.observation_parts import LidarShape, Part, fits_parts, read_parts, write_parts
+from dreamer_exp.algorithms.dreamerv3.observation_parts import (
+    GridShape,
+    LidarShape,
+    Part,
+    fits_parts,
+    read_parts,
+    write_parts,
+)
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, parts_of
-from dreamer_exp.algorithms.dreamerv3.world_model.entries import EntryDecoder, EntryEncoder, LidarEncoder
+from dreamer_exp.algorithms.dreamerv3.world_model.entries import (
+    Convolution,
+    EntryDecoder,
+    EntryEncoder,
+    GridEncoder,
+    LidarEncoder,
+)
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.planning.forecast import forecast
 from tests.experiments import experiment
@@ -44,11 +57,10 @@ def readable_lidar(encoder: LidarEncoder, scan: Tensor) -> Tensor:
     """Return the tokens of one scan (frames, bearings), one bearing after the other."""
     positions = list(scan.t())
     for product, norm in zip(encoder.layers[::2], encoder.layers[1::2], strict=True):
-        if len(positions) % 2:
-            positions.append(positions[0])
+        positions += positions[: -len(positions) % 4]
         seen = [
-            torch.cat([positions[(centre + offset) % len(positions)] for offset in range(-2, 4)])
-            for centre in range(0, len(positions), 2)
+            torch.cat([positions[(first + offset) % len(positions)] for offset in range(-4, 8)])
+            for first in range(0, len(positions), 4)
         ]
         positions = [norm_silu(product.weight @ window + product.bias, norm.scale) for window in seen]
     return torch.cat(positions)
@@ -56,7 +68,7 @@ def readable_lidar(encoder: LidarEncoder, scan: Tensor) -> Tensor:
 
 def readable_decoder(decoder: EntryDecoder, hidden: Tensor) -> Tensor:
     """Return the scan (frames * bearings,) predicted from one row of the MLP."""
-    lidar = decoder.lidars[0]
+    lidar = decoder.convolved[0]
     lengths, channels = lidar.shape.lengths[::-1], lidar.shape.channels[::-1]
     start = lidar.start.weight @ hidden + lidar.start.bias
     positions = [norm_silu(position, lidar.norm.scale) for position in start.split(channels[0])]
@@ -78,7 +90,7 @@ def test_encoder_reads_each_entry_at_its_place_as_the_readable_model() -> None:
     vectors = 3 * torch.randn(4, 41)
     squashed = vectors.sign() * vectors.abs().log1p()
     both = torch.cat([squashed[:, :2], squashed[:, 38:]], 1)
-    lidar = torch.stack([readable_lidar(encoder.lidars[0], row[2:38].view(2, 18)) for row in squashed])
+    lidar = torch.stack([readable_lidar(encoder.convolved[0], row[2:38].view(2, 18)) for row in squashed])
     assert torch.allclose(encoder(vectors), torch.cat([encoder.vector(both), lidar], 1), atol=1e-5)
 
 
@@ -101,10 +113,67 @@ def test_a_turned_scan_turns_the_lidar_tokens() -> None:
     assert torch.allclose(turned, tokens.roll(2, 0), atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(8,), (9,), (2, 23), (3, 272)])
-def test_parameters_are_counted_without_torch(shape: tuple[int, ...]) -> None:
+def readable_convolution(layer: Convolution, image: Tensor) -> Tensor:
+    """Return the product (H', W', outputs) of cells (H, W, inputs), one output cell after the other."""
+    padded = torch.nn.functional.pad(image, (0, 0, 2, 2, 2, 2))
+    rows = [
+        [
+            torch.einsum("hwi,oihw->o", padded[top : top + 5, left : left + 5], layer.weight) + layer.bias
+            for left in range(0, image.shape[1], 2)
+        ]
+        for top in range(0, image.shape[0], 2)
+    ]
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+def test_grid_encoder_reads_channels_first_cells_as_the_readable_model() -> None:
+    encoder, grid = GridEncoder(GridShape.of(Part("map", "grid", (2, 9, 12), 0, 216), 16)), torch.rand(2, 9, 12)
+    x = grid.permute(1, 2, 0)
+    for product, norm in zip(encoder.layers[::2], encoder.layers[1::2], strict=True):
+        x = norm_silu(readable_convolution(product, x), norm.scale)
+    assert torch.allclose(encoder(grid.flatten()[None]), x.flatten()[None], atol=1e-5)
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (9, 12)])
+def test_a_transposed_convolution_is_the_adjoint_of_a_convolution(sides: tuple[int, int]) -> None:
+    down, up = Convolution(2, 3), Convolution(3, 2, transposed=True)
+    up.weight.data = down.weight.data
+    fine = torch.rand(1, *sides, 2)
+    coarse = torch.rand(1, -(-sides[0] // 2), -(-sides[1] // 2), 3)
+    assert torch.allclose((down(fine) * coarse).sum(), (fine * up(coarse, sides)).sum(), rtol=1e-5)
+
+
+def test_grids_and_images_are_predicted_within_their_bounds() -> None:
+    parts = (
+        Part("map", "grid", (2, 8, 8), 0, 128, "bernoulli"),
+        Part("picture", "image", (8, 9, 1), 128, 200, "pixels"),
+        Part("field", "grid", (8, 8), 200, 264, "squares"),
+    )
+    decoder = EntryDecoder(parts, 128, 64, 1, squash=True)
+    feature, observation = torch.randn(5, 128), torch.cat([torch.ones(5, 128), torch.full((5, 136), 200.0)], -1)
+    predicted, raw = decoder.predict(feature), decoder(feature)
+    assert torch.equal(predicted[:, :128], torch.sigmoid(raw[:, :128]))
+    assert torch.equal(predicted[:, 128:200], 255 * torch.sigmoid(raw[:, 128:200]))
+    _, named = decoder.losses(feature, observation, None)
+    expected = {
+        "decoder/map": -torch.log(predicted[:, :128]),
+        "decoder/picture": ((predicted[:, 128:200] - 200) / 255).square(),
+        "decoder/field": (raw[:, 200:] - np.log(201)).square(),
+    }
+    for name, errors in expected.items():
+        assert torch.allclose(named[name], errors.sum(-1).mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("lidar", (8,)), ("lidar", (2, 23)), ("lidar", (3, 272)), ("grid", (9, 21)), ("grid", (3, 32, 32)),
+        ("image", (17, 8, 3)),
+    ],
+)  # fmt: skip
+def test_parameters_are_counted_without_torch(kind: str, shape: tuple[int, ...]) -> None:
     size = int(np.prod(shape))
-    parts = (Part("rays", "lidar", shape, 0, size), Part("goal", "vector", (2,), size, size + 2))
+    parts = (Part("seen", kind, shape, 0, size), Part("goal", "vector", (2,), size, size + 2))
     agent = Agent(SIZES["nano"], size + 2, BOX, parts=parts)
     counted = parts_of(SIZES["nano"], size + 2, 2, is_discrete=False, observation=parts)
     assert counted == {name: sum(p.numel() for p in getattr(agent, name).parameters()) for name in counted}
@@ -143,7 +212,8 @@ def test_policy_file_describes_the_encoders(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"start": 1}, {"stop": 39}, {"shape": [38]}, {"shape": [0, 9]}, {"kind": "sonar"}, {"size": 3}]
+    "change",
+    [{"start": 1}, {"stop": 39}, {"shape": [38]}, {"shape": [0, 9]}, {"kind": "sonar"}, {"loss": "none"}, {"size": 3}],
 )
 def test_parts_that_do_not_fill_the_vector_are_no_description(change: dict[str, object]) -> None:
     parts = write_parts(PARTS)

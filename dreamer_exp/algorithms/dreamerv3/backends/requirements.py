@@ -1,8 +1,9 @@
 """The backend expected from the keys, before anything is built."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo
+from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.protocol import Backend
 from dreamer_exp.encoders import VECTOR
@@ -51,13 +52,13 @@ def why_not_fused(algo: DreamerV3Algo) -> str:
     return next((f"{value}, but fused supports {limit}" for fits, value, limit in conditions if not fits), "")
 
 
-def why_not_encoders(encoders: Mapping[str, str]) -> str:
+def why_not_encoders(parts: Iterable[Part]) -> str:
     """Return the first encoder that `backend=fused` doesn't compute; "" if there is none."""
     return next(
         (
-            f"obs_contract.encoders.{key}={kind}, but fused supports vector"
-            for key, kind in encoders.items()
-            if kind != VECTOR
+            f"obs_contract.encoders.{part.key}={part.kind}, but fused supports vector"
+            for part in parts
+            if part.kind != VECTOR
         ),
         "",
     )

@@ -22,6 +22,7 @@ PREFIX = "dexp_ray_"  # of Ray's folders in the temporary folder; short, because
 JOB_PREFIX = "dexp_job_"  # of the temporary folders of a sweep's jobs
 # a socket: FOLDER/PREFIX<8 hex>/r/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store, at most 103 bytes
 LONGEST_BYTES = 103 - len(f"/{PREFIX}01234567/r/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # environment variable: the file of the token with which Ray's clients log in
 SHARED_MEMORY = Path("/dev/shm")
 REMOVE_S = 5.0  # Ray's processes write until they have ended
 

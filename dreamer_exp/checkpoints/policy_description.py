@@ -146,13 +146,12 @@ def _shape(value: Any, data_bytes: int) -> list[int]:
 def _refuse_more_than(weights: Weights, tree: Mapping[str, Any], known: PolicyFormat, path: Path) -> None:
     """Raise UserError for a description of a network with more weights than the file.
 
-    Each size is compared alone first, so that the sum over all layers stays short.
+    Each size is compared alone first, to name the one that is too large.
     """
     described = {key: tree.get(key) for key in ("network", "observation_size", "action")}
     sizes = {key: value for key, value in leaves(described).items() if type(value) is int}
     for key, size in sizes.items():
-        room = len(weights.names) if key.endswith("_layers") else weights.numbers
-        if size > room:
+        if size > weights.numbers:
             raise UserError(f"{path}: {key}={size} makes a larger network than the weights in {TENSORS}.")
     if (expected := known.weights(tree)) > weights.numbers:
         raise UserError(

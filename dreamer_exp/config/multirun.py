@@ -16,7 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from dreamer_exp.config import compose
 from dreamer_exp.config.command_words import quoted
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.config.option_files import FLAGS as DIRS
+from dreamer_exp.config.option_files import split_dirs
 
 FLAGS = ("-m", "--multirun")
 
@@ -41,7 +41,7 @@ class Multirun:
 
 def is_sweep(words: Sequence[str]) -> bool:
     """Return whether a command line starts a sweep; with a flag such as --help or --cfg it does not."""
-    rest = [word for word in words if word not in FLAGS and not word.startswith(DIRS)]
+    rest = [word for word in split_dirs(words)[0] if word not in FLAGS]
     return bool(set(FLAGS) & set(words)) and not any(word.startswith("-") for word in rest)
 
 
@@ -119,16 +119,10 @@ def swept(overrides: Sequence[Override]) -> list[str]:
 
 def _overrides(words: Sequence[str]) -> Iterator[str]:
     """Yield the words without flags; --config-dir becomes an override of hydra.searchpath."""
-    remaining = iter(words)
-    folders = []
-    for word in remaining:
-        flag, _, folder = word.partition("=")
-        if flag in DIRS:
-            folders.append(folder or next(remaining, ""))
-        elif word not in FLAGS:
-            yield word
+    others, folders = split_dirs(words)
+    yield from (word for word in others if word not in FLAGS)
     if folders:
-        yield f"hydra.searchpath=[{','.join(quoted(f'file://{Path(folder).absolute()}') for folder in folders)}]"
+        yield f"hydra.searchpath=[{','.join(quoted(f'file://{folder.absolute()}') for folder in folders)}]"
 
 
 def _jobs(overrides: list[Override]) -> list[list[str]]:

@@ -29,9 +29,20 @@ class Option(NamedTuple):
 
 def extra_dirs(words: Sequence[str]) -> tuple[Path, ...]:
     """Return the folders that `--config-dir` adds to the config groups."""
-    joined = [word.partition("=")[2] for word in words if word.startswith(tuple(f"{flag}=" for flag in FLAGS))]
-    separate = [after for flag, after in itertools.pairwise(words) if flag in FLAGS]
-    return tuple(map(Path, joined + separate))
+    return split_dirs(words)[1]
+
+
+def split_dirs(words: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:
+    """Return the words without `--config-dir FOLDER` and `--config-dir=FOLDER`, and the folders."""
+    others, folders = [], []
+    remaining = iter(words)
+    for word in remaining:
+        flag, equals, folder = word.partition("=")
+        if flag not in FLAGS:
+            others.append(word)
+        elif equals or (folder := next(remaining, "")):
+            folders.append(Path(folder))
+    return others, tuple(folders)
 
 
 def check_option_files(words: Sequence[str], folders: Sequence[Path]) -> None:

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dreamer_exp.rundir import lock
+from dreamer_exp.scratch import TOKEN_PATH
 from dreamer_exp.sweeps.records import job_directories
 from dreamer_exp.sweeps.slots import POLL_S
 
 STARTED = "ray at "
-TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # read by Ray
 JOBS_END_S = 90.0  # longer than a job may take to end (watch.GRACE_S)
 STOP_S = JOBS_END_S + 30.0
 
@@ -80,11 +80,11 @@ def hold(num_cpus: int, num_gpus: int, sweep: Path) -> None:
     Standard input closes at the end of the sweep, and when its process is killed. Then its jobs write their
     checkpoints, for which they need Ray.
     """
-    from dreamer_exp.algorithms.rllib import ray_session
+    from dreamer_exp.algorithms.rllib.ray_session import local_ray
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with ray_session.local_ray(num_cpus, num_gpus) as address:
-        print(f"{STARTED}{address} {os.environ.get(ray_session.TOKEN_PATH, '')}", flush=True)
+    with local_ray(num_cpus, num_gpus) as address:
+        print(f"{STARTED}{address} {os.environ.get(TOKEN_PATH, '')}", flush=True)
         sys.stdin.read()
         deadline = time.monotonic() + JOBS_END_S
         while _has_running_job(sweep) and time.monotonic() < deadline:

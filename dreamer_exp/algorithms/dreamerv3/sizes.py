@@ -124,11 +124,8 @@ def parts_of(
 
 def _mlp(inputs: int, units: int, layers: int, outputs: int | None = None) -> int:
     """Return the number of parameters of layers with bias and norm, and of an output layer with bias if given."""
-    total = 0
-    for _ in range(layers):
-        total += (inputs + 2) * units
-        inputs = units
-    return total if outputs is None else total + (inputs + 1) * outputs
+    hidden = (inputs + 2 + (layers - 1) * (units + 2)) * units if layers else 0
+    return hidden if outputs is None else hidden + ((units if layers else inputs) + 1) * outputs
 
 
 POLICY_FORMAT = PolicyFormat(

@@ -20,13 +20,12 @@ from dreamer_exp import leftovers
 from dreamer_exp.algorithms.rllib.process_watch import ProcessWatch
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
-from dreamer_exp.scratch import has_shared_memory, ray_folder
+from dreamer_exp.scratch import TOKEN_PATH, has_shared_memory, ray_folder
 
 CONNECT_TIMEOUT_S = 3.0
 STATUS_TIMEOUT_S = 60.0  # includes Ray's import from a slow disk; without an answer Ray gives up after 41 s
 LOOPBACK = "127.0.0.1"
 NAMES = {"raylet": "Ray's raylet", "gcs_server": "Ray's GCS server"}
-TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 PLASMA_BYTES = 2**29  # of Ray's object store without shared memory: weights and fragments of episodes
 
 # environment variables that Ray reads when it starts

@@ -9,10 +9,13 @@ from dreamer_exp.algorithms.rllib.build import build_algorithm
 from tests.experiments import nano
 
 
-@pytest.fixture
-def trained(algo: str) -> Iterator[BaseDreamerV3]:
-    """Yield an algorithm after five iterations of 16 steps with episodes of 20 steps, so that each spans two chunks."""
-    algorithm = build_algorithm(nano(f"algo={algo}"))
+@pytest.fixture(scope="module")
+def trained(algo: str, ray_local: None) -> Iterator[BaseDreamerV3]:
+    """Yield an algorithm after five iterations of 16 steps with episodes of 20 steps, so that each spans two chunks.
+
+    The tests of a module share it, so none may change it.
+    """
+    algorithm = build_algorithm(nano(f"algo={algo}", "algo.training_ratio=1"))
     algorithm.episodes_seen = []
     for _ in range(5):
         algorithm.train()

@@ -33,12 +33,14 @@ def run(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.end_to_end
+@pytest.mark.slow
 def test_its_own_option_shapes_the_training(run: Path) -> None:
     weights = load_file(next((run / "checkpoints").glob("0*")) / "policy.safetensors")
     assert all((weights[name] == 0.0).all() for name in weights if ".rssm." in name)
 
 
 @pytest.mark.end_to_end
+@pytest.mark.slow
 def test_its_own_metric_follows_those_of_every_algorithm_in_the_rows(run: Path) -> None:
     last = [json.loads(line) for line in (run / "result.jsonl").read_text().splitlines()][-1]
     assert last["weight_norm"] == 0.0
@@ -46,6 +48,7 @@ def test_its_own_metric_follows_those_of_every_algorithm_in_the_rows(run: Path) 
 
 
 @pytest.mark.end_to_end
+@pytest.mark.slow
 def test_its_checkpoint_names_it_and_is_evaluated(run: Path, site: Path) -> None:
     description = json.loads((next((run / "checkpoints").glob("0*")) / "policy.json").read_text())
     assert description["algorithm"] == "dreamerv3_decay"

@@ -45,7 +45,7 @@ def test_an_interpolation_in_a_file_is_a_text(tmp_path: Path, monkeypatch: pytes
     assert found.tracking.project == text
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.text(st.sampled_from("${}\\:.ab ")))
 def test_any_text_comes_back_as_it_is(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     file = write(tmp_path_factory.mktemp("run"), nano_gym("CartPole-v1"), env__kwargs={"a": text})

@@ -99,6 +99,7 @@ def test_resuming_runs_only_the_unfinished_jobs(twelve: Any) -> None:
     assert rows == [[1, 2, 3, 4, 5, 6]] * 12
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_checkpoints_and_prints_how_to_resume(tmp_path: Path) -> None:
     words = ("-m", *WORDS, "run.train_iterations=100000", "run.checkpoint_every=100000", "run.seed=1,2,3")
     process = begin(tmp_path, *words)

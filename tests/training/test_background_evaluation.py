@@ -136,6 +136,7 @@ def test_the_checkpoint_in_evaluation_is_kept(tmp_path: Path) -> None:
     assert kept == [True]
 
 
+@pytest.mark.slow
 def test_an_interrupt_drops_the_evaluation_that_runs(tmp_path: Path) -> None:
     interrupted = train(tmp_path, nano(*WORDS, *LONG), lambda run: run.counters.env_steps >= 32)
     assert interrupted.evaluations == []

@@ -55,6 +55,7 @@ def test_a_run_writes_every_promised_file(three_iterations: Any) -> None:
     assert list((root / "wandb").glob("offline-run-*/*.wandb"))
 
 
+@pytest.mark.slow
 def test_of_two_runs_started_in_one_directory_one_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "same"
     words = ("run.train_iterations=1", "tracking=none", "evaluation.episodes=0", f"hydra.run.dir={root}")

@@ -145,6 +145,7 @@ def test_an_environment_that_ends_its_env_runner_is_a_death_in_one_line(tmp_path
     [pytest.param("exit", "sys.exit(0) (raised by step() of env.id='leaving_env:Leaving-v0')", marks=pytest.mark.slow),
      ("_exit", "env.id='leaving_env:Leaving-v0' or a library ended the process")],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_run_whose_environment_leaves_with_exit_code_0_has_failed(tmp_path: Path, leave: str, line: str) -> None:
     words = (f"+env.kwargs.leave={leave}", "hardware.num_env_runners=0")
     done = run_in(tmp_path, "leaving_env:Leaving-v0", LEAVING_ENV, *words)

@@ -79,6 +79,7 @@ WORDS = (
 
 
 @pytest.mark.usefixtures("ray_local")
+@pytest.mark.slow
 def test_env_runners_draw_by_the_weights_that_were_set(request: pytest.FixtureRequest) -> None:
     algorithm = build_algorithm(nano(*WORDS[len(NANO) :], "hardware.num_env_runners=1", "env.max_steps=4"))
     request.addfinalizer(algorithm.stop)

@@ -229,7 +229,7 @@ def memory(field):
     return int(line.split()[1]) * 1024
 
 replay, loaded = (SeededEpisodeReplay(10**6, batch_size_B=4, batch_length_T=12, seed=0) for _ in range(2))
-steps, length = 90_000, 500
+steps, length = 45_000, 500
 size = steps * (831 + 2) * 4
 for number in range(steps // length):
     episode = SingleAgentEpisode(
@@ -256,7 +256,7 @@ def test_saving_and_loading_need_at_most_a_tenth_of_the_replays_memory(tmp_path:
     printed = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout
     assert [float(share) < 0.1 for share in printed.split()] == [True, True], printed
     for path in tmp_path.iterdir():
-        path.unlink()  # pytest would keep 300 MB
+        path.unlink()  # pytest would keep 150 MB
 
 
 # Refused files

@@ -13,6 +13,9 @@ from tests.experiments import nano_gym
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
+ONE_UPDATE = "algo.training_ratio=2"  # in an iteration
+NO_UPDATE = "algo.training_ratio=0.01"
+
 both_algorithms = pytest.mark.parametrize("algo", ["dreamerv3_rllib", "dreamerv3"])
 
 
@@ -40,9 +43,9 @@ gymnasium.register(ID, NanRewards)
 
 @both_algorithms
 def test_training_continues_and_each_fault_is_reported(algo: str) -> None:
-    algorithm = build_algorithm(nano_gym(ID, f"algo={algo}"))
+    algorithm = build_algorithm(nano_gym(ID, f"algo={algo}", ONE_UPDATE))
     episodes = []
-    for _ in range(4):
+    for _ in range(2):
         result = algorithm.train()
         episodes += algorithm.last_iteration.episodes
     assert [(each.outcome, each.length, each.faults) for each in episodes[:4]] == [(None, 10, 0), ("fault", 4, 1)] * 2
@@ -55,7 +58,7 @@ def test_training_continues_and_each_fault_is_reported(algo: str) -> None:
 
 @both_algorithms
 def test_fault_beyond_the_limit_is_raised_unchanged(algo: str) -> None:
-    algorithm = build_algorithm(nano_gym(ID, f"algo={algo}", "env.max_faults=1"))
+    algorithm = build_algorithm(nano_gym(ID, f"algo={algo}", "env.max_faults=1", NO_UPDATE))
     with pytest.raises(Fault, match=r"^reward is nan; .*2 times"):
         train(algorithm, 6)
     algorithm.stop()
@@ -83,7 +86,7 @@ gymnasium.register("Alone-v0", Alone)
 
 @both_algorithms
 def test_training_continues_after_its_environments_were_closed(algo: str) -> None:
-    algorithm = build_algorithm(nano_gym("Alone-v0", f"algo={algo}"))
+    algorithm = build_algorithm(nano_gym("Alone-v0", f"algo={algo}", ONE_UPDATE))
     algorithm.train()
     algorithm.reset_episodes(1)
     algorithm.close_envs()
@@ -116,7 +119,7 @@ gymnasium.register("Reporting-v0", Reporting)
 @both_algorithms
 @pytest.mark.parametrize("envs", [1, 2])
 def test_the_driver_gets_results_and_notices_of_infos_of_any_form(algo: str, envs: int) -> None:
-    words = f"algo={algo}", f"hardware.num_envs_per_env_runner={envs}"
+    words = f"algo={algo}", NO_UPDATE, f"hardware.num_envs_per_env_runner={envs}"
     algorithm = build_algorithm(nano_gym("Reporting-v0", *words))
     algorithm.train()
     first = algorithm.last_iteration.episodes[0]

@@ -25,8 +25,9 @@ from tests.paths import CHECKOUT
 
 pytestmark = pytest.mark.end_to_end
 
-RUN = ("hardware.num_env_runners=0", "run.checkpoint_every=2", "tracking=none")
+RUN = ("hardware.num_env_runners=0", "run.checkpoint_every=2", "tracking=none", "evaluation.episodes=0")
 WORDS = (*NANO, *RUN)
+EVALUATED = "evaluation.episodes=2"
 TIMES = ("time/", "rate/", "memory/")
 KILLS = int(os.environ.get("DREAMER_EXP_KILLS", "3"))
 
@@ -84,12 +85,12 @@ def published_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
 
 @pytest.fixture(scope="module")
 def stock_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
-    return make_halves(tmp_path_factory.mktemp("dreamerv3_rllib"), *WORDS, "algo=dreamerv3_rllib")
+    return make_halves(tmp_path_factory.mktemp("dreamerv3_rllib"), *WORDS, "algo=dreamerv3_rllib", EVALUATED)
 
 
 @pytest.fixture(scope="module")
 def ppo_halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
-    return make_halves(tmp_path_factory.mktemp("ppo"), *SMALL["ppo"], *RUN)
+    return make_halves(tmp_path_factory.mktemp("ppo"), *SMALL["ppo"], *RUN, EVALUATED)
 
 
 @pytest.fixture(scope="module")
@@ -264,8 +265,9 @@ def test_a_damaged_row_costs_that_row_and_an_edit_is_recorded(half_run: RunDirec
 def test_resume_finishes_a_run_that_was_stopped_in_its_last_evaluation(half_run: RunDirectory) -> None:
     status = json.loads(half_run.status.read_text())
     half_run.status.write_text(json.dumps({**status, "state": "interrupted"}))
-    code, out, err = run(f"resume={half_run.root}")
+    code, out, err = run(f"resume={half_run.root}", EVALUATED)
     assert code == 0, out + err
+    assert len(read_rows(half_run.evaluation)) == 1
     assert json.loads(half_run.summary.read_text())["state"] == "finished"
     assert len(read_rows(half_run.result)) == 2
 
@@ -333,7 +335,7 @@ def test_a_broken_checkpoint_is_skipped_for_the_one_before(published_halves: Hal
 def test_a_run_killed_at_random_moments_resumes_without_lost_or_repeated_rows(tmp_path: Path) -> None:
     root = tmp_path / "run"
     words = [*WORDS, "run.train_iterations=1000000", "run.checkpoint_every=1", f"hydra.run.dir={root}",
-             "evaluation.every_env_steps=64", "evaluation.baselines=[]"]  # fmt: skip
+             EVALUATED, "evaluation.every_env_steps=64", "evaluation.baselines=[]"]  # fmt: skip
     moments = random.Random(0)
     for kill in range(KILLS):
         process = start(*words) if kill == 0 else start(f"resume={root}")

@@ -132,8 +132,11 @@ def test_a_synced_folder_is_not_uploaded_again(run: Path, server: WandbServer) -
 
 @pytest.mark.parametrize(
     ("refused", "status", "message"),
-    [("UpsertBucket", 400, "over quota"), ("file_stream", 500, "HTTP 500"), ("PUT", 403, "403")],
-    ids=["the run", "its rows", "its files"],
+    [
+        pytest.param("UpsertBucket", 400, "over quota", id="the run"),
+        pytest.param("file_stream", 500, "HTTP 500", id="its rows", marks=pytest.mark.slow),
+        pytest.param("PUT", 403, "403", id="its files", marks=pytest.mark.slow),
+    ],
 )
 def test_a_refused_upload_is_recorded_as_failed_and_retried_at_the_next_sync(
     run: Path, server: WandbServer, refused: str, status: int, message: str

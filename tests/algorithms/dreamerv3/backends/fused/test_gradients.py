@@ -121,7 +121,8 @@ def test_figures_states_and_gradients_equal_the_eager_backend(size: NetworkSize,
     assert_equals_eager(size, kind, LossConfig(horizon_H=H))
 
 
-@pytest.mark.parametrize("kind", [BOX, pytest.param(DISCRETE, marks=pytest.mark.slow)], ids=["box", "discrete"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [BOX, DISCRETE], ids=["box", "discrete"])
 def test_loss_scales_and_decoder_weights_weight_losses_and_gradients(kind: ActionKind) -> None:
     scales = dict(zip(LOSS_SCALES, (0.7, 2.0, 3.0, 0.4, 0.3, 1.5, 0.6, 0.9), strict=True))
     assert_equals_eager(SHALLOW, kind, LossConfig(horizon_H=H, loss_scales=scales, decoder_weights=weights()))

@@ -10,7 +10,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from dreamer_exp.cli.errors import run_command
-from dreamer_exp.cli.evaluate import own_report, whole_number, writable
+from dreamer_exp.cli.evaluate import number_of_workers, own_report, run_named_first, whole_number, writable
 from dreamer_exp.cli.recompose import recompose
 from dreamer_exp.cli.supervisor import supervise
 from dreamer_exp.cli.usage import with_usage
@@ -85,20 +85,18 @@ def read_words(words: Sequence[str]) -> BenchmarkRequest:
     Raises:
         UserError: no policy is named, or a word is wrong.
     """
-    if "=" in words[0] and not Path(words[0]).exists():
-        raise UserError(f"{words[0]}: name the run first: dreamer-exp benchmark outputs/<run> {words[0]}")
+    path = run_named_first("benchmark", words[0])
     given: dict[str, str] = {}
     for word in words[1:]:
         name, sign, value = word.partition("=")
         if name not in WORDS or not sign or not value:
             raise UserError(f"{word}: benchmark takes {', '.join(f'{each}=' for each in WORDS)}.{nearest(name, WORDS)}")
         given[name] = value
-    workers = given.get("workers", AUTO)
     repeat = given.get("action_repeat")
     request = BenchmarkRequest(
-        Path(words[0]),
+        path,
         given.get("protocol", DEFAULT),
-        None if workers == AUTO else whole_number("workers", workers, "processes, or auto"),
+        number_of_workers(given.get("workers", AUTO)),
         tuple(given["baseline"].split(",")) if "baseline" in given else (),
         Path(given["out"]) if "out" in given else None,
         None if repeat is None else whole_number("action_repeat", repeat, "steps"),

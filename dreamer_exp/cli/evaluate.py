@@ -101,18 +101,17 @@ def read_words(words: list[str]) -> EvaluationRequest:
     Raises:
         UserError: no run is named, or a number is not one.
     """
-    if "=" in words[0] and not Path(words[0]).exists():
-        raise UserError(f"{words[0]}: name the run first: dreamer-exp evaluate outputs/<run> {words[0]}")
+    path = run_named_first("evaluate", words[0])
     given = [word.partition("=") for word in words[1:]]
     own = {name: value for name, _, value in given if name in OWN_WORDS}
     rest = [name + sign + value for name, sign, value in given if name not in OWN_WORDS]
     overrides = [f"evaluation.{word}" if word.startswith("episodes=") else word for word in rest]
     return EvaluationRequest(
-        Path(words[0]),
+        path,
         as_typed(overrides),
         read_films(own),
         Path(own["out"]) if own.get("out") else None,
-        None if (number := own.get("workers", AUTO)) == AUTO else whole_number("workers", number, "processes, or auto"),
+        number_of_workers(own.get("workers", AUTO)),
     )
 
 
@@ -132,6 +131,18 @@ def read_films(own: Mapping[str, str]) -> FilmRequest:
     if (lidar := own.get("lidar", "true")) not in ("true", "false"):
         raise UserError(f"lidar={lidar}: true or false, whether films show the rays.")
     return FilmRequest(number, baselines, lidar == "true")
+
+
+def run_named_first(command: str, word: str) -> Path:
+    """Return the path of a run or policy, a command's first word; raise UserError if it is a setting instead."""
+    if "=" in word and not Path(word).exists():
+        raise UserError(f"{word}: name the run first: dreamer-exp {command} outputs/<run> {word}")
+    return Path(word)
+
+
+def number_of_workers(text: str) -> int | None:
+    """Return the number of processes of `workers=`; None for "auto"."""
+    return None if text == AUTO else whole_number("workers", text, "processes, or auto")
 
 
 def whole_number(key: str, text: str, what: str) -> int:

@@ -23,18 +23,18 @@ from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.protocol import Backend
 from dreamer_exp.algorithms.rllib.chunks import STREAM
+from dreamer_exp.algorithms.rllib.extra_state import EXTRA_STATE, ExtraState
 
 PARAMETER_GROUPS = {  # group of the optimiser: modules of the agent
     "world_model": ("encoder", "rssm", "decoder", "reward", "cont"),
     "actor": ("actor",),
     "critic": ("critic",),
 }
-EXTRA_STATE = "extra_state"  # key of get_extra_state() in the learner's state
 EXTRA_STATE_0_1 = "fast_learner"  # the same in checkpoints of release 0.1
 NOISE_STREAM = 4  # spawn key of the updates' noise
 
 
-class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
+class AgentLearner(ExtraState, TorchLearner):  # type: ignore[misc]  # RLlib is untyped
     """Learner with the replay: `add` episode chunks, then `learn`; batches do not leave its process.
 
     RLlib's `update()` is not used: it passes every batch through connectors and a metrics logger, which takes longer
@@ -166,13 +166,6 @@ class AgentLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
     def compute_loss_for_module(self, **kwargs: Any) -> Any:
         """Raise NotImplementedError: RLlib's own update is not used."""
         raise NotImplementedError("AgentLearner updates through learn(), not through RLlib's update().")
-
-    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """Return RLlib's state of the learner, with the extra state."""
-        state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
-        if self._check_component(EXTRA_STATE, components, not_components):
-            state[EXTRA_STATE] = self.get_extra_state()
-        return state
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore a state, then build the update again: a captured one refers to the old tensors."""

@@ -17,15 +17,15 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.rllib.base_algorithm import BaseAlgorithm
+from dreamer_exp.algorithms.rllib.extra_state import EXTRA_STATE, ExtraState
 from dreamer_exp.envs.seeds import derive_seed
 
-EXTRA_STATE = "extra_state"  # key of get_extra_state() in the learner's state
 GRAD_NORM, TOTAL = "grad_norm", "total_loss"
 NOISE_STREAM = 5  # spawn key of the learner's noise
 TIMESTEPS = {NUM_ENV_STEPS_SAMPLED_LIFETIME: 0}  # of schedules, which there are none of
 
 
-class CheckedLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
+class CheckedLearner(ExtraState, TorchLearner):  # type: ignore[misc]  # RLlib is untyped
     """Part of a learner, to be put before one of RLlib's, that differs from RLlib 2.60:
 
     - Its figures are those of every update; RLlib's are those of the last minibatch.
@@ -86,13 +86,6 @@ class CheckedLearner(TorchLearner):  # type: ignore[misc]  # RLlib is untyped
         if not math.isfinite(self._figures[name]):
             batch, number = arrays(self._batch), self.updates_made + 1
             raise NonFiniteUpdate(number, self._figures, batch, self.get_extra_state(), untouched=True)
-
-    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """Return RLlib's state of the learner, with the extra state."""
-        state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
-        if self._check_component(EXTRA_STATE, components, not_components):
-            state[EXTRA_STATE] = self.get_extra_state()
-        return state
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore a state, whichever updates were made since."""

@@ -14,9 +14,10 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODUL
 
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
 from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
-from dreamer_exp.algorithms.dreamerv3.learner import EXTRA_STATE, EXTRA_STATE_0_1, AgentLearner
+from dreamer_exp.algorithms.dreamerv3.learner import EXTRA_STATE_0_1, AgentLearner
 from dreamer_exp.algorithms.dreamerv3.spec import SPEC
 from dreamer_exp.algorithms.rllib.build import build_algorithm
+from dreamer_exp.algorithms.rllib.extra_state import EXTRA_STATE
 from tests.experiments import nano
 
 pytestmark = pytest.mark.usefixtures("ray_local")

@@ -17,6 +17,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.first_nonfinite import NonFiniteWatch, arrays
 from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
+from dreamer_exp.algorithms.dreamerv3.observation_parts import read_parts
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
@@ -68,6 +69,7 @@ class AgentLearner(ExtraState, TorchLearner):  # type: ignore[misc]  # RLlib is 
             observation_size=self.module[DEFAULT_MODULE_ID].observation_space.shape[0],
             actions=self.agent.action.size,
             size=self.agent.size,
+            parts=read_parts(config.observation),
             seed=config.seed,
             device=device if config.replay_device == "cuda" else "cpu",
             target=device,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo, check, resolved
-from dreamer_exp.algorithms.dreamerv3.observation_parts import all_convolutions, parts_of_contract
+from dreamer_exp.algorithms.dreamerv3.observation_parts import all_convolutions, parts_of_contract, replayed_bytes
 from dreamer_exp.algorithms.dreamerv3.sizes import ACTING, NetworkSize, parts_of
 from dreamer_exp.algorithms.rllib.base_config import capacity_in_steps
 from dreamer_exp.algorithms.spec import MemoryModel
@@ -62,9 +62,11 @@ def settle(experiment: Experiment, contract: ObservationContract, gpu_memory_byt
 def bytes_per_step(network: NetworkSize, contract: ObservationContract) -> int:
     """Return the bytes of a replayed step.
 
-    Observation, action (one-hot if Discrete) and reward are float32, deter is float16, a categorical is a byte.
+    Action (one-hot if Discrete) and reward are float32, deter is float16, a categorical is a byte. The observation is
+    float32, and a byte for each cell of a grid within [0, 1] or an image.
     """
-    return FLOAT32 * (contract.size + contract.action.size + 1) + 2 * network.deter + network.stoch + FLAGS
+    observation = replayed_bytes(contract.size, parts_of_contract(contract))
+    return observation + FLOAT32 * (contract.action.size + 1) + 2 * network.deter + network.stoch + FLAGS
 
 
 def parameters_by_part(network: NetworkSize, contract: ObservationContract) -> dict[str, int]:

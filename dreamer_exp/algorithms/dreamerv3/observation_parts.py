@@ -52,6 +52,11 @@ class Part:
         """Numbers of the entry."""
         return self.stop - self.start
 
+    @property
+    def levels(self) -> int:
+        """Factor that makes bytes of the entry's numbers in the replay, or 0 if it keeps them as float32."""
+        return {PIXELS: 1, BERNOULLI: 255, SQUARES: 0}[self.loss]
+
 
 @dataclass(frozen=True)
 class LidarShape:
@@ -193,6 +198,11 @@ def _fits(before: Any, tree: Any) -> bool:
         return False
     is_kind = isinstance(tree["key"], str) and tree["kind"] in KINDS and tree["loss"] in LOSSES
     return is_kind and math.prod(shape) == stop - start and fits_shape(tree["kind"], tuple(shape))
+
+
+def replayed_bytes(size: int, parts: Iterable[Part]) -> int:
+    """Return the bytes of an observation of this size in the replay."""
+    return 4 * size - 3 * sum(part.size for part in parts if part.levels)
 
 
 def vector_size(parts: Iterable[Part]) -> int:

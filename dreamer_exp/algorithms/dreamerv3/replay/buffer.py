@@ -6,6 +6,7 @@ The oldest step of a ring is therefore never trained on. Windows may cross episo
 is_first is set.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
+from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
+from dreamer_exp.algorithms.dreamerv3.replay.observation_rows import ObservationRows
 from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer, gather, send
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
@@ -146,6 +149,7 @@ class LatentReplay:
         observation_size: O.
         actions: A.
         size: of the network, for D, S and C.
+        parts: of the observation, for what is stored as bytes.
         seed: of the draws.
         device: of the rings.
         target: device of the batches; None for that of the rings.
@@ -163,6 +167,7 @@ class LatentReplay:
         observation_size: int,
         actions: int,
         size: NetworkSize,
+        parts: Sequence[Part] = (),
         seed: int,
         device: torch.device | str = "cpu",
         target: torch.device | str | None = None,
@@ -177,8 +182,9 @@ class LatentReplay:
         self.device = torch.device(device)
         self.target = torch.device(device if target is None else target)
         self._windows = Windows(num_streams, ring, seed)
+        self.observations = ObservationRows(observation_size, parts)
         fields = {
-            "observation": ((observation_size,), torch.float32),
+            **self.observations.fields,
             "action": ((actions,), torch.float32),
             "reward": ((), torch.float32),
             "flags": ((3,), torch.uint8),
@@ -235,8 +241,10 @@ class LatentReplay:
         is_last = steps.is_last | np.append(steps.is_first[1:], False)
         flags = np.stack([steps.is_first, is_last, steps.is_terminal], -1).astype(np.uint8)
         index = send(places, self.device)
+        arrays = {**vars(steps), "flags": flags, **self.observations.split(steps.observation[kept])}
         for name, field in self._rings.items():
-            field.index_copy_(0, index, send((flags if name == "flags" else getattr(steps, name))[kept], self.device))
+            array = arrays[name] if name in self.observations.fields else arrays[name][kept]
+            field.index_copy_(0, index, send(array, self.device))
 
     def newest(self, most: int) -> RecordedSteps:
         """Return up to this number of steps: the newest of each stream, equally many, one stream after the other."""
@@ -247,12 +255,13 @@ class LatentReplay:
             for stream, (end, steps) in enumerate(zip(added.tolist(), held.tolist(), strict=True))
         ]
         index = send(np.concatenate(pieces), self.device)
-        observation, action, reward, flags = (
-            self._rings[name][index].numpy(force=True) for name in ("observation", "action", "reward", "flags")
-        )
+        observation = self.observations.join({name: self._rings[name][index] for name in self.observations.fields})
+        action, reward, flags = (self._rings[name][index].numpy(force=True) for name in ("action", "reward", "flags"))
         is_first = flags[:, IS_FIRST].astype(bool)
         is_first[(np.cumsum(held) - held)[held > 0]] = True
-        return RecordedSteps(observation, action, reward, is_first, flags[:, IS_TERMINAL].astype(bool))
+        return RecordedSteps(
+            observation.numpy(force=True), action, reward, is_first, flags[:, IS_TERMINAL].astype(bool)
+        )
 
     def reseed(self, seed: int, number: int) -> None:
         """Draw the next batches from the random stream of (seed, number)."""
@@ -328,7 +337,7 @@ class LatentReplay:
         # (B, S*C)
         stoch = (fields["stoch"][..., None] == self._classes).flatten(1).float()
         return Batch(
-            observation=fields["observation"].unflatten(0, (rows, -1)),
+            observation=self.observations.join(fields).unflatten(0, (rows, -1)),
             action=action[:, 1:],
             previous_action=action[:, 0],
             reward=fields["reward"].unflatten(0, (rows, -1)),

@@ -177,7 +177,7 @@ def _check(layout: dict[str, Any], replay: LatentReplay, folder: Path) -> None:
 
 def _network(replay: LatentReplay) -> dict[str, int]:
     size, rings = replay.size, replay._rings
-    values = (size.deter, size.stoch, size.classes, rings["observation"].shape[1], rings["action"].shape[1])
+    values = (size.deter, size.stoch, size.classes, replay.observations.size, rings["action"].shape[1])
     return dict(zip(NETWORK, values, strict=True))
 
 

@@ -4,7 +4,8 @@ Rows are parsed with orjson: those of a thousand runs are 3 GB, which takes the 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 try:
     import orjson as json
@@ -15,6 +16,9 @@ MAX_DEPTH = 50  # levels of lists and mappings
 MAX_YAML_EVENTS = 20_000  # scalars, and beginnings and ends of collections; an experiment has some 500
 MAX_ROW_KEYS = 1000
 MAX_ENV_STEPS = 2**53  # larger numbers are not exact as floats
+
+
+Record = TypeVar("Record")
 
 
 class Unparsable(ValueError):
@@ -80,6 +84,30 @@ def parse_object(text: bytes | str) -> dict[str, Any] | None:
     except Unparsable:
         return None
     return tree if isinstance(tree, dict) else None
+
+
+def build_record(kind: type[Record], tree: Mapping[str, Any]) -> Record:
+    """Return a dataclass of plain values, lists and unions of these with the values of a file.
+
+    Raises:
+        Unparsable: A key is missing, unknown, or has a value of another type.
+    """
+    hints = get_type_hints(kind)
+    for name, value in tree.items():
+        if name in hints and not _fits(value, hints[name]):
+            raise Unparsable(f"{name} has a value of another type")
+    try:
+        return kind(**tree)
+    except TypeError as error:  # keys of something else
+        raise Unparsable(str(error)) from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, each) for each in get_args(hint))
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_fits(each, get_args(hint)[0]) for each in value)
+    return type(value) is hint or (hint is float and type(value) is int)
 
 
 def parse_row(line: bytes) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.formatting import now_utc
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.display import displayed_mapping
+from dreamer_exp.rundir.parse import Unparsable, build_record
 from dreamer_exp.rundir.processes import own_start
 from dreamer_exp.rundir.reader import RunReader, read_tree
 
@@ -69,8 +70,8 @@ class SweepRecord:
         tree = reader.tree(root / SWEEP)
         try:
             if not reader.faults:
-                return cls(**tree)
-        except TypeError as error:  # keys of something else
+                return build_record(cls, tree)
+        except Unparsable as error:
             reader.faults.append(str(error))
         raise UserError(f"{root} holds no sweep ({reader.faults[0]}); name a folder of multirun/.")
 
@@ -108,13 +109,11 @@ class JobRecord:
 
 def read_job(root: Path) -> JobRecord | None:
     """Return the job.json of a directory; None if it is missing or damaged."""
-    tree = displayed_mapping(read_tree(root / "job.json"))
     try:
-        job = JobRecord(**tree)
-    except TypeError:
+        job = build_record(JobRecord, displayed_mapping(read_tree(root / "job.json")))
+    except Unparsable:
         return None
-    is_record = isinstance(job.num, int) and isinstance(job.name, str) and job.state in STATES
-    return job if is_record else None
+    return job if job.state in STATES else None
 
 
 def ends_at_once(stop: Path) -> bool:
@@ -125,7 +124,7 @@ def ends_at_once(stop: Path) -> bool:
 def job_directories(sweep: Path) -> Iterator[tuple[int, Path]]:
     """Yield number and directory of each started job, in the order of the numbers."""
     found = [(path.name.partition("_")[0], path) for path in sweep.iterdir() if path.is_dir()] if sweep.is_dir() else []
-    yield from sorted((int(num), path) for num, path in found if num.isdigit())
+    yield from sorted((int(num), path) for num, path in found if num.isdecimal())
 
 
 def short(name: str) -> str:

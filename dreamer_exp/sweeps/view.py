@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dreamer_exp.rundir.display import is_number
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.listing import is_after_training
 from dreamer_exp.rundir.reader import RunReader, last_row, read_tree
@@ -93,7 +94,7 @@ def _view(job: JobRecord, root: Path, total: int | None) -> JobView:
     if job.state == RUNNING and job.started_utc and not _since(status, job.started_utc):
         status = {}  # of an earlier attempt
     final = summary.get("final") if job.state != RUNNING else None
-    row = final or last_row(directory.result) or {}
+    row = (final if isinstance(final, dict) else None) or last_row(directory.result) or {}
     evaluation = RunReader().last_row(directory.evaluation, is_after_training) or {}
     return JobView(
         num=job.num,
@@ -101,16 +102,27 @@ def _view(job: JobRecord, root: Path, total: int | None) -> JobView:
         state=job.state,
         root=root,
         error=job.error,
-        env_steps=status.get("env_steps"),
-        updates=status.get("updates"),
-        episode_return=row.get("episode_return_window"),
-        success_rate=row.get("success_rate_window"),
-        wall_time_s=status.get("wall_time_s"),
+        env_steps=_integer(status, "env_steps"),
+        updates=_integer(status, "updates"),
+        episode_return=_number(row, "episode_return_window"),
+        success_rate=_number(row, "success_rate_window"),
+        wall_time_s=_number(status, "wall_time_s"),
         seconds_left=_seconds_left(status, total) if job.state == RUNNING else None,
         activity=_activity(status) if job.state == RUNNING else None,
-        evaluated_return=evaluation.get("return_mean"),
-        evaluated_success=evaluation.get("success_rate"),
+        evaluated_return=_number(evaluation, "return_mean"),
+        evaluated_success=_number(evaluation, "success_rate"),
     )
+
+
+def _number(tree: dict[str, Any], key: str) -> float | None:
+    """Return a number of a file; None for anything else, so that one damaged job does not end the sweep."""
+    value = tree.get(key)
+    return value if is_number(value) else None
+
+
+def _integer(tree: dict[str, Any], key: str) -> int | None:
+    value = _number(tree, key)
+    return None if value is None else int(value)
 
 
 def _activity(status: dict[str, Any]) -> str | None:
@@ -125,7 +137,7 @@ def _since(status: dict[str, Any], start: str) -> bool:
 
 def _seconds_left(status: dict[str, Any], total: int | None) -> float | None:
     """Return the remaining time at the pace so far, by the iteration in status.json, which is seconds old at most."""
-    done, taken = status.get("iteration"), status.get("wall_time_s")
+    done, taken = _number(status, "iteration"), _number(status, "wall_time_s")
     if not done or taken is None or total is None:
         return None
     return float(taken / done * max(0, total - done))

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.sweeps.records import SweepRecord
 from dreamer_exp.sweeps.resume import command_line, refuse_other_jobs, refuse_second_sweep
 from tests.paths import CHECKOUT
@@ -29,6 +31,16 @@ def test_new_overrides_follow_the_earlier_ones(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no sweep .*name a folder of multirun/"):
+        command_line([f"sweep.resume={tmp_path}"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("words", 5), ("words", [1]), ("names", None), ("slots", "x"), ("cwd", {}), ("pid", 1.5)]
+)
+def test_a_sweep_with_values_of_other_types_is_refused_with_the_key(tmp_path: Path, key: str, value: object) -> None:
+    record = asdict(SweepRecord.new(["-m", "run.seed=1,2"], ["run.seed=1", "run.seed=2"], 2))
+    write_json(tmp_path / "sweep.json", {**record, key: value})
+    with pytest.raises(UserError, match=rf"holds no sweep \({key} has a value of another type\)"):
         command_line([f"sweep.resume={tmp_path}"])
 
 

@@ -199,3 +199,32 @@ def test_a_search_is_not_offered_to_be_resumed(tmp_path: Path, capsys: pytest.Ca
 def test_overrides_are_short_and_complete(name: str, shown_as: str) -> None:
     assert short(name) == shown_as
     assert shown_as.split(maxsplit=1)[0] in shown([JobView(0, name, "running")], height=20)
+
+
+ODD = ["x", [], {}, 1e308, True, -1]
+
+
+@pytest.mark.parametrize("state", ["running", "finished"])
+@pytest.mark.parametrize("value", ODD)
+def test_odd_values_in_the_files_of_a_job_are_shown_as_unknown_or_as_numbers(
+    tmp_path: Path, state: str, value: Any
+) -> None:
+    status = dict.fromkeys(("env_steps", "updates", "iteration", "wall_time_s", "activity"), value)
+    root = job(tmp_path, 0, state, status, dict.fromkeys(("episode_return_window", "success_rate_window"), value))
+    write_json(root / "run_summary.json", {"final": value})
+    views = read_views(tmp_path, ["run.seed=0"], [10])
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(live_table(views, 1, 20))
+    assert "seed=0" in shown.get()
+
+
+def test_a_job_with_values_of_other_types_is_waiting(tmp_path: Path) -> None:
+    root = job(tmp_path, 0, "running")
+    write_json(root / "job.json", {"num": 0, "name": "run.seed=0", "state": "running", "started_utc": 5})
+    assert read_views(tmp_path, ["run.seed=0"], [10])[0].state == "waiting"
+
+
+def test_a_folder_that_begins_with_a_digit_of_another_kind_is_no_job(tmp_path: Path) -> None:
+    (tmp_path / "\u00b2_seed=0").mkdir()  # superscript two
+    assert read_views(tmp_path, [], []) == []

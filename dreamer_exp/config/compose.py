@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
@@ -46,14 +47,25 @@ def config_dir() -> Path:
 
 def prepare() -> None:
     """Make the schema and the options of plug-ins known to Hydra; calling it again changes nothing."""
-    store = ConfigStore.instance()
-    store.store(group="schema", name="experiment", node=open_node(schema.ExperimentConfig), provider="dreamer_exp")
+    _store("schema", "experiment", schema.ExperimentConfig)
+    folders = config_dirs()
     for group in VARYING:
         for name, node in variants(group).items():
-            store.store(group=f"schema/{group}", name=name, node=open_node(node), provider="dreamer_exp")
-            if not any((folder / group / f"{name}.yaml").is_file() for folder in config_dirs()):
-                store.store(group=group, name=name, node=open_node(node), provider="dreamer_exp")
+            _store(f"schema/{group}", name, node)
+            if not any((folder / group / f"{name}.yaml").is_file() for folder in folders):
+                _store(group, name, node)
     Plugins.instance().register(OptionFolders)
+
+
+def _store(group: str, name: str, dataclass_type: type) -> None:
+    """Make a dataclass known to Hydra as an option, unless it is already: that takes a third of a composition."""
+    store = ConfigStore.instance()
+    options: Any = store.repo
+    for folder in group.split("/"):
+        options = options.get(folder, {})
+    known = options.get(f"{name}.yaml")
+    if known is None or OmegaConf.get_type(known.node) is not dataclass_type:
+        store.store(group=group, name=name, node=open_node(dataclass_type), provider="dreamer_exp")
 
 
 class OptionFolders(SearchPathPlugin):  # type: ignore[misc]  # Hydra is untyped

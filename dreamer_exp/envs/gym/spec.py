@@ -7,11 +7,12 @@ import gymnasium
 from dreamer_exp.config.errors import UserError, first_line
 from dreamer_exp.envs.crowd_nav.baselines import STRAIGHT_TO_GOAL
 from dreamer_exp.envs.gym.config import GymConfig
+from dreamer_exp.envs.gym.flat_observation import flattened
 from dreamer_exp.envs.spec import EnvSpec, RawEnv
 
 
 def make(config: GymConfig, render_mode: str | None) -> RawEnv:
-    """Return the environment of `config.id`, with a time limit.
+    """Return the environment of `config.id`, with a time limit and without nested observations.
 
     Raises:
         UserError: there is no such id, module or package, or it does not take these arguments.
@@ -22,7 +23,7 @@ def make(config: GymConfig, render_mode: str | None) -> RawEnv:
         made: RawEnv = gymnasium.make(config.id, disable_env_checker=True, **rendering, **config.kwargs)
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
         raise UserError(f"{config.label} cannot be made: {first_line(error)}") from error
-    return gymnasium.wrappers.TimeLimit(made, config.max_steps)
+    return gymnasium.wrappers.TimeLimit(flattened(made), config.max_steps)
 
 
 def imported_key(config: GymConfig) -> str | None:

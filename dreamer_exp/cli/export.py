@@ -1,6 +1,8 @@
 """The command `dreamer-exp export RUN OUT`: writes a policy as one graph, and checks that it acts as the policy."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,19 +12,20 @@ from rich.table import Table
 from dreamer_exp.cli.errors import CommandFailed, run_command
 from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError, nearest
-from dreamer_exp.formatting import file_size
-from dreamer_exp.rundir.atomic import replace_file
+from dreamer_exp.formatting import file_size, printable
+from dreamer_exp.rundir.atomic import replace_file, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dreamer_exp.config.experiment import Experiment
     from dreamer_exp.exporting.check import Agreement
-    from dreamer_exp.exporting.formats import Arrays, Run
+    from dreamer_exp.exporting.formats import Arrays, Format, Run
     from dreamer_exp.exporting.graph import PolicyGraph
-    from dreamer_exp.policy.acting import Policy
+    from dreamer_exp.policy.acting import Policy, PolicyInfo
 
 USAGE = """\
-dreamer-exp export RUN OUT [format=onnx|torchscript] [steps=N]
+dreamer-exp export RUN OUT [format=onnx|torchscript] [dtype=float32,float16,int8] [steps=N] [episodes=N]
 
 RUN is a run's directory (its best checkpoint, else its latest), a checkpoint or a policy's folder.
 OUT/policy.onnx (or OUT/policy.pt) is one graph of any number N of robots:
@@ -35,9 +38,18 @@ has the contract's hash, keys and units, the period, the bounds of the actions, 
 file is compared with the policy over N steps (1000), and its latency is measured on one core.
 A policy that was packed with acting_only=true has no critic, and its file no output value.
 format=onnx needs the extra `export`.
+
+dtype=float16 stores the weights in half the bytes (OUT/policy_float16.onnx), dtype=int8 quantises
+products dynamically (OUT/policy_int8.onnx); several are joined by commas. episodes=N drives N
+episodes of the run's environment (or env=crowd_nav env.scenario=open) with the policy and with each
+file, and writes their successes, sizes and latencies into OUT/card.md.
 """
 
-WORDS = {"format": "onnx", "steps": "1000"}
+WORDS = {"format": "onnx", "dtype": "float32", "steps": "1000", "episodes": "0", "trust": "false"}
+COLUMNS = ("file", "size", "ms a step", "largest difference", "other latents")
+SUCCESS_COLUMNS = ("success", "ended as the policy's")
+CARD = "card.md"
+DTYPES = ("float32", "float16", "int8")
 
 
 def main() -> NoReturn:
@@ -48,12 +60,36 @@ def main() -> NoReturn:
 @with_usage(USAGE)
 def run(words: list[str]) -> int:
     """Export as the words ask; return the exit code."""
-    source, folder, given = read_words(words)
-    export(source, folder, given["format"], int(given["steps"]), Console(highlight=False))
+    export(read_words(words), Console(highlight=False))
     return 0
 
 
-def read_words(words: list[str]) -> tuple[Path, Path, dict[str, str]]:
+@dataclass(frozen=True)
+class ExportRequest:
+    """The words of a command line.
+
+    Attributes:
+        source: a run's directory, a checkpoint or a policy's folder.
+        folder: of the files.
+        format: of the files.
+        dtypes: of the weights, one for each file.
+        steps: that are compared.
+        episodes: that are driven.
+        env: words about their environment.
+        trust: whether an environment may be imported that a file names.
+    """
+
+    source: Path
+    folder: Path
+    format: str = "onnx"
+    dtypes: tuple[str, ...] = ("float32",)
+    steps: int = 1000
+    episodes: int = 0
+    env: tuple[str, ...] = ()
+    trust: bool = False
+
+
+def read_words(words: list[str]) -> ExportRequest:
     """Return the run, the folder of the export and the options of a command line.
 
     Raises:
@@ -63,7 +99,7 @@ def read_words(words: list[str]) -> tuple[Path, Path, dict[str, str]]:
     given = dict(WORDS)
     for word in words:
         key, _, value = word.partition("=")
-        if word in paths:
+        if word in paths or is_of_env(word):
             continue
         if key not in WORDS:
             raise UserError(f"{word}: {key!r} is not one of: {', '.join(WORDS)}.{nearest(key, list(WORDS))}")
@@ -72,54 +108,178 @@ def read_words(words: list[str]) -> tuple[Path, Path, dict[str, str]]:
         raise UserError(f"export takes a run and a folder to write, as `outputs/<run> out/`; given: {paths or 'none'}")
     if given["format"] not in ("onnx", "torchscript"):
         raise UserError(f"format={given['format']}: allowed are onnx and torchscript.")
-    if not (given["steps"].isascii() and given["steps"].isdigit() and int(given["steps"])):
-        raise UserError(f"steps={given['steps']}: it takes a whole number of at least 1.")
-    return Path(paths[0]), Path(paths[1]), given
+    if given["trust"] not in ("true", "false"):
+        raise UserError(f"trust={given['trust']}: allowed are true and false.")
+    return ExportRequest(
+        Path(paths[0]),
+        Path(paths[1]),
+        given["format"],
+        _dtypes(given["dtype"], given["format"]),
+        _whole_number("steps", given["steps"], 1),
+        _whole_number("episodes", given["episodes"], 0),
+        tuple(filter(is_of_env, words)),
+        given["trust"] == "true",
+    )
 
 
-def export(source: Path, folder: Path, name: str, steps: int, console: Console) -> Path:
-    """Write a policy in a format, compare the file with the policy, and print a table; return the file.
+def is_of_env(word: str) -> bool:
+    """Return whether a word of the command line is about the environment of the episodes."""
+    return word.startswith(("env=", "env."))
+
+
+def _dtypes(text: str, form: str) -> tuple[str, ...]:
+    dtypes = tuple(dict.fromkeys(text.split(",")))
+    if unknown := [dtype for dtype in dtypes if dtype not in DTYPES]:
+        raise UserError(
+            f"dtype={text}: {unknown[0]!r} is not one of: {', '.join(DTYPES)}.{nearest(unknown[0], DTYPES)}"
+        )
+    if form != "onnx" and dtypes != ("float32",):
+        raise UserError(f"dtype={text}: format={form} has float32 only; use format=onnx.")
+    return dtypes
+
+
+def _whole_number(key: str, text: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise UserError(f"{key}={text}: it takes a whole number of at least {least}.")
+    return int(text)
+
+
+def export(request: ExportRequest, console: Console) -> None:
+    """Write a policy's files, compare each with the policy, and print a table.
 
     Raises:
         UserError: there is no policy, a package is missing, or the folder cannot be written.
-        CommandFailed: the file does not act as the policy; an earlier file stays.
+        CommandFailed: a file does not act as the policy; an earlier file stays.
     """
     from dreamer_exp.exporting.check import latency_ms  # torch
     from dreamer_exp.exporting.formats import FORMATS
     from dreamer_exp.exporting.graph import PolicyGraph
-    from dreamer_exp.exporting.metadata import metadata
     from dreamer_exp.policy.load import load_policy
 
-    form = FORMATS[name]
+    form = FORMATS[request.format]
     form.require()
-    policy, several = load_policy(source), load_policy(source, robots=3)
+    policy = load_policy(request.source)
+    experiment = experiment_of(request, policy) if request.episodes else None
+    if not policy.network.has_heads:
+        console.print("the policy has no critic (acting_only): the file has no output value", soft_wrap=True)
+    eager_ms = latency_ms(policy, eager_run(PolicyGraph(policy).eval()))
+    rows, runs = [["the policy in torch", "", f"{eager_ms:.2f}", "", ""]], []
+    for dtype in request.dtypes:
+        path = request.folder / form.file.replace(".", "." if dtype == "float32" else f"_{dtype}.")
+        console.print(f"writing {path}: some 10 s", soft_wrap=True, markup=False)
+        run, agreement = write_checked(request, form, dtype, path)
+        runs.append(run)
+        rows.append([
+            path.name,
+            file_size(path.stat().st_size),
+            f"{latency_ms(policy, run):.2f}",
+            f"{agreement.largest:.1e}",
+            f"{agreement.redrawn} of {agreement.steps} steps",
+        ])  # fmt: skip
+    columns: Sequence[str] = COLUMNS
+    if experiment is not None:
+        columns = (*COLUMNS, *SUCCESS_COLUMNS)
+        rows = [row + cells for row, cells in zip(rows, drive(policy, runs, experiment, request, console), strict=True)]
+        write_text(request.folder / CARD, card(policy.info, request, columns, rows))
+    table = Table(box=None)
+    for column in columns:
+        table.add_column(column, justify="left" if column == "file" else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def write_checked(request: ExportRequest, form: "Format", dtype: str, path: Path) -> "tuple[Run, Agreement]":
+    """Write a file; return how to run it, and how far it is from the policy.
+
+    A file of float16 is compared with the policy of these weights first, to the tolerance of float32. What dtypes other
+    than float32 differ from the policy is for the table only.
+
+    Raises:
+        UserError: the folder cannot be written.
+        CommandFailed: the file does not act as the policy; an earlier file stays.
+    """
+    from dreamer_exp.exporting.check import compare
+    from dreamer_exp.exporting.graph import PolicyGraph
+    from dreamer_exp.exporting.metadata import metadata
+    from dreamer_exp.exporting.precision import reduce_weights, round_weights
+    from dreamer_exp.policy.load import load_policy
+
+    policy, several = load_policy(request.source), load_policy(request.source, robots=3)
     graph = PolicyGraph(policy).eval()
-    path = folder / form.file
     try:
         with replace_file(path) as temporary:
-            console.print(f"writing {path}: some 10 s", soft_wrap=True, markup=False)
-            if not policy.network.has_heads:
-                console.print("the policy has no critic (acting_only): the file has no output value", soft_wrap=True)
             form.write(graph, metadata(policy, graph), temporary)
+            reduce_weights(temporary, dtype)
             run = form.open(temporary)
-            agreement = check(policy, run, steps, path)
-            check(several, run, max(1, steps // 10), path)
+            agreement = compare(policy, run, request.steps)
+            if dtype == "float16":
+                round_weights(policy)
+                round_weights(several)
+            if dtype == "int8":
+                refuse_not_finite(agreement, path)
+            else:
+                check(policy, run, request.steps, path)
+                check(several, run, max(1, request.steps // 10), path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); name another folder.") from error
-    table = Table(box=None)
-    for column in ("file", "size", "ms a step", "eager torch", "largest difference", "other latents"):
-        table.add_column(column, justify="left" if column == "file" else "right")
-    eager = latency_ms(policy, eager_run(graph))
-    table.add_row(
-        form.file,
-        file_size(path.stat().st_size),
-        f"{latency_ms(policy, run):.2f}",
-        f"{eager:.2f}",
-        f"{agreement.largest:.1e}",
-        f"{agreement.redrawn} of {steps} steps",
-    )
-    console.print(table)
-    return path
+    return run, agreement
+
+
+def experiment_of(request: ExportRequest, policy: "Policy") -> "Experiment":
+    """Return the experiment of a run in the episodes' environment; raise UserError if the policy does not fit it."""
+    from dreamer_exp.checkpoints.policy_source import find_policy
+    from dreamer_exp.cli.evaluate import check_contract
+    from dreamer_exp.cli.recompose import recompose, refuse_import
+    from dreamer_exp.envs.make import require
+
+    root = find_policy(str(request.source)).root
+    experiment = recompose(root, list(request.env))
+    refuse_import(experiment.env, root, ["trust=true"] if request.trust else request.env)
+    require(experiment.env)
+    check_contract(experiment, policy.info.contract_hash or "", policy.observation_size)
+    return experiment
+
+
+def drive(
+    policy: "Policy", runs: "Sequence[Run]", experiment: "Experiment", request: ExportRequest, console: Console
+) -> list[list[str]]:
+    """Return the cells of the policy and of each file: successes, and episodes that ended as the policy's."""
+    from dreamer_exp.exporting.success import Success, acts_as_file, acts_as_policy, env_of, outcomes_of
+
+    total = request.episodes
+    found = []
+    for number, begin in enumerate([acts_as_policy(policy), *(acts_as_file(policy, run) for run in runs)]):
+        env = env_of(policy, experiment)
+        with console.status("") as line:
+
+            def progress(done: int, number: int = number) -> None:
+                line.update(f"episodes {done} of {total}, {number + 1} of {len(runs) + 1} policies")
+
+            found.append(outcomes_of(env, begin, total, progress))
+        env.close()
+    counts = [Success.of(outcomes, found[0]) for outcomes in found]
+    return [[f"{count.successes} of {total}", f"{count.same} of {total}"] for count in counts]
+
+
+def card(info: "PolicyInfo", request: ExportRequest, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the text of card.md."""
+    from dreamer_exp.exporting.success import FIRST_SEED
+
+    lines = [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
+    return "\n".join([
+        f"# Exported policy of {printable(str(request.source))}",
+        "",
+        f"Algorithm {info.algorithm}, environment {info.environment}, {info.env_steps} env steps, contract "
+        f"{info.contract_hash}.",
+        "",
+        *lines,
+        "",
+        f"Times are CPU time of one thread, for one robot. Differences are over {request.steps} steps of random "
+        "observations, where rounding can draw another latent. Episodes have the seeds from "
+        f"{FIRST_SEED:,}; the policy and each file draw their latents from the same noise.",
+        "",
+    ])  # fmt: skip
 
 
 def check(policy: "Policy", run: "Run", steps: int, path: Path) -> "Agreement":
@@ -134,6 +294,12 @@ def check(policy: "Policy", run: "Run", steps: int, path: Path) -> "Agreement":
         f"{found.value:.1e} (the policy's own by {found.own_value:.1e}), and it drew another latent in "
         f"{found.redrawn} of {found.steps} steps; it was not written."
     )
+
+
+def refuse_not_finite(agreement: "Agreement", path: Path) -> None:
+    """Raise CommandFailed if a file computed a number that is not finite."""
+    if not math.isfinite(agreement.largest):
+        raise CommandFailed(f"{path}: computes numbers that are not finite; it was not written.")
 
 
 def eager_run(graph: "PolicyGraph") -> "Run":

@@ -106,6 +106,11 @@ class PolicyContract:
                 return self._flatten({SINGLE_KEY: array}, lead)
         return finite_vectors(observation, lead, self.size)
 
+    def observed(self, observation: Any, robots: int | None) -> Vector:
+        """Return the environment's numbers (N, O) of a raw observation, checked as in `vectors`, without scaling."""
+        entries = observation if isinstance(observation, Mapping) else {SINGLE_KEY: np.asarray(observation)}
+        return np.atleast_2d(self._checked(entries, () if robots is None else (robots,)))
+
     def to_robot(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Return the environment's actions for those of the network (N, A) in [-1, 1], or integers (N,)."""
         if self.discrete:
@@ -125,6 +130,10 @@ class PolicyContract:
         return vectors if self._scaling is None else self._scaling.invert(vectors)
 
     def _flatten(self, observation: Mapping[str, Any], lead: tuple[int, ...]) -> Vector:
+        vectors = self._checked(observation, lead)
+        return np.atleast_2d(vectors if self._scaling is None else self._scaling.apply(vectors))
+
+    def _checked(self, observation: Mapping[str, Any], lead: tuple[int, ...]) -> Vector:
         vectors = np.empty((*lead, self.size), np.float32)
         for entry in self.entries:
             value = self._frames(_numeric(observation, entry.key), entry, lead)
@@ -132,7 +141,7 @@ class PolicyContract:
         inside = (vectors >= self._least) & (vectors <= self._greatest)  # False for NaN
         if not inside.all():
             raise self._fault(vectors, tuple(int(i) for i in np.argwhere(~inside)[0]))
-        return np.atleast_2d(vectors if self._scaling is None else self._scaling.apply(vectors))
+        return vectors
 
     def _bounds(self, trees: Sequence[Mapping[str, Any]]) -> tuple[Vector, Vector]:
         """Return the least and the greatest value of each observed number (O,).

@@ -10,6 +10,7 @@ from dreamer_exp.cli.export import read_words, run
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.exporting import formats
 from dreamer_exp.exporting.graph import PolicyGraph
+from tests.paths import CHECKOUT
 from tests.policy.saved import pack_acting_only, save_random
 
 
@@ -51,14 +52,36 @@ def test_a_file_that_differs_leaves_the_earlier_one(tmp_path: Path, monkeypatch:
     [
         (["run"], "export takes a run and a folder to write"),
         (["run", "out", "format=tflite"], "format=tflite: allowed are onnx and torchscript."),
+        (["run", "out", "dtype=int4"], "dtype=int4: 'int4' is not one of: float32, float16, int8."),
+        (["run", "out", "dtype=int8", "format=torchscript"], "format=torchscript has float32 only; use format=onnx."),
+        (["run", "out", "episodes=some"], "episodes=some: it takes a whole number of at least 0."),
         (["run", "out", "steps=0"], "steps=0: it takes a whole number of at least 1."),
-        (["run", "out", "formt=onnx"], "'formt' is not one of: format, steps. Did you mean 'format'?"),
+        (
+            ["run", "out", "formt=onnx"],
+            "'formt' is not one of: format, dtype, steps, episodes, trust. Did you mean",
+        ),
     ],
 )
 def test_a_wrong_word_is_named(words: list[str], line: str) -> None:
     with pytest.raises(UserError) as raised:
         read_words(words)
     assert line in str(raised.value)
+
+
+@pytest.mark.slow
+def test_episodes_are_driven_by_the_policy_and_its_files_and_stand_in_the_card(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    source = CHECKOUT / "tests" / "data" / "release_0_1" / "dreamerv3_rllib"
+    words = [str(source), str(tmp_path / "out"), "dtype=float32,float16,int8", "steps=20", "episodes=2"]
+
+    assert run(words) == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "policy.onnx", "policy_float16.onnx", "policy_int8.onnx", "card.md",
+    }  # fmt: skip
+    rows = (tmp_path / "out" / "card.md").read_text().splitlines()
+    policy = next(row for row in rows if row.startswith("| the policy in torch"))
+    assert policy.endswith("| 0 of 2 | 2 of 2 |")
+    assert sum(row.startswith("| policy") for row in rows) == 3
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

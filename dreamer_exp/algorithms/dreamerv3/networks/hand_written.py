@@ -13,5 +13,5 @@ def is_faster(device: torch.device) -> bool:
 
 
 def is_exporting() -> bool:
-    """Return whether the operations are recorded for a graph, which has torch's own only."""
-    return torch.compiler.is_exporting() or torch._C._get_tracing_state() is not None
+    """Return whether the operations are recorded for a graph of another runtime; TorchScript's are those of acting."""
+    return torch.compiler.is_exporting()

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,5 +45,16 @@ def path_word(key: str, path: Path | str) -> str:
 
 
 def pasteable(*words: Path | str) -> str:
-    """Return the command `python -m dreamer_exp WORD ...`, quoted for a shell."""
-    return shlex.join(["python", "-m", "dreamer_exp", *map(str, words)])
+    """Return the command `python -m dreamer_exp WORD ...`, quoted for a shell, with the Python of this process."""
+    return shlex.join([interpreter(), "-m", "dreamer_exp", *map(str, words)])
+
+
+def interpreter() -> str:
+    """Return `python` where a shell finds this process's Python by that name, else its path, short if it is below here.
+
+    `make train` runs `.venv/bin/python`, which is not on the PATH of the shell.
+    """
+    own, found = Path(sys.executable), shutil.which("python")
+    if found is not None and Path(found).absolute().parent == own.parent:
+        return "python"
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)

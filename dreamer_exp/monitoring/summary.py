@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from dreamer_exp.config.command_words import pasteable
+from dreamer_exp.config.command_words import pasteable, path_word
 from dreamer_exp.formatting import number, printable
 from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
@@ -186,11 +186,19 @@ def show_end(console: Console, summary: dict[str, Any], root: Path, imports: boo
     if summary["evaluations"] and (line := impossible_line(summary["evaluations"][-1])):
         console.print(line, soft_wrap=True, markup=False)
     lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
-    lines += [f"Upload: {pasteable('runs', 'sync', root)}"] if any(root.glob("wandb/offline-run-*")) else []
-    trust = ["trust=true"] if imports else []
-    lines += [f"Next: {pasteable('evaluate', root, 'episodes=100', 'video=3', *trust)}"]
-    for line in lines:
+    for line in [*lines, *next_lines(summary, root, imports)]:
         console.print(line, soft_wrap=True, markup=False)
+
+
+def next_lines(summary: dict[str, Any], root: Path, imports: bool) -> list[str]:
+    """Return what to do with a finished run: a line for each command that can be pasted into a shell."""
+    trust = ["trust=true"] if imports else []
+    commands = {"Evaluate and film": pasteable("evaluate", root, "episodes=100", "video=3", *trust)}
+    if done := summary["final"].get("iteration"):
+        commands["Train twice as long"] = pasteable(path_word("resume", root), f"run.train_iterations={2 * done}")
+    if any(root.glob("wandb/offline-run-*")):
+        commands["Upload to W&B"] = pasteable("runs", "sync", root)
+    return ["Next:", *(f"  {what}:  {command}" for what, command in commands.items())]
 
 
 def draw_learning_curve(directory: RunDirectory) -> Path | None:

@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import hydra
@@ -10,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dreamer_exp.config import compose
-from dreamer_exp.config.command_words import is_dry_run, pasteable, path_value, path_word, quoted
+from dreamer_exp.config.command_words import interpreter, is_dry_run, pasteable, path_value, path_word, quoted
 
 PATHS = [
     "outputs/run_20260101T000000Z_ab12",
@@ -63,14 +64,30 @@ def test_a_printed_command_can_be_pasted_into_a_shell(path: str) -> None:
     command = pasteable("evaluate", Path(path), path_word("resume", path))
     words = ["evaluate", path, path_word("resume", path)]
     assert shlex.split(command)[3:] == words
-    script = command.replace("python -m", "printf '%s\\n'", 1)
+    script = command.replace(f"{shlex.quote(interpreter())} -m", "printf '%s\\n'", 1)
     assert subprocess.check_output(["sh", "-c", script], text=True).splitlines() == ["dreamer_exp", *words]
 
 
 def test_a_plain_path_is_printed_without_quotes() -> None:
     assert pasteable(path_word("resume", "/home/me/outputs/run_1")) == (
-        "python -m dreamer_exp resume=/home/me/outputs/run_1"
+        f"{interpreter()} -m dreamer_exp resume=/home/me/outputs/run_1"
     )
+
+
+def test_a_printed_command_uses_the_python_of_the_run_by_its_shortest_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(own))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    assert interpreter() == str(own)
+    monkeypatch.chdir(tmp_path)
+    assert interpreter() == ".venv/bin/python"
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert interpreter() == "python"
 
 
 def test_a_quoted_path_is_in_single_quotes() -> None:

@@ -1,5 +1,6 @@
 """Results of a run: summary, closing table and learning curve."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,16 @@ def test_the_learning_curve_of_a_run_without_updates_is_drawn(tmp_path: Path) ->
 
 def test_a_run_without_rows_has_no_learning_curve(tmp_path: Path) -> None:
     assert summary.draw_learning_curve(RunDirectory(tmp_path)) is None
+
+
+def test_the_end_lists_commands_that_fit_the_run(tmp_path: Path) -> None:
+    root = tmp_path / "a run"
+    (root / "wandb" / "offline-run-1").mkdir(parents=True)
+
+    lines = summary.next_lines({"final": {"iteration": 105}}, root, imports=True)
+
+    assert [shlex.split(line.partition(":  ")[2])[3:] for line in lines[1:]] == [
+        ["evaluate", str(root), "episodes=100", "video=3", "trust=true"],
+        [f"resume='{root}'", "run.train_iterations=210"],
+        ["runs", "sync", str(root)],
+    ]

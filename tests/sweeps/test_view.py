@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from dreamer_exp.config.command_words import interpreter
 from dreamer_exp.rundir.atomic import append_row, write_json
 from dreamer_exp.sweeps.records import JobRecord, SweepRecord, short
 from dreamer_exp.sweeps.summary import show_summary, write_summary
@@ -178,7 +179,7 @@ def test_the_end_prints_failed_jobs_and_how_to_resume(tmp_path: Path, capsys: py
     show_summary(Console(width=100), tmp_path, record, read_views(tmp_path, record.names, [10]))
     out = capsys.readouterr().out
     assert f"job 0 (seed=0) failed: killed by SIGSEGV\n  {root}/console.log\n" in out
-    assert f"python -m dreamer_exp sweep.resume={tmp_path}" in out
+    assert f"{interpreter()} -m dreamer_exp sweep.resume={tmp_path}" in out
 
 
 def test_a_search_is_not_offered_to_be_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

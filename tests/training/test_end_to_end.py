@@ -170,7 +170,8 @@ def test_the_end_prints_results_paths_and_the_next_command(three_iterations: Any
     assert "before training" in done.stdout
     assert "straight_to_goal" in done.stdout
     assert f"Run: {directory.root}" in done.stdout
-    assert "Next: python -m dreamer_exp" in done.stdout
+    assert f" -m dreamer_exp evaluate {directory.root} episodes=100 video=3\n" in done.stdout
+    assert f" -m dreamer_exp resume={directory.root} run.train_iterations=6\n" in done.stdout
 
 
 def evaluate(*words: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 `os._exit` in an environment, a crash in native code and the kernel's out-of-memory killer end a process at once, some
 with exit code 0. So the run is a child of the process that the user started, which waits for it, passes on signals, and
 exits with its code. An end that the child did not announce is printed, recorded in status.json, and exit code 1.
+Processes that an environment started and left are ended too.
 """
 
 import atexit
@@ -12,9 +13,13 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
+
+from dreamer_exp import leftovers
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import Parent, killed_by
 from dreamer_exp.rundir.reader import read_tree
@@ -22,7 +27,9 @@ from dreamer_exp.rundir.status import read_status, write_missing_end
 from dreamer_exp.training.signals import FORWARDED
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
+PR_SET_CHILD_SUBREAPER = 36  # orphans below this process become its children
 POLL_S = 1.0
+PATIENCE_S = 3.0  # with processes that outlive the run: Ray's end by themselves
 
 
 class Pipe:
@@ -45,6 +52,7 @@ def supervise() -> None:
         watched -= {signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, signal.SIGCHLD})
     reader, writer = os.pipe()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     parent, child = os.getpid(), os.fork()
     if child:
         os.close(writer)
@@ -76,8 +84,8 @@ def _wait_and_exit(child: int, reader: int, watched: set[int]) -> NoReturn:
     """Wait for the child, pass on the signals that only this process got, and exit."""
     while True:
         received = signal.sigtimedwait({*watched, signal.SIGCHLD}, POLL_S)
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
+        status = _reap(child)
+        if status is not None:
             break
         # a terminal sends its signals to the child too; their code is positive
         if received is not None and received.si_signo in watched and received.si_code <= 0:
@@ -87,7 +95,41 @@ def _wait_and_exit(child: int, reader: int, watched: set[int]) -> NoReturn:
     with contextlib.suppress(OSError, ValueError):  # nothing was announced
         for line in os.read(reader, 1 << 16).splitlines():
             facts |= json.loads(line)
-    os._exit(_end(os.waitstatus_to_exitcode(status), facts))
+    code = _end(os.waitstatus_to_exitcode(status), facts)
+    _end_orphans()
+    os._exit(code)
+
+
+def _reap(child: int) -> int | None:
+    """Collect what has ended of the run and of its orphans; return the run's status, or None while it runs."""
+    with contextlib.suppress(ChildProcessError):  # there is none left
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == child:
+                return ended[1]
+    return None
+
+
+def _end_orphans() -> None:
+    """End the processes that the run has left, except the one that cleans up after Ray."""
+    deadline = time.monotonic() + PATIENCE_S
+    while left := [each for each in psutil.Process().children(recursive=True) if not _is_excepted(each)]:
+        if time.monotonic() > deadline:
+            names = ", ".join(sorted({each.name() for each in left if each.is_running()}))
+            _print(f"the run left {len(left)} process{'es' if len(left) > 1 else ''} ({names}), now killed")
+            for each in left:
+                with contextlib.suppress(psutil.Error):
+                    each.kill()
+            psutil.wait_procs(left, timeout=1.0)
+            return
+        time.sleep(0.05)
+
+
+def _is_excepted(process: psutil.Process) -> bool:
+    """Return whether a process may outlive the run: it has ended, or cleans up after Ray."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE or leftovers.__file__ in process.cmdline()
+    except psutil.Error:
+        return True
 
 
 def _end(code: int, facts: dict[str, Any]) -> int:

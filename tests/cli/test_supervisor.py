@@ -164,3 +164,11 @@ def test_a_killed_parent_takes_the_run_with_it(tmp_path: Path) -> None:
 def test_the_run_is_known_by_the_number_of_the_process_that_the_user_started(tmp_path: Path) -> None:
     process = start(tmp_path, "from dreamer_exp.rundir.processes import own_pid; print(own_pid())")
     assert int(process.communicate(timeout=60)[0]) == process.pid
+
+
+def test_processes_that_the_run_leaves_are_ended_and_named(tmp_path: Path) -> None:
+    started = "subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3)"
+    RunDirectory(tmp_path).summary.write_text('{"state": "finished"}')
+    code, out, err = run(tmp_path, f"import subprocess; print({started}.pid)")
+    assert (code, err) == (0, "dreamer_exp: the run left 1 process (sleep), now killed\n")
+    assert not Path(f"/proc/{int(out)}").exists()

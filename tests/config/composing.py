@@ -22,6 +22,9 @@ CONF = compose.config_dir()
 GROUPS = groups()
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 PRESETS = [option for group, option in OPTIONS if group == "experiment"]
+OF_ONE_ALGORITHM = {  # presets that choose an algorithm without a world model
+    name for name in PRESETS if "override /algo" in (CONF / f"experiment/{name}.yaml").read_text(encoding="utf-8")
+}
 
 
 @cache  # a composition takes 70 ms, and many tests need the default one; callers must not change it

@@ -149,9 +149,9 @@ def test_key_on_the_command_line_overrides_the_hardware_profile_in_any_order(wor
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_keys_on_the_command_line_override_every_preset(preset: str) -> None:
-    experiment = loaded(f"experiment={preset}", "algo.horizon_H=7", "run.id=mine", "evaluation=none")
+    experiment = loaded(f"experiment={preset}", "algo.gamma=0.5", "run.id=mine", "evaluation=none")
 
-    assert (experiment.algo.horizon_H, experiment.run.id, experiment.evaluation.name) == (7, "mine", "none")
+    assert (experiment.algo.gamma, experiment.run.id, experiment.evaluation.name) == (0.5, "mine", "none")
 
 
 def test_preset_overrides_the_defaults() -> None:

@@ -16,7 +16,7 @@ from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.planning import dry_run
 from dreamer_exp.planning.forecast import check_memory, forecast
 from dreamer_exp.planning.resolve import resolve
-from tests.config.composing import CONF, PRESETS, composed, loaded
+from tests.config.composing import CONF, OF_ONE_ALGORITHM, PRESETS, composed, loaded
 from tests.experiments import machine
 
 # The profiles of Robot SF's experiments. Each has seed 123, num_learners 0 and one environment in each env runner. An
@@ -203,7 +203,7 @@ def test_hardware_option_on_the_command_line_replaces_all_hardware_keys_of_the_p
 
 
 @pytest.mark.parametrize("algorithm", [name for name, spec in find_specs("algorithms").items() if spec.imagination])
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", sorted({*PRESETS} - OF_ONE_ALGORITHM))
 def test_a_preset_can_be_dry_run_with_each_algorithm(
     name: str, algorithm: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,6 +212,23 @@ def test_a_preset_can_be_dry_run_with_each_algorithm(
     dry_run.show(experiment, contract, JOB)
 
     assert f"  name: {algorithm}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(OF_ONE_ALGORITHM))
+def test_a_preset_of_one_algorithm_can_be_dry_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment, contract = resolve(loaded(f"experiment={name}", on=JOB), JOB)
+
+    dry_run.show(experiment, contract, JOB)
+
+    assert f"  name: {name.rpartition('_')[2]}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "of"), [("ppo", "crowd_nav"), ("sac", "crowd_nav"), ("ppo", "robot_sf")])
+def test_presets_of_the_algorithms_share_environment_and_observation(name: str, of: str) -> None:
+    own, other = loaded(f"experiment={of}_{name}", on=JOB), loaded(f"experiment={of}_gpu", on=JOB)
+
+    assert (own.env, own.obs_contract) == (other.env, other.obs_contract)
+    assert own.hardware.env_steps_per_iteration == other.hardware.env_steps_per_iteration
 
 
 @pytest.mark.parametrize(

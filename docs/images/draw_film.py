@@ -1,6 +1,6 @@
 """Draw docs/images/crowd_nav.gif: a trained policy in three scenario families of crowd_nav.
 
-python docs/images/draw_film.py POLICY, a folder with policy.json and policy.safetensors for drive_state and rays
+python docs/images/draw_film.py [POLICY]: what `load_policy` takes; pretrained:robot_sf by default
 """
 
 import sys
@@ -8,12 +8,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from dreamer_exp.benchmark.planner import Entrant
+from dreamer_exp import load_policy
 from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.evaluation.video.camera import Camera
 from dreamer_exp.evaluation.video.write import write_film
 from dreamer_exp.policy.acting import Policy
-from dreamer_exp.rundir.reader import read_tree
 
 EPISODES = (("dense", 900_004), ("intersection", 900_006), ("doorway", 900_006))
 SIDE, CAPTION, EVERY, STEP_S = 280, 24, 3, 0.1
@@ -38,8 +37,7 @@ def drive(policy: Policy, scenario: str, seed: int) -> tuple[list[Image.Image], 
 
 def main() -> None:
     """Draw the film."""
-    folder = Path(sys.argv[1])
-    policy = Entrant(folder, read_tree(folder / "policy.json")["extra"]["contract_hash"], 1).load()
+    policy = load_policy(sys.argv[1] if len(sys.argv) > 1 else "pretrained:robot_sf")
     films = []
     for scenario, seed in EPISODES:
         pictures, outcome = drive(policy, scenario, seed)

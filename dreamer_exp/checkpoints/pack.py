@@ -142,7 +142,7 @@ def _experiment(source: PolicySource) -> dict[str, Any]:
 
 def _figures(source: PolicySource, env_steps: int, reports: Sequence[Path]) -> list[str]:
     """Return a table's rows: of the run's evaluation at these env steps, and of each report."""
-    env = _experiment(source)["env"]["name"]
+    env = _experiment(source)["env"]
     own = read_evaluations(RunDirectory(source.root).evaluation)
     found = [_figure(env, row) for row in own if row["policy"] == LEARNER and row["env_steps"] == env_steps]
     return [*found, *map(_reported, reports)]
@@ -152,16 +152,17 @@ def _reported(report: Path) -> str:
     """Return the table's row of a report; raise UserError if the file has none."""
     try:
         tree = read_json(report)
-        return _figure(tree["experiment"]["env"]["name"], tree["evaluations"][0])
+        return _figure(tree["experiment"]["env"], tree["evaluations"][0])
     except BrokenCheckpoint as broken:
         raise UserError(f"report={broken}; name the JSON file of an evaluation.") from broken
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"report={report}: not the report of an evaluation; name its JSON file.") from error
 
 
-def _figure(env: str, row: Mapping[str, Any]) -> str:
+def _figure(env: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    place = f"{env['name']} {env.get('scenario') or ''}".strip()
     rates = " | ".join(_rate(row, name) for name in RATES)
-    return f"| {env}, {row.get('episodes_chosen', '')} | {row['episodes']} | {rates} |"
+    return f"| {place}, {row.get('episodes_chosen', '')} | {row['episodes']} | {rates} |"
 
 
 def _rate(row: Mapping[str, Any], name: str) -> str:

@@ -284,13 +284,13 @@ def card(info: "PolicyInfo", request: ExportRequest, columns: Sequence[str], row
 
 def check(policy: "Policy", run: "Run", steps: int, path: Path) -> "Agreement":
     """Return how far a file is from its policy; raise CommandFailed if it does not act as the policy."""
-    from dreamer_exp.exporting.check import TOLERANCE, compare
+    from dreamer_exp.exporting.check import compare
 
     found = compare(policy, run, steps)
     if found.is_equal:
         return found
     raise CommandFailed(
-        f"{path}: differs from the policy by {found.largest:.1e} (allowed: {TOLERANCE:.0e}), its values are off by "
+        f"{path}: differs from the policy by {found.largest:.1e} (allowed: {found.allowed:.1e}), its values are off by "
         f"{found.value:.1e} (the policy's own by {found.own_value:.1e}), and it drew another latent in "
         f"{found.redrawn} of {found.steps} steps; it was not written."
     )

@@ -1,5 +1,6 @@
 """Policies of the package: packing one with its card, naming it, and evaluating it like a run."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from safetensors.numpy import load_file
 
 from dreamer_exp.checkpoints import policy_source
 from dreamer_exp.checkpoints.manifest import sha256
-from dreamer_exp.checkpoints.pack import MAX_TOTAL_BYTES, pack, total_bytes
+from dreamer_exp.checkpoints.pack import MAX_TOTAL_BYTES, RATES, pack, total_bytes
 from dreamer_exp.checkpoints.policy_description import TENSORS
-from dreamer_exp.checkpoints.policy_source import find_policy
+from dreamer_exp.checkpoints.policy_source import find_policy, pretrained_names
 from dreamer_exp.cli.evaluate import EvaluationRequest, evaluate
 from dreamer_exp.config.errors import UserError
 from tests.checkpoints.policies import saved_run
@@ -42,6 +43,37 @@ def test_the_card_names_data_limits_and_hashes(pretrained: Path) -> None:
     assert "| env steps, updates | 512, 8 |" in card
     assert "Drives nowhere." in card
     assert sha256(pretrained / "small" / TENSORS) in card
+
+
+def test_the_card_names_the_scenario_of_a_figure(pretrained: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    rates = {f"{name}_rate": 0.5 for name in RATES} | {f"{name}_interval_95": [0.4, 0.6] for name in RATES}
+    evaluation = {"episodes": 4, "episodes_chosen": "seeds 1 to 4", **rates}
+    report.write_text(
+        json.dumps({"experiment": {"env": {"name": "crowd_nav", "scenario": "dense"}}, "evaluations": [evaluation]})
+    )
+    pack(find_policy(str(tmp_path / "run")), pretrained / "small", "Drives nowhere.", [report], acting_only=True)
+
+    assert "| crowd_nav dense, seeds 1 to 4 | 4 | 0.500 (" in (pretrained / "small" / "card.md").read_text()
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_a_policy_of_this_package_drives_to_its_goal_in_an_empty_arena(name: str, tmp_path: Path) -> None:
+    request = EvaluationRequest(
+        Path(f"pretrained:{name}"),
+        ["env=crowd_nav", "env.scenario=open", "evaluation.episodes=3", "evaluation.baselines=[]"],
+        workers=0,
+        out=tmp_path,
+    )
+    evaluate(request, Console(quiet=True))
+
+    report = json.loads(next(tmp_path.glob("*.json")).read_text())
+    assert report["evaluations"][0]["success_rate"] == 1.0
+
+
+def test_the_policies_of_this_package_take_at_most_6_mb() -> None:
+    assert pretrained_names() == ["robot_sf"]
+    assert total_bytes() <= MAX_TOTAL_BYTES
 
 
 def test_a_pretrained_policy_is_evaluated_from_another_directory(

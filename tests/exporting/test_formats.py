@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from dreamer_exp import load_policy
 from dreamer_exp.algorithms.dreamerv3.sizes import BINS
 from dreamer_exp.checkpoints.policy_file import save_policy
-from dreamer_exp.exporting.check import compare
+from dreamer_exp.exporting.check import Agreement, compare
 from dreamer_exp.exporting.formats import FORMATS, Arrays
 from dreamer_exp.exporting.graph import PolicyGraph, median_of_neighbours
 from dreamer_exp.exporting.metadata import EXTRA_FILE, KEY, metadata
@@ -175,3 +175,14 @@ def test_noise_of_zero_is_the_most_likely_action_and_other_noise_is_drawn(tmp_pa
 
     assert torch.equal(action, 2.0 * most_likely)  # Pendulum's torque
     assert not torch.equal(action, graph(observation, *state, drawn)[0])
+
+
+@pytest.mark.parametrize(("own", "equal"), [(0.0, False), (8e-6, True), (1e-6, False)])
+def test_a_file_may_differ_by_what_float32_costs_the_policy(own: float, equal: bool) -> None:
+    assert Agreement(steps=1000, largest=2e-5, redrawn=0, own=own).is_equal is equal
+
+
+def test_float32_costs_the_policy_some_digits(tmp_path: Path) -> None:
+    run = FORMATS["torchscript"].open(exported(saved(tmp_path, "dreamerv3", "box"), "torchscript"))
+
+    assert 1e-9 < compare(load_policy(tmp_path), run, 20).own < 1e-5

@@ -30,6 +30,10 @@ COLOURS = {
     "crowd_nav_metric_repeat2_bolder": VERMILION,
     "robot_sf_route_bolder": GREEN,
     "robot_sf_route_bolder_seed2": BLACK,
+    "robot_sf_decay_seed2": VERMILION,
+    "robot_sf_xs": SKY_BLUE,
+    "crowd_nav_decay_repeat1": PURPLE,
+    "crowd_nav_decay_repeat2": GREEN,
 }
 BASELINE = "orca"
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from dreamer_exp.policy.acting import Policy, PolicyInfo
 
 USAGE = """\
-dreamer-exp export RUN OUT [format=onnx|torchscript] [dtype=float32,float16,int8] [steps=N] [episodes=N]
+dreamer-exp export RUN OUT [format=onnx|torchscript] [dtype=float32,float16,int8] [steps=N]
+                           [episodes=N]
 
 RUN is a run's directory (its best checkpoint, else its latest), a checkpoint or a policy's folder.
 OUT/policy.onnx (or OUT/policy.pt) is one graph of any number N of robots:

@@ -54,7 +54,7 @@ Examples:
     dreamer-exp --config-dir my_conf experiment=mine    add your own folder of groups and options
 
     --cfg job        print the composed config        --info defaults   where each value comes from
-    eval "$(dreamer-exp -sc install=bash)"            complete words with TAB (zsh, fish: docs/tutorials)
+    eval "$(dreamer-exp -sc install=bash)"   complete words with TAB (zsh, fish: docs/tutorials)
     --hydra-help     Hydra's own flags                HYDRA_FULL_ERROR=1  full tracebacks
 """
 

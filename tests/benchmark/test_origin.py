@@ -49,7 +49,7 @@ def test_a_policy_that_cannot_be_loaded_to_act_is_refused(tmp_path: Path, monkey
     known = formats()
     del known["dreamerv3"]  # then it is like the algorithm of a plug-in
     monkeypatch.setattr(origin, "formats", lambda: known)
-    with pytest.raises(UserError, match=r"is of algo=dreamerv3; it takes policies of dreamerv3_rllib\."):
+    with pytest.raises(UserError, match=r"is of algo=dreamerv3; it takes policies of dreamerv3_rllib, ppo, sac\."):
         find_origin(tmp_path)
 
 

@@ -272,28 +272,28 @@ def test_replay_of_a_million_steps_is_refused_with_its_size_and_the_number_of_st
 
     assert line is not None
     assert line.startswith(
-        "algo.replay_capacity=1000000: with 77,088 floats a step, the replay needs 312 GB (291.0 GiB) for the 1,000,000"
+        "algo.replay_capacity=1000000: with 77,088 floats a step, the replay needs 82 GB (76.5 GiB) for the 1,000,000"
     )
     fits = int(line.split("at most ")[1].split(" steps")[0].replace(",", ""))
     assert memory_line(64, f"algo.replay_capacity={fits}") is None
     assert memory_line(64, f"algo.replay_capacity={fits + 1}") is not None
 
 
-def test_replay_of_the_preset_and_its_env_runners_need_at_most_24_gibibytes() -> None:
-    assert memory_line(24) is None
-    assert memory_line(16) is not None
+def test_replay_of_the_preset_and_its_env_runners_need_at_most_16_gibibytes() -> None:
+    assert memory_line(16) is None
+    assert memory_line(8) is not None
 
 
 def test_replay_that_the_run_cannot_fill_counts_only_the_steps_of_the_run() -> None:
     assert memory_line(24, "algo.replay_capacity=1_000_000", "run.train_iterations=100") is None
 
 
-def test_replay_of_the_small_grid_needs_18_gigabytes_for_a_million_steps() -> None:
+def test_replay_of_the_small_grid_needs_8_gigabytes_for_a_million_steps() -> None:
     experiment = preset("benchmark_socnav_grid_br08_full_32x32")
     expected: Any = forecast(experiment, contract_of(experiment.env, experiment.obs_contract))
 
     assert expected.replay_steps == 1_000_000
-    assert expected.replay_bytes == pytest.approx(17.6e9, rel=0.02)
+    assert expected.replay_bytes == pytest.approx(8.4e9, rel=0.02)
 
 
 @each_profile

@@ -10,7 +10,7 @@ from dreamer_exp.config.schema import key
 
 @dataclass(frozen=True)
 class PPOAlgoConfig(ModelFreeConfig):
-    """RLlib's PPO; the names are those of RLlib's PPOConfig.training() and DefaultModelConfig."""
+    """RLlib's PPO, with the names of RLlib's configs."""
 
     name: str = key("ppo", "the algorithm", choices=("ppo",))
     lr: float = key(3e-4, "learning rate", above=0)

@@ -12,7 +12,7 @@ from dreamer_exp.envs.contract import ObservationContract
 
 @dataclass(frozen=True)
 class SACAlgoConfig(ModelFreeConfig):
-    """RLlib's SAC; the names are those of RLlib's SACConfig.training() and DefaultModelConfig."""
+    """RLlib's SAC, with the names of RLlib's configs."""
 
     name: str = key("sac", "the algorithm", choices=("sac",))
     fcnet_activation: str = key("relu", "activation of the hidden layers", choices=ACTIVATIONS)

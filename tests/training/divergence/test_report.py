@@ -18,6 +18,7 @@ from dreamer_exp.algorithms.protocol import BatchNames
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.algorithms.spec import AlgorithmSpec, spec_of
+from dreamer_exp.config.command_words import interpreter
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.training.divergence import report
@@ -121,7 +122,7 @@ def test_the_command_repeats_the_update_in_a_moved_directory(run: Diverged, algo
     moved = tmp_path / "elsewhere"
     shutil.copytree(run.root, moved)
     python, *command, named = shlex.split((run.folder / "command.txt").read_text())
-    assert (python, Path(named)) == ("python", run.folder)
+    assert (python, Path(named)) == (interpreter(), run.folder)
     done = subprocess.run(
         [sys.executable, *command, str(moved / run.folder.relative_to(run.root)), "trust=true"],  # imports its env
         env={**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{moved}"},

@@ -13,6 +13,8 @@ from dreamer_exp.cli.errors import CommandFailed, run_command
 from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.formatting import file_size, printable
+from dreamer_exp.monitoring.episode_progress import EpisodeProgress
+from dreamer_exp.monitoring.progress import LiveLine
 from dreamer_exp.rundir.atomic import replace_file, write_text
 
 if TYPE_CHECKING:
@@ -246,18 +248,17 @@ def drive(
     policy: "Policy", runs: "Sequence[Run]", experiment: "Experiment", request: ExportRequest, console: Console
 ) -> list[list[str]]:
     """Return the cells of the policy and of each file: successes, and episodes that ended as the policy's."""
+    from dreamer_exp.evaluation.rollout import one_thread
     from dreamer_exp.exporting.success import Success, acts_as_file, acts_as_policy, env_of, outcomes_of
 
     total = request.episodes
+    begins = {"the policy": acts_as_policy(policy)}
+    begins |= {f"file {number} of {len(runs)}": acts_as_file(policy, run) for number, run in enumerate(runs, 1)}
     found = []
-    for number, begin in enumerate([acts_as_policy(policy), *(acts_as_file(policy, run) for run in runs)]):
+    for name, begin in begins.items():
         env = env_of(policy, experiment)
-        with console.status("") as line:
-
-            def progress(done: int, number: int = number) -> None:
-                line.update(f"episodes {done} of {total}, {number + 1} of {len(runs) + 1} policies")
-
-            found.append(outcomes_of(env, begin, total, progress))
+        with LiveLine(console) as line, one_thread():
+            found.append(outcomes_of(env, begin, total, EpisodeProgress(name, total, line.show).count))
         env.close()
     counts = [Success.of(outcomes, found[0]) for outcomes in found]
     return [[f"{count.successes} of {total}", f"{count.same} of {total}"] for count in counts]

@@ -52,7 +52,7 @@ class PolicyGraph(nn.Module):
         """Return action (N, A) or (N,), the parts of the next state, and value (N,) if there is a critic."""
         *state, noise = state_and_noise
         vectors = observation if self.scaling is None else self.scaling(observation)
-        uniform, normal = noise[:, : self.network.stoch], noise[:, self.network.stoch :]
+        uniform, normal = noise[:, : self.network.stoch].contiguous(), noise[:, self.network.stoch :]
         action, after = self.network.step(vectors, tuple(state), uniform, None if self.network.discrete else normal)
         value = (self.network.value(after),) if self.network.has_heads else ()
         return self._to_robot(action), *after, *value

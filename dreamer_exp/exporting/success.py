@@ -9,7 +9,7 @@ import numpy as np
 from dreamer_exp.algorithms.rows import RowNoise
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.action_repeat import ActionRepeat
-from dreamer_exp.envs.episode import SUCCESS, result_of
+from dreamer_exp.envs.episode import SUCCESS, EpisodeResult, result_of
 from dreamer_exp.envs.make import make_env, make_raw_env
 from dreamer_exp.envs.spec import RawEnv
 from dreamer_exp.exporting.formats import Run
@@ -43,14 +43,14 @@ class Success:
         return Success(sum(outcome == SUCCESS for outcome, _ in outcomes), same)
 
 
-def outcomes_of(env: RawEnv, begin: Begin, episodes: int, progress: Callable[[int], None]) -> list[Outcome]:
+def outcomes_of(env: RawEnv, begin: Begin, episodes: int, progress: Callable[[EpisodeResult], None]) -> list[Outcome]:
     """Return how each episode ended.
 
     Args:
         env: of `env_of`.
         begin: of the policy or the file.
         episodes: their number; episode i has the seed FIRST_SEED + i.
-        progress: called with the number of finished episodes.
+        progress: called with the result of each finished episode.
     """
     found: list[Outcome] = []
     for seed in range(FIRST_SEED, FIRST_SEED + episodes):
@@ -60,8 +60,9 @@ def outcomes_of(env: RawEnv, begin: Begin, episodes: int, progress: Callable[[in
         while not ended:
             observation, _, terminated, truncated, info = env.step(act(observation))
             steps, ended = steps + 1, terminated or truncated
-        found.append((result_of(info, 0.0, steps).outcome, steps))
-        progress(len(found))
+        result = result_of(info, 0.0, steps)
+        found.append((result.outcome, steps))
+        progress(result)
     return found
 
 

@@ -29,7 +29,11 @@ class EpisodeProgress:
 
     def __call__(self, finished: Any) -> None:
         """Count an episode (`finished.result`) and show the line."""
-        self._results.append(finished.result)
+        self.count(finished.result)
+
+    def count(self, result: EpisodeResult) -> None:
+        """Count an episode and show the line."""
+        self._results.append(result)
         self._show(self.line())
 
     def line(self) -> str:

@@ -114,8 +114,12 @@ def _end_orphans() -> None:
     deadline = time.monotonic() + PATIENCE_S
     while left := [each for each in psutil.Process().children(recursive=True) if not _is_excepted(each)]:
         if time.monotonic() > deadline:
-            names = ", ".join(sorted({each.name() for each in left if each.is_running()}))
-            _print(f"the run left {len(left)} process{'es' if len(left) > 1 else ''} ({names}), now killed")
+            names = [each.name() for each in left if each.is_running()]
+            if foreign := [
+                name for name in names if not name.startswith("ray::")
+            ]:  # without its raylet, Ray's end late
+                those = ", ".join(sorted(set(foreign)))
+                _print(f"the run left {len(foreign)} process{'es' if len(foreign) > 1 else ''} ({those}), now killed")
             for each in left:
                 with contextlib.suppress(psutil.Error):
                     each.kill()

@@ -115,9 +115,7 @@ def _end_orphans() -> None:
     while left := [each for each in psutil.Process().children(recursive=True) if not _is_excepted(each)]:
         if time.monotonic() > deadline:
             names = [each.name() for each in left if each.is_running()]
-            if foreign := [
-                name for name in names if not name.startswith("ray::")
-            ]:  # without its raylet, Ray's end late
+            if foreign := [name for name in names if not name.startswith("ray::")]:  # these end late without raylet
                 those = ", ".join(sorted(set(foreign)))
                 _print(f"the run left {len(foreign)} process{'es' if len(foreign) > 1 else ''} ({those}), now killed")
             for each in left:

@@ -1,8 +1,6 @@
 """The published algorithm as an RLlib Algorithm: the replay is on the learner, which makes many updates in one call."""
 
-import math
 import time
-from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from operator import attrgetter
@@ -12,8 +10,6 @@ from typing import Any
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.rl_module import RLModule
-from ray.rllib.env.single_agent_episode import SingleAgentEpisode
-from ray.rllib.utils.metrics import LEARNER_RESULTS
 
 from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.dreamerv3.replay import file
@@ -21,12 +17,10 @@ from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Conf
 from dreamer_exp.algorithms.protocol import Backend, Iteration, RecordedSteps
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3
 from dreamer_exp.algorithms.rllib.base_algorithm import Fragment
-from dreamer_exp.algorithms.rllib.chunks import STREAM
-
-LEARNER_CALL_S = 1.0  # aimed-at duration of a call of the learner; a stop request waits for its end
+from dreamer_exp.algorithms.rllib.learner_replay import LearnerReplayAlgorithm
 
 
-class PublishedDreamerV3(BaseDreamerV3):
+class PublishedDreamerV3(LearnerReplayAlgorithm, BaseDreamerV3):
     """DreamerV3 with its replay on the learner, and optionally with sampling during the updates.
 
     With `overlap_sampling`, env runners act with the weights of the iteration before. Runs still repeat bit for bit:
@@ -41,9 +35,6 @@ class PublishedDreamerV3(BaseDreamerV3):
     def setup(self, config: AlgorithmConfig) -> None:
         """Build the algorithm, without sampling yet."""
         super().setup(config)
-        self._steps_held = 0
-        self._update_s = math.inf  # duration of an update; unknown, so that the first call makes one update
-        self._sums: Counter[str] = Counter()
         self._sampler = ThreadPoolExecutor(1)
         self._sampling: Future[Fragment] | None = None
 
@@ -71,11 +62,6 @@ class PublishedDreamerV3(BaseDreamerV3):
         self._sampling = None if self.watch.is_broken else self._sampler.submit(self._request_fragment)
         self.last_iteration.sample_s = time.perf_counter() - started
         self._update(last_sampled)
-
-    @property
-    def replay_steps(self) -> int:
-        """Number of steps in the replay."""
-        return self._steps_held
 
     @property
     def backend(self) -> Backend:
@@ -146,25 +132,6 @@ class PublishedDreamerV3(BaseDreamerV3):
 
     def _can_learn(self) -> bool:
         return super()._can_learn() and self.on_learner(AgentLearner.ready)
-
-    def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
-        in_order = sorted(chunks, key=lambda chunk: chunk.custom_data[STREAM])  # independent of timing
-        self._steps_held = self.on_learner(partial(AgentLearner.add, chunks=in_order))
-
-    def _update(self, env_steps: int) -> None:
-        """Make the updates owed, and log the means of their figures among RLlib's learner results."""
-        self._sums.clear()
-        super()._update(env_steps)
-        for name, total in self._sums.items():
-            key = (LEARNER_RESULTS, DEFAULT_MODULE_ID, name)
-            self.metrics.log_value(key, total / self.last_iteration.updates, window=1)
-
-    def _learn(self, at_most: int) -> int:
-        updates = min(at_most, max(1, int(LEARNER_CALL_S / self._update_s)))
-        sums, seconds = self.on_learner(partial(AgentLearner.learn, updates=updates))
-        self._update_s = seconds / updates
-        self._sums.update(sums)  # Counter.update adds
-        return updates
 
 
 def _save_replay(learner: AgentLearner, folder: Path) -> None:

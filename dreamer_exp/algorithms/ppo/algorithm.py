@@ -10,10 +10,9 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
-from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.ppo import collected_file
 from dreamer_exp.algorithms.ppo.learner import EpochLearner
-from dreamer_exp.algorithms.protocol import Iteration, RecordedSteps
+from dreamer_exp.algorithms.protocol import Iteration
 from dreamer_exp.algorithms.rllib.base_algorithm import BaseAlgorithm
 from dreamer_exp.algorithms.rllib.checked_learner import seed_learner
 from dreamer_exp.algorithms.rllib.chunks import STREAM
@@ -64,10 +63,6 @@ class CollectingPPO(BaseAlgorithm, PPO):  # type: ignore[misc]  # RLlib is untyp
         """Load steps that wait for a complete batch."""
         self._collected = collected_file.load(folder)
 
-    def recorded_steps(self, most: int) -> RecordedSteps:
-        """Raise NotImplementedError: there is no replay."""
-        raise NotImplementedError("PPO has no replay.")
-
     def reseed_replay(self, number: int) -> None:
         """Draw the next minibatches from the random stream of this number."""
         seed_learner(self, number, again=True)
@@ -77,11 +72,8 @@ class CollectingPPO(BaseAlgorithm, PPO):  # type: ignore[misc]  # RLlib is untyp
 
     def _learn(self) -> None:
         """Make the updates with the collected steps, and log the means of their figures."""
-        found = self.on_learner(partial(EpochLearner.learn, episodes=joined(self._collected)))
-        self._collected = []
-        if isinstance(found, NonFiniteUpdate):
-            raise found
-        figures, updates = found
+        episodes, self._collected = joined(self._collected), []
+        figures, updates = self.on_learner(partial(EpochLearner.learn, episodes=episodes))
         for name, value in figures.items():
             self.metrics.log_value((LEARNER_RESULTS, DEFAULT_MODULE_ID, name), value, window=1)
         self.last_iteration.updates = updates

@@ -22,7 +22,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 
-from dreamer_exp.algorithms.protocol import Backend, Iteration
+from dreamer_exp.algorithms.protocol import Backend, Iteration, RecordedSteps
 from dreamer_exp.algorithms.rllib.env_runner import SeededEnvRunner
 from dreamer_exp.algorithms.rllib.episodes import finished
 from dreamer_exp.algorithms.rllib.process_watch import ENV_RUNNER, NoAnswer, ProcessDied, ProcessWatch
@@ -53,6 +53,10 @@ class BaseAlgorithm(Algorithm):  # type: ignore[misc]  # RLlib is untyped
     def backend(self) -> Backend | None:
         """None: there is no choice of backends."""
         return None
+
+    def recorded_steps(self, most: int) -> RecordedSteps:
+        """Raise NotImplementedError: these steps check a world model, and only an algorithm with one overrides this."""
+        raise NotImplementedError(f"{type(self).__name__} has no world model.")
 
     def processes(self) -> list[tuple[int, str]]:
         """Return number and name of each env runner and learner that is a process of its own on this host."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from dreamer_exp.algorithms.protocol import Iteration, RecordedSteps
+from dreamer_exp.algorithms.protocol import Iteration
 from dreamer_exp.algorithms.rllib.base_algorithm import BaseAlgorithm
 
 
@@ -49,10 +49,6 @@ class ReplayAlgorithm(BaseAlgorithm):
     @abstractmethod
     def load_replay(self, folder: Path) -> None:
         """Load a saved replay."""
-
-    @abstractmethod
-    def recorded_steps(self, most: int) -> RecordedSteps:
-        """Return up to this number of the newest steps of the replay."""
 
     @abstractmethod
     def reseed_replay(self, number: int) -> None:

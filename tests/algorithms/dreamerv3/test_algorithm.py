@@ -82,7 +82,7 @@ def test_every_figure_of_the_learner_is_in_the_metrics_row() -> None:
 
 
 def test_figures_of_an_iteration_are_means_over_its_updates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.LEARNER_CALL_S", 0.0)  # one update in each call
+    monkeypatch.setattr("dreamer_exp.algorithms.rllib.learner_replay.LEARNER_CALL_S", 0.0)  # one update in each call
     algorithm = build("algo.training_ratio=16")
     losses, learn = [], AgentLearner.learn
 
@@ -109,7 +109,7 @@ def test_another_seed_gives_other_weights() -> None:
 @pytest.mark.slow
 def test_weights_do_not_depend_on_the_updates_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     in_one_call = after(2, "algo.training_ratio=32")
-    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.LEARNER_CALL_S", 0.0)
+    monkeypatch.setattr("dreamer_exp.algorithms.rllib.learner_replay.LEARNER_CALL_S", 0.0)
     assert equal(in_one_call, after(2, "algo.training_ratio=32"))
 
 

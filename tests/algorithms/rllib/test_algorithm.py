@@ -53,7 +53,7 @@ def test_small_training_ratio_is_kept_over_several_iterations(algo: str) -> None
 
 @both_algorithms
 def test_iteration_stops_between_two_updates(algo: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.algorithm.LEARNER_CALL_S", 0.0)  # a call an update
+    monkeypatch.setattr("dreamer_exp.algorithms.rllib.learner_replay.LEARNER_CALL_S", 0.0)  # a call an update
     algorithm = build_algorithm(nano(f"algo={algo}", "algo.training_ratio=64"))
     algorithm.should_stop = lambda: algorithm.last_iteration.updates >= 2
     algorithm.train()

@@ -8,13 +8,15 @@ from typing import Any
 import gymnasium
 from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.core.rl_module.rl_module import RLModule
+from torch import Tensor
 
 from dreamer_exp.algorithms.ppo.configure import configure
-from dreamer_exp.algorithms.ppo.policy import ModePolicy
+from dreamer_exp.algorithms.ppo.env_runner import mode
 from dreamer_exp.algorithms.ppo.rllib_config import ActorCriticCatalog, model_config
 from dreamer_exp.algorithms.ppo.sizes import NETWORK
 from dreamer_exp.algorithms.protocol import Implementation
 from dreamer_exp.algorithms.rllib.checked_learner import replay_update
+from dreamer_exp.algorithms.rllib.stateless_policy import StatelessPolicy
 
 
 def describe_network(module: RLModule) -> dict[str, Any]:
@@ -35,9 +37,15 @@ def build_network(
     )
 
 
-def policy_maker(module: RLModule) -> Callable[[int], ModePolicy]:
+def policy_maker(module: RLModule) -> Callable[[int], StatelessPolicy]:
     """Return a function that builds the policy for N rows."""
-    return partial(ModePolicy, module)
+    discrete = isinstance(module.action_space, gymnasium.spaces.Discrete)
+    return partial(StatelessPolicy, module, partial(_most_likely, discrete=discrete))
+
+
+def _most_likely(logits: Tensor, discrete: bool) -> Tensor:
+    actions = mode(logits, discrete)
+    return actions if discrete else actions.clamp(-1.0, 1.0)
 
 
 IMPLEMENTATION = Implementation(

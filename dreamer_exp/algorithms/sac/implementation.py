@@ -6,13 +6,15 @@ from functools import partial
 from typing import Any
 
 import gymnasium
+import torch
 from ray.rllib.algorithms.sac.torch.default_sac_torch_rl_module import DefaultSACTorchRLModule
 from ray.rllib.core.rl_module.rl_module import RLModule
+from torch import Tensor
 
 from dreamer_exp.algorithms.protocol import Implementation
 from dreamer_exp.algorithms.rllib.checked_learner import replay_update
+from dreamer_exp.algorithms.rllib.stateless_policy import StatelessPolicy
 from dreamer_exp.algorithms.sac.configure import configure
-from dreamer_exp.algorithms.sac.policy import MeanPolicy
 from dreamer_exp.algorithms.sac.rllib_config import model_config
 from dreamer_exp.algorithms.sac.sizes import NETWORK
 
@@ -36,9 +38,13 @@ def build_network(
     return module
 
 
-def policy_maker(module: RLModule) -> Callable[[int], MeanPolicy]:
+def policy_maker(module: RLModule) -> Callable[[int], StatelessPolicy]:
     """Return a function that builds the policy for N rows."""
-    return partial(MeanPolicy, module)
+    return partial(StatelessPolicy, module, _squashed_mean)
+
+
+def _squashed_mean(outputs: Tensor) -> Tensor:
+    return torch.tanh(outputs.chunk(2, dim=-1)[0])
 
 
 IMPLEMENTATION = Implementation(

@@ -10,7 +10,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
 
 from dreamer_exp.algorithms.ppo.env_runner import ActorEnvRunner
-from dreamer_exp.algorithms.ppo.policy import ModePolicy
+from dreamer_exp.algorithms.ppo.implementation import policy_maker
 from dreamer_exp.algorithms.ppo.sizes import policy_weights
 from dreamer_exp.algorithms.rllib.build import build_config
 from dreamer_exp.checkpoints.policy_file import build, save_policy
@@ -49,7 +49,7 @@ def observations(steps: int = 4) -> np.ndarray:
 
 def test_load_policy_acts_as_the_run_does(module: RLModule, tmp_path: Path) -> None:
     save_policy(module, "ppo", tmp_path, {})
-    loaded, in_run = load_policy(tmp_path, robots=ROWS), ModePolicy(module, ROWS)
+    loaded, in_run = load_policy(tmp_path, robots=ROWS), policy_maker(module)(ROWS)
 
     for step in observations():
         assert np.array_equal(loaded.act(step), in_run.act(step))

@@ -13,8 +13,8 @@ from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.algorithms.rllib.checked_learner import replay_update
 from dreamer_exp.algorithms.sac.algorithm import ReplaySAC
+from dreamer_exp.algorithms.sac.implementation import policy_maker
 from dreamer_exp.algorithms.sac.learner import ReplayLearner
-from dreamer_exp.algorithms.sac.policy import MeanPolicy
 from dreamer_exp.algorithms.sac.sizes import policy_weights
 from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.checkpoints.policy_file import build, save_policy
@@ -106,7 +106,7 @@ def test_a_replay_without_room_for_the_first_steps_is_refused() -> None:
 def test_load_policy_acts_as_the_run_does(tmp_path: Path) -> None:
     module = build(NETWORK)
     save_policy(module, "sac", tmp_path, {})
-    loaded, in_run = load_policy(tmp_path, robots=3), MeanPolicy(module, 3)
+    loaded, in_run = load_policy(tmp_path, robots=3), policy_maker(module)(3)
 
     assert policy_weights(NETWORK) == sum(parameter.numel() for parameter in module.parameters())
     for step in np.random.default_rng(1).normal(size=(4, 3, 7)).astype(np.float32):

@@ -239,6 +239,7 @@ def test_presets_of_the_algorithms_share_environment_and_observation(name: str, 
         ("quickstart", "lr_warmup", 100),
         ("crowd_nav_gpu", "precision", "bfloat16"),
         ("robot_sf_gpu", "precision", "bfloat16"),
+        ("robot_sf_classic_only", "precision", "bfloat16"),
     ],
 )
 def test_a_preset_sets_a_key_that_only_one_algorithm_has(name: str, key: str, value: Any) -> None:
@@ -251,6 +252,14 @@ def test_the_command_line_replaces_a_key_that_only_one_algorithm_has() -> None:
 
 def test_the_gpu_presets_have_the_published_size_of_12_million() -> None:
     assert {preset(name).algo.network for name in ("crowd_nav_gpu", "robot_sf_gpu")} == {SIZES["12M"]}
+
+
+def test_the_classic_scenarios_alone_are_trained_with_the_settings_of_all() -> None:
+    own, other = preset("robot_sf_classic_only"), preset("robot_sf_gpu")
+
+    assert own.env.scenario_matrix.path == "configs/scenarios/classic_interactions.yaml"
+    assert replace(own.env, scenario_matrix=other.env.scenario_matrix) == other.env
+    assert replace(own.algo, lr_decay_start=0, lr_decay_end=0) == other.algo
 
 
 # Memory

@@ -211,8 +211,9 @@ class Implementation:
     describe_network: "Callable[[RLModule], dict[str, Any]]"
     """Returns the JSON values of `AlgorithmSpec.policy_format` for a network."""
     build_network: BuildNetwork
-    policy_maker: "Callable[[RLModule], Callable[[int], Policy]]"
-    """Returns a function, which can be pickled, that builds the deterministic policy of a network for N episodes."""
+    policy_maker: "Callable[[RLModule], Callable[..., Policy]]"
+    """Returns a function, which can be pickled, that builds the deterministic policy of a network for N episodes, where
+    the network is, or with `device="cuda"` on the GPU."""
     replay_update: "Callable[[Learner, Mapping[str, NDArray[Any]], Mapping[str, Any]], dict[str, float]]"
     """Computes an update from `batch` and `state` of a NonFiniteUpdate; returns its metrics, or {} if it ended without
     any."""

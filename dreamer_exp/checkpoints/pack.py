@@ -20,7 +20,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.formatting import file_size, printable
 from dreamer_exp.rundir.atomic import replace_folder, write_bytes, write_json, write_text
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.metric_names import LEARNER
+from dreamer_exp.rundir.metric_names import is_trained
 from dreamer_exp.rundir.plain_file import read_plain
 from dreamer_exp.rundir.reader import read_evaluations, read_tree
 
@@ -144,7 +144,7 @@ def _figures(source: PolicySource, env_steps: int, reports: Sequence[Path]) -> l
     """Return a table's rows: of the run's evaluation at these env steps, and of each report."""
     env = _experiment(source)["env"]
     own = read_evaluations(RunDirectory(source.root).evaluation)
-    found = [_figure(env, row) for row in own if row["policy"] == LEARNER and row["env_steps"] == env_steps]
+    found = [_figure(env, row) for row in own if is_trained(row) and row["env_steps"] == env_steps]
     return [*found, *map(_reported, reports)]
 
 

@@ -12,6 +12,7 @@ https://github.com/huggingface/safetensors (a JSON header, then plain numbers).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,18 @@ def read_arrays(folder: Path, parts: Sequence[str]) -> dict[str, NDArray[np.floa
     return {name: tensor.numpy() for name, tensor in _tensors(load_policy(folder)).items() if name.startswith(prefixes)}
 
 
-def load_policy_maker(folder: Path) -> Callable[[int], Policy]:
+def load_policy_maker(folder: Path, device: str = "cpu") -> Callable[[int], Policy]:
     """Return a function that builds the deterministic policy of a saved network for N episodes.
+
+    Args:
+        folder: Of the two files.
+        device: Where it acts, "cpu" or "cuda".
 
     Raises:
         UserError: As `load_policy`.
     """
     module, algorithm = load_policy(folder), read_description(folder)["algorithm"]
-    return _implementation(algorithm).policy_maker(module)
+    return partial(_implementation(algorithm).policy_maker(module), device=device)
 
 
 def describe(module: RLModule, algorithm: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import os
 import secrets
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
-from dreamer_exp.checkpoints.policy_description import TENSORS, read_description
+from dreamer_exp.checkpoints.policy_description import TENSORS, read_description, read_weights
 from dreamer_exp.checkpoints.policy_source import find_policy
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.recompose import recompose, refuse_import
@@ -24,6 +25,7 @@ from dreamer_exp.config.saved_experiment import edits
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.config.text_values import as_typed
 from dreamer_exp.envs.make import contract_of, require
+from dreamer_exp.evaluation.device import CPU, GPU_BYTES_EACH, check_device, choose_device, device_name
 from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.video.request import FilmRequest
 from dreamer_exp.formatting import now_utc, printable
@@ -39,25 +41,27 @@ if TYPE_CHECKING:
     from dreamer_exp.evaluation.workers.base import OpenWorkers
 
 USAGE = """\
-dreamer-exp evaluate RUN [episodes=N] [env=OPTION] [workers=N] [video=N] [baseline=NAME]
-                         [lidar=false] [out=DIR] [KEY=VALUE ...]
+dreamer-exp evaluate RUN [episodes=N] [env=OPTION] [workers=N] [device=cuda] [video=N]
+                         [baseline=NAME] [lidar=false] [out=DIR] [KEY=VALUE ...]
 
 RUN is a run's directory (its best checkpoint, else its latest), a checkpoint, or pretrained:NAME
 for a policy of this package. The metrics of every episode (JSON) and the paths driven (PNG) are
 written into RUN/report (of a pretrained policy: outputs/pretrained_NAME), or into DIR. video=N
-films N episodes, failures first, as MP4 where imageio-ffmpeg is installed (the extra `video`), else
-as GIF; baseline=orca adds what that baseline does on the same seeds, side by side, and lidar=false
-leaves the rays out. workers=N runs the episodes in N processes, 0 in this one;
-by default (auto) there is one for each physical core, as far as memory and episodes suffice. The
-result does not depend on it. The run's own settings apply; settings given here replace
-them, for example env=robot_sf, episodes=100 (short for evaluation.episodes=100), evaluation.seed=7
-or evaluation.baselines=[orca]. evaluation.protocol=robot_sf_s30_h600 drives that list of episodes
-instead, with the options of the environment that belong to it. A module that the run names in
-env.id is imported only with trust=true.
+films N episodes, failures of the worst scenarios first, as MP4 where imageio-ffmpeg is installed
+(the extra `video`), else as GIF; baseline=orca adds what that baseline does on the same seeds, side
+by side, and lidar=false leaves the rays out. workers=N runs the episodes in N processes, 0 in this
+one; by default (auto) there is one for each physical core, as far as memory and episodes suffice.
+The result does not depend on it. device=cuda lets every process act on the GPU; by default (auto)
+only networks of 50 million weights or more do, and cpu never does. GPU and CPU round differently,
+so that single episodes can differ between them. The run's own settings apply; settings given here
+replace them, for example env=robot_sf, episodes=100 (short for evaluation.episodes=100),
+evaluation.seed=7 or evaluation.baselines=[orca]. evaluation.protocol=robot_sf_s30_h600 drives that
+list of episodes instead, with the options of the environment that belong to it. A module that the
+run names in env.id is imported only with trust=true.
 """
 
 
-OWN_WORDS = ("video", "baseline", "lidar", "out", "workers")  # words that are not settings of the run
+OWN_WORDS = ("video", "baseline", "lidar", "out", "workers", "device")  # words that are not settings of the run
 EPISODES_EACH = 8  # fewest for an automatic worker, whose start takes seconds
 
 
@@ -71,6 +75,7 @@ class EvaluationRequest:
         films: the films to make.
         out: the output folder; None for the run's report/, or one in outputs/.
         workers: number of processes, 0 for this one; None for "auto".
+        device: where the policy acts: "auto", "cpu" or "cuda".
     """
 
     path: Path
@@ -78,6 +83,7 @@ class EvaluationRequest:
     films: FilmRequest = FilmRequest()
     out: Path | None = None
     workers: int | None = None
+    device: str = AUTO
 
 
 def main() -> NoReturn:
@@ -112,6 +118,7 @@ def read_words(words: list[str]) -> EvaluationRequest:
         read_films(own),
         Path(own["out"]) if own.get("out") else None,
         number_of_workers(own.get("workers", AUTO)),
+        check_device(own.get("device", AUTO)),
     )
 
 
@@ -169,6 +176,7 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     refuse_import(experiment.env, root, request.overrides)
     require(experiment.env)
     check_contract(experiment, trained["contract_hash"], description["observation_size"])
+    device = choose_device(request.device, read_weights(checkpoint / TENSORS).numbers)
     folder = writable(request.out or (pretrained_report(root) if source.is_pretrained else own_report(root)))
 
     from dreamer_exp.checkpoints.policy_file import load_policy_maker  # ray and torch: when the files were checked
@@ -180,24 +188,40 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
         console.print(printable(line), soft_wrap=True, markup=False)
     report = EvaluationReport(
         experiment,
-        load_policy_maker(checkpoint),
-        trained["files"][TENSORS]["sha256"],
-        f"{source}, in {experiment.env.name}",
+        load_policy_maker(checkpoint, device),
+        trained["files"][TENSORS]["sha256"] + ("" if device == CPU else f" on {device}"),
+        f"{source}, in {experiment.env.name}" + ("" if device == CPU else ", on the GPU"),
         folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}_{secrets.token_hex(2)}",
         console,
-        choose_workers(experiment, request.workers, checkpoint),
+        choose_workers(experiment, request.workers, checkpoint, device),
     )
     settings = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}
     about = {
         "run": printable(source.name if source.is_pretrained else root.name),
         "checkpoint": checkpoint.name,
+        "device": device_name(device),
         "experiment": settings,
         "edited_by_hand": None if edited is None else {key: list(values) for key, values in edited.items()},
     }
-    report.evaluate(about, trained["env_steps"], trained["updates"], request.films)
+    with hinting_at_memory(device):
+        report.evaluate(about, trained["env_steps"], trained["updates"], request.films)
 
 
-def choose_workers(experiment: Experiment, number: int | None, checkpoint: Path) -> "OpenWorkers":
+@contextmanager
+def hinting_at_memory(device: str) -> Iterator[None]:
+    """Raise UserError with what to do if the GPU's memory does not suffice within the block."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; a CUDA context that does not fit has no class
+        if device == CPU or "out of memory" not in str(error):
+            raise
+        raise UserError(
+            f"device={device}: the GPU's memory does not suffice for all workers, and other programs may use it; use "
+            "fewer, as workers=2, or device=cpu."
+        ) from error
+
+
+def choose_workers(experiment: Experiment, number: int | None, checkpoint: Path, device: str) -> "OpenWorkers":
     """Return where the episodes run: in a number of processes, in this process for 0; None chooses."""
     from dreamer_exp.evaluation.workers.base import this_process
     from dreamer_exp.evaluation.workers.processes import processes
@@ -205,7 +229,10 @@ def choose_workers(experiment: Experiment, number: int | None, checkpoint: Path)
     if number is None:
         network_bytes = (checkpoint / TENSORS).stat().st_size
         episodes = len(episode_list(experiment).episodes)
-        number = auto_workers(episodes, probe(), RUNNER_BYTES + network_bytes)
+        machine = probe()
+        number = auto_workers(episodes, machine, RUNNER_BYTES + network_bytes)
+        if device != CPU and machine.gpu_memory_bytes:
+            number = min(number, machine.gpu_memory_bytes // (GPU_BYTES_EACH + network_bytes))
     return partial(processes, number=number) if number else this_process
 
 

@@ -14,7 +14,7 @@ from dreamer_exp.compare.model import Curve, Run
 from dreamer_exp.compare.read import EPISODES, SECONDS, STEPS
 from dreamer_exp.compare.statistics import iqm_band, resampled_iqm
 from dreamer_exp.config.errors import UserError, nearest
-from dreamer_exp.rundir.metric_names import LEARNER, WINDOW
+from dreamer_exp.rundir.metric_names import WINDOW, is_trained
 
 EVALUATION = "evaluation/"
 DEFAULTS = ("evaluation/success_rate", "evaluation/return_mean", "episode_return_window")  # the first that has a value
@@ -141,7 +141,7 @@ def _has(run: Run, metric: str) -> bool:
     if not metric.startswith(EVALUATION):
         return metric in run.columns
     name = metric.removeprefix(EVALUATION)
-    return any(row["policy"] == LEARNER and row[STEPS] > 0 and row.get(name) is not None for row in run.evaluations)
+    return any(is_trained(row) and row[STEPS] > 0 and row.get(name) is not None for row in run.evaluations)
 
 
 def _evaluation_metrics(run: Run) -> Iterator[str]:
@@ -195,7 +195,7 @@ def time_to(run: Run, metric: str, at: str, level: float) -> float:
 
 def last_evaluation(run: Run) -> dict[str, Any] | None:
     """Return the row of the policy's last evaluation after training, or None."""
-    rows = [row for row in run.evaluations if row["policy"] == LEARNER and row[STEPS] > 0]
+    rows = [row for row in run.evaluations if is_trained(row) and row[STEPS] > 0]
     return rows[-1] if rows else None
 
 
@@ -212,7 +212,7 @@ def successes(run: Run) -> tuple[int, int]:
 
 
 def _evaluation_series(run: Run, name: str) -> Series:
-    rows = [row for row in run.evaluations if row["policy"] == LEARNER]
+    rows = [row for row in run.evaluations if is_trained(row)]
     values = [row.get(name) for row in rows]
     numbers = [value if isinstance(value, (int, float)) else np.nan for value in values]
     return np.array([row[STEPS] for row in rows], dtype=np.float64), np.array(numbers, dtype=np.float64)

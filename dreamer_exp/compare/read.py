@@ -19,6 +19,7 @@ from dreamer_exp.rundir.display import MAX_NUMBER, displayed, displayed_mapping,
 from dreamer_exp.rundir.edits import Edits, hand_edits
 from dreamer_exp.rundir.formats import format_fault
 from dreamer_exp.rundir.layout import EVALUATION, RUN_FILES, RunDirectory
+from dreamer_exp.rundir.metric_names import BASELINE, TRAINED, is_trained
 from dreamer_exp.rundir.migration import migrate
 from dreamer_exp.rundir.parse import leaves
 from dreamer_exp.rundir.reader import RunReader, last_line, read_tree
@@ -214,6 +215,7 @@ def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
     for name in ("outcome_counts", "scenario_counts", "by_scenario"):
         kept.pop(name, None)
     kept["policy"] = displayed(row["policy"])
+    kept["kind"] = TRAINED if is_trained(row) else BASELINE
     episodes = row.get("outcomes")
     if isinstance(episodes, list):
         known = [episode for episode in episodes if isinstance(episode, dict)]

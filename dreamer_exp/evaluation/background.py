@@ -24,7 +24,8 @@ class BackgroundEvaluation:
     """An evaluation that has not been recorded yet.
 
     Attributes:
-        policy: name of the policy or baseline.
+        policy: name of the algorithm or baseline.
+        kind: TRAINED or BASELINE.
         env_steps: steps that the policy was trained on.
         updates: updates that trained it.
         checkpoint: holds the policy; None if there is none.
@@ -33,6 +34,7 @@ class BackgroundEvaluation:
     """
 
     policy: str
+    kind: str
     env_steps: int
     updates: int
     checkpoint: Path | None

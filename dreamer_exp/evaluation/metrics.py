@@ -11,8 +11,8 @@ from dreamer_exp.rundir.layout import EVALUATION
 from dreamer_exp.rundir.rates import wilson_interval
 
 
-def evaluation_row(
-    policy: str, env_steps: int, updates: int, results: list[EpisodeResult], driven: EpisodeList
+def evaluation_row(  # noqa: PLR0917
+    policy: str, kind: str, env_steps: int, updates: int, results: list[EpisodeResult], driven: EpisodeList
 ) -> dict[str, Any]:
     """Return one row of evaluation.jsonl: rates with 95 % Wilson intervals, means, and every episode.
 
@@ -24,7 +24,8 @@ def evaluation_row(
     worst first.
 
     Args:
-        policy: the name of the policy or baseline.
+        policy: the name of the algorithm or baseline.
+        kind: TRAINED or BASELINE.
         env_steps: steps that the policy was trained on.
         updates: updates that trained it.
         results: what happened in the episodes.
@@ -34,6 +35,7 @@ def evaluation_row(
     return {
         "format": current_format(EVALUATION),
         "policy": policy,
+        "kind": kind,
         "env_steps": env_steps,
         "updates": updates,
         "episodes": len(results),

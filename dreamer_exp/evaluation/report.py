@@ -27,7 +27,7 @@ from dreamer_exp.monitoring.progress import LiveLine
 from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.monitoring.summary import evaluation_table, impossible_line
 from dreamer_exp.rundir.atomic import write_json, write_text
-from dreamer_exp.rundir.metric_names import LEARNER
+from dreamer_exp.rundir.metric_names import BASELINE, TRAINED
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class EvaluationReport:
             with self.console.status("preparing the films"):
                 refuse_unfilmable(self.experiment, films)
         finished = self.evaluate_policy()
-        rows = [self.row(LEARNER, env_steps, updates, [each.result for each in finished]), *self.evaluate_baselines()]
+        results = [each.result for each in finished]
+        name = self.experiment.algo.name
+        rows = [self.row(name, TRAINED, env_steps, updates, results), *self.evaluate_baselines()]
         self.console.print(evaluation_table([(row["policy"], row) for row in rows]))
         if line := impossible_line(rows[0]):
             self.print_line(line)
@@ -128,7 +130,7 @@ class EvaluationReport:
         possible, impossible = split_applicable(self.experiment.evaluation.baselines, self.experiment.env)
         if impossible:
             self.print_line(f"not for env={self.experiment.env.name}: baseline {', '.join(impossible)}")
-        return [self.row(name, 0, 0, self.evaluate_baseline(name)) for name in possible]
+        return [self.row(name, BASELINE, 0, 0, self.evaluate_baseline(name)) for name in possible]
 
     def evaluate_baseline(self, name: str) -> list[EpisodeResult]:
         """Return a baseline's results."""
@@ -140,9 +142,9 @@ class EvaluationReport:
         """The episodes of the evaluation."""
         return list(episode_list(self.experiment).episodes)
 
-    def row(self, policy: str, env_steps: int, updates: int, results: list[EpisodeResult]) -> dict[str, Any]:
+    def row(self, policy: str, kind: str, env_steps: int, updates: int, results: list[EpisodeResult]) -> dict[str, Any]:
         """Return the row of a policy's results."""
-        return evaluation_row(policy, env_steps, updates, results, episode_list(self.experiment))
+        return evaluation_row(policy, kind, env_steps, updates, results, episode_list(self.experiment))
 
     def draw_paths(self, finished: list[Finished]) -> None:
         """Write the picture of the paths, or print why there is none."""

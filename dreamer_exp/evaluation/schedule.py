@@ -26,7 +26,7 @@ from dreamer_exp.monitoring.episode_progress import EpisodeProgress
 from dreamer_exp.monitoring.record import Record
 from dreamer_exp.monitoring.summary import score
 from dreamer_exp.planning.protocol import evaluated
-from dreamer_exp.rundir.metric_names import LEARNER
+from dreamer_exp.rundir.metric_names import BASELINE, TRAINED, is_trained
 from dreamer_exp.rundir.status import EVALUATING
 
 Print = Callable[[str], None]
@@ -63,8 +63,8 @@ class EvaluationSchedule:
     def load_state(self, rows: Iterable[dict[str, Any]]) -> None:
         """Restore what was evaluated, and the best score, from the rows of evaluation.jsonl."""
         kept = list(rows)
-        self._baselines = {row["policy"] for row in kept} - {LEARNER}
-        kept = [row for row in kept if row["policy"] == LEARNER]
+        self._baselines = {row["policy"] for row in kept if not is_trained(row)}
+        kept = [row for row in kept if is_trained(row)]
         self._best = max((score(row) for row in kept if row["env_steps"]), default=None)
         self._last = max((row["env_steps"] for row in kept), default=0)
 
@@ -99,7 +99,8 @@ class EvaluationSchedule:
                 workers=workers_of(algorithm),
             )
         self._last = self._counters.env_steps
-        return self._is_best(self._write(LEARNER, results, self._counters.env_steps, self._counters.updates))
+        counters = self._counters
+        return self._is_best(self._write(self._name, TRAINED, results, counters.env_steps, counters.updates))
 
     def start(self, algorithm: Algorithm, stop: Stop, checkpoint: Path | None) -> None:
         """Begin to evaluate a copy of the present policy in the background.
@@ -110,7 +111,7 @@ class EvaluationSchedule:
             checkpoint: holds this policy.
         """
         counters, what = self._counters, self._describe_policy()
-        evaluation = BackgroundEvaluation(LEARNER, counters.env_steps, counters.updates, checkpoint, what)
+        evaluation = BackgroundEvaluation(self._name, TRAINED, counters.env_steps, counters.updates, checkpoint, what)
         run = partial(
             self._policy_results,
             make_policy=deepcopy(self._policy(algorithm)),  # the next weights are loaded into the same network
@@ -171,7 +172,7 @@ class EvaluationSchedule:
     @property
     def evaluates_policy(self) -> bool:
         """Whether an evaluation of the policy runs or waits in the background."""
-        return any(each.policy == LEARNER for each in self._background.queue)
+        return any(each.kind == TRAINED for each in self._background.queue)
 
     @property
     def checkpoint_in_evaluation(self) -> Path | None:
@@ -186,21 +187,32 @@ class EvaluationSchedule:
                 continue
             if failure:  # the run saves what it has trained meanwhile
                 raise EvaluationFailed(f"{evaluation.progress}: {failure}") from evaluation.results.exception()
-            row = self._write(evaluation.policy, evaluation.results.result(), evaluation.env_steps, evaluation.updates)
-            if evaluation.policy == LEARNER and evaluation.checkpoint is not None and self._is_best(row):
+            row = self._write(
+                evaluation.policy,
+                evaluation.kind,
+                evaluation.results.result(),
+                evaluation.env_steps,
+                evaluation.updates,
+            )
+            if evaluation.kind == TRAINED and evaluation.checkpoint is not None and self._is_best(row):
                 yield evaluation.checkpoint
 
     def _evaluate_baseline(self, name: str, algorithm: Algorithm, stop: Stop) -> None:
         self._record.enter(EVALUATING)
         results = self._baseline_results(stop, name=name, show=self._show_progress, workers=workers_of(algorithm))
-        self._write(name, results, 0, 0)
+        self._write(name, BASELINE, results, 0, 0)
 
     def _start_baseline(self, name: str, algorithm: Algorithm, stop: Stop) -> None:
-        evaluation = BackgroundEvaluation(name, 0, 0, None, _describe_baseline(name))
+        evaluation = BackgroundEvaluation(name, BASELINE, 0, 0, None, _describe_baseline(name))
         workers = workers_of(algorithm, BACKGROUND_SLICE_S)
         self._background.start(
             evaluation, partial(self._baseline_results, name=name, show=evaluation.show, workers=workers), stop
         )
+
+    @property
+    def _name(self) -> str:
+        """Name of the trained policy in the rows."""
+        return self._experiment.algo.name
 
     def _policy(self, algorithm: Algorithm) -> MakePolicy:
         make: MakePolicy = spec_of(self._experiment.algo).load().policy_maker(algorithm.module_to_evaluate())
@@ -243,9 +255,11 @@ class EvaluationSchedule:
     def _progress(self, what: str, show: Print) -> EpisodeProgress:
         return EpisodeProgress(what, len(episode_list(self._experiment).episodes), show)
 
-    def _write(self, policy: str, results: list[EpisodeResult], env_steps: int, updates: int) -> dict[str, Any]:
+    def _write(
+        self, policy: str, kind: str, results: list[EpisodeResult], env_steps: int, updates: int
+    ) -> dict[str, Any]:
         """Record the row of an evaluation and return it."""
-        row = evaluation_row(policy, env_steps, updates, results, episode_list(self._experiment))
+        row = evaluation_row(policy, kind, env_steps, updates, results, episode_list(self._experiment))
         self._record.evaluation(row)
         return row
 

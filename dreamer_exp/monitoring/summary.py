@@ -15,14 +15,14 @@ from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.metric_names import LEARNER
+from dreamer_exp.rundir.metric_names import is_trained
 from dreamer_exp.rundir.reader import read_evaluations, read_rows
 
 
 def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str) -> dict[str, Any]:
     """Return the content of run_summary.json, computed from the run's rows."""
     rows, evaluations = read_rows(directory.result), read_evaluations(directory.evaluation)
-    mine = [without_outcomes(row) for row in evaluations if row["policy"] == LEARNER]
+    mine = [without_outcomes(row) for row in evaluations if is_trained(row)]
     last = rows[-1] if rows else {}
     trained = [row for row in mine if row["env_steps"]]
     after = trained[-1] if trained else {}
@@ -39,7 +39,7 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
         },
         "best": max(trained, key=score, default=None),
         "evaluations": mine,
-        "baselines": [without_outcomes(row) for row in evaluations if row["policy"] != LEARNER],
+        "baselines": [without_outcomes(row) for row in evaluations if not is_trained(row)],
         "paths": {
             name: path.relative_to(directory.root).as_posix()
             for name, path in (
@@ -244,9 +244,9 @@ def _draw_panel(axis: Any, rows: list[Any], evaluations: list[Any], curve: str, 
     if evaluated is None:
         return
     mine = [(row["env_steps"], row[evaluated]) for row in evaluations
-            if row.get("policy") == LEARNER and row.get(evaluated) is not None]  # fmt: skip
+            if is_trained(row) and row.get(evaluated) is not None]  # fmt: skip
     if mine:
         axis.plot(*zip(*mine, strict=True), "o", color=POLICY_COLOUR, label="evaluation, fixed seeds")
-    baselines = [row for row in evaluations if row.get("policy") != LEARNER and row.get(evaluated) is not None]
+    baselines = [row for row in evaluations if not is_trained(row) and row.get(evaluated) is not None]
     for row, colour in zip(baselines, cycle(BASELINE_COLOURS), strict=False):
         axis.axhline(row[evaluated], color=colour, linestyle="--", label=row["policy"])

@@ -7,7 +7,8 @@ from dreamer_exp.formatting import shortened
 
 # by file name: the versions that can be read, the current one last; release 0.1 wrote version 1 without a number
 READABLE = {
-    "evaluation.jsonl": (1, 2),  # of each row; 1: SPL was relative to the route up to the goal's centre
+    # of each row; 1: SPL was relative to the route up to the goal's centre; 2: without `kind`
+    "evaluation.jsonl": (1, 2, 3),
     "experiment.yaml": (1, 2),
     "manifest.json": (2, 3),  # 2: release 0.1
     "policy.json": (1, 2),

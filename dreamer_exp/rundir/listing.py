@@ -10,7 +10,7 @@ from typing import Any
 from dreamer_exp.formatting import printable, shortened
 from dreamer_exp.rundir.display import is_number
 from dreamer_exp.rundir.layout import RUN_FILES, RunDirectory, leads_to_runs
-from dreamer_exp.rundir.metric_names import LEARNER, WINDOW
+from dreamer_exp.rundir.metric_names import WINDOW, is_trained
 from dreamer_exp.rundir.reader import RunReader
 from dreamer_exp.rundir.status import error_of, state_of
 from dreamer_exp.rundir.wandb_folders import OfflineFolders, read_offline_folders
@@ -142,7 +142,7 @@ def _size(folder: Path | str) -> int:
 
 def is_after_training(row: dict[str, Any]) -> bool:
     """Return whether a row of evaluation.jsonl is of the policy after some training."""
-    return row.get("policy") == LEARNER and bool(_integer(row, "env_steps"))
+    return is_trained(row) and bool(_integer(row, "env_steps"))
 
 
 def _success(evaluation: dict[str, Any] | None, last: dict[str, Any]) -> Success | None:

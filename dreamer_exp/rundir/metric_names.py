@@ -1,10 +1,12 @@
 """The metric names of a run: an interface to compare, W&B dashboards and users' scripts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from dreamer_exp.config.errors import UserError, nearest
 
-LEARNER = "dreamerv3"  # name of the trained policy in evaluation.jsonl, next to the baselines
+TRAINED, BASELINE = "trained", "baseline"  # `kind` of a row of evaluation.jsonl
+NAME_BEFORE_KINDS = "dreamerv3"  # of the trained policy of any algorithm in rows of the formats 1 and 2
 WINDOW = 100  # last finished episodes in the *_window metrics
 
 # of DreamerV3's learners; rows have those of their algorithm (AlgorithmSpec.metrics)
@@ -67,6 +69,12 @@ ROW = (
 
 # added to the last row in run_summary.json's `final`: of the last evaluation, else of the window
 FINAL = ("success_rate", "return_mean")
+
+
+def is_trained(row: Mapping[str, Any]) -> bool:
+    """Return whether a row of evaluation.jsonl, of any format, is of the trained policy and not of a baseline."""
+    kind = row.get("kind")
+    return row.get("policy") == NAME_BEFORE_KINDS if kind is None else bool(kind == TRAINED)
 
 
 def check_objective(name: str, algorithm: str, reported: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -96,9 +97,9 @@ def make_policy(request: pytest.FixtureRequest) -> MakePolicy:
     return make
 
 
-def episode(make_policy: MakePolicy, place: int, others_seed: int) -> list[NDArray[Any]]:
+def episode(make_policy: MakePolicy, place: int, others_seed: int, device: str | None = None) -> list[NDArray[Any]]:
     """Return the actions of one episode, in a row among others that began earlier."""
-    policy, others = make_policy(ROWS), np.random.default_rng(others_seed)
+    policy, others = partial(make_policy, device=device)(ROWS), np.random.default_rng(others_seed)
     own = np.random.default_rng(0)
     for row in range(0, ROWS, 2):
         policy.begin(row, seed=row + others_seed)
@@ -128,3 +129,20 @@ def test_an_episode_depends_bit_for_bit_on_its_seed_alone(
 ) -> None:
     assert len(np.unique(expected, axis=0)) > 1
     assert np.array_equal(episode(make_policy, place, others_seed=1 + place), expected)
+
+
+@pytest.fixture
+def cuda(make_policy: MakePolicy) -> Iterator[str]:
+    """Return the device, and move the shared network back to the CPU afterwards."""
+    yield "cuda"
+    partial(make_policy, device="cpu")(ROWS)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("place", sorted(EDGES))
+def test_an_episode_on_a_gpu_depends_bit_for_bit_on_its_seed_alone(
+    make_policy: MakePolicy, expected: list[NDArray[Any]], cuda: str, place: int
+) -> None:
+    on_gpu = episode(make_policy, 0, others_seed=0, device=cuda)
+    np.testing.assert_allclose(on_gpu, expected, atol=1e-4)
+    assert np.array_equal(episode(make_policy, place, 1 + place, device=cuda), on_gpu)

@@ -12,6 +12,7 @@ from dreamer_exp.cli.evaluate import (
     auto_workers,
     check_contract,
     edit_lines,
+    hinting_at_memory,
     own_report,
     read_words,
     refuse_no_episodes,
@@ -56,6 +57,18 @@ def test_by_default_nothing_is_filmed_and_files_go_into_the_run() -> None:
                                                (["workers=8"], 8)])  # fmt: skip
 def test_workers_are_automatic_or_a_number(words: list[str], number: int | None) -> None:
     assert read_words(["outputs/run", *words]).workers == number
+
+
+def test_the_device_is_one_of_three_words() -> None:
+    assert [read_words(["outputs/run", *words]).device for words in ([], ["device=cuda"])] == ["auto", "cuda"]
+    with pytest.raises(UserError, match=r"^device=gpu: it is one of auto, cpu, cuda"):
+        read_words(["outputs/run", "device=gpu"])
+
+
+def test_a_full_gpu_is_one_line_with_what_to_do() -> None:
+    expected = pytest.raises(UserError, match=r"^device=cuda: the GPU's memory .*workers=2, or device=cpu")
+    with expected, hinting_at_memory("cuda"):
+        raise RuntimeError("CUDA error: out of memory")
 
 
 @pytest.mark.parametrize("word", ["workers=-1", "workers=many", "workers="])

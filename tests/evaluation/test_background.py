@@ -8,6 +8,7 @@ from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.background import BackgroundEvaluation, BackgroundEvaluations
 from dreamer_exp.evaluation.dispatch import EvaluationFailed
 from dreamer_exp.evaluation.rollout import Stopped
+from dreamer_exp.rundir.metric_names import TRAINED
 
 
 def ended_by(error: Exception) -> BackgroundEvaluation:
@@ -15,7 +16,7 @@ def ended_by(error: Exception) -> BackgroundEvaluation:
         raise error
 
     evaluations = BackgroundEvaluations()
-    evaluations.start(BackgroundEvaluation("dreamerv3", 64, 8, None, "evaluating"), run, lambda: False)
+    evaluations.start(BackgroundEvaluation("dreamerv3", TRAINED, 64, 8, None, "evaluating"), run, lambda: False)
     (evaluation,) = evaluations.queue
     evaluation.results.exception(timeout=10)
     return evaluation
@@ -33,6 +34,6 @@ def test_a_stop_and_dead_workers_are_reported_elsewhere(error: Exception) -> Non
 
 
 def test_one_that_runs_has_no_failure() -> None:
-    evaluation = BackgroundEvaluation("dreamerv3", 64, 8, None, "evaluating")
+    evaluation = BackgroundEvaluation("dreamerv3", TRAINED, 64, 8, None, "evaluating")
     evaluation.results = Future()
     assert evaluation.failure() is None

@@ -12,6 +12,7 @@ from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.episodes import EpisodeList, EvaluationEpisode
 from dreamer_exp.evaluation.impossible import is_impossible, probe_actions
 from dreamer_exp.evaluation.metrics import evaluation_row
+from dreamer_exp.rundir.metric_names import TRAINED
 
 COLLIDED = EpisodeResult(0.0, 1, outcome="wall_collision")
 EPISODE = EvaluationEpisode(7)
@@ -73,6 +74,6 @@ def test_several_actions_of_every_space_are_tried(space: gymnasium.Space[Any], c
 def test_a_row_keeps_impossible_episodes_in_the_success_rate_and_leaves_them_out_of_a_second_one() -> None:
     impossible = EpisodeResult(0.0, 1, "wall_collision", impossible=True)
     results = [EpisodeResult(0.0, 9, "success"), EpisodeResult(0.0, 9, "timeout"), impossible, impossible]
-    row = evaluation_row("p", 0, 0, results, EpisodeList(tuple(map(EvaluationEpisode, range(4))), "by hand"))
+    row = evaluation_row("p", TRAINED, 0, 0, results, EpisodeList(tuple(map(EvaluationEpisode, range(4))), "by hand"))
     assert (row["impossible_episodes"], row["success_rate"], row["success_rate_without_impossible"]) == (2, 0.25, 0.5)
     assert [episode["impossible"] for episode in row["outcomes"]] == [False, False, True, True]

@@ -5,6 +5,7 @@ import pytest
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.episodes import EpisodeList, EvaluationEpisode
 from dreamer_exp.evaluation.metrics import evaluation_row, rates_by_scenario
+from dreamer_exp.rundir.metric_names import BASELINE, TRAINED
 from dreamer_exp.rundir.rates import wilson_interval
 
 
@@ -19,7 +20,7 @@ def ended(scenario: str | None, *outcomes: str | None) -> list[EpisodeResult]:
 
 def test_a_row_holds_rates_and_every_episode() -> None:
     results = [EpisodeResult(5.0, 10, outcome="success"), EpisodeResult(1.0, 20, outcome="wall_collision")]
-    row = evaluation_row("dreamerv3", 512, 8, results, driven(7, 8))
+    row = evaluation_row("dreamerv3", TRAINED, 512, 8, results, driven(7, 8))
     assert (row["success_rate"], row["wall_collision_rate"], row["timeout_rate"]) == (0.5, 0.5, 0.0)
     assert row["return_mean"] == 3.0
     assert [(episode["seed"], episode["outcome"]) for episode in row["outcomes"]] == [
@@ -31,7 +32,7 @@ def test_a_row_holds_rates_and_every_episode() -> None:
 def test_each_rate_has_an_interval() -> None:
     outcomes = ("success", "pedestrian_collision", "wall_collision", "robot_collision", "timeout")
     row = evaluation_row(
-        "p", 0, 0, [EpisodeResult(0.0, 1, outcome=outcome) for outcome in outcomes], driven(1, 2, 3, 4, 5)
+        "p", TRAINED, 0, 0, [EpisodeResult(0.0, 1, outcome=outcome) for outcome in outcomes], driven(1, 2, 3, 4, 5)
     )
     assert all(row[f"{kind}_interval_95"] == wilson_interval(1, 5) for kind in outcomes)
     assert row["collision_interval_95"] == wilson_interval(3, 5)
@@ -43,13 +44,13 @@ def test_spl_weights_successes_by_path_and_time_covers_only_successes() -> None:
         EpisodeResult(0.0, 1, outcome="success", path_length=10.0, route_length=10.0, time_s=4.0),
         EpisodeResult(0.0, 1, outcome="timeout", path_length=10.0, route_length=10.0, time_s=40.0),
     ]
-    row = evaluation_row("dreamerv3", 0, 0, results, driven(1, 2, 3))
+    row = evaluation_row("dreamerv3", TRAINED, 0, 0, results, driven(1, 2, 3))
     assert (row["spl"], row["time_to_goal_s_mean"]) == ((0.5 + 1.0 + 0.0) / 3, 6.0)
 
 
 def test_a_row_has_a_version_and_the_choice_of_its_episodes() -> None:
-    row = evaluation_row("dreamerv3", 0, 0, ended(None, "success"), driven(7))
-    assert (row["format"], row["episodes_chosen"]) == (2, "chosen by hand")
+    row = evaluation_row("dreamerv3", TRAINED, 0, 0, ended(None, "success"), driven(7))
+    assert (row["format"], row["episodes_chosen"]) == (3, "chosen by hand")
 
 
 def test_each_scenario_has_rates_and_intervals_of_its_own() -> None:
@@ -80,23 +81,23 @@ def test_without_scenarios_or_outcomes_there_are_no_rates_by_scenario(results: l
 
 def test_clearance_covers_episodes_with_pedestrians() -> None:
     results = [EpisodeResult(0.0, 1, outcome="success", min_clearance=metres) for metres in (0.5, None, 1.5)]
-    row = evaluation_row("dreamerv3", 0, 0, results, driven(1, 2, 3))
+    row = evaluation_row("dreamerv3", TRAINED, 0, 0, results, driven(1, 2, 3))
     assert (row["min_clearance_m_mean"], row["min_clearance_m_min"]) == (1.0, 0.5)
 
 
 def test_episode_that_ends_by_a_fault_is_not_a_success() -> None:
     results = [EpisodeResult(5.0, 10, outcome="success"), EpisodeResult(1.0, 3, outcome="fault")]
-    row = evaluation_row("dreamerv3", 0, 0, results, driven(1, 2))
+    row = evaluation_row("dreamerv3", TRAINED, 0, 0, results, driven(1, 2))
     assert (row["success_rate"], row["timeout_rate"], row["faults"]) == (0.5, 0.0, 1)
 
 
 def test_a_fault_adds_no_rates_to_a_task_without_outcomes() -> None:
     results = [EpisodeResult(5.0, 10), EpisodeResult(1.0, 3, outcome="fault")]
-    assert evaluation_row("dreamerv3", 0, 0, results, driven(1, 2))["success_rate"] is None
+    assert evaluation_row("dreamerv3", TRAINED, 0, 0, results, driven(1, 2))["success_rate"] is None
 
 
 def test_metrics_that_a_task_lacks_are_null() -> None:
-    row = evaluation_row("random", 0, 0, [EpisodeResult(5.0, 10)], driven(7))
+    row = evaluation_row("random", BASELINE, 0, 0, [EpisodeResult(5.0, 10)], driven(7))
     missing = [name for name, value in row.items() if value is None]
     assert row["return_mean"] == 5.0
     assert {"success_rate", "success_interval_95", "timeout_interval_95", "spl"} < set(missing)

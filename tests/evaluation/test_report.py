@@ -39,7 +39,10 @@ def test_the_json_holds_every_episode_of_every_policy(tmp_path: Path) -> None:
     evaluate(nano("evaluation.baselines=[random]"), tmp_path)
     tree = json.loads((tmp_path / "evaluation.json").read_text())
     assert tree["run"] == "a run"
-    assert [(row["policy"], row["env_steps"]) for row in tree["evaluations"]] == [("dreamerv3", 512), ("random", 0)]
+    assert [(row["policy"], row["kind"], row["env_steps"]) for row in tree["evaluations"]] == [
+        ("dreamerv3", "trained", 512),
+        ("random", "baseline", 0),
+    ]
     assert [[episode["seed"] for episode in row["outcomes"]] for row in tree["evaluations"]] == [[1000000, 1000001]] * 2
 
 

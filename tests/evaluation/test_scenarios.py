@@ -10,6 +10,7 @@ from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.episodes import EpisodeList, EvaluationEpisode
 from dreamer_exp.evaluation.metrics import evaluation_row, rates_by_scenario
 from dreamer_exp.evaluation.scenarios import draw_scenarios, label, scenarios_csv
+from dreamer_exp.rundir.metric_names import TRAINED
 
 RESULTS = [
     EpisodeResult(0.0, 1, outcome="success", scenario="hall"),
@@ -21,7 +22,7 @@ ONE = EpisodeList((EvaluationEpisode(7),), "by hand")
 
 
 def test_the_table_has_a_line_for_each_policy_and_scenario_worst_first() -> None:
-    rows = [evaluation_row(policy, 0, 0, RESULTS, DRIVEN) for policy in ("dreamerv3", "random")]
+    rows = [evaluation_row(policy, TRAINED, 0, 0, RESULTS, DRIVEN) for policy in ("dreamerv3", "random")]
     lines = list(csv.DictReader(io.StringIO(scenarios_csv(rows))))
     assert [(line["policy"], line["scenario"], line["episodes"]) for line in lines] == [
         ("dreamerv3", "door", "2"),
@@ -48,7 +49,7 @@ def test_a_long_name_is_shortened_in_the_middle() -> None:
 
 def test_a_name_is_no_formula_in_the_table() -> None:
     results = [EpisodeResult(0.0, 1, outcome="success", scenario="=1+1")]
-    (line,) = csv.DictReader(io.StringIO(scenarios_csv([evaluation_row("p", 0, 0, results, ONE)])))
+    (line,) = csv.DictReader(io.StringIO(scenarios_csv([evaluation_row("p", TRAINED, 0, 0, results, ONE)])))
     assert line["scenario"] == "'=1+1"
 
 

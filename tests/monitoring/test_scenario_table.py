@@ -8,13 +8,14 @@ from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.episodes import EpisodeList, EvaluationEpisode
 from dreamer_exp.evaluation.metrics import evaluation_row
 from dreamer_exp.monitoring.scenario_table import MAX_ROWS, scenario_table
+from dreamer_exp.rundir.metric_names import TRAINED
 
 
 def row_of(*ended: tuple[str, str]) -> dict[str, Any]:
     """Return the row of episodes given as (scenario, outcome)."""
     results = [EpisodeResult(0.0, 1, outcome=outcome, scenario=scenario) for scenario, outcome in ended]
     episodes = EpisodeList(tuple(map(EvaluationEpisode, range(len(results)))), "by hand")
-    return evaluation_row("dreamerv3", 0, 0, results, episodes)
+    return evaluation_row("dreamerv3", TRAINED, 0, 0, results, episodes)
 
 
 def text_of(row: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from dreamer_exp.monitoring import summary
 from dreamer_exp.monitoring.metrics_row import window_figures
 from dreamer_exp.rundir.atomic import append_row
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.metric_names import LEARNER_METRICS
+from dreamer_exp.rundir.metric_names import BASELINE, LEARNER_METRICS, TRAINED
 
 STATUS = {"state": "finished", "error": None}
 FAILED, REACHED = EpisodeResult(-3.0, 20, outcome="timeout"), EpisodeResult(9.0, 15, outcome="success")
@@ -32,10 +32,11 @@ def run(tmp_path: Path) -> RunDirectory:
         append_row(directory.result, {"env_steps": step, "updates": 1, **window_figures([FAILED]), **losses})
     for policy, steps, results in (
         ("straight_to_goal", 0, [REACHED] * 8),
-        ("dreamerv3", 0, [FAILED, FAILED]),
-        ("dreamerv3", 544, [FAILED, REACHED]),
+        ("ppo", 0, [FAILED, FAILED]),
+        ("ppo", 544, [FAILED, REACHED]),
     ):
-        append_row(directory.evaluation, evaluation_row(policy, steps, 0, results, episodes(len(results))))
+        kind = BASELINE if policy == "straight_to_goal" else TRAINED
+        append_row(directory.evaluation, evaluation_row(policy, kind, steps, 0, results, episodes(len(results))))
     return directory
 
 
@@ -108,7 +109,7 @@ def test_the_title_of_a_narrow_table_is_one_line() -> None:
 
 
 def table_of(*results: EpisodeResult, width: int = 100) -> str:
-    row = evaluation_row("dreamerv3", 0, 0, list(results), episodes(len(results)))
+    row = evaluation_row("dreamerv3", TRAINED, 0, 0, list(results), episodes(len(results)))
     console = Console(width=width, record=True, force_terminal=False)
     console.print(summary.evaluation_table([("dreamerv3", row)]))
     return console.export_text()
@@ -126,12 +127,12 @@ def test_the_table_shows_every_column_within_100_columns() -> None:
 
 def test_a_line_lists_impossible_episodes_and_the_success_without_them() -> None:
     impossible = EpisodeResult(0.0, 1, outcome="wall_collision", scenario="door", impossible=True)
-    row = evaluation_row("dreamerv3", 0, 0, [REACHED, impossible], episodes(2))
+    row = evaluation_row("dreamerv3", TRAINED, 0, 0, [REACHED, impossible], episodes(2))
     assert summary.impossible_line(row) == (
         "1 episode was impossible (in collision after the first step whatever the action): door (seed 1); "
         "success without 100% (21-100)"
     )
-    assert summary.impossible_line(evaluation_row("dreamerv3", 0, 0, [REACHED], episodes(1))) is None
+    assert summary.impossible_line(evaluation_row("dreamerv3", TRAINED, 0, 0, [REACHED], episodes(1))) is None
 
 
 def test_collisions_with_robots_have_a_column_if_there_were_any() -> None:

@@ -128,7 +128,8 @@ def test_neither_ray_nor_torch_nor_wandb_is_imported() -> None:
 
 def test_success_is_that_of_the_trained_policys_last_evaluation(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    for row in ({**EVALUATED, "success_rate": 0.1}, EVALUATED, {**EVALUATED, "policy": "orca", "success_rate": 1.0}):
+    ppo = {**EVALUATED, "policy": "ppo", "kind": "trained"}
+    for row in ({**EVALUATED, "success_rate": 0.1}, ppo, {**EVALUATED, "policy": "orca", "success_rate": 1.0}):
         append_row(run.evaluation, row)
     assert str(read_run_entry(tmp_path).success) == "75% of 20"
 

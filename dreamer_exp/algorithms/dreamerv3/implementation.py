@@ -44,7 +44,7 @@ def build_network(
     )
 
 
-def policy_maker(module: RLModule) -> Callable[[int], EpisodePolicy]:
+def policy_maker(module: RLModule) -> Callable[..., EpisodePolicy]:
     """Return a function that builds the policy for N rows; it can be unpickled without RLlib."""
     return partial(EpisodePolicy, module.agent)
 

@@ -40,7 +40,7 @@ def build_network(
     )
 
 
-def policy_maker(module: RLModule) -> Callable[[int], DreamerPolicy]:
+def policy_maker(module: RLModule) -> Callable[..., DreamerPolicy]:
     """Return a function that builds the policy for N rows."""
     return partial(DreamerPolicy, module)
 

@@ -19,10 +19,15 @@ class DreamerPolicy:
 
     RLlib 2.60 samples the posterior latent. It is drawn from the random generator of the row; torch's global generator,
     which training uses, keeps its state.
+
+    Args:
+        module: the network. It is moved to the device.
+        num_envs: N.
+        device: "cpu" or "cuda"; None for that of the module.
     """
 
-    def __init__(self, module: RLModule, num_envs: int) -> None:
-        self._module = module
+    def __init__(self, module: RLModule, num_envs: int, device: str | None = None) -> None:
+        self._module = module if device is None else module.to(device)
         self._device = next(self._module.parameters()).device
         self._discrete = hasattr(self._module.action_space, "n")
         self._sampling = RowSampling(RowNoise(num_envs), num_envs)

@@ -37,7 +37,7 @@ def build_network(
     )
 
 
-def policy_maker(module: RLModule) -> Callable[[int], StatelessPolicy]:
+def policy_maker(module: RLModule) -> Callable[..., StatelessPolicy]:
     """Return a function that builds the policy for N rows."""
     discrete = isinstance(module.action_space, gymnasium.spaces.Discrete)
     return partial(StatelessPolicy, module, partial(_most_likely, discrete=discrete))

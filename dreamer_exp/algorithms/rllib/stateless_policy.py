@@ -18,10 +18,13 @@ class StatelessPolicy:
         module: the network; its critics may be missing.
         most_likely: returns the actions of the actor's outputs: (N, A) in [-1, 1], or integers (N,) for Discrete.
         rows: N.
+        device: "cpu" or "cuda", to which the network is moved; None for that of the network.
     """
 
-    def __init__(self, module: RLModule, most_likely: Callable[[Tensor], Tensor], rows: int) -> None:
-        self._module, self._most_likely = module, most_likely
+    def __init__(
+        self, module: RLModule, most_likely: Callable[[Tensor], Tensor], rows: int, device: str | None = None
+    ) -> None:
+        self._module, self._most_likely = module if device is None else module.to(device), most_likely
         self._device = next(module.parameters()).device
 
     def begin(self, row: int, seed: int) -> None:

@@ -38,7 +38,7 @@ def build_network(
     return module
 
 
-def policy_maker(module: RLModule) -> Callable[[int], StatelessPolicy]:
+def policy_maker(module: RLModule) -> Callable[..., StatelessPolicy]:
     """Return a function that builds the policy for N rows."""
     return partial(StatelessPolicy, module, _squashed_mean)
 

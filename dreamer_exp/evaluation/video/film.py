@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
@@ -16,6 +17,7 @@ from dreamer_exp.evaluation.baselines import BaselineRollouts
 from dreamer_exp.evaluation.dispatch import ignore, run_episodes
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.generators import seeded_global_generators
+from dreamer_exp.evaluation.metrics import rates_by_scenario
 from dreamer_exp.evaluation.rollout import Finished, MakePolicy, MakeRollouts, PolicyRollouts
 from dreamer_exp.evaluation.video.camera import MODE, Camera
 from dreamer_exp.evaluation.video.frames import Film, Panel, caption_of
@@ -27,9 +29,19 @@ POLICY = "policy"
 
 
 def choose(finished: Sequence[Finished], count: int) -> list[EvaluationEpisode]:
-    """Return the episodes to film: the first failures, then the first of the others."""
-    order = sorted(finished, key=lambda each: each.result.outcome == SUCCESS)
-    return [each.episode for each in order[:count]]
+    """Return the episodes to film: failures, then others, of all scenarios in turn and of the worst one first."""
+    failures = [each for each in finished if each.result.outcome != SUCCESS]
+    others = [each for each in finished if each.result.outcome == SUCCESS]
+    worst_first = list(rates_by_scenario([each.result for each in finished]))
+    return [each.episode for each in (*in_turn(failures, worst_first), *in_turn(others, worst_first))][:count]
+
+
+def in_turn(finished: Sequence[Finished], scenarios: Sequence[str]) -> list[Finished]:
+    """Return the first episode of each scenario, then the second of each; without scenarios, all in their order."""
+    by_scenario: dict[str | None, list[Finished]] = {name: [] for name in scenarios}
+    for each in finished:
+        by_scenario.setdefault(each.result.scenario, []).append(each)
+    return [each for some in zip_longest(*by_scenario.values()) for each in some if each is not None]
 
 
 def film(

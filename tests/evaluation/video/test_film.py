@@ -42,6 +42,13 @@ def test_the_first_failures_are_filmed_then_the_first_others() -> None:
     assert chosen(results, 4) == [11, 13, 14, 10]
 
 
+def test_failures_of_the_worst_scenarios_are_filmed_first_and_in_turn() -> None:
+    outcomes = {"open": "success", "hall": "success", "hall ": "timeout", "door": "timeout", "door ": "wall_collision"}
+    results = [EpisodeResult(0.0, 1, outcome=outcome, scenario=name.strip()) for name, outcome in outcomes.items()]
+    finished = [Finished(EvaluationEpisode(seed), result) for seed, result in enumerate(results, 10)]
+    assert chosen(finished, 5) == [13, 12, 14, 11, 10]
+
+
 def test_without_failures_or_outcomes_the_first_episodes_are_filmed() -> None:
     assert chosen(ended("success", "success", "success"), 2) == [10, 11]
     assert chosen(ended(None, None, None), 2) == [10, 11]

@@ -1,5 +1,6 @@
 """Policies that act with an agent in N environments at once and keep their model states."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
+from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.rows import RowNoise
+
+CALLS_BEFORE_CAPTURE = 3
 
 
 class AgentPolicy:
@@ -46,17 +50,10 @@ class AgentPolicy:
         agent = self._agent
         if is_first is not None and is_first.any():
             self._reset(is_first)
-        # (N, E)
-        tokens = agent.encoder(torch.as_tensor(observations, device=self._generator.device))
-        # (N, S)
-        noise = self._uniform(len(observations), agent.size.stoch)
-        self._state, self._classes = agent.rssm.observe_step(self._state, self._action, tokens, noise)
-        # (N, A)
-        self._action = agent.choose(self._state, self._action_noise())
+        self._step(torch.as_tensor(observations), self._uniform(len(observations), agent.size.stoch))
         if agent.action.discrete:
             indices: NDArray[Any] = self._action.argmax(-1).cpu().numpy()
             return indices
-        self._action = self._action.clamp(-1.0, 1.0)
         return self.action
 
     @property
@@ -67,7 +64,7 @@ class AgentPolicy:
         environment received. The difference is only in actions beyond [-1, 1], which the world model scales back to it
         (`Rssm.action_units`); nothing else reads replayed actions.
         """
-        actions: NDArray[np.float32] = self._action.cpu().numpy()
+        actions: NDArray[np.float32] = self._action.cpu().numpy().copy()  # the next step may write the same tensor
         return actions
 
     @property
@@ -81,6 +78,25 @@ class AgentPolicy:
         """The classes of the latent (N, S) after the last observations."""
         classes: NDArray[np.uint8] = self._classes.byte().cpu().numpy()
         return classes
+
+    def _step(self, observations: Tensor, noise: Tensor) -> None:
+        """Move state, classes and action one step on.
+
+        Args:
+            observations: (N, O) on the CPU.
+            noise: of the latent (N, S).
+        """
+        self._state, self._classes, self._action = self._next(observations.to(self._generator.device), noise)
+
+    def _next(self, observations: Tensor, noise: Tensor) -> tuple[State, Tensor, Tensor]:
+        """Return the next state (N, ...), its classes (N, S) and the actions (N, A)."""
+        agent = self._agent
+        # (N, E)
+        tokens = agent.encoder(observations)
+        state, classes = agent.rssm.observe_step(self._state, self._action, tokens, noise)
+        # (N, A)
+        action = agent.choose(state, self._action_noise())
+        return state, classes, action if agent.action.discrete else action.clamp(-1.0, 1.0)
 
     def _reset(self, is_first: NDArray[np.bool_]) -> None:
         # (N, 1)
@@ -104,17 +120,23 @@ class AgentPolicy:
 class EpisodePolicy(AgentPolicy):
     """Deterministic policy of N episodes that begin at different times, each with the noise of its own seed.
 
-    An episode's actions depend on its seed and observations alone: on a CPU, no layer mixes rows, and the shapes of all
-    products are fixed by N. They are the same bit for bit for equal N, whatever the row and the other rows.
+    An episode's actions depend on its seed and observations alone: no layer mixes rows, and the shapes of all products
+    are fixed by N. On one device, they are the same bit for bit for equal N, whatever the row and the other rows.
+
+    On a GPU, a step is one CUDA graph: the launches of its kernels would take longer than the kernels.
 
     Args:
-        agent: the network; decoder, heads and critics may be missing.
+        agent: the network; decoder, heads and critics may be missing. It is moved to the device.
         num_envs: N.
+        device: "cpu" or "cuda"; None for that of the agent.
     """
 
-    def __init__(self, agent: Agent, num_envs: int) -> None:
-        super().__init__(agent, num_envs, seed=0)
+    def __init__(self, agent: Agent, num_envs: int, device: str | None = None) -> None:
+        super().__init__(agent if device is None else agent.to(device), num_envs, seed=0)
         self._noise = RowNoise(num_envs)
+        weight = agent.rssm.posterior_in.weight
+        self._inputs = weight.new_zeros(num_envs, agent.observation_size), weight.new_zeros(num_envs, agent.size.stoch)
+        self._replay = self._captured() if weight.is_cuda else self._step_in_place
 
     @torch.inference_mode()
     def begin(self, row: int, seed: int) -> None:
@@ -123,5 +145,32 @@ class EpisodePolicy(AgentPolicy):
         for part in (*self._state, self._action):
             part[row] = 0.0  # assigned, because a product would keep NaN
 
+    def _step(self, observations: Tensor, noise: Tensor) -> None:
+        for held, given in zip(self._inputs, (observations, noise), strict=True):
+            held.copy_(given)
+        self._replay()
+
+    def _step_in_place(self) -> None:
+        """Step with `_inputs`; all results are written into the tensors of before, as a graph needs it."""
+        state, classes, action = self._next(*self._inputs)
+        held = (*self._state, self._classes, self._action)
+        for before, after in zip(held, (*state, classes, action), strict=True):
+            before.copy_(after)
+
+    @torch.inference_mode()
+    def _captured(self) -> Callable[[], None]:
+        """Return `_step_in_place` as a CUDA graph; steps before the capture create the libraries' handles."""
+        stream = torch.cuda.Stream(self._generator.device)
+        stream.wait_stream(torch.cuda.current_stream(self._generator.device))
+        with torch.cuda.stream(stream):
+            for _ in range(CALLS_BEFORE_CAPTURE):
+                self._next(*self._inputs)
+        torch.cuda.synchronize(self._generator.device)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            self._step_in_place()
+        replay: Callable[[], None] = graph.replay
+        return replay
+
     def _uniform(self, rows: int, columns: int) -> Tensor:
-        return self._noise.uniform(columns).to(self._generator.device)
+        return self._noise.uniform(columns)

@@ -4,7 +4,7 @@ import pytest
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.plugins import find_specs
-from dreamer_exp.rundir.metric_names import LEARNER_METRICS, check_objective
+from dreamer_exp.rundir.metric_names import LEARNER_METRICS, check_objective, is_trained
 
 OWN = ("dreamerv3", "dreamerv3_rllib")
 each_algorithm = pytest.mark.parametrize("algo", OWN)
@@ -48,3 +48,10 @@ def test_every_name_belongs_to_an_algorithm() -> None:
 def test_an_objective_that_no_run_has_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(UserError, match=r"run\.objective='sucess_rate' .*Did you mean 'success_rate'"):
         check("sucess_rate", "dreamerv3_rllib")
+
+
+def test_the_trained_policy_is_known_in_rows_of_every_format() -> None:
+    assert is_trained({"policy": "dreamerv3"})
+    assert is_trained({"policy": "ppo", "kind": "trained"})
+    assert not is_trained({"policy": "orca"})
+    assert not is_trained({"policy": "orca", "kind": "baseline"})

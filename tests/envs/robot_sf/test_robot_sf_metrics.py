@@ -71,6 +71,11 @@ def test_metrics_equal_those_of_robot_sf(seed: int) -> None:
         "near_misses": result.near_misses,
         "min_clearance": result.min_clearance,
     }
+    assert ours["time_to_goal_norm"] == pytest.approx(metrics.time_to_goal_norm(data, HORIZON))
+    touching = scene.robot_radius + scene.pedestrian_radius  # Robot SF's distance is that between the centres
+    for ending, spaces in ((0.45, ("intimate",)), (1.2, ("intimate", "personal"))):
+        share = sum(ours[f"{space}_space_share"] or 0.0 for space in spaces)
+        assert share == pytest.approx(metrics.space_compliance(data, threshold=ending + touching))
     for name, value in pairs.items():
         theirs = getattr(metrics, name)(data)
         assert value is not None, name

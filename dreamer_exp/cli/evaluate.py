@@ -62,6 +62,7 @@ run names in env.id is imported only with trust=true.
 
 
 OWN_WORDS = ("video", "baseline", "lidar", "out", "workers", "device")  # words that are not settings of the run
+PRETRAINED_EPISODES = 20  # unless a number is given
 EPISODES_EACH = 8  # fewest for an automatic worker, whose start takes seconds
 
 
@@ -168,7 +169,7 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     source = find_policy(str(request.path))
     root, checkpoint = source.root, source.folder
     trained, description = source.manifest, read_description(checkpoint)
-    experiment = recompose(root, request.overrides)
+    experiment = recompose(root, with_episodes(request.overrides) if source.is_pretrained else request.overrides)
     notify(env=experiment.env.label)
     refuse_no_episodes(experiment)
     refuse_part_of_protocol(experiment, request.overrides)
@@ -240,6 +241,12 @@ def auto_workers(episodes: int, machine: Machine, bytes_each: int) -> int:
     """Return a number of processes, each with episodes enough to repay its start; 0 for this process."""
     number = auto_processes(episodes // EPISODES_EACH, machine, bytes_each)
     return number if number > 1 else 0
+
+
+def with_episodes(overrides: list[str]) -> list[str]:
+    """Return the settings for a policy of this package, which has no run with a number of episodes."""
+    given = any(word.startswith(("evaluation=", "evaluation.episodes=")) for word in overrides)
+    return overrides if given else [f"evaluation.episodes={PRETRAINED_EPISODES}", *overrides]
 
 
 def refuse_no_episodes(experiment: Experiment) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from dreamer_exp.checkpoints.manifest import resolve
+from dreamer_exp.checkpoints.policy_source import find_policy
 from dreamer_exp.cli.evaluate import (
     EPISODES_EACH,
+    PRETRAINED_EPISODES,
     EvaluationRequest,
     auto_workers,
     check_contract,
@@ -17,6 +19,7 @@ from dreamer_exp.cli.evaluate import (
     read_words,
     refuse_no_episodes,
     refuse_part_of_protocol,
+    with_episodes,
     writable,
 )
 from dreamer_exp.cli.recompose import recompose, refuse_import
@@ -57,6 +60,13 @@ def test_by_default_nothing_is_filmed_and_files_go_into_the_run() -> None:
                                                (["workers=8"], 8)])  # fmt: skip
 def test_workers_are_automatic_or_a_number(words: list[str], number: int | None) -> None:
     assert read_words(["outputs/run", *words]).workers == number
+
+
+def test_a_pretrained_policy_is_evaluated_without_a_number_of_episodes() -> None:
+    source = find_policy("pretrained:robot_sf")
+    assert recompose(source.root, with_episodes(["env=crowd_nav"])).evaluation.episodes == PRETRAINED_EPISODES
+    for words in (["evaluation.episodes=3"], ["evaluation=thorough"]):
+        assert with_episodes(words) == words
 
 
 def test_the_device_is_one_of_three_words() -> None:

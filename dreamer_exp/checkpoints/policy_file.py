@@ -101,7 +101,8 @@ def load_policy_maker(folder: Path, device: str = "cpu") -> Callable[[int], Poli
         UserError: As `load_policy`.
     """
     module, algorithm = load_policy(folder), read_description(folder)["algorithm"]
-    return partial(_implementation(algorithm).policy_maker(module), device=device)
+    make = _implementation(algorithm).policy_maker(module)
+    return make if device == "cpu" else partial(make, device=device)
 
 
 def describe(module: RLModule, algorithm: str) -> dict[str, Any]:

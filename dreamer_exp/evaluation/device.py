@@ -13,7 +13,7 @@ GPU_BYTES_EACH = 2**30  # a worker's CUDA context, its libraries and its tensors
 
 
 def check_device(word: str) -> str:
-    """Return a device, or "auto"; raise UserError if the word is none of them."""
+    """Return a device, or "auto"; raise UserError for any other word."""
     if word not in DEVICES:
         raise UserError(f"device={word}: it is one of {', '.join(DEVICES)}.{nearest(word, DEVICES)}")
     return word

@@ -2,7 +2,7 @@
 
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
 from dreamer_exp.algorithms.dreamerv3.algorithm import PublishedDreamerV3
-from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_encoders, why_not_fused
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import why_not_fused
 from dreamer_exp.algorithms.dreamerv3.config import resolved
 from dreamer_exp.algorithms.dreamerv3.loss_scales import decoder_weights
 from dreamer_exp.algorithms.dreamerv3.observation_parts import Part, parts_of_contract, write_parts
@@ -21,7 +21,7 @@ def configure(experiment: Experiment) -> PublishedDreamerV3Config:
     config.published(
         network=algo.network,
         backend=algo.backend,
-        why_not_fused=why_not_fused(algo) or why_not_encoders(parts),
+        why_not_fused=why_not_fused(algo),
         precision=algo.precision,
         lr_warmup=algo.lr_warmup,
         lr_decay_start=algo.lr_decay_start,

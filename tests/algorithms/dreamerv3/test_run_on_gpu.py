@@ -24,14 +24,14 @@ ITERATIONS = 6  # of about 8 updates each, whose windows overlap
 each_backend = pytest.mark.parametrize("backend", ["cuda_graph", "fused"])
 
 
-def build(backend: str) -> PublishedDreamerV3:
-    algorithm = build_algorithm(nano(*WORDS, f"algo.backend={backend}", on=machine(gpus=1)))
+def build(backend: str, *words: str) -> PublishedDreamerV3:
+    algorithm = build_algorithm(nano(*WORDS, f"algo.backend={backend}", *words, on=machine(gpus=1)))
     assert isinstance(algorithm, PublishedDreamerV3)
     return algorithm
 
 
-def trained(backend: str) -> dict[str, np.ndarray]:
-    algorithm = build(backend)
+def trained(backend: str, *words: str) -> dict[str, np.ndarray]:
+    algorithm = build(backend, *words)
     for _ in range(ITERATIONS):
         algorithm.train()
     assert (algorithm.backend.name, algorithm.backend.why) == (backend, "")
@@ -42,6 +42,12 @@ def trained(backend: str) -> dict[str, np.ndarray]:
 
 def test_same_seed_gives_the_same_weights_with_the_fused_backend() -> None:
     assert equal(trained("fused"), trained("fused"))
+
+
+@each_backend
+def test_same_seed_gives_the_same_weights_with_the_lidar_encoder(backend: str) -> None:
+    words = ("obs_contract.encoders={rays: lidar}", "algo.precision=bfloat16")
+    assert equal(trained(backend, *words), trained(backend, *words))
 
 
 @each_backend

@@ -1,12 +1,8 @@
 """The backend expected from the keys, before anything is built."""
 
-from collections.abc import Iterable
-
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3Algo
-from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.protocol import Backend
-from dreamer_exp.encoders import VECTOR
 
 TILE = 16  # rows of the smallest product on tensor cores
 # limits of the kernels
@@ -50,18 +46,6 @@ def why_not_fused(algo: DreamerV3Algo) -> str:
         (algo.train_actor, f"algo.train_actor={algo.train_actor}", "True"),  # implies train_critic=True
     )
     return next((f"{value}, but fused supports {limit}" for fits, value, limit in conditions if not fits), "")
-
-
-def why_not_encoders(parts: Iterable[Part]) -> str:
-    """Return the first encoder that `backend=fused` doesn't compute; "" if there is none."""
-    return next(
-        (
-            f"obs_contract.encoders.{part.key}={part.kind}, but fused supports vector"
-            for part in parts
-            if part.kind != VECTOR
-        ),
-        "",
-    )
 
 
 def _countable(algo: DreamerV3Algo, network: NetworkSize) -> tuple[tuple[bool, str, str], ...]:

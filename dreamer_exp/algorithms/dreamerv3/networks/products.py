@@ -28,6 +28,10 @@ class Precision:
             "bfloat16": Precision(torch.bfloat16, "ieee"),
         }[name]
 
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return the context in which torch's modules have this precision; tf32 is a setting of the process."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.operand == torch.bfloat16)
+
 
 def mm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """Return a @ b (n, m) in float32, for a (n, k) and b (k, m); written into `out` if given."""

@@ -142,7 +142,10 @@ class EntryDecoder(nn.Module):
 
         Their names are "decoder" and, for each entry, "decoder/<key>".
         """
-        predicted, rows = self(feature), observation.flatten(0, -2)
+        return self.errors(self(feature), observation.flatten(0, -2), weights)
+
+    def errors(self, predicted: Tensor, rows: Tensor, weights: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what `losses` returns, for predictions (N, O) of observations (N, O)."""
         columns = predicted.split([part.size for part in self._parts], -1)
         named, weighted = {}, []
         for each, part in zip(columns, self._parts, strict=True):

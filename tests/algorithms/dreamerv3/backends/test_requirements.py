@@ -82,12 +82,13 @@ B_8 = "algo.batch_size_B=8, but fused supports a multiple of 16 up to 64"
     ("words", "backend"),
     [
         ((), ("fused", "")),
+        (("obs_contract.encoders={rays: lidar}",), ("fused", "")),
         (("algo.batch_size_B=8",), ("cuda_graph", B_8)),
         (("algo.backend=fused", "algo.batch_size_B=8"), ("cuda_graph", B_8)),
         (("algo.backend=cuda_graph", "algo.batch_size_B=8"), ("cuda_graph", "")),
         (("algo.backend=eager", "algo.batch_size_B=8"), ("eager", "")),
     ],
-    ids=["supported", "auto", "requested fused", "requested cuda_graph", "requested eager"],
+    ids=["supported", "encoders", "auto", "requested fused", "requested cuda_graph", "requested eager"],
 )
 def test_expected_backend_and_reason_follow_from_the_keys(words: tuple[str, ...], backend: tuple[str, str]) -> None:
     expected = expected_backend(algo(*words))

@@ -9,6 +9,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.actor_critic import A
 from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.perceptron import Perceptron, Trace
 from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.world_model import WorldModelHeads
 from dreamer_exp.algorithms.dreamerv3.backends.fused.imagination.rollout import ImaginedRollout
+from dreamer_exp.algorithms.dreamerv3.backends.fused.observation.encoders import make_encoder
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.gradient import PosteriorScanGradient
 from dreamer_exp.algorithms.dreamerv3.backends.fused.scan.posterior_scan import PosteriorScan
@@ -73,8 +74,7 @@ class Gradients:
         self.scan_gradient = PosteriorScanGradient(self.scan)
         features, deter = (buffer.unflatten(0, imagined) for buffer in self.scan.rollout_states)
         self.rollout = ImaginedRollout(agent, flat.view, precision, count, config.horizon_H, (features, deter))
-        assert isinstance(agent.encoder, VectorEncoder)
-        self.encoder = Perceptron.of(agent.encoder, flat.view, precision)
+        self.encoder = make_encoder(agent.encoder, flat, precision)
         self.from_action = Perceptron.of(rssm.from_action, flat.view, precision)
         self.heads = WorldModelHeads(agent, flat, config, precision, count)
         self.actor_critic = ActorCritic(agent, flat, return_range, config, precision, shape)
@@ -90,22 +90,23 @@ class Gradients:
         streams = self.streams
         streams.mark("start")
         keep = (1.0 - batch.is_first).t().contiguous()
-        with streams.fork(HEADS):
-            self.scan.begin(batch.carry, keep)
+        observation = self._observation(batch)
+        with streams.fork(HEADS):  # as the encoder's backward pass: autograd uses the stream of the forward pass
+            encoding = self.encoder(observation)
         with streams.fork(ACTOR_CRITIC):
             action, units = self._embed_actions(batch, keep)
-        target, observation, tokens = self._encode(batch)
+        self.scan.begin(batch.carry, keep)
         streams.join(HEADS)
         streams.join(ACTOR_CRITIC)
-        self.scan.set_inputs(tokens.output, units.output)
+        self.scan.set_inputs(encoding.tokens, units.output)
         with streams.fork(ACTOR_CRITIC):
             self.rollout.prepare()
         self.scan.run(noise.posterior)
         streams.mark("posterior scan")
         feature = self.scan.feature[1:].flatten(0, 1)
         with streams.fork(HEADS):
-            losses, decoder, d_feature = self._heads(batch, feature, target)
-            self.scan_gradient.precompute(tokens.output, units.output)
+            losses, decoder, d_feature = self._heads(batch, feature, observation)
+            self.scan_gradient.precompute(encoding.tokens, units.output)
         streams.join(ACTOR_CRITIC)
         self.rollout.run(noise.prior, noise.action)
         streams.mark("imagined rollout")
@@ -119,10 +120,10 @@ class Gradients:
         self.scan_gradient.run(d_feature, self.heads.d_probabilities)
         streams.mark("backward scan")
         with streams.fork(HEADS):
-            self.encoder.backward(tokens, self.scan_gradient.backward_posterior(), observation)
+            encoding.backward(self.scan_gradient.backward_posterior())
         with streams.fork(ACTOR_CRITIC):
             self.scan_gradient.backward_units()
-            all_figures = self._figures(losses | more, figures | {"decoder": decoder})
+            all_figures = self._figures(losses | more, figures | decoder)
         self.from_action.backward(units, self.scan_gradient.backward_core(), action)
         streams.join(HEADS)
         streams.join(ACTOR_CRITIC)
@@ -132,9 +133,9 @@ class Gradients:
     def compile(self, batch: Batch, noise: Noise) -> None:
         """Launch, in parallel, the kernels that take long to compile; their inputs and results don't matter."""
         keep = (1.0 - batch.is_first).t().contiguous()
-        target, _, tokens = self._encode(batch)
+        observation = self._observation(batch)
         self.scan.begin(batch.carry, keep)
-        self.scan.set_inputs(tokens.output, self._embed_actions(batch, keep)[1].output)
+        self.scan.set_inputs(self.encoder(observation).tokens, self._embed_actions(batch, keep)[1].output)
         self.rollout.prepare()
         feature = torch.zeros_like(self.scan.feature[1:]).flatten(0, 1)
 
@@ -147,15 +148,15 @@ class Gradients:
             lambda: self.scan_gradient.run(feature.float(), self.heads.d_probabilities),
             lambda: self.scan.run(noise.posterior),
             lambda: self.rollout.run(noise.prior, noise.action),
-            lambda: self._heads(batch, feature, target),
+            lambda: self._heads(batch, feature, observation),
             actor_critic,
         )
 
-    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor, Trace]:
-        """Return the observation after symlog (T*B, O), in float32 and as operand, and its encoding."""
-        target = _time_major(symlog(batch.observation) if self.agent.encoder.squash else batch.observation)
-        observation = target.to(self.precision.operand)
-        return target, observation, self.encoder.forward(mm(observation, self.encoder.first.low.t()))
+    def _observation(self, batch: Batch) -> Tensor:
+        """Return the observation (T*B, O) as encoder and decoder of this backend take it."""
+        encoder = self.agent.encoder
+        squashed = isinstance(encoder, VectorEncoder) and encoder.squash  # entries are squashed by kind
+        return _time_major(symlog(batch.observation) if squashed else batch.observation)
 
     def _embed_actions(self, batch: Batch, keep: Tensor) -> tuple[Tensor, Trace]:
         """Return the action that led to each step (T*B, A), 0 where an episode begins, and its units."""
@@ -164,13 +165,15 @@ class Gradients:
         action = (action / action.abs().clamp(min=1.0)).to(self.precision.operand)
         return action, self.from_action.forward(mm(action, self.from_action.first.low.t()))
 
-    def _heads(self, batch: Batch, feature: Tensor, target: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Return the world model's losses, the unweighted decoder loss () and the gradient of the features (N, F).
+    def _heads(
+        self, batch: Batch, feature: Tensor, observation: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Return the world model's losses, the decoder's unweighted ones, and the gradient of the features (N, F).
 
         The critic's share of the gradient is missing.
         """
         deter, d_first = self.agent.size.deter, self._d_first[:, : 3 * self.agent.size.units]
-        losses, decoder, d_prior_first = self.heads(feature, self.scan.probabilities, target, batch, d_first)
+        losses, decoder, d_prior_first = self.heads(feature, self.scan.probabilities, observation, batch, d_first)
         d_feature = mm(d_first, self._heads_first.low)
         d_feature[:, :deter] += mm(d_prior_first, self.heads.prior.first.low)
         return losses, decoder, d_feature

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.world_model import Wo
 from dreamer_exp.algorithms.dreamerv3.loss_scales import LOSS_SCALES
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange, total_loss
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
+from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
@@ -27,13 +28,24 @@ SHALLOW = NetworkSize(
     encoder_layers=1, decoder_layers=1, prior_layers=1, actor_layers=1, critic_layers=1,
 )  # fmt: skip
 DEEP = replace(SHALLOW, encoder_layers=2, decoder_layers=2, prior_layers=2, actor_layers=2, critic_layers=3)
+PARTS = (
+    Part("goal", "vector", (2,), 0, 2),
+    Part("rays", "lidar", (2, 9), 2, 20),
+    Part("map", "grid", (8, 9), 20, 92, "bernoulli"),
+    Part("pose", "vector", (1,), 92, 93),
+    Part("picture", "image", (8, 8, 1), 93, 157, "pixels"),
+)
+Case: TypeAlias = tuple[NetworkSize, ActionKind] | tuple[NetworkSize, ActionKind, tuple[Part, ...]]
 BOX, DISCRETE = ActionKind(2, discrete=False), ActionKind(3, discrete=True)
-CASES = {"box": (SHALLOW, BOX), "discrete": (SHALLOW, DISCRETE), "deep": (DEEP, BOX)}
+CASES: dict[str, Case] = {
+    "box": (SHALLOW, BOX), "discrete": (SHALLOW, DISCRETE), "deep": (DEEP, BOX), "entries": (SHALLOW, BOX, PARTS)
+}  # fmt: skip
 
 
-def make_case(size: NetworkSize, kind: ActionKind) -> tuple[Agent, Batch, Noise]:
+def make_case(size: NetworkSize, kind: ActionKind, parts: tuple[Part, ...] = ()) -> tuple[Agent, Batch, Noise]:
     torch.manual_seed(0)
-    agent = Agent(size, O, kind)
+    width = parts[-1].stop if parts else O
+    agent = Agent(size, width, kind, parts=parts)
     for parameter in agent.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     for head in (agent.reward, agent.critic, agent.slow_critic):
@@ -47,7 +59,7 @@ def make_case(size: NetworkSize, kind: ActionKind) -> tuple[Agent, Batch, Noise]
     latent = torch.nn.functional.one_hot(torch.randint(size.classes, (B, size.stoch)), size.classes).flatten(1)
     actions = torch.nn.functional.one_hot(torch.randint(kind.size, (B, T)), kind.size).float()
     batch = Batch(
-        observation=(3 * torch.randn(B, T, O)).to(DEVICE),
+        observation=(3 * torch.randn(B, T, width)).to(DEVICE),
         action=(actions if kind.discrete else 2 * torch.randn(B, T, kind.size)).to(DEVICE),
         previous_action=actions[:, 0].to(DEVICE),
         reward=torch.randn(B, T).to(DEVICE),
@@ -83,9 +95,9 @@ def return_range(dtype: torch.dtype) -> ReturnRange:
     return ReturnRange(torch.tensor(-1.0, dtype=dtype, device=DEVICE), torch.tensor(2.0, dtype=dtype, device=DEVICE))
 
 
-def assert_equals_eager(size: NetworkSize, kind: ActionKind, config: LossConfig) -> None:
+def assert_equals_eager(case: Case, config: LossConfig) -> None:
     """Compare figures, states and gradients with autograd's on the eager backend in float64."""
-    agent, batch, noise = make_case(size, kind)
+    agent, batch, noise = make_case(*case)
     exact = deepcopy(agent).double()
     total, figures, states = total_loss(exact, double(batch), double(noise), return_range(torch.float64), config)
     total.backward()
@@ -114,29 +126,40 @@ def assert_equals_eager(size: NetworkSize, kind: ActionKind, config: LossConfig)
 
 
 @pytest.mark.parametrize(
-    ("size", "kind"),
-    [pytest.param(*case, id=name, marks=() if name == "box" else pytest.mark.slow) for name, case in CASES.items()],
+    "case",
+    [
+        pytest.param(case, id=name, marks=() if name in {"box", "entries"} else pytest.mark.slow)
+        for name, case in CASES.items()
+    ],
 )
-def test_figures_states_and_gradients_equal_the_eager_backend(size: NetworkSize, kind: ActionKind) -> None:
-    assert_equals_eager(size, kind, LossConfig(horizon_H=H))
+def test_figures_states_and_gradients_equal_the_eager_backend(case: Case) -> None:
+    assert_equals_eager(case, LossConfig(horizon_H=H))
+
+
+@pytest.mark.slow
+def test_decoder_weights_weight_the_error_of_each_number_of_an_entry() -> None:
+    weights = torch.linspace(0.0, 20.0, PARTS[-1].stop, device=DEVICE)
+    scales = LOSS_SCALES | {"decoder": 1.7}
+    config = LossConfig(horizon_H=H, loss_scales=scales, decoder_weights=weights)
+    assert_equals_eager((SHALLOW, BOX, PARTS), config)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [BOX, DISCRETE], ids=["box", "discrete"])
 def test_loss_scales_and_decoder_weights_weight_losses_and_gradients(kind: ActionKind) -> None:
     scales = dict(zip(LOSS_SCALES, (0.7, 2.0, 3.0, 0.4, 0.3, 1.5, 0.6, 0.9), strict=True))
-    assert_equals_eager(SHALLOW, kind, LossConfig(horizon_H=H, loss_scales=scales, decoder_weights=weights()))
+    assert_equals_eager((SHALLOW, kind), LossConfig(horizon_H=H, loss_scales=scales, decoder_weights=weights()))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOSS_SCALES)
 def test_a_loss_scale_weights_its_loss_and_gradient(name: str) -> None:
-    assert_equals_eager(SHALLOW, BOX, LossConfig(horizon_H=H, loss_scales=LOSS_SCALES | {name: 2.5}))
+    assert_equals_eager((SHALLOW, BOX), LossConfig(horizon_H=H, loss_scales=LOSS_SCALES | {name: 2.5}))
 
 
 @pytest.mark.slow
 def test_decoder_weights_weight_the_squared_error_of_each_observation_element() -> None:
-    assert_equals_eager(SHALLOW, BOX, LossConfig(horizon_H=H, decoder_weights=weights()))
+    assert_equals_eager((SHALLOW, BOX), LossConfig(horizon_H=H, decoder_weights=weights()))
 
 
 def weights() -> Tensor:

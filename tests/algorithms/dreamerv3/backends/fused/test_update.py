@@ -30,6 +30,7 @@ from tests.algorithms.dreamerv3.backends.fused.test_gradients import (
     DISCRETE,
     SHALLOW,
     B,
+    Case,
     H,
     T,
     make_case,
@@ -37,7 +38,9 @@ from tests.algorithms.dreamerv3.backends.fused.test_gradients import (
 )
 
 UPDATES = 10
-CASES_HERE = CASES if torch.cuda.is_available() else {"box": CASES["box"]}  # an update takes 7 s in the interpreter
+CASES_HERE: dict[str, Case] = (
+    CASES if torch.cuda.is_available() else {"box": CASES["box"]}
+)  # an update takes 7 s in the interpreter
 EXACT = Precision.of("float32")
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
@@ -249,9 +252,9 @@ def test_training_continues_bit_for_bit_from_a_checkpoint() -> None:
 
 
 @on_gpu  # the interpreter multiplies bfloat16 operands as integers
-@pytest.mark.parametrize("kind", [BOX, DISCRETE], ids=["box", "discrete"])
-def test_bfloat16_errors_are_those_of_autocast(kind: ActionKind) -> None:
-    agent, batch, _ = make_case(SHALLOW, kind)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_bfloat16_errors_are_those_of_autocast(case: Case) -> None:
+    agent, batch, _ = make_case(*case)
     exact, cast = make_update(deepcopy(agent)), make_update(deepcopy(agent), bfloat16=True)
     fused = SameNoise(make_update(agent), Precision.of("bfloat16"), (B, T), persistent=False)
     expected, of_cast, found = (update(batch)[0] for update in (exact, cast, fused))
@@ -263,8 +266,12 @@ def test_bfloat16_errors_are_those_of_autocast(kind: ActionKind) -> None:
 @on_gpu
 @pytest.mark.parametrize("programs", [1, 32])
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
-def test_a_graph_of_persistent_kernels_equals_one_launch_per_stage(precision: str, programs: int) -> None:
-    agent, batch, _ = make_case(SHALLOW, BOX)
+@pytest.mark.parametrize("case", [CASES["box"], CASES["entries"]], ids=["box", "entries"])
+def test_a_graph_of_persistent_kernels_equals_one_launch_per_stage(
+    case: Case, precision: str, programs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)  # as the learner sets it
+    agent, batch, _ = make_case(*case)
     staged = FusedUpdate(make_update(deepcopy(agent)), Precision.of(precision), (B, T), persistent=False)
     persistent = FusedUpdate(make_update(agent), Precision.of(precision), (B, T), programs, persistent=True)
     graph = CudaGraphUpdate(persistent)

@@ -8,12 +8,12 @@ from torch import Tensor
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.divergence import divergence
 from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.perceptron import Perceptron, aligned
-from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.regression import continue_loss, squared_error
+from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.regression import continue_loss
 from dreamer_exp.algorithms.dreamerv3.backends.fused.heads.two_hot import two_hot_loss
+from dreamer_exp.algorithms.dreamerv3.backends.fused.observation.decoders import make_decoder
 from dreamer_exp.algorithms.dreamerv3.backends.fused.optimizer.flat import Flat
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision, mm
-from dreamer_exp.algorithms.dreamerv3.world_model.observation import VectorDecoder
 
 
 class WorldModelHeads:
@@ -27,45 +27,38 @@ class WorldModelHeads:
     LOSSES: ClassVar = ("decoder", "reward", "continue", "dynamics", "representation")
 
     def __init__(self, agent: Agent, flat: Flat, config: LossConfig, precision: Precision, rows: int) -> None:
-        assert isinstance(agent.decoder, VectorDecoder)
         self.modules = (agent.decoder, agent.reward, agent.cont)
-        self.decoder, self.reward, self.cont = (Perceptron.of(head, flat.view, precision) for head in self.modules)
+        self.decoder = make_decoder(agent.decoder, flat, config, precision, rows)
+        self.reward, self.cont = (Perceptron.of(head, flat.view, precision) for head in (agent.reward, agent.cont))
         self.prior = Perceptron.of(agent.rssm.prior_net, flat.view, precision)
         self.size, self.bins, self.config = agent.size, agent.bins, config
         self._first = flat.joined([head.first.weight for head in self.modules])
         device, operand = agent.bins.device, precision.operand
-        self._d_decoder = aligned(rows, agent.observation_size, operand, device)
         self._d_reward = aligned(rows, len(agent.bins), operand, device)
         self._d_cont = aligned(rows, 1, operand, device)
         self._d_prior = aligned(rows, agent.size.latent, operand, device)
         self.d_probabilities = torch.zeros(rows, agent.size.latent, device=device)
 
     def __call__(
-        self, feature: Tensor, probabilities: Tensor, target: Tensor, batch: Batch, d_first: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Return losses by name, the unweighted decoder loss (), and the gradient of the prior's first product (N, U).
+        self, feature: Tensor, probabilities: Tensor, observation: Tensor, batch: Batch, d_first: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Return losses by name, the unweighted decoder losses, and the gradient of the prior's first product (N, U).
 
         Also writes the gradients of the heads' parameters.
 
         Args:
             feature: (N, F).
             probabilities: (T, B, S*C), the posterior's.
-            target: (N, O), the observation after symlog.
+            observation: (N, O), as for the decoder.
             batch: the batch.
             d_first: (N, 3 U), written: gradients of the first products of decoder, reward and continue head.
         """
         size, config, units, rows = self.size, self.config, self.size.units, len(feature)
         scales = config.loss_scales
-        first = mm(feature, self._first.low.t())
-        decoder, reward, cont = (
-            head.forward(columns)
-            for head, columns in zip((self.decoder, self.reward, self.cont), first.split(units, 1), strict=True)
-        )
+        of_decoder, *columns = mm(feature, self._first.low.t()).split(units, 1)
+        reward, cont = (head.forward(first) for head, first in zip((self.reward, self.cont), columns, strict=True))
         prior = self.prior.forward(mm(feature[:, : size.deter], self.prior.first.low.t()))
         continues = (1.0 - batch.is_terminal.t().flatten()) * config.gamma
-        squared_errors = squared_error(
-            decoder.output, self.decoder.bias, target, config.decoder_weights, scales["decoder"], self._d_decoder
-        )
         reward_losses = two_hot_loss(
             reward.output,
             self.reward.bias,
@@ -80,12 +73,10 @@ class WorldModelHeads:
             probabilities.view(rows, size.stoch, size.classes), prior.output, self.prior.bias, config.free_nats,
             scales["dynamics"], scales["representation"], self._d_prior, self.d_probabilities,
         ).mean()  # fmt: skip
-        self.decoder.backward(decoder, self._d_decoder, None, d_first[:, :units])
+        decoder_loss, decoder_figures = self.decoder(of_decoder, observation, d_first[:, :units])
         self.reward.backward(reward, self._d_reward, None, d_first[:, units : 2 * units])
         self.cont.backward(cont, self._d_cont, None, d_first[:, 2 * units :])
         mm(d_first.t(), feature, out=self._first.grad)
         d_prior_first = self.prior.backward(prior, self._d_prior, feature[:, : size.deter])
-        unweighted = squared_errors[0].mean()
-        decoder_loss = unweighted if config.decoder_weights is None else squared_errors[1].mean()
         losses = (decoder_loss, reward_losses.mean(), continue_losses.mean(), kl, kl)
-        return dict(zip(self.LOSSES, losses, strict=True)), unweighted, d_prior_first
+        return dict(zip(self.LOSSES, losses, strict=True)), decoder_figures, d_prior_first

@@ -1,0 +1,1 @@
+"""Encoders and decoders of observations around the scans, with their gradients."""

@@ -79,16 +79,16 @@ def measure_case(num_envs: int, steps: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def make_experiment(algorithm: str, num_envs: int) -> Experiment:
-    overrides = [f"algo={algorithm}", *SIZES[algorithm], "hardware=cpu", "env=crowd_nav"]
+def make_experiment(algorithm: str, num_envs: int, *words: str) -> Experiment:
+    overrides = [f"algo={algorithm}", *SIZES[algorithm], "hardware=cpu", "env=crowd_nav", *words]
     overrides += [f"hardware.num_envs_per_env_runner={num_envs}", "obs_contract=drive_state_rays"]
     compose.prepare()
     with hydra.initialize_config_dir(str(compose.config_dir()), version_base="1.3"):
         return load.load_experiment(hydra.compose("config", overrides=overrides), probe())
 
 
-def make_runner(algorithm: str, num_envs: int) -> SingleAgentEnvRunner:
-    config = build_config(make_experiment(algorithm, num_envs))
+def make_runner(algorithm: str, num_envs: int, *words: str) -> SingleAgentEnvRunner:
+    config = build_config(make_experiment(algorithm, num_envs, *words))
     return config.env_runner_cls(config=config, worker_index=0, num_workers=0)
 
 

@@ -34,11 +34,15 @@ KERNEL = 5  # cells along each side of a grid that a convolution of stride 2 rea
 GROUP, GROUPS = 4, 3  # bearings in a group, the stride; neighbouring groups that a convolution reads
 
 LOSSES = (SQUARES, PIXELS, BERNOULLI)
+HALF_BOUND = 4.0  # within it, float16 is exact to .001
 
 
 @dataclass(frozen=True)
 class Part:
-    """One entry of the observation vector, the kind of its encoder, and the loss of its decoder."""
+    """One entry of the observation vector, the kind of its encoder, and the loss of its decoder.
+
+    With `half`, the replay keeps it as float16.
+    """
 
     key: str
     kind: str
@@ -46,6 +50,7 @@ class Part:
     start: int
     stop: int
     loss: str = SQUARES
+    half: bool = False
 
     @property
     def size(self) -> int:
@@ -54,8 +59,13 @@ class Part:
 
     @property
     def levels(self) -> int:
-        """Factor that makes bytes of the entry's numbers in the replay, or 0 if it keeps them as float32."""
+        """Factor that makes bytes of the entry's numbers in the replay, or 0 if it keeps them as floats."""
         return {PIXELS: 1, BERNOULLI: 255, SQUARES: 0}[self.loss]
+
+    @property
+    def replayed_bytes(self) -> int:
+        """Bytes of the entry in the replay."""
+        return self.size * (1 if self.levels else 2 if self.half else 4)
 
 
 @dataclass(frozen=True)
@@ -165,9 +175,20 @@ def convolutions(part: Part, units: int) -> Convolutions:
 
 
 def parts_of_contract(contract: "ObservationContract") -> tuple[Part, ...]:
-    """Return the parts of a contract's vector; () if all are vectors, which one MLP reads together."""
+    """Return the parts of a contract's vector; () if all are vectors, which one MLP reads together.
+
+    The replay keeps a lidar as float16 if its bounds are within HALF_BOUND.
+    """
     parts = tuple(
-        Part(each.key, each.encoder, each.shape, each.start, each.stop, loss_of(each.encoder, each.low, each.high))
+        Part(
+            each.key,
+            each.encoder,
+            each.shape,
+            each.start,
+            each.stop,
+            loss_of(each.encoder, each.low, each.high),
+            half=each.encoder == LIDAR and max(-each.low, each.high) <= HALF_BOUND,
+        )
         for each in contract.entries
     )
     return parts if any(part.kind != VECTOR for part in parts) else ()
@@ -191,18 +212,20 @@ def fits_parts(trees: Any) -> bool:
 
 
 def _fits(before: Any, tree: Any) -> bool:
-    if not isinstance(tree, dict) or set(tree) != {field.name for field in fields(Part)}:
+    if not isinstance(tree, dict) or set(tree) | {"half"} != {field.name for field in fields(Part)}:
         return False
     shape, start, stop = tree["shape"], tree["start"], tree["stop"]
     if not isinstance(shape, list) or not all(map(is_count, shape)) or not is_count(stop) or start != before["stop"]:
+        return False
+    if not isinstance(tree.get("half", False), bool):
         return False
     is_kind = isinstance(tree["key"], str) and tree["kind"] in KINDS and tree["loss"] in LOSSES
     return is_kind and math.prod(shape) == stop - start and fits_shape(tree["kind"], tuple(shape))
 
 
-def replayed_bytes(size: int, parts: Iterable[Part]) -> int:
+def replayed_bytes(size: int, parts: Sequence[Part]) -> int:
     """Return the bytes of an observation of this size in the replay."""
-    return 4 * size - 3 * sum(part.size for part in parts if part.levels)
+    return sum(part.replayed_bytes for part in parts) if parts else 4 * size
 
 
 def vector_size(parts: Iterable[Part]) -> int:

@@ -199,6 +199,12 @@ def test_losses_by_key_sum_to_the_decoder_loss_and_scale_by_key() -> None:
     assert float((weighted - total).detach()) == pytest.approx(9 * by_key["decoder/rays"], rel=1e-4)
 
 
+def test_parts_without_half_can_be_read() -> None:
+    trees = [{name: value for name, value in tree.items() if name != "half"} for tree in write_parts(PARTS)]
+    assert fits_parts(trees)
+    assert read_parts(trees) == PARTS
+
+
 def test_policy_file_describes_the_encoders(tmp_path: Path) -> None:
     parts = write_parts(PARTS)
     assert read_parts(json.loads(json.dumps(parts))) == PARTS
@@ -213,8 +219,17 @@ def test_policy_file_describes_the_encoders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"start": 1}, {"stop": 39}, {"shape": [38]}, {"shape": [0, 9]}, {"kind": "sonar"}, {"loss": "none"}, {"size": 3}],
-)
+    [
+        {"start": 1},
+        {"stop": 39},
+        {"shape": [38]},
+        {"shape": [0, 9]},
+        {"kind": "sonar"},
+        {"loss": "none"},
+        {"size": 3},
+        {"half": 3},
+    ],
+)  # fmt: skip
 def test_parts_that_do_not_fill_the_vector_are_no_description(change: dict[str, object]) -> None:
     parts = write_parts(PARTS)
     assert fits_parts(parts)

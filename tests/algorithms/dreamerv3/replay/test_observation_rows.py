@@ -1,15 +1,18 @@
-"""Observations in the replay: bytes for grids within [0, 1] and for images, also through its file and its forecast."""
+"""Observations in the replay: bytes for grids and images, float16 for rays, also through its file and its forecast."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, Dict
 
-from dreamer_exp.algorithms.dreamerv3.observation_parts import Part, replayed_bytes
+from dreamer_exp.algorithms.dreamerv3.observation_parts import Part, parts_of_contract, replayed_bytes
 from dreamer_exp.algorithms.dreamerv3.replay import file
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Steps
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
+from dreamer_exp.config.schema import ObsContractConfig
+from dreamer_exp.envs.contract import ObservationContract, build_contract
 
 GRID = Part("map", "grid", (8, 8), 2, 66, "bernoulli")
 PICTURE = Part("picture", "image", (8, 8, 1), 67, 131, "pixels")
@@ -66,3 +69,24 @@ def test_values_between_0_and_1_are_kept_in_steps_of_a_byte() -> None:
     stored, seen = replay(part, 64), np.random.default_rng(1).random((4, 64), np.float32)
     stored.add(0, steps(seen))
     assert np.abs(stored.newest(4).observation - seen).max() <= 0.5 / 255 + 1e-6
+
+
+def test_rays_within_narrow_bounds_are_float16() -> None:
+    parts = parts_of_contract(lidar_contract(bound=4.0))
+    stored, seen = replay(parts, 18), 2 * np.random.default_rng(1).random((4, 18), np.float32)
+    stored.add(0, steps(seen))
+    kept = stored.newest(4).observation
+    assert np.array_equal(kept[:, :2], seen[:, :2])
+    assert np.array_equal(kept[:, 2:], seen[:, 2:].astype(np.float16))
+    assert replay((), 18).bytes_per_step - stored.bytes_per_step == 2 * 16 == 4 * 18 - replayed_bytes(18, parts)
+
+
+@pytest.mark.parametrize("bound", [4.5, np.inf])
+def test_rays_within_wide_bounds_are_float32(bound: float) -> None:
+    assert replayed_bytes(18, parts_of_contract(lidar_contract(bound))) == 4 * 18
+
+
+def lidar_contract(bound: float) -> ObservationContract:
+    boxes = {"goal": Box(-9.0, 9.0, (2,)), "rays": Box(-1.0, bound, (16,))}
+    config = ObsContractConfig(keys=list(boxes), encoders={"rays": "lidar"})
+    return build_contract(Dict(boxes), Box(-1.0, 1.0, (1,)), config)

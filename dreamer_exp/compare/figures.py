@@ -16,7 +16,7 @@ from matplotlib.ticker import EngFormatter
 from dreamer_exp.compare.metrics import AXIS_LABELS, is_share, ranked, with_unit
 from dreamer_exp.compare.model import Comparison, Curve
 from dreamer_exp.palette import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION
-from dreamer_exp.rundir.atomic import replace_file
+from dreamer_exp.rundir.atomic import save_figure
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE, VERMILION, BLACK)
 OTHERS = "#BBBBBB"  # lines of the other groups, in the background
@@ -134,6 +134,5 @@ def _tidy(axes: Axes) -> None:
 
 def _save(path: Path, figure: Figure) -> Path:
     FigureCanvasAgg(figure)
-    with replace_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    save_figure(path, figure, 110)
     return path

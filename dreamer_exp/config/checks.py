@@ -21,7 +21,12 @@ def check_values(config: ExperimentConfig) -> None:
     Raises:
         UserError: Names the first key whose value is not allowed.
     """
-    for path, value, declared in _leaves("", config):
+    check_settings("", config)
+
+
+def check_settings(prefix: str, node: Any) -> None:
+    """Check the values of a part of the settings, which is at `prefix`; raises UserError as `check_values`."""
+    for path, value, declared in _leaves(prefix, node):
         _check_value(path, value, declared)
 
 

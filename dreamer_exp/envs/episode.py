@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict, cast, 
 import numpy as np
 
 from dreamer_exp.envs.notices import Notice
+from dreamer_exp.rundir.parse import build_record
 
 Outcome: TypeAlias = Literal[
     "success", "timeout", "failure", "pedestrian_collision", "wall_collision", "robot_collision", "fault"
@@ -86,6 +87,11 @@ class EpisodeResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values, without the notices."""
         return {name: value for name, value in asdict(self).items() if name != "notices"}
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> "EpisodeResult":
+        """Return the result of `to_dict`; raises Unparsable if it is something else, as in a file of someone else."""
+        return build_record(cls, tree)
 
     @property
     def collided(self) -> bool:

@@ -56,7 +56,7 @@ def load(key: dict[str, Any] | None) -> list[EpisodeResult] | None:
         tree = json.loads(path.read_text(encoding="utf-8"))
         if tree["identity"] != key or tree["sha256"] != digest(tree["results"]):
             return None
-        return [EpisodeResult(**result) for result in tree["results"]]
+        return [EpisodeResult.from_dict(result) for result in tree["results"]]
     except (OSError, ValueError, KeyError, TypeError):  # missing, unreadable, cut off, or of another format
         return None
 

@@ -89,10 +89,10 @@ def to_line(finished: Finished) -> dict[str, Any]:
 
 
 def from_line(line: Mapping[str, Any]) -> Finished:
-    """Return the episode of `to_line`; raises KeyError or TypeError if it is another line."""
+    """Return the episode of `to_line`; raises one of several errors if it is another line."""
     track = line["track"]
     return Finished(
         EvaluationEpisode(line["seed"], line["scenario"]),
-        EpisodeResult(**line["result"]),
+        EpisodeResult.from_dict(line["result"]),
         None if track is None else Track.from_dict(track),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from dreamer_exp.envs.episode import COLLISIONS, SUCCESS, TIMEOUT
 from dreamer_exp.formatting import csv_text, printable
+from dreamer_exp.rundir.atomic import save_figure
 
 OUTCOMES = (SUCCESS, *COLLISIONS, TIMEOUT)
 MAX_NAME = 48  # characters of a scenario's name in the picture
@@ -65,8 +66,7 @@ def draw_scenarios(path: Path, title: str, rates: Rates) -> None:
     axis.spines[:].set_visible(False)
     words = f"{printable(title)}\nepisodes by scenario and outcome, worst first"
     figure.suptitle(words, fontsize=9, parse_math=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    save_figure(path, figure, 120)
     plt.close(figure)
 
 

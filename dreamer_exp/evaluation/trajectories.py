@@ -14,6 +14,7 @@ from dreamer_exp.envs.scene import Scene, position_of, scene_of
 from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.formatting import printable
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
+from dreamer_exp.rundir.atomic import save_figure
 
 MAX_PANELS = 12
 COLUMNS = 4
@@ -58,7 +59,7 @@ class Track:
         if scene is not None:
             walls, route = np.array(scene["walls"], float), np.array(scene["route"], float)
             scene = Scene(walls.reshape(-1, 4), route.reshape(-1, 2))
-        return cls(scene, [(x, y) for x, y in tree["points"]])
+        return cls(scene, [(float(x), float(y)) for x, y in tree["points"]])
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,7 @@ def draw_trajectories(path: Path, title: str, episodes: Sequence[Finished]) -> N
         axis.axis("off")
     figure.suptitle(f"{printable(title)}\n{describe_shown(panels, shown)}", fontsize=10, parse_math=False)
     _add_legend(figure, [finished.result for finished in episodes])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    save_figure(path, figure, 120)
     plt.close(figure)
 
 

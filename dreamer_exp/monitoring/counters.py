@@ -80,5 +80,5 @@ class Counters:
         self.iterations, self.env_steps, self.updates = state["iteration"], state["env_steps"], state["updates"]
         self.prefill_env_steps = state.get("prefill_env_steps", 0)  # missing in checkpoints of earlier releases
         self.episodes, self.episodes_cut, self.faults = state["episodes"], state["episodes_cut"], state["faults"]
-        self.window = deque((EpisodeResult(**episode) for episode in state["window"]), maxlen=WINDOW)
+        self.window = deque((EpisodeResult.from_dict(episode) for episode in state["window"]), maxlen=WINDOW)
         self._start = time.perf_counter() - state["seconds"]

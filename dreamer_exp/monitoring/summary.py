@@ -13,6 +13,7 @@ from dreamer_exp.config.command_words import pasteable, path_word
 from dreamer_exp.formatting import number, printable
 from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
+from dreamer_exp.rundir.atomic import save_figure
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.metric_names import is_trained
@@ -227,9 +228,8 @@ def draw_learning_curve(directory: RunDirectory) -> Path | None:
     axes[-1].set_xlabel("env steps")
     axes[0].legend(fontsize=8)
     figure.suptitle(printable(directory.root.name), fontsize=10, parse_math=False)
-    directory.report.mkdir(exist_ok=True)
     path = directory.report / "learning_curve.png"
-    figure.savefig(path, dpi=120)
+    save_figure(path, figure, 120)
     plt.close(figure)
     return path
 

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from dreamer_exp.config.checks import check_settings
 from dreamer_exp.config.compose import config_dirs
 from dreamer_exp.config.errors import UserError, first_line, nearest
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.seeds import RESERVED, is_reserved
-from dreamer_exp.rundir.parse import Unparsable, parse_yaml
+from dreamer_exp.envs.spec import spec_of
+from dreamer_exp.formatting import printable, shortened
+from dreamer_exp.rundir.parse import Unparsable, fits, parse_yaml
 
 KEY = "evaluation.protocol"
 FIXED_SEEDS = "fixed_seeds"
@@ -82,10 +85,19 @@ def evaluated(experiment: Experiment) -> Experiment:
         UserError: the protocol is wrong, is for another environment, or has a setting that this one lacks.
     """
     protocol = read_protocol(experiment.evaluation.protocol)
+    key = f"{KEY}={shortened(printable(protocol.name))}"
     name = protocol.env.get("name", experiment.env.name)
     if name != experiment.env.name:
-        raise UserError(f"{KEY}={protocol.name} is for env={name}, not for env={experiment.env.name}.")
-    return replace(experiment, env=_with(experiment.env, protocol.env, f"{KEY}={protocol.name}: env"))
+        raise UserError(f"{key} is for env={printable(str(name))}, not for env={experiment.env.name}.")
+    env = _with(experiment.env, protocol.env, f"{key}: env")
+    check_settings(f"{key}: env.", env)
+    spec = spec_of(env)
+    if protocol.env and spec.spaces is not None and spec.unchecked(env) is None:
+        try:
+            spec.spaces(env)
+        except UserError as error:
+            raise UserError(f"{key}: {error}") from error
+    return replace(experiment, env=env)
 
 
 def _find(name: str) -> Path:
@@ -168,5 +180,9 @@ def _with(node: Any, settings: Mapping[str, Any], path: str) -> Any:
         if name not in names:
             raise UserError(f"{path}.{name}: there is no such key.{nearest(str(name), names)}")
         current = getattr(node, name)
+        if not is_dataclass(current) and not fits(value, get_type_hints(type(node))[name]):
+            raise UserError(f"{path}.{name}={shortened(repr(value))} has another type than {current!r}.")
+        if is_dataclass(current) and not isinstance(value, Mapping):
+            raise UserError(f"{path}.{name}={shortened(repr(value))} has to be settings, as {{key: value}}.")
         values[name] = _with(current, value, f"{path}.{name}") if is_dataclass(current) else value
     return replace(node, **values)

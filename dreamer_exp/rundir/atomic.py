@@ -21,6 +21,7 @@ def replace_file(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
+    temporary.unlink(missing_ok=True)  # a link there would be followed
     try:
         yield temporary
         _sync_file(temporary)
@@ -52,6 +53,12 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file (UTF-8)."""
     with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def save_figure(path: Path, figure: Any, dpi: int) -> None:
+    """Replace a PNG by a figure of matplotlib's."""
+    with replace_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi)
 
 
 def write_json(path: Path, tree: Any) -> None:

@@ -92,9 +92,11 @@ def build_record(kind: type[Record], tree: Mapping[str, Any]) -> Record:
     Raises:
         Unparsable: A key is missing, unknown, or has a value of another type.
     """
+    if not isinstance(tree, Mapping):
+        raise Unparsable("is not a mapping")
     hints = get_type_hints(kind)
     for name, value in tree.items():
-        if name in hints and not _fits(value, hints[name]):
+        if name in hints and not fits(value, hints[name]):
             raise Unparsable(f"{name} has a value of another type")
     try:
         return kind(**tree)
@@ -102,11 +104,17 @@ def build_record(kind: type[Record], tree: Mapping[str, Any]) -> Record:
         raise Unparsable(str(error)) from error
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether a value of a file is of a type: plain, list, dict, or a union of these."""
+    if hint is Any:
+        return True
     if get_origin(hint) is UnionType:
-        return any(_fits(value, each) for each in get_args(hint))
+        return any(fits(value, each) for each in get_args(hint))
+    if get_origin(hint) is dict:
+        key, content = get_args(hint)
+        return isinstance(value, dict) and all(fits(name, key) and fits(each, content) for name, each in value.items())
     if get_origin(hint) is list:
-        return isinstance(value, list) and all(_fits(each, get_args(hint)[0]) for each in value)
+        return isinstance(value, list) and all(fits(each, get_args(hint)[0]) for each in value)
     return type(value) is hint or (hint is float and type(value) is int)
 
 

@@ -32,7 +32,7 @@ def filter_rows(
 
     Args:
         path: The file, which is replaced.
-        is_wanted: May raise KeyError or TypeError for a row that lacks what every row has; it counts as damaged.
+        is_wanted: May raise an error for a row that lacks what every row has; it counts as damaged.
         parse: Returns the row in a line, or None.
 
     Raises:
@@ -55,5 +55,5 @@ def _is_wanted(row: Row, is_wanted: Callable[[Row], bool]) -> bool | None:
     """Return whether a row is kept; None for one that lacks what every row has."""
     try:
         return is_wanted(row)
-    except (KeyError, TypeError):
+    except (ArithmeticError, LookupError, TypeError, ValueError):
         return None

@@ -65,6 +65,24 @@ def test_a_damaged_last_line_is_dropped_and_its_place_is_written_again(log: Epis
     assert list(log.load(EPISODES)) == EPISODES
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"result": {"episode_return": "x", "length": 1}},
+        {"result": {"episode_return": 1.0, "length": 1, "outcome": {"a": 1}}},
+        {"result": {"episode_return": 1.0, "length": 1, "social": {"a": [1]}}},
+        {"result": []},
+        {"seed": {}},
+        {"track": {"scene": {"walls": [[1, 2, 3]], "route": []}, "points": []}},
+        {"track": {"scene": None, "points": [["x", 1]]}},
+    ],
+)
+def test_a_line_of_another_form_is_dropped(log: EpisodeLog, forged: dict[str, object]) -> None:
+    first, second, _ = log.path.read_text().splitlines(keepends=True)
+    log.path.write_text(json.dumps({**json.loads(first), **forged}) + "\n" + second)
+    assert list(log.load(EPISODES)) == EPISODES[1:2]
+
+
 def test_episodes_of_other_seeds_are_left_alone(log: EpisodeLog) -> None:
     assert log.load([EvaluationEpisode(5)]) == {}
     assert len(log.load(EPISODES)) == 2

@@ -1,5 +1,6 @@
 """Protocols: named lists of episodes, from our files and from a user's own."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,23 @@ def test_a_setting_that_the_environment_lacks_is_refused(tmp_path: Path) -> None
     path = written(tmp_path, "name: mine\nenv: {max_step: 3}\nseeds: [900001]\n")
     with pytest.raises(UserError, match=r"env\.max_step: there is no such key. Did you mean 'max_steps'"):
         evaluated(nano(f"evaluation.protocol={path}"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("max_steps: '${oc.env:HOME}'", "env.max_steps='${oc.env:HOME}' has another type than"),
+        ("max_steps: -5", "env.max_steps=-5 is out of range"),
+        ("scenario: {a: 1}", "env.scenario={'a': 1} has another type than"),
+        ("scenario: opne", "env.scenario='opne': no such scenario"),
+        ("reward: 3", "env.reward=3 has to be settings"),
+        ("scenario_weights: {open: x}", "env.scenario_weights={'open': 'x'} has another type"),
+    ],
+)
+def test_a_wrong_value_of_a_setting_is_refused_before_a_run_starts(tmp_path: Path, setting: str, line: str) -> None:
+    path = written(tmp_path, f"name: mine\nenv: {{{setting}}}\nseeds: [900001]\n")
+    with pytest.raises(UserError, match=rf"^evaluation\.protocol=mine: {re.escape(line)}"):
+        resolve(nano(f"evaluation.protocol={path}"), machine())
 
 
 def test_a_file_that_changes_during_a_run_changes_no_evaluation(tmp_path: Path) -> None:

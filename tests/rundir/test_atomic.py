@@ -7,8 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from dreamer_exp.rundir.atomic import append_row, replace_file, replace_folder, write_bytes, write_json, write_text
+from dreamer_exp.rundir.atomic import (
+    append_row,
+    replace_file,
+    replace_folder,
+    save_figure,
+    temporary_path,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -56,6 +66,24 @@ def test_an_exception_while_a_file_is_written_leaves_the_old_file(tmp_path: Path
         write_half(temporary)
     assert names(tmp_path) == ["figure.png"]
     assert (tmp_path / "figure.png").read_text() == "old"
+
+
+def test_no_link_is_followed_under_the_temporary_name(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "status.json"
+    victim.write_text("precious")
+    temporary_path(path).symlink_to(victim)
+    write_json(path, {})
+    assert victim.read_text() == "precious"
+    assert not path.is_symlink()
+
+
+def test_a_figure_replaces_a_link_in_its_place(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "figure.png"
+    victim.write_text("precious")
+    path.symlink_to(victim)
+    save_figure(path, Figure(), 10)
+    assert victim.read_text() == "precious"
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_folder_replaces_the_old_one_with_everything_in_it(tmp_path: Path) -> None:

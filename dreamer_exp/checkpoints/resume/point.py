@@ -58,8 +58,8 @@ def read_progress(checkpoint: Path) -> dict[str, Any]:
     tree = read_json(path)
     try:
         is_valid = all(is_count(tree[name]) for name in COUNTERS) and all(tree[name] >= 0 for name in AMOUNTS)
-        episodes = [EpisodeResult(**episode) for episode in tree["window"]]
-    except (KeyError, TypeError) as error:
+        episodes = [EpisodeResult.from_dict(episode) for episode in tree["window"]]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BrokenCheckpoint(f"{path}: not the counters of a run") from error
     if not is_valid or len(episodes) > tree["episodes"]:
         raise BrokenCheckpoint(f"{path}: not the counters of a run")

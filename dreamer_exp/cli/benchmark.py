@@ -18,6 +18,7 @@ from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.schema import AUTO
 from dreamer_exp.hardware import auto_processes, probe
 from dreamer_exp.monitoring.logs import quiet
+from dreamer_exp.training.signals import raise_on_signals
 
 USAGE = """\
 dreamer-exp benchmark RUN|POLICY [protocol=NAME] [workers=N] [baseline=goal,orca] [out=DIR]
@@ -71,6 +72,7 @@ def main() -> NoReturn:
 def run(words: list[str]) -> int:
     """Run the benchmark as the words ask; return the exit code: 1 if cells have no row."""
     supervise()
+    raise_on_signals()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         console = Console(highlight=False)

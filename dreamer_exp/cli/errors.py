@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from dreamer_exp.cli.supervisor import notify
 from dreamer_exp.config.errors import UserError, typed_line
 from dreamer_exp.formatting import printable_lines
-from dreamer_exp.rundir.processes import leave
+from dreamer_exp.rundir.processes import leave, notify
 from dreamer_exp.terminal import keep_running_without_terminal, unwritten
 from dreamer_exp.training.signals import EndedBySignal
 

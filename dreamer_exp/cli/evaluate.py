@@ -17,7 +17,7 @@ from dreamer_exp.checkpoints.policy_description import TENSORS, read_description
 from dreamer_exp.checkpoints.policy_source import find_policy
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.recompose import recompose, refuse_import
-from dreamer_exp.cli.supervisor import notify, supervise
+from dreamer_exp.cli.supervisor import supervise
 from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
@@ -36,6 +36,8 @@ from dreamer_exp.planning.protocol import evaluated, read_protocol
 from dreamer_exp.rundir.edits import Edits
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.plain_file import is_plain_folder
+from dreamer_exp.rundir.processes import notify
+from dreamer_exp.training.signals import raise_on_signals
 
 if TYPE_CHECKING:
     from dreamer_exp.evaluation.workers.base import OpenWorkers
@@ -96,6 +98,7 @@ def main() -> NoReturn:
 def run(words: list[str]) -> int:
     """Evaluate as the words ask; return the exit code."""
     supervise()
+    raise_on_signals()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # RLlib and Gymnasium warn when they are imported
         evaluate(read_words(words), Console(highlight=False))

@@ -16,6 +16,7 @@ from dreamer_exp.formatting import file_size, printable
 from dreamer_exp.monitoring.episode_progress import EpisodeProgress
 from dreamer_exp.monitoring.progress import LiveLine
 from dreamer_exp.rundir.atomic import replace_file, write_text
+from dreamer_exp.training.signals import raise_on_signals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,6 +64,7 @@ def main() -> NoReturn:
 @with_usage(USAGE)
 def run(words: list[str]) -> int:
     """Export as the words ask; return the exit code."""
+    raise_on_signals()
     export(read_words(words), Console(highlight=False))
     return 0
 

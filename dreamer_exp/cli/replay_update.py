@@ -14,6 +14,7 @@ from dreamer_exp.cli.recompose import recompose, refuse_import
 from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.make import contract_of
+from dreamer_exp.training.signals import raise_on_signals
 
 TRUST = "trust=true"
 USAGE = """\
@@ -35,6 +36,7 @@ def run(words: list[str]) -> int:
     """Replay the update of the folder; return the exit code."""
     if words[1:] not in ([], [TRUST]):
         raise UserError(f"{words[1]}: replay-update takes a folder and, for modules that its run names, {TRUST}.")
+    raise_on_signals()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # RLlib and Gymnasium warn when they are imported
         replay_update(Path(words[0]), Console(highlight=False), words[1:])

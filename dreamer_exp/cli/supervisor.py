@@ -1,9 +1,11 @@
-"""The parent process of a run: it reports an end that the run itself cannot report.
+"""The parents of a run: they report an end that the run itself cannot report, and end what it leaves.
 
 `os._exit` in an environment, a crash in native code and the kernel's out-of-memory killer end a process at once, some
-with exit code 0. So the run is a child of the process that the user started, which waits for it, passes on signals, and
-exits with its code. An end that the child did not announce is printed, recorded in status.json, and exit code 1.
-Processes that an environment started and left are ended too.
+with exit code 0. So the process that the user started has a child, the watcher, and the watcher's child is the run.
+The watcher waits for the run, passes on signals, and exits with its code. An end that the run did not announce is
+printed, recorded in status.json, and exit code 1. A run that does not answer a signal is killed. Processes that an
+environment started and left are ended too. The two parents are needed because either can be killed: the other one then
+ends the run and what belongs to it.
 """
 
 import atexit
@@ -14,6 +16,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +24,7 @@ import psutil
 
 from dreamer_exp import leftovers
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.processes import Parent, killed_by
+from dreamer_exp.rundir.processes import Parent, killed_by, notify
 from dreamer_exp.rundir.reader import read_tree
 from dreamer_exp.rundir.status import read_status, write_missing_end
 from dreamer_exp.training.signals import FORWARDED
@@ -30,16 +33,12 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 PR_SET_CHILD_SUBREAPER = 36  # orphans below this process become its children
 POLL_S = 1.0
 PATIENCE_S = 3.0  # with processes that outlive the run: Ray's end by themselves
-
-
-class Pipe:
-    """The pipe from a run to its parent."""
-
-    writer: int | None = None
+ANSWER_S = 30.0  # for a run to see a signal: native code delays it, as when large arrays are written
+AGAIN_S = 3.0  # for a run to end after the same signal again
 
 
 def supervise() -> None:
-    """Continue in a child process; this process waits for it and exits with its code.
+    """Continue in a grandchild of this process, which waits and exits with its code.
 
     Does nothing where the system lacks what it needs (macOS).
     """
@@ -50,54 +49,101 @@ def supervise() -> None:
     watched: set[int] = {*FORWARDED}
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
         watched -= {signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, signal.SIGCHLD})
-    reader, writer = os.pipe()
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    parent, child = os.getpid(), os.fork()
-    if child:
-        os.close(writer)
-        _wait_and_exit(child, reader, watched)
-    os.close(reader)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it has died already
-        os._exit(1)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, *FORWARDED.values(), signal.SIGCHLD})
+    facts, started = os.memfd_create("facts"), os.getpid()
+    _fork(signal.SIGCHLD, lambda child: _relay(child, facts, watched))
+    _fork(signal.SIGKILL, lambda child: _watch(child, facts, watched))
     for original, number in FORWARDED.items():
         signal.signal(number, lambda *_, original=original: signal.raise_signal(original))
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    Pipe.writer, Parent.pid = writer, parent
+    Parent.pid, Parent.facts = started, facts
     atexit.register(notify, ended=True)
 
 
-def notify(**facts: Any) -> None:
-    """Send facts to the parent, if there is one.
+def _fork(at_death: int, wait: Callable[[int], NoReturn]) -> None:
+    """Return in a child, which gets the signal `at_death` when this process dies; this process waits for the child."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    parent, child = os.getpid(), os.fork()
+    if child:
+        wait(child)
+    libc.prctl(PR_SET_PDEATHSIG, at_death)
+    if os.getppid() != parent:  # it has died already
+        os._exit(1)
 
-    Args:
-        facts: `env`, what messages call the environment; `root`, the run's directory; `ended`, that this process ends
-            by itself.
-    """
-    if Pipe.writer is not None:
-        with contextlib.suppress(OSError):  # an environment has closed the descriptor
-            os.write(Pipe.writer, json.dumps(facts).encode() + b"\n")
 
-
-def _wait_and_exit(child: int, reader: int, watched: set[int]) -> NoReturn:
-    """Wait for the child, pass on the signals that only this process got, and exit."""
-    while True:
+def _relay(watcher: int, facts: int, watched: set[int]) -> NoReturn:
+    """Pass signals on to the watcher and exit with its code; do its work if it is killed."""
+    while (status := _reap(watcher)) is None:
         received = signal.sigtimedwait({*watched, signal.SIGCHLD}, POLL_S)
-        status = _reap(child)
-        if status is not None:
-            break
-        # a terminal sends its signals to the child too; their code is positive
+        # a terminal sends its signals to the watcher and the run too; their code is positive
         if received is not None and received.si_signo in watched and received.si_code <= 0:
-            os.kill(child, FORWARDED[signal.Signals(received.si_signo)])
-    os.set_blocking(reader, False)
-    facts: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):  # nothing was announced
-        for line in os.read(reader, 1 << 16).splitlines():
-            facts |= json.loads(line)
-    code = _end(os.waitstatus_to_exitcode(status), facts)
+            os.kill(watcher, FORWARDED[signal.Signals(received.si_signo)])
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        _kill_orphans()
+        code = _end(code, _read(facts))
+    os._exit(code)
+
+
+def _watch(run: int, facts: int, watched: set[int]) -> NoReturn:
+    """Wait for the run, pass on the signals that it did not get from a terminal, and exit."""
+    forwarded = {number: original for original, number in FORWARDED.items()}
+    parent, request = os.getppid(), _Request()
+    while (status := _reap(run)) is None:
+        received = signal.sigtimedwait({*watched, *forwarded, signal.SIGCHLD}, POLL_S)
+        number = 0 if received is None else received.si_signo
+        if number in forwarded:
+            os.kill(run, number)
+            request.add(forwarded[number])
+        elif received is not None and number in watched and received.si_code > 0:  # a signal to the group comes twice
+            request.add(number)
+        if os.getppid() != parent:
+            _kill_orphans()
+            os._exit(1)
+        if request.is_overdue(_read(facts)):
+            os.kill(run, signal.SIGKILL)
+            os.waitpid(run, 0)
+            code = _end_unanswered(request.number, _read(facts))
+            break
+    else:
+        code = _end(os.waitstatus_to_exitcode(status), _read(facts))
     _end_orphans()
     os._exit(code)
+
+
+class _Request:
+    """The signals that asked a run to end.
+
+    Attributes:
+        number: the first one; 0 if there was none.
+    """
+
+    def __init__(self) -> None:
+        self.number, self._since, self._again = 0, 0.0, False
+
+    def add(self, number: int) -> None:
+        """Count a signal; of the later ones only the same again matters."""
+        now = time.monotonic()
+        if not self.number:
+            self.number, self._since = number, now
+        elif number == self.number and not self._again:
+            self._since, self._again = now, True
+
+    def is_overdue(self, facts: dict[str, Any]) -> bool:
+        """Return whether the run should have seen the first signal, or ended after the second one, by now."""
+        if not self.number or (facts.get("stopping") and not self._again):
+            return False
+        return time.monotonic() - self._since > (AGAIN_S if self._again else ANSWER_S)
+
+
+def _read(file: int) -> dict[str, Any]:
+    """Return what the run has reported with `notify`."""
+    facts: dict[str, Any] = {}
+    for line in os.pread(file, 1 << 16, 0).splitlines():
+        with contextlib.suppress(ValueError):  # cut by the run's end
+            facts |= json.loads(line)
+    return facts
 
 
 def _reap(child: int) -> int | None:
@@ -110,20 +156,32 @@ def _reap(child: int) -> int | None:
 
 
 def _end_orphans() -> None:
-    """End the processes that the run has left, except the one that cleans up after Ray."""
+    """End the processes that the run has left, with a line unless they end soon by themselves."""
     deadline = time.monotonic() + PATIENCE_S
-    while left := [each for each in psutil.Process().children(recursive=True) if not _is_excepted(each)]:
+    while left := _orphans():
         if time.monotonic() > deadline:
             names = [each.name() for each in left if each.is_running()]
             if foreign := [name for name in names if not name.startswith("ray::")]:  # these end late without raylet
                 those = ", ".join(sorted(set(foreign)))
                 _print(f"the run left {len(foreign)} process{'es' if len(foreign) > 1 else ''} ({those}), now killed")
-            for each in left:
-                with contextlib.suppress(psutil.Error):
-                    each.kill()
-            psutil.wait_procs(left, timeout=1.0)
+            _kill_orphans()
             return
         time.sleep(0.05)
+
+
+def _kill_orphans() -> None:
+    """Kill the processes that the run has left, those too that they start meanwhile."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (left := _orphans()) and time.monotonic() < deadline:
+        for each in left:
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+        psutil.wait_procs(left, timeout=0.5)
+
+
+def _orphans() -> list[psutil.Process]:
+    """Return the processes below this one, except the one that cleans up after Ray."""
+    return [each for each in psutil.Process().children(recursive=True) if not _is_excepted(each)]
 
 
 def _is_excepted(process: psutil.Process) -> bool:
@@ -132,6 +190,17 @@ def _is_excepted(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE or leftovers.__file__ in process.cmdline()
     except psutil.Error:
         return True
+
+
+def _end_unanswered(number: int, facts: dict[str, Any]) -> int:
+    """Record and print the end of a run that was killed because it did not answer a signal; return its exit code."""
+    name = signal.Signals(number).name
+    line = f"no answer to {name}, killed: {facts.get('env', 'the environment')} or a library does not return"
+    if "root" in facts:
+        write_missing_end(Path(facts["root"]), "interrupted", line)
+        line += f" (run: {facts['root']}, as of its last checkpoint)"
+    _print(line)
+    return 128 + number
 
 
 def _end(code: int, facts: dict[str, Any]) -> int:
@@ -150,8 +219,14 @@ def _end(code: int, facts: dict[str, Any]) -> int:
     line = f"{how}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
     if root:
         write_missing_end(root, "failed", line)
-    _print(f"{line} (run: {root})" if root else line)
+    _print(f"{line} ({_where(root)})" if root else line)
     return 1
+
+
+def _where(root: Path) -> str:
+    """Return a run's directory for a line, or the file with the stack of a crash in native code."""
+    trace = RunDirectory(root).error
+    return f"traceback: {trace}" if trace.exists() else f"run: {root}"
 
 
 def _print(line: str) -> None:

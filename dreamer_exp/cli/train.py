@@ -23,8 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.checkpoints.initial import find_initial_weights
 from dreamer_exp.checkpoints.resume import prepare
-from dreamer_exp.cli import supervisor
 from dreamer_exp.cli.errors import FULL_ERROR, CommandFailed, composing, run_command
+from dreamer_exp.cli.supervisor import supervise
 from dreamer_exp.config import compose, load, multirun
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.option_files import check_option_files, extra_dirs
@@ -35,6 +35,7 @@ from dreamer_exp.hardware import probe
 from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.rundir import lock, new_run
 from dreamer_exp.rundir.atomic import write_text
+from dreamer_exp.rundir.processes import notify
 from dreamer_exp.sweeps import resume as resumed_sweep
 from dreamer_exp.training.signals import SIGNALS, is_forked, raise_on_signals
 
@@ -52,7 +53,7 @@ def run(words: list[str]) -> int | None:
     HydraConfig.instance().cfg = None  # of an earlier call in this process
     os.environ[FULL_ERROR] = "1"  # Hydra then raises its errors instead of printing them and exiting
     if prepare.is_requested(words):
-        supervisor.supervise()
+        supervise()
         raise_on_signals()
         return resume(words)
     sweep_words = resumed_sweep.command_line(words)
@@ -115,14 +116,14 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
     """Check the composed experiment, then print what would happen (dry run) or train; return the objective."""
     key = f"hydra.run.dir={output}"
     if not config.dry_run:
-        supervisor.supervise()
+        supervise()
     raise_on_signals()
     lock.take(output, lock.TRAINS, key, dry_run=config.dry_run)
     try:
         multirun.refuse_without_flag(config)
         machine = probe()
         experiment = load.load_experiment(config, machine)
-        supervisor.notify(env=experiment.env.label)
+        notify(env=experiment.env.label)
         if not config.dry_run:
             announce(experiment, output)
         experiment, contract = resolve(experiment, machine)
@@ -149,7 +150,7 @@ def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float
     except BaseException:  # of any kind: a run that does not start leaves nothing
         remove_traces(output)
         raise
-    supervisor.notify(root=str(output))
+    notify(root=str(output))
     return train_run(experiment, contract, machine, output, initial=initial)
 
 
@@ -178,7 +179,7 @@ def resume(words: list[str]) -> int:
         )
         return 0
     announce(request.experiment, request.root)
-    supervisor.notify(env=request.experiment.env.label, root=str(request.root))
+    notify(env=request.experiment.env.label, root=str(request.root))
     with ended_by_signals(lambda: None):
         train_run = import_train(request.experiment.algo)
     train_run(
@@ -218,7 +219,7 @@ def ended_by_signals(clean_up: Callable[[], None]) -> Iterator[None]:
         if is_forked(owner, number):
             return
         clean_up()
-        supervisor.notify(ended=True)
+        notify(ended=True)
         os._exit(128 + number)
 
     handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]

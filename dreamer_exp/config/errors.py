@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class Interrupt(KeyboardInterrupt):
+    """An interruption by this package. A KeyboardInterrupt of another class may be an environment's own."""
+
+
 def nearest(word: str, candidates: Sequence[str]) -> str:
     """Return ` Did you mean 'x'?` for the most similar candidate, or an empty text if none is similar."""
     found = nearest_word(word, candidates)

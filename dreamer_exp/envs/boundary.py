@@ -1,14 +1,16 @@
 """The boundary to an environment's own code, which may raise, exit, return anything and change global settings."""
 
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 from gymnasium.utils import RecordConstructorArgs
 
-from dreamer_exp.config.errors import UserError, first_line
+from dreamer_exp.config.errors import Interrupt, UserError, first_line
 from dreamer_exp.envs.contract import ContractError, read_reward
 from dreamer_exp.envs.episode import read_info
 from dreamer_exp.envs.notices import Notice, log_notices
@@ -18,6 +20,27 @@ from dreamer_exp.envs.torch_defaults import Change, kept_defaults
 
 class EnvironmentFailed(Exception):
     """An environment that cannot be made, or that asked the process to exit: exit code 1, as for any crash of one."""
+
+
+class DoesNotReturn(Interrupt):
+    """The interruption of an environment's code that did not return after a request to stop."""
+
+
+class Call(NamedTuple):
+    """A call of an environment's code: what it is called in messages, and its start in monotonic seconds."""
+
+    name: str
+    since: float
+
+
+class MainThread:
+    """What the main thread of this process does.
+
+    Attributes:
+        call: the call of an environment in which it is.
+    """
+
+    call: Call | None = None
 
 
 class BoundaryEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -75,14 +98,15 @@ class BoundaryEnv(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         try:
             with self.calling("close"):
                 self.env.close()
-        except Exception as error:  # noqa: BLE001  # of any kind: the episodes are complete
+        except (Exception, DoesNotReturn) as error:  # noqa: BLE001  # of any kind: the episodes are complete
             self._notices.append(Notice(f"close {self._label}", f"close() raised {cause_of(error)}; ignored"))
         log_notices(self._take_notices())
 
     @contextmanager
     def calling(self, method: str) -> Iterator[None]:
         """Name this method and the environment in an exception of the block, and set torch's settings back after it."""
-        with kept_defaults() as changes, naming(f"raised by {method}() of {self._label}"):
+        name = f"{method}() of {self._label}"
+        with kept_defaults() as changes, naming(f"raised by {name}"), noted(name):
             yield
         if changes:
             self._notices += notices_of(f"{method}()", changes)
@@ -114,10 +138,13 @@ def make_behind_boundary(make: Callable[[], RawEnv], label: str) -> BoundaryEnv:
     """
     with kept_defaults() as changes:
         try:
-            made = make()
-        except UserError:
+            with noted(f"making {label}"):
+                made = make()
+        except (UserError, Interrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            if is_ctrl_c(error):
+                raise
             raise EnvironmentFailed(f"{label} cannot be made: {cause_of(error)}") from error
     for name in ("observation_space", "action_space"):
         if not isinstance(getattr(made, name, None), gymnasium.Space):
@@ -140,7 +167,7 @@ def hinting(hint: str | None) -> Iterator[None]:
 def naming(where: str) -> Iterator[None]:
     """Add `where` to an exception as a note; raise EnvironmentFailed in place of one that is no error of a program.
 
-    Those are SystemExit, and KeyboardInterrupt where a handler of signals is in place, so that Ctrl-C raises none.
+    Those are SystemExit, and KeyboardInterrupt unless a signal raised it.
     """
     try:
         yield
@@ -148,11 +175,38 @@ def naming(where: str) -> Iterator[None]:
         error.add_note(where)
         raise
     except KeyboardInterrupt as interrupt:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if is_ctrl_c(interrupt):
             raise
         raise EnvironmentFailed(f"KeyboardInterrupt ({where})") from interrupt
     except SystemExit as left:
         raise EnvironmentFailed(f"{cause_of(left)} ({where})") from left
+
+
+@contextmanager
+def noted(name: str) -> Iterator[None]:
+    """Note in MainThread.call that the block calls an environment, if the main thread runs it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    MainThread.call = Call(name, time.monotonic())
+    try:
+        yield
+    finally:
+        MainThread.call = None
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Return whether an exception is due to a signal: an Interrupt, or any where Python's own handler raises them."""
+    by_python = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, Interrupt) or (isinstance(error, KeyboardInterrupt) and by_python)
+
+
+def ignore_ctrl_c() -> None:
+    """Ignore Ctrl-C in this process, because it reaches all processes of a terminal, and the main one decides.
+
+    Programs that an environment starts inherit no handler, but would inherit SIG_IGN.
+    """
+    signal.signal(signal.SIGINT, lambda *_: None)
 
 
 def cause_of(error: BaseException) -> str:

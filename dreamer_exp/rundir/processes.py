@@ -1,9 +1,11 @@
 """Processes: which one a run is known by, whether a recorded one still exists, and how this one exits."""
 
+import contextlib
+import json
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 
@@ -11,9 +13,27 @@ TOLERANCE_S = 2.0  # the recorded start moves with corrections of the machine's 
 
 
 class Parent:
-    """The parent of this process if that is the one that the user started (cli/supervisor.py)."""
+    """The process that the user started, of which this one is a child (cli/supervisor.py).
+
+    Attributes:
+        pid: its number; None if the user started this process.
+        facts: descriptor of a file in memory that it reads.
+    """
 
     pid: int | None = None
+    facts: int | None = None
+
+
+def notify(**facts: Any) -> None:
+    """Report facts to the process that the user started, if it is another one.
+
+    Args:
+        facts: `env`, what messages call the environment; `root`, the run's directory; `stopping`, that a signal was
+            seen; `ended`, that this process ends by itself.
+    """
+    if Parent.facts is not None:
+        with contextlib.suppress(OSError):  # an environment has closed the descriptor
+            os.write(Parent.facts, json.dumps(facts).encode() + b"\n")
 
 
 def own_pid() -> int:

@@ -21,6 +21,7 @@ from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.command_words import pasteable, path_word
 from dreamer_exp.config.errors import first_line
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.envs.boundary import DoesNotReturn
 from dreamer_exp.envs.contract import Fault, ObservationContract
 from dreamer_exp.envs.make import imported_key
 from dreamer_exp.evaluation.dispatch import EvaluationFailed
@@ -36,9 +37,11 @@ from dreamer_exp.planning.forecast import forecast
 from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.processes import notify
 from dreamer_exp.rundir.status import EVALUATING
 from dreamer_exp.tracking.tracker import make_tracker
 from dreamer_exp.training.context import RunContext
+from dreamer_exp.training.crash_trace import crash_trace
 from dreamer_exp.training.divergence.recovery import Recovery
 from dreamer_exp.training.loop import count, loop, save, take_results
 from dreamer_exp.training.signals import StopRequest, stop_on_signals
@@ -118,7 +121,8 @@ def _execute(run: RunContext, stop: StopRequest, changed: Changes, shared_ray: s
         run.record.tracker = make_tracker(run.experiment, run.directory.root)
         with ray_session(run.experiment, shared_ray) as run.watch, run.progress:
             stop.listen()
-            _train(run, stop)
+            with crash_trace(run.directory.error):
+                _train(run, stop)
         state = "interrupted" if stop() else "finished"
     except BaseException as caught:
         if isinstance(caught, SystemExit) and not stop.is_listening():  # by Ray's handler of SIGTERM, while Ray starts
@@ -203,8 +207,8 @@ def _train(run: RunContext, stop: StopRequest) -> None:
             save(run, algorithm)
         is_predictable = _is_imagined(run, stop) and run.contract.size <= MOST_INPUTS
         recorded = algorithm.recorded_steps(MOST_STEPS) if is_predictable else None
-    except NoAnswer as problem:
-        log.warning("%s: what they sample is dropped", problem)
+    except (NoAnswer, DoesNotReturn) as problem:
+        log.warning("%s: what was being sampled is dropped", problem)
         _save_without_env_runners(run, algorithm)
         return
     except (ProcessDied, RayError, EvaluationFailed, KeyboardInterrupt):
@@ -301,6 +305,7 @@ def _describe(run: RunContext, algorithm: Algorithm) -> None:
 
 def _announce_stop(run: RunContext) -> None:
     """Confirm the first signal at once, because an update can take a while."""
+    notify(stopping=True)
     run.console.print("Stopping after this update; send the signal again to stop at once.", soft_wrap=True)
 
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from dreamer_exp.config.errors import Interrupt
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # Signals as which the parent of a run forwards a signal (cli/supervisor.py). A signal to the process group reaches the
 # run twice, and must not count as sent again. Empty on macOS, which lacks these signals and where a run has no parent.
@@ -20,7 +22,7 @@ FORWARDED = {number: signal.SIGRTMIN + place for place, number in enumerate(SIGN
 _ORIGINAL = {forwarded: number for number, forwarded in FORWARDED.items()}
 
 
-class EndedBySignal(KeyboardInterrupt):
+class EndedBySignal(Interrupt):
     """The end of a command that a signal asked for; it passes what handles each Exception, as Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
@@ -40,7 +42,7 @@ def raise_on_signals() -> None:
             raise EndedBySignal(number)
 
     for number in SIGNALS:
-        if signal.getsignal(number) is signal.SIG_DFL:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, end)
 
 

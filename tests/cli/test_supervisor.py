@@ -16,10 +16,12 @@ from tests.paths import CHECKOUT
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from dreamer_exp.cli.supervisor import notify, supervise
+from dreamer_exp.cli import supervisor
+from dreamer_exp.rundir.processes import notify
 from dreamer_exp.training.signals import stop_on_signals
 root = Path(sys.argv[1])
-supervise()
+# prepared
+supervisor.supervise()
 notify(env="env.id='A-v0'", root=str(root))
 """
 WAITING = """
@@ -35,10 +37,10 @@ sys.exit(stop.exit_code)
 """
 
 
-def start(root: Path, body: str) -> "subprocess.Popen[str]":
+def start(root: Path, body: str, prepare: str = "") -> "subprocess.Popen[str]":
     RunDirectory(root).status.write_text(json.dumps({"state": "running"}))
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT + body, str(root)],
+        [sys.executable, "-c", SCRIPT.replace("# prepared\n", prepare) + body, str(root)],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
@@ -149,16 +151,62 @@ except KeyboardInterrupt:
     assert process.returncode == 130
 
 
-def test_a_killed_parent_takes_the_run_with_it(tmp_path: Path) -> None:
-    process = start(tmp_path, WAITING)
-    child = ready(process)
-    process.kill()
-    process.wait()
+def assert_ended(*pids: int) -> None:
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not Path(f"/proc/{child}").exists()
-    assert status(tmp_path) == {"state": "running"}
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+@pytest.mark.parametrize("victim", ["the process that the user started", "the watcher"])
+def test_a_killed_parent_takes_the_run_and_what_its_environment_forked_with_it(tmp_path: Path, victim: str) -> None:
+    body = """
+import subprocess
+forked = os.fork()
+if not forked:
+    time.sleep(600)
+started = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=-3, stderr=-3)
+print("ready", os.getpid(), os.getppid(), forked, started.pid, flush=True)
+while True:
+    time.sleep(600)
+"""
+    process = start(tmp_path, body)
+    assert process.stdout is not None
+    run_pid, watcher, *children = map(int, process.stdout.readline().split()[1:])
+    os.kill(process.pid if victim != "the watcher" else watcher, signal.SIGKILL)
+    process.wait(10)
+    assert_ended(run_pid, watcher, *children)
+
+
+NATIVE = """
+import collections, itertools
+print("ready", os.getpid(), flush=True)
+collections.deque(itertools.repeat(None), maxlen=0)  # without end, and no handler of a signal runs meanwhile
+"""
+
+
+@pytest.mark.parametrize(("signals", "answer_s"), [(1, 0.2), (2, 60.0)])
+def test_a_run_that_cannot_answer_signals_is_killed(tmp_path: Path, signals: int, answer_s: float) -> None:
+    process = start(tmp_path, NATIVE, f"supervisor.ANSWER_S, supervisor.AGAIN_S = {answer_s}, 0.2\n")
+    ready(process)
+    for _ in range(signals):
+        time.sleep(0.3)  # for the native code to begin, and to keep the signals apart
+        process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    line = "no answer to SIGINT, killed: env.id='A-v0' or a library does not return"
+    assert err == f"dreamer_exp: {line} (run: {tmp_path}, as of its last checkpoint)\n"
+    written = status(tmp_path)
+    assert (written["state"], written["error"]) == ("interrupted", {"type": "ProcessEnded", "message": line})
+
+
+def test_a_run_that_answered_a_signal_is_given_time(tmp_path: Path) -> None:
+    body = WAITING.replace('print("stopping"', 'notify(stopping=True) or print("stopping"').replace("0.5", "1.5")
+    process = start(tmp_path, body, "supervisor.ANSWER_S = 0.1\n")
+    ready(process)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "stopping\n"
+    assert process.returncode == 130
 
 
 def test_the_run_is_known_by_the_number_of_the_process_that_the_user_started(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box
 
-from dreamer_exp.config.errors import UserError, typed_line
+from dreamer_exp.config.errors import Interrupt, UserError, typed_line
 from dreamer_exp.config.schema import ObsContractConfig
 from dreamer_exp.envs import notices
 from dreamer_exp.envs.boundary import BoundaryEnv, EnvironmentFailed, make_behind_boundary
@@ -110,6 +111,32 @@ def handled_interrupts() -> Iterator[None]:
 def test_an_interrupt_that_no_signal_can_have_raised_is_a_failure() -> None:
     with pytest.raises(EnvironmentFailed, match="KeyboardInterrupt"):
         last_info(behind(Scripted("step", raising(KeyboardInterrupt()))))
+
+
+@pytest.mark.usefixtures("handled_interrupts")
+def test_an_interruption_of_our_own_passes() -> None:
+    with pytest.raises(Interrupt):
+        last_info(behind(Scripted("step", raising(Interrupt()))))
+    with pytest.raises(Interrupt):
+        make_behind_boundary(raising(Interrupt()), "env.id='Scripted-v0'")
+
+
+@pytest.mark.usefixtures("handled_interrupts")
+def test_a_keyboard_interrupt_while_it_is_made_is_a_failure() -> None:
+    with pytest.raises(EnvironmentFailed, match=r"^env.id='Scripted-v0' cannot be made: KeyboardInterrupt"):
+        make_behind_boundary(raising(KeyboardInterrupt()), "env.id='Scripted-v0'")
+
+
+def test_programs_that_an_environment_starts_keep_ctrl_c() -> None:
+    script = """
+import signal, subprocess, sys
+from dreamer_exp.envs.boundary import ignore_ctrl_c
+ignore_ctrl_c()
+signal.raise_signal(signal.SIGINT)
+print(subprocess.run([sys.executable, "-c", "import signal; signal.raise_signal(signal.SIGINT)"], stderr=-3).returncode)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{-signal.SIGINT}\n"
 
 
 def test_ctrl_c_passes() -> None:

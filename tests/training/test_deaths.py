@@ -115,7 +115,7 @@ def test_one_ctrl_c_is_enough_if_an_env_runner_hangs(tmp_path: Path, overlap: st
     run.process.send_signal(signal.SIGINT)
     code, err = run.end(60)
     assert code == 130
-    assert "no answer of the env runners for 10 s: what they sample is dropped" in err
+    assert "no answer of the env runners for 10 s: what was being sampled is dropped" in err
     status = json.loads(run.directory.status.read_text())
     assert (status["state"], status["error"]) == ("interrupted", None)
     assert (run.directory.checkpoints / "latest").read_text() == f"{status['env_steps']:09d}\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dreamer_exp.rundir.reader import read_rows
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
 from tests.training.processes import command, environment, only_run, read_json
@@ -99,6 +100,7 @@ def test_a_failure_is_printed_in_one_line_and_recorded(tmp_path: Path, algo: str
 
 
 LEAVING_ENV = '''
+import ctypes
 import os
 import sys
 import gymnasium
@@ -111,9 +113,7 @@ class Leaving(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
 
-    def __init__(self, leave):
-        self.leave = getattr(os, leave) if leave == "_exit" else getattr(sys, leave)
-        self.steps = 0
+    steps = 0
 
     def reset(self, *, seed=None, options=None):
         return np.zeros(3, np.float32), {}
@@ -121,7 +121,7 @@ class Leaving(gymnasium.Env):
     def step(self, action):
         self.steps += 1
         if self.steps == 9:
-            self.leave(0)
+            LEAVE
         return np.zeros(3, np.float32), 0.0, False, False, {}
 
 
@@ -129,10 +129,15 @@ gymnasium.register("Leaving-v0", Leaving)
 '''
 
 
+def leaving_env(statement: str) -> str:
+    """Return the module of an environment that executes a statement in its ninth step."""
+    return LEAVING_ENV.replace("LEAVE", statement)
+
+
 @pytest.mark.slow
 def test_an_environment_that_ends_its_env_runner_is_a_death_in_one_line(tmp_path: Path) -> None:
-    words = ("+env.kwargs.leave=_exit", "hardware.num_env_runners=1", "hardware.num_cpus=2")
-    done = run_in(tmp_path, "leaving_env:Leaving-v0", LEAVING_ENV, *words)
+    words = ("hardware.num_env_runners=1", "hardware.num_cpus=2")
+    done = run_in(tmp_path, "leaving_env:Leaving-v0", leaving_env("os._exit(0)"), *words)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "env runner 1 (process " in line
@@ -140,18 +145,59 @@ def test_an_environment_that_ends_its_env_runner_is_a_death_in_one_line(tmp_path
     assert read_json(only_run(tmp_path).status)["state"] == "failed"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("runners", [0, 1])
+def test_a_keyboard_interrupt_of_an_environment_is_its_failure(tmp_path: Path, runners: int) -> None:
+    words = (f"hardware.num_env_runners={runners}", f"hardware.num_cpus={runners + 1}")
+    done = run_in(tmp_path, "leaving_env:Leaving-v0", leaving_env("raise KeyboardInterrupt"), *words)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "EnvironmentFailed: KeyboardInterrupt (raised by step() of env.id='leaving_env:Leaving-v0')" in line
+
+
+@pytest.mark.slow
+def test_one_ctrl_c_is_enough_if_an_environment_does_not_return(tmp_path: Path) -> None:
+    (tmp_path / "leaving_env.py").write_text(leaving_env("while True: pass").replace("== 9", "== 300"))
+    nano = [word for word in NANO if not word.startswith("env.")]
+    task = ("env=gym", "env.id=leaving_env:Leaving-v0", "obs_contract=vector", "hardware.num_env_runners=0")
+    path = os.pathsep.join([str(tmp_path), str(CHECKOUT)])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dreamer_exp", *nano, *task, "run.train_iterations=9999", "evaluation.episodes=0",
+         "tracking=none"],
+        cwd=tmp_path, env=environment(PYTHONPATH=path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for_rows(tmp_path, process)
+    rows = 0
+    while rows != (rows := len(read_rows(only_run(tmp_path).result))):  # until it hangs
+        time.sleep(3.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    hanging = "step() of env.id='leaving_env:Leaving-v0' did not return for 10 s: what was being sampled is dropped"
+    assert hanging in err
+    directory = only_run(tmp_path)
+    status = read_json(directory.status)
+    assert (status["state"], status["error"]) == ("interrupted", None)
+    assert (directory.checkpoints / "latest").read_text() == f"{status['env_steps']:09d}\n"
+
+
 @pytest.mark.parametrize(
     ("leave", "line"),
-    [pytest.param("exit", "sys.exit(0) (raised by step() of env.id='leaving_env:Leaving-v0')", marks=pytest.mark.slow),
-     ("_exit", "env.id='leaving_env:Leaving-v0' or a library ended the process")],
+    [("sys.exit(0)", "sys.exit(0) (raised by step() of env.id='leaving_env:Leaving-v0')"),
+     ("os._exit(0)", "env.id='leaving_env:Leaving-v0' or a library ended the process"),
+     ("os.abort()", "killed by SIGABRT: env.id='leaving_env:Leaving-v0' or a library ended the process"),
+     ("ctypes.string_at(0)", "killed by SIGSEGV: env.id='leaving_env:Leaving-v0' or a library ended the process")],
 )  # fmt: skip
 @pytest.mark.slow
-def test_a_run_whose_environment_leaves_with_exit_code_0_has_failed(tmp_path: Path, leave: str, line: str) -> None:
-    words = (f"+env.kwargs.leave={leave}", "hardware.num_env_runners=0")
-    done = run_in(tmp_path, "leaving_env:Leaving-v0", LEAVING_ENV, *words)
+def test_a_run_whose_environment_ends_it_has_failed(tmp_path: Path, leave: str, line: str) -> None:
+    done = run_in(tmp_path, "leaving_env:Leaving-v0", leaving_env(leave), "hardware.num_env_runners=0")
     assert done.returncode == 1
     assert line in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    status = read_json(only_run(tmp_path).status)
+    directory = only_run(tmp_path)
+    status = read_json(directory.status)
     assert status["state"] == "failed"
     assert line in status["error"]["message"]
+    # of os._exit there is no trace
+    assert directory.error.exists() == (leave != "os._exit(0)")
+    assert leave == "os._exit(0)" or "in step" in directory.error.read_text()

@@ -7,6 +7,7 @@ import gymnasium
 import torch
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
+from dreamer_exp.envs.boundary import ignore_ctrl_c
 from dreamer_exp.envs.seeds import derive_seed
 
 
@@ -33,6 +34,7 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
 
     - An environment's error reaches the driver. RLlib replaces it by a RuntimeError without a message, and a remote env
       runner exits, so that the driver only reports a dead actor.
+    - A KeyboardInterrupt of an environment is an error of the environment, not the end of the task.
     - Every environment has an unrelated seed. RLlib seeds environment i of env runner w with seed + w + i, so that
       neighbouring env runners, and runs with neighbouring seeds, have the same episodes.
     """
@@ -42,6 +44,11 @@ class SeededEnvRunner(SingleAgentEnvRunner):  # type: ignore[misc]  # RLlib is u
     _number = 0  # env steps at the last checkpoint
     _needs_initial_reset: bool
     env: gymnasium.vector.VectorEnv[Any, Any, Any] | None
+
+    def __init__(self, **arguments: Any) -> None:
+        if arguments.get("worker_index"):  # in a process of its own, where no terminal raises KeyboardInterrupt
+            ignore_ctrl_c()
+        super().__init__(**arguments)
 
     def reset_episodes(self, number: int) -> int:
         """Drop the running episodes; the next sample() starts new ones from seeds of this number.

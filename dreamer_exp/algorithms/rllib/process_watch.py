@@ -1,6 +1,6 @@
 """The other processes that a run needs: Ray's raylet and GCS server, env runners, learners. A death is named at once.
 
-After a request to stop, an env runner whose environment hangs does not make the run wait for it.
+After a request to stop, an environment that hangs does not make the run wait for it, in an env runner or here.
 
 Ray itself reports a dead raylet after 15 seconds, and a dead GCS server never: after a minute it ends the process.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from dreamer_exp.envs.boundary import DoesNotReturn, MainThread
 from dreamer_exp.rundir.processes import start_of
 
 POLL_S = 0.25
@@ -38,7 +39,7 @@ class ProcessWatch:
 
     Attributes:
         death: names the first process that ended; the watch looks every POLL_S.
-        gave_up: whether env runners did not answer within PATIENCE_S after a request to stop.
+        gave_up: whether an env runner or environment did not answer within PATIENCE_S after a request to stop.
         should_stop: whether a stop is requested.
     """
 
@@ -134,7 +135,8 @@ class ProcessWatch:
             if self._stop_seen_at is None and self.should_stop():
                 self._stop_seen_at = time.monotonic()
             has_death = self.has_death()
-            if self._is_waiting and (has_death or self._is_out_of_patience()):
+            is_waiting_in_vain = self._is_waiting and (has_death or self._is_out_of_patience())
+            if is_waiting_in_vain or self._hanging_call() is not None:
                 signal.pthread_kill(threading.main_thread().ident or 0, INTERRUPT)
 
     def _is_out_of_patience(self) -> bool:
@@ -142,6 +144,16 @@ class ProcessWatch:
             return False
         return time.monotonic() - max(self._stop_seen_at, self._waits_since) > PATIENCE_S
 
+    def _hanging_call(self) -> str | None:
+        """Return the main thread's call of an environment if it has lasted too long after a request to stop."""
+        call, stop_seen_at = MainThread.call, self._stop_seen_at
+        if call is None or stop_seen_at is None:
+            return None
+        return call.name if time.monotonic() - max(stop_seen_at, call.since) > PATIENCE_S else None
+
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._is_waiting:
             raise KeyboardInterrupt  # the only exception that Ray lets through
+        if (hanging := self._hanging_call()) is not None:
+            self.gave_up = True
+            raise DoesNotReturn(f"{hanging} did not return for {PATIENCE_S:.0f} s")

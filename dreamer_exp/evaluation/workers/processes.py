@@ -2,13 +2,13 @@
 
 import os
 import pickle
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from dreamer_exp.envs.boundary import ignore_ctrl_c
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import MakeRollouts, Rollouts
 from dreamer_exp.evaluation.workers.base import SLICE_S, Answer, WorkerDied
@@ -106,7 +106,7 @@ def describe_exit(code: int | None) -> str:
 
 def serve(end: Any) -> None:
     """Answer requests until the other end closes; the main function of a process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the main one decides
+    ignore_ctrl_c()
     with suppress(EOFError, OSError):  # the main process has died
         make = end.recv_bytes()
         try:

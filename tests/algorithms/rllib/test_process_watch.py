@@ -10,6 +10,7 @@ import pytest
 
 from dreamer_exp.algorithms.rllib import process_watch
 from dreamer_exp.algorithms.rllib.process_watch import NoAnswer, ProcessDied, ProcessWatch
+from dreamer_exp.envs.boundary import DoesNotReturn, noted
 
 
 @pytest.fixture
@@ -68,6 +69,22 @@ def test_a_stop_interrupts_what_waits_too_long_for_env_runners(
     assert not watch.is_broken
     with pytest.raises(NoAnswer), watch.waiting():
         time.sleep(60)
+    assert watch.is_broken
+
+
+def never_return() -> None:
+    while True:
+        pass
+
+
+def test_a_stop_interrupts_an_environment_that_does_not_return(
+    watch: ProcessWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_watch, "PATIENCE_S", 0.5)
+    watch.should_stop = lambda: True
+    time.sleep(1.0)  # anything else may last
+    with pytest.raises(DoesNotReturn, match=r"^step\(\) of A-v0 did not return"), noted("step() of A-v0"):
+        never_return()
     assert watch.is_broken
 
 

@@ -179,6 +179,19 @@ def test_grid_profile_on_crowd_nav_is_refused_with_the_missing_entry(profile: st
         contract_of(experiment.env, experiment.obs_contract)
 
 
+@pytest.mark.parametrize("profile", GRIDS)
+def test_grid_profile_can_run_on_crowd_nav_with_its_grid(profile: str) -> None:
+    robot_sf = preset(profile)
+    width = robot_sf.env.config["grid_config"]["width"]
+    crowd_nav = preset(profile, f"env=crowd_nav_socnav_grid{'_32x32' if width == 6.4 else ''}")
+
+    assert crowd_nav == replace(robot_sf, env=crowd_nav.env)
+    cells = next(
+        entry for entry in contract_of(crowd_nav.env, crowd_nav.obs_contract).entries if entry.key == "occupancy_grid"
+    )
+    assert cells.shape == (3, round(width / 0.2), round(width / 0.2))
+
+
 @pytest.mark.parametrize("profile", [name for name, cells in PROFILES.items() if cells["CPUs/GPUs"] == "auto"])
 @pytest.mark.parametrize("cpus", [1, 2, 4, 6])
 def test_profile_with_auto_resolves_on_few_cpus(profile: str, cpus: int) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from dreamer_exp.config.schema import EnvConfig, key
 from dreamer_exp.envs.crowd_nav.constants import (
+    LIDAR,
+    OBSERVATIONS,
     PEDESTRIAN_MAX_SPEED,
     PEDESTRIAN_SPEED,
     RAY_MISS_PROBABILITY,
@@ -66,5 +68,13 @@ class CrowdNavConfig(EnvConfig):
         "relative frequency of each family under `mixed`; 0 leaves it out",
     )
     lidar_noise: bool = key(True, "lidar noise, drawn from the seed of the episode")
+    observation: str = key(
+        LIDAR,
+        "lidar: drive_state and rays; socnav_struct: Robot SF's lists of objects and an occupancy grid",
+        choices=OBSERVATIONS,
+    )
+    grid_width: float = key(
+        6.4, "metres of each side of socnav_struct's grid, in cells of 0.2 m around the robot", low=1.6, high=64.0
+    )
     ranges: CrowdNavRanges = field(default_factory=CrowdNavRanges)
     reward: CrowdNavReward = field(default_factory=CrowdNavReward)

@@ -24,6 +24,9 @@ START_CLEARANCE = 2.0
 WAYPOINT_RADIUS = 2.0
 """Metres between the robot's centre and a waypoint, or the goal, at which it counts as reached."""
 
+LIDAR, SOCNAV_STRUCT = OBSERVATIONS = ("lidar", "socnav_struct")
+"""What is observed."""
+
 RAYS = 272
 LIDAR_RANGE = 10.0
 RAY_OFFSETS_START = -math.pi

@@ -1,7 +1,7 @@
 """The crowd-navigation environment: one robot, its route, pedestrians and walls, with Robot SF's contract."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav import spaces
 from dreamer_exp.envs.crowd_nav.config import CrowdNavRanges, CrowdNavReward
-from dreamer_exp.envs.crowd_nav.constants import DT, LIDAR_RANGE, PEDESTRIAN_RADIUS, ROBOT_RADIUS, WAYPOINT_RADIUS
+from dreamer_exp.envs.crowd_nav.constants import (
+    DT,
+    LIDAR,
+    LIDAR_RANGE,
+    PEDESTRIAN_RADIUS,
+    ROBOT_RADIUS,
+    SOCNAV_STRUCT,
+    WAYPOINT_RADIUS,
+)
 from dreamer_exp.envs.crowd_nav.kinematics import RobotState, accelerate, clip
 from dreamer_exp.envs.crowd_nav.navground_simulator import NavgroundSimulator
 from dreamer_exp.envs.crowd_nav.observation import (
@@ -37,6 +45,7 @@ from dreamer_exp.envs.crowd_nav.scenarios.families import load_family
 from dreamer_exp.envs.crowd_nav.scenarios.generate import generate_layout
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, Layout
 from dreamer_exp.envs.crowd_nav.simulator import Collisions, Simulator
+from dreamer_exp.envs.crowd_nav.socnav import SocNavObservation
 from dreamer_exp.envs.episode import TIMEOUT, EpisodeInfo, Outcome
 from dreamer_exp.envs.scene import LidarScan, Scene, SceneState
 from dreamer_exp.envs.scene_picture import draw_scene
@@ -60,6 +69,8 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         *,
         scenario_weights: Mapping[str, float] | None = None,
         lidar_noise: bool = True,
+        observation: str = LIDAR,
+        grid_width: float = 6.4,
         ranges: CrowdNavRanges | Mapping[str, list[float]] | None = None,
         reward: CrowdNavReward | Mapping[str, float] | None = None,
         render_mode: str | None = None,
@@ -71,6 +82,8 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             max_steps: steps of 0.1 s after which an episode is truncated.
             scenario_weights: relative frequency of each family under `mixed`; None: equal; unnamed families: 0.
             lidar_noise: whether rays miss or fall short, by the probabilities in `ranges`.
+            observation: `lidar` or `socnav_struct`.
+            grid_width: of the occupancy grid of `socnav_struct`, in metres.
             ranges: what is drawn for each episode, [low, high] by name; a mapping overrides some of the defaults.
             reward: the weights of the terms; a mapping overrides some of the defaults.
             render_mode: `rgb_array` or None.
@@ -87,12 +100,14 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             family_probabilities(scenario_weights)
         self.max_steps = max_steps
         self.render_mode = render_mode
-        self.observation_space = spaces.observation_space()
+        self.observation_space = spaces.observed(observation, grid_width)
         self.action_space = spaces.action_space()
         self._lidar_noise = lidar_noise
         self._ranges = ranges_of(ranges)
         self._weights = reward_weights(reward)
         self._stack = ObservationStack()
+        self._socnav = SocNavObservation(grid_width) if observation == SOCNAV_STRUCT else None
+        self._newest_rays: Float32Array | None = None
         self.simulator: Simulator = NavgroundSimulator()
 
     def reset(
@@ -119,7 +134,7 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.route = Route(self.layout.route)
         self._record = EpisodeRecord(TERMS)
         self._last_action = (0.0, 0.0)
-        return self._stack.fill(drive_state(self.simulator.robot, self.route), self._rays()), {}
+        return self._observe(self._stack.fill), {}
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Apply linear and angular accelerations (2,) for 0.1 s, clipped to +-1 m/s^2 and +-1 rad/s^2.
@@ -136,7 +151,7 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.route.advance(robot)
         outcome = self._outcome(collisions)
         reward = self._account(before, push, progress, collisions.clearance, outcome)
-        observation = self._stack.push(drive_state(robot, self.route), self._rays())
+        observation = self._observe(self._stack.push)
         terminated = outcome is not None and outcome != TIMEOUT
         return observation, reward, terminated, outcome == TIMEOUT, self._info(outcome)
 
@@ -155,7 +170,8 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Return robot and pedestrians now; navground's pedestrians follow no forces."""
         robot = self.simulator.robot
         positions = np.array(self.simulator.pedestrians[0], np.float64).reshape(-1, 2)
-        lidar = LidarScan(self._newest_rays * np.float32(LIDAR_RANGE), RAY_ANGLES, LIDAR_RANGE)
+        rays = self._newest_rays
+        lidar = None if rays is None else LidarScan(rays * np.float32(LIDAR_RANGE), RAY_ANGLES, LIDAR_RANGE)
         return SceneState(self._record.steps * DT, (robot.x, robot.y), robot.heading, positions, lidar=lidar)
 
     def robot_position(self) -> tuple[float, float]:
@@ -168,6 +184,11 @@ class CrowdNavEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         family = drawn if self._selected is None else self._selected
         check_family(family)
         return generate_layout(load_family(family), self._rng, self._difficulty)
+
+    def _observe(self, stacked: Callable[[tuple[float, ...], Float32Array], Observation]) -> Observation:
+        if self._socnav is not None:
+            return self._socnav.observe(self.layout, self.simulator, self.route)
+        return stacked(drive_state(self.simulator.robot, self.route), self._rays())
 
     def _rays(self) -> Float32Array:
         rays = normalised(self.simulator.scan())

@@ -1,8 +1,10 @@
 """The observation: drive state, noisy rays, and the stack of the last rows."""
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dreamer_exp.envs.crowd_nav.constants import (
     DISTANCE_CAP,
@@ -20,7 +22,7 @@ from dreamer_exp.envs.crowd_nav.kinematics import RobotState
 from dreamer_exp.envs.crowd_nav.route import Route
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array, FloatArray
 
-Observation = dict[str, Float32Array]
+Observation = dict[str, NDArray[Any]]
 
 RAY_ANGLES: FloatArray = RAY_OFFSETS_START + np.arange(RAYS, dtype=np.float64) * (math.tau / RAYS)
 """Radians counter-clockwise from the heading."""

@@ -3,7 +3,13 @@
 import numpy as np
 from gymnasium import spaces
 
-from dreamer_exp.envs.crowd_nav.constants import DRIVE_STATE_SIZE, RAYS, STACK
+from dreamer_exp.envs.crowd_nav.constants import DRIVE_STATE_SIZE, RAYS, SOCNAV_STRUCT, STACK
+from dreamer_exp.envs.crowd_nav.socnav import socnav_space
+
+
+def observed(observation: str, grid_width_m: float) -> spaces.Dict:
+    """Return the space of an observation, `lidar` or `socnav_struct` with a grid of this width."""
+    return socnav_space(grid_width_m) if observation == SOCNAV_STRUCT else observation_space()
 
 
 def observation_space() -> spaces.Dict:

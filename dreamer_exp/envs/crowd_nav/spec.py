@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dreamer_exp.envs.crowd_nav import options, spaces
 from dreamer_exp.envs.crowd_nav.baselines import BASELINES
 from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
-from dreamer_exp.envs.crowd_nav.constants import DT, LIDAR_RANGE
+from dreamer_exp.envs.crowd_nav.constants import DT, LIDAR_RANGE, SOCNAV_STRUCT
 from dreamer_exp.envs.crowd_nav.ranges import check_ranges
 from dreamer_exp.envs.spec import EnvSpec, RawEnv, Spaces, Unit
 
@@ -19,6 +19,8 @@ def make(config: CrowdNavConfig, render_mode: str | None) -> RawEnv:
         max_steps=config.max_steps,
         scenario_weights=config.scenario_weights,
         lidar_noise=config.lidar_noise,
+        observation=config.observation,
+        grid_width=config.grid_width,
         ranges=config.ranges,
         reward=config.reward,
         render_mode=render_mode,
@@ -30,7 +32,7 @@ def check_and_describe(config: CrowdNavConfig) -> Spaces:
     options.check_scenario(config.scenario)
     options.family_probabilities(config.scenario_weights)
     check_ranges(config.ranges)
-    return spaces.observation_space(), spaces.action_space()
+    return spaces.observed(config.observation, config.grid_width), spaces.action_space()
 
 
 def drawn(config: CrowdNavConfig) -> Mapping[str, float]:
@@ -40,6 +42,8 @@ def drawn(config: CrowdNavConfig) -> Mapping[str, float]:
 
 def units(config: CrowdNavConfig) -> Mapping[str, Unit]:
     """Return the units: rays in metres."""
+    if config.observation == SOCNAV_STRUCT:
+        return {}
     return {"rays": Unit("m", LIDAR_RANGE), "drive_state": Unit("normalised")}
 
 

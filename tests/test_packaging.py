@@ -12,7 +12,7 @@ from tests.paths import CHECKOUT
 
 TIMEOUT_S = 120
 CONFIGS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("conf/**/*.yaml"))
-TEMPLATES = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/compare/templates/*"))
+TEMPLATES = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/*/templates/*"))
 SCENARIOS = sorted(path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/envs/**/*.yaml"))
 PRETRAINED = sorted(
     path.relative_to(CHECKOUT).as_posix() for path in CHECKOUT.glob("dreamer_exp/pretrained/**/*") if path.is_file()

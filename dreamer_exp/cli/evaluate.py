@@ -33,6 +33,7 @@ from dreamer_exp.hardware import Machine, auto_processes, probe
 from dreamer_exp.monitoring.logs import quiet
 from dreamer_exp.planning.forecast import RUNNER_BYTES
 from dreamer_exp.planning.protocol import evaluated, read_protocol
+from dreamer_exp.report.page import try_write_page
 from dreamer_exp.rundir.edits import Edits
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.plain_file import is_plain_folder
@@ -209,6 +210,8 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     }
     with hinting_at_memory(device):
         report.evaluate(about, trained["env_steps"], trained["updates"], request.films)
+    if folder == RunDirectory(root).report and (page := try_write_page(root)):
+        report.print_line(f"Report: {page}")
 
 
 @contextmanager

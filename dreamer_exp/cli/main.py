@@ -17,6 +17,7 @@ COMMANDS = {  # name: module
     "benchmark": "dreamer_exp.cli.benchmark",
     "compare": "dreamer_exp.cli.compare",
     "runs": "dreamer_exp.cli.runs",
+    "report": "dreamer_exp.cli.report",
     "export": "dreamer_exp.cli.export",
     "doctor": "dreamer_exp.cli.doctor",
     "replay-update": "dreamer_exp.cli.replay_update",

@@ -193,6 +193,21 @@ def time_to(run: Run, metric: str, at: str, level: float) -> float:
     return float(reached[0]) if len(reached) else float("inf")
 
 
+def thin(y: np.ndarray, limit: int) -> np.ndarray:
+    """Return the points of a curve to keep: the minimum and the maximum of limit / 2 stretches, and both ends.
+
+    Returns:
+        Ascending indices [at most limit + 2]; all of them if there are no more than `limit`.
+    """
+    if len(y) <= limit:
+        return np.arange(len(y))
+    width = -(-len(y) // (limit // 2))
+    stretches = np.pad(y, (0, -len(y) % width), mode="edge").reshape(-1, width)
+    starts = np.arange(len(stretches)) * width
+    extremes = np.concatenate([starts + stretches.argmin(axis=1), starts + stretches.argmax(axis=1)])
+    return np.unique(np.append(extremes, [0, len(y) - 1]).clip(max=len(y) - 1))
+
+
 def last_evaluation(run: Run) -> dict[str, Any] | None:
     """Return the row of the policy's last evaluation after training, or None."""
     rows = [row for row in run.evaluations if is_trained(row) and row[STEPS] > 0]

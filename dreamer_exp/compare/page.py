@@ -7,25 +7,24 @@ import math
 import os
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_of
-from dreamer_exp.compare.metrics import OFFERED, Metric, available, curve, describe, series
+from dreamer_exp.compare.metrics import OFFERED, Metric, available, curve, describe, series, thin
 from dreamer_exp.compare.model import Comparison, ComparisonRequest, Group, Run
 from dreamer_exp.compare.pipeline import compare
 from dreamer_exp.compare.scenarios import worst_first
-from dreamer_exp.formatting import MISSING, count, duration, number, printable
+from dreamer_exp.formatting import MISSING, printable
+from dreamer_exp.html_page import SHARED, content_policy, encodable, environment, template_file
 from dreamer_exp.palette import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION
 from dreamer_exp.rundir.atomic import write_text
 
@@ -54,7 +53,7 @@ def render_page(comparison: Comparison, folder: Path) -> str:
     """Return the page's HTML, for this folder."""
     data = curve_data(comparison)
     views = _views(comparison)
-    scripts = {"plotly": str(get_plotlyjs()).replace("\r", ""), "script": _template_file("compare.js")}
+    scripts = {"plotly": str(get_plotlyjs()).replace("\r", ""), "script": template_file(SHARED, "compare.js")}
     groups = [
         {"label": group.label, "colour": _colour(place), "dashes": DASHES[_dash(place)]}
         for place, group in enumerate(comparison.groups)
@@ -73,11 +72,11 @@ def render_page(comparison: Comparison, folder: Path) -> str:
         scenarios=worst_first(comparison.scenarios),
         max_singles=MAX_SINGLES,
         data=data,
-        policy=_content_policy(scripts.values()),
-        style=Markup(_template_file("compare.css")),
+        policy=content_policy("data: blob:", scripts.values()),
+        style=Markup(template_file(SHARED, "compare.css")),
         **{name: Markup(script) for name, script in scripts.items()},
     )
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")  # lone surrogates
+    return encodable(page)
 
 
 def _views(comparison: Comparison) -> list[tuple[Metric, Comparison]]:
@@ -94,44 +93,10 @@ def _views(comparison: Comparison) -> list[tuple[Metric, Comparison]]:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("dreamer_exp.compare"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    environment.filters |= {"as_typed": as_typed, "count": count, "duration": duration, "plural": plural}
-    environment.globals |= {"MISSING": MISSING, "ABSENT": ABSENT, "figure": figure, "percent": percent}
-    environment.tests["finite"] = math.isfinite
-    return environment
-
-
-def figure(value: float) -> str:
-    """Return four digits; a dash for NaN and infinity."""
-    return number(value, ".4g")
-
-
-def percent(value: float) -> str:
-    """Return a share in percent; a dash for NaN and infinity."""
-    return f"{100 * value:.1f} %" if math.isfinite(value) else MISSING
-
-
-def plural(total: int, noun: str) -> str:
-    """Return `1 run` or `3 runs`."""
-    return f"{total:,} {noun}{'' if total == 1 else 's'}"
-
-
-def _template_file(name: str) -> str:
-    return (files("dreamer_exp.compare") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _content_policy(scripts: Iterable[str]) -> str:
-    """Return the Content-Security-Policy: nothing is fetched, and no other script runs, whatever a run's files hold."""
-    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    shown = "style-src 'unsafe-inline'; img-src data: blob:"
-    return f"default-src 'none'; base-uri 'none'; form-action 'none'; script-src {hashes}; {shown}"
+    templates = environment(SHARED)
+    templates.filters["as_typed"] = as_typed
+    templates.globals["ABSENT"] = ABSENT
+    return templates
 
 
 def _run_view(run: Run, place: int, folder: Path) -> dict[str, Any]:
@@ -192,21 +157,6 @@ def curve_data(comparison: Comparison) -> dict[str, Any]:
 def points_per_curve(curves: int) -> int:
     """Return the limit of points for each of this many runs' curves."""
     return max(40, min(MAX_POINTS_PER_CURVE, MAX_POINTS // max(1, curves)))
-
-
-def thin(y: np.ndarray, limit: int) -> np.ndarray:
-    """Return the points of a curve to keep: the minimum and the maximum of limit / 2 stretches, and both ends.
-
-    Returns:
-        Ascending indices [at most limit + 2]; all of them if there are no more than `limit`.
-    """
-    if len(y) <= limit:
-        return np.arange(len(y))
-    width = -(-len(y) // (limit // 2))
-    stretches = np.pad(y, (0, -len(y) % width), mode="edge").reshape(-1, width)
-    starts = np.arange(len(stretches)) * width
-    extremes = np.concatenate([starts + stretches.argmin(axis=1), starts + stretches.argmax(axis=1)])
-    return np.unique(np.append(extremes, [0, len(y) - 1]).clip(max=len(y) - 1))
 
 
 def _offered(comparison: Comparison) -> list[Metric]:

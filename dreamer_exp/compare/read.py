@@ -201,11 +201,11 @@ def _known_evaluations(reader: RunReader, rows: Iterable[dict[str, Any]]) -> Ite
         if fault := format_fault(EVALUATION, row):
             faults.add(shortened(fault))
         elif isinstance(row.get("policy"), str):
-            yield _evaluation(migrate(EVALUATION, row))
+            yield evaluation_figures(migrate(EVALUATION, row))
     reader.faults.extend(f"{EVALUATION}: {fault}" for fault in sorted(faults)[:MAX_FORMATS])
 
 
-def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
+def evaluation_figures(row: dict[str, Any]) -> dict[str, Any]:
     """Return the numbers, nulls and policy of an evaluation's row.
 
     `outcome_counts` and `scenario_counts` are in place of its episodes.

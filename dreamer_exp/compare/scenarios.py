@@ -1,7 +1,7 @@
 """Success by scenario: the last evaluations of a group's runs, each scenario as one binomial."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dreamer_exp.compare.metrics import SUCCESS, last_evaluation
@@ -14,9 +14,14 @@ Rates = dict[str, dict[str, Any]]
 
 def scenario_rates(runs: Sequence[Run]) -> Rates:
     """Return the rates of these runs' last evaluations, the scenario with the fewest successes first."""
+    return rates_of(row for row in map(last_evaluation, runs) if row is not None)
+
+
+def rates_of(rows: Iterable[Mapping[str, Any]]) -> Rates:
+    """Return the rates of these evaluations together, the scenario with the fewest successes first."""
     total: dict[str, Counter[str]] = {}
-    for row in map(last_evaluation, runs):
-        for scenario, outcomes in (row or {}).get("scenario_counts", {}).items():
+    for row in rows:
+        for scenario, outcomes in row.get("scenario_counts", {}).items():
             total.setdefault(scenario, Counter()).update(outcomes)
     rates = {scenario: _rate(outcomes) for scenario, outcomes in total.items()}
     return dict(sorted(rates.items(), key=lambda item: (item[1]["rate"], item[0])))

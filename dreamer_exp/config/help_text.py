@@ -23,6 +23,7 @@ dreamer-exp: train DreamerV3 on robot tasks, evaluate the policies and compare t
     dreamer-exp runs [DIR ...]                        list runs, or upload their offline W&B data
     dreamer-exp doctor                                show versions, CPUs, GPUs and environments
     dreamer-exp export RUN OUT                        write the policy as an ONNX graph
+    dreamer-exp report RUN                            write report/index.html of a run again
     dreamer-exp replay-update FOLDER                  repeat a diverged update on the CPU
 
 `python -m dreamer_exp` is the same program; `dreamer-exp COMMAND --help` describes a command.

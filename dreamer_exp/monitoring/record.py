@@ -5,6 +5,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dreamer_exp.config.errors import UserError, noted_line, typed_line
@@ -12,6 +13,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.formatting import now_utc
 from dreamer_exp.monitoring import summary
 from dreamer_exp.monitoring.counters import Counters
+from dreamer_exp.report.page import try_write_page
 from dreamer_exp.rundir.atomic import append_row, write_json, write_text
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
@@ -83,6 +85,7 @@ class Record:
         self.process_started = own_start()
         self.tracker: Tracker = NoTracker()
         self.activity = STARTING
+        self.page: Path | None = None  # report/index.html, once it is written
         self._waiting: list[dict[str, Any]] = []  # rows that could not be written yet
         self._rows, self._evaluations = Attempts("result.jsonl"), Attempts("evaluation.jsonl")
         self._status = Attempts("status.json")
@@ -150,7 +153,7 @@ class Record:
         return failed
 
     def end(self, state: str, error: BaseException | None) -> dict[str, Any]:
-        """Write the summary and the last status, close the tracker, draw the learning curve; return the summary."""
+        """Write the summary, the last status, curve and page, and close the tracker; return the summary."""
         status = self.status(state, error)
         tree = summary.summarise(self.directory, status, self.experiment.fingerprint())
         for path, content in ((self.directory.summary, tree), (self.directory.status, status)):
@@ -164,6 +167,8 @@ class Record:
             summary.draw_learning_curve(self.directory)
         except (OSError, ValueError) as problem:  # the run does not fail over a picture
             log.warning("report/learning_curve.png could not be drawn: %s", problem)
+        if tree["final"].get("iteration"):
+            self.page = try_write_page(self.directory.root)
         return tree
 
     def _write_waiting(self) -> None:

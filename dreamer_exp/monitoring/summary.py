@@ -9,10 +9,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from dreamer_exp.config.command_words import pasteable, path_word
 from dreamer_exp.formatting import number, printable
 from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
+from dreamer_exp.report.commands import next_commands
 from dreamer_exp.rundir.atomic import save_figure
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
@@ -169,7 +169,9 @@ def _in_percent(rate: float, interval: list[float]) -> str:
     return f"{rate:.0%} ({100 * interval[0]:.0f}-{100 * interval[1]:.0f})"
 
 
-def show_end(console: Console, summary: dict[str, Any], root: Path, imports: bool = False) -> None:
+def show_end(
+    console: Console, summary: dict[str, Any], root: Path, imports: bool = False, page: Path | None = None
+) -> None:
     """Print the closing table, the paths of the results and the next commands.
 
     Args:
@@ -177,6 +179,7 @@ def show_end(console: Console, summary: dict[str, Any], root: Path, imports: boo
         summary: The content of run_summary.json.
         root: The run's directory.
         imports: Whether the environment's options name a module, which `evaluate` imports with trust=true only.
+        page: The page of the run, for a browser.
     """
     table = closing_table(summary)
     if table is not None:
@@ -186,19 +189,14 @@ def show_end(console: Console, summary: dict[str, Any], root: Path, imports: boo
         console.print(by_scenario)
     if summary["evaluations"] and (line := impossible_line(summary["evaluations"][-1])):
         console.print(line, soft_wrap=True, markup=False)
-    lines = [f"Run: {root}", f"Curve: {root / 'report' / 'learning_curve.png'}"]
+    lines = [f"Run: {root}", *([f"Report: {page}"] if page else [])]
     for line in [*lines, *next_lines(summary, root, imports)]:
         console.print(line, soft_wrap=True, markup=False)
 
 
 def next_lines(summary: dict[str, Any], root: Path, imports: bool) -> list[str]:
     """Return what to do with a finished run: a line for each command that can be pasted into a shell."""
-    trust = ["trust=true"] if imports else []
-    commands = {"Evaluate and film": pasteable("evaluate", root, "episodes=100", "video=3", *trust)}
-    if done := summary["final"].get("iteration"):
-        commands["Train twice as long"] = pasteable(path_word("resume", root), f"run.train_iterations={2 * done}")
-    if any(root.glob("wandb/offline-run-*")):
-        commands["Upload to W&B"] = pasteable("runs", "sync", root)
+    commands = next_commands(root, summary["final"].get("iteration"), imports=imports)
     return ["Next:", *(f"  {what}:  {command}" for what, command in commands.items())]
 
 

@@ -66,6 +66,11 @@ class RunDirectory:
         return self.report / "imagination.png"
 
     @property
+    def page(self) -> Path:
+        """The run on one page, for a browser."""
+        return self.report / "index.html"
+
+    @property
     def error(self) -> Path:
         """Traceback of a failed run."""
         return self.root / "error.txt"

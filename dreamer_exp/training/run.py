@@ -91,7 +91,8 @@ def train(
         _show_interruption(run)
         raise Interrupted(stop.exit_code, hangs_at_exit=run.watch.is_broken)
     if run.shown:
-        show_end(run.console, summary, run.directory.root, imported_key(experiment.env) is not None)
+        imports = imported_key(experiment.env) is not None
+        show_end(run.console, summary, run.directory.root, imports, run.record.page)
     objective = summary["final"].get(experiment.run.objective)
     return None if objective is None else float(objective)
 
@@ -168,7 +169,7 @@ def _begin_resumed(run: RunContext, kept: ResumePoint, changed: Changes) -> None
     run.restore(kept)
     run.provenance = point.record_resume(directory, kept, dropped, changed, run.provenance)
     run.record.started_utc = run.provenance["started_utc"]
-    for path in (directory.error, directory.summary):  # of an earlier end
+    for path in (directory.error, directory.summary, directory.page):  # of an earlier end
         path.unlink(missing_ok=True)
     note = f"; {dropped.unwanted} later rows dropped, their steps are repeated" if dropped.unwanted else ""
     run.print_line(f"{directory.root.name}: resumed from checkpoint {kept.checkpoint.name}{note}")
@@ -321,4 +322,5 @@ def _show_interruption(run: RunContext) -> None:
     kept = f"checkpoint at {run.counters.env_steps:,} steps" if saved else "nothing trained yet"
     lines = [f"Interrupted: {kept}. Run: {root}"]
     lines += [f"Resume: {pasteable(path_word('resume', root))}"] if saved else []
+    lines += [f"Report: {run.record.page}"] if run.record.page else []
     run.console.print("\n".join(lines), soft_wrap=True, markup=False)

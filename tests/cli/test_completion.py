@@ -50,7 +50,7 @@ def test_bash_completes_the_last_word(programs: Path, tmp_path: Path, line: str,
 
 
 def test_the_first_word_may_be_a_command() -> None:
-    assert suggestions("dreamer-exp r", COMMANDS) == ["runs", "replay-update"]
+    assert suggestions("dreamer-exp r", COMMANDS) == ["runs", "report", "replay-update"]
     assert suggestions("dreamer-exp run.seed=1 r", COMMANDS) == []
 
 

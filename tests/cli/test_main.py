@@ -20,6 +20,7 @@ USAGES = {
     "runs": "dreamer-exp runs [DIR ...]",
     "export": "dreamer-exp export RUN OUT",
     "doctor": "dreamer-exp doctor",
+    "report": "dreamer-exp report RUN",
     "replay-update": "dreamer-exp replay-update FOLDER",
 }
 SCRIPT = ("-c", "from dreamer_exp.cli.main import main; main()")  # what the console script runs

@@ -13,8 +13,9 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from dreamer_exp.compare.metrics import thin
 from dreamer_exp.compare.model import ComparisonRequest, Run
-from dreamer_exp.compare.page import MAX_POINTS, points_per_curve, render_page, thin, write_page
+from dreamer_exp.compare.page import MAX_POINTS, points_per_curve, render_page, write_page
 from dreamer_exp.compare.pipeline import compare
 from tests.compare.browser import BROWSER, DRIVER, MISSING, Browser, chromium
 

@@ -55,3 +55,34 @@ def test_status_json_has_what_a_running_run_does(tmp_path: Path) -> None:
     record.enter("training")
     assert read_tree(directory.status)["activity"] == "training"
     assert record.status("finished")["activity"] is None
+
+
+def ended(tmp_path: Path, rows: int) -> RunDirectory:
+    """Return the directory of a run that failed after some rows."""
+    directory = RunDirectory(tmp_path)
+    record = Record(directory, nano(), Counters(), "2026-01-01T00:00:00+00:00")
+    for iteration in range(1, rows + 1):
+        record.row({"env_steps": iteration, "iteration": iteration})
+    record.end("failed", ValueError("of the environment"))
+    return directory
+
+
+def test_a_run_that_failed_after_some_rows_has_a_page(tmp_path: Path) -> None:
+    assert "ValueError: of the environment" in ended(tmp_path, rows=2).page.read_text(encoding="utf-8")
+
+
+def test_a_run_without_rows_has_no_page(tmp_path: Path) -> None:
+    assert not ended(tmp_path, rows=0).page.exists()
+
+
+def test_a_page_that_fails_does_not_fail_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(page: object) -> str:
+        raise TypeError("of the page")
+
+    monkeypatch.setattr("dreamer_exp.report.page.render_page", fail)
+    directory = ended(tmp_path, rows=2)
+
+    assert read_tree(directory.status)["state"] == "failed"
+    assert "report/index.html could not be written: TypeError: of the page" in caplog.text

@@ -49,6 +49,7 @@ def test_a_run_writes_every_promised_file(three_iterations: Any) -> None:
         "run_summary.json",
         "checkpoints/latest",
         "checkpoints/best",
+        "report/index.html",
         "report/learning_curve.png",
     ]
     assert [name for name in promised if not (root / name).is_file()] == []
@@ -170,6 +171,7 @@ def test_the_end_prints_results_paths_and_the_next_command(three_iterations: Any
     assert "before training" in done.stdout
     assert "straight_to_goal" in done.stdout
     assert f"Run: {directory.root}" in done.stdout
+    assert f"Report: {directory.page}" in done.stdout
     assert f" -m dreamer_exp evaluate {directory.root} episodes=100 video=3\n" in done.stdout
     assert f" -m dreamer_exp resume={directory.root} run.train_iterations=6\n" in done.stdout
 

@@ -1,0 +1,1 @@
+"""report/index.html of a run's directory: the run on one page that loads nothing, with the pictures next to it."""

@@ -4,7 +4,7 @@
 
 One panel for each environment of an evaluation. A line joins the evaluations of one run during training; a bar is the
 95 % Wilson interval. A diamond is an evaluation in an environment in which the policy was not trained. Rows with other
-scenarios than the goal's, or with sampled actions, are not drawn.
+scenarios than the goal's, or with sampled actions, are not drawn. The runs in COLOURS have one, all others are grey.
 """
 
 import argparse
@@ -20,21 +20,16 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 RESULTS = Path(__file__).parent / "results" / "competence"
-COLOURS = {
-    "crowd_nav_xs": GREY,
-    "crowd_nav_12m": BLACK,
-    "crowd_nav_metric": SKY_BLUE,
-    "crowd_nav_metric_repeat2": BLUE,
-    "robot_sf_12m": ORANGE,
-    "robot_sf_route": PURPLE,
-    "crowd_nav_metric_repeat2_bolder": VERMILION,
-    "robot_sf_route_bolder": GREEN,
-    "robot_sf_route_bolder_seed2": BLACK,
-    "robot_sf_decay_seed2": VERMILION,
-    "robot_sf_xs": SKY_BLUE,
-    "crowd_nav_decay_repeat1": PURPLE,
+COLOURS = {  # the runs that a reader asks for; the others are grey
     "crowd_nav_decay_repeat2": GREEN,
+    "crowd_nav_floor_xs": BLUE,
+    "crowd_nav_floor_1M": SKY_BLUE,
+    "robot_sf_route_bolder": ORANGE,
+    "robot_sf_decay_seed2": VERMILION,
+    "robot_sf_xs": PURPLE,
+    "robot_sf_classic_only": BLACK,
 }
+OTHERS = "other experiments"
 BASELINE = "orca"
 
 
@@ -76,17 +71,21 @@ def draw(rows: list[dict[str, str]], path: Path) -> None:
 
 def draw_panel(panel: Any, env: str, goal: Goal, rows: list[dict[str, str]]) -> None:
     """Draw one environment: every run, the goal and ORCA."""
-    for run in dict.fromkeys(row["run"] for row in rows):
+    runs = list(dict.fromkeys(row["run"] for row in rows))
+    others = [run for run in runs if run not in COLOURS]
+    for run in others + [run for run in COLOURS if run in runs]:  # what has a colour is drawn last, on top
         evaluations = [row for row in rows if row["run"] == run]
         trained_in = evaluations[0]["trained_in"]
         marker, line = ("o", "-") if trained_in == env else ("D", "none")
-        label = run if trained_in == env else f"{run} (trained in {trained_in})"
+        colour, shade = (COLOURS[run], 1.0) if run in COLOURS else (GREY, 0.35)
+        name = run if run in COLOURS else OTHERS if run == others[0] else "_" + run  # _ keeps it out of the legend
+        label = name if trained_in == env else f"{name} (trained in {trained_in})"
         x = [int(row["env_steps"]) / 1000 for row in evaluations]
         success = [float(row["success"]) for row in evaluations]
-        panel.plot(x, success, marker=marker, ls=line, ms=5, lw=1.4, color=COLOURS[run], label=label)
+        panel.plot(x, success, marker=marker, ls=line, ms=5, lw=1.4, color=colour, alpha=shade, label=label)
         bars = [(steps, row) for steps, row in zip(x, evaluations, strict=True) if row["success_low"]]
         low, high = ([float(row[f"success_{side}"]) for _, row in bars] for side in ("low", "high"))
-        panel.vlines([steps for steps, _ in bars], low, high, color=COLOURS[run], lw=1)
+        panel.vlines([steps for steps, _ in bars], low, high, color=colour, lw=1, alpha=shade)
     panel.axhline(goal.success, color=VERMILION, ls="--", lw=1.2, label=f"goal {goal.success:.2f}")
     panel.axhline(goal.baseline, color=GREY, ls=":", lw=1.2, label=f"ORCA {goal.baseline:.3g}")
     panel.set_title(env)

@@ -72,7 +72,7 @@ def test_a_policy_of_this_package_drives_to_its_goal_in_an_empty_arena(name: str
 
 
 def test_the_policies_of_this_package_take_at_most_6_mb() -> None:
-    assert pretrained_names() == ["robot_sf"]
+    assert pretrained_names() == ["crowd_nav", "robot_sf"]
     assert total_bytes() <= MAX_TOTAL_BYTES
 
 

@@ -32,6 +32,7 @@ from dreamer_exp.training.signals import FORWARDED
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 PR_SET_CHILD_SUBREAPER = 36  # orphans below this process become its children
 POLL_S = 1.0
+SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")  # end with the process that started them
 PATIENCE_S = 3.0  # with processes that outlive the run: Ray's end by themselves
 ANSWER_S = 30.0  # for a run to see a signal: native code delays it, as when large arrays are written
 AGAIN_S = 3.0  # for a run to end after the same signal again
@@ -160,8 +161,7 @@ def _end_orphans() -> None:
     deadline = time.monotonic() + PATIENCE_S
     while left := _orphans():
         if time.monotonic() > deadline:
-            names = [each.name() for each in left if each.is_running()]
-            if foreign := [name for name in names if not name.startswith("ray::")]:  # these end late without raylet
+            if foreign := [name for each in left if (name := _foreign_name(each))]:
                 those = ", ".join(sorted(set(foreign)))
                 _print(f"the run left {len(foreign)} process{'es' if len(foreign) > 1 else ''} ({those}), now killed")
             _kill_orphans()
@@ -201,6 +201,15 @@ def _end_unanswered(number: int, facts: dict[str, Any]) -> int:
         line += f" (run: {facts['root']}, as of its last checkpoint)"
     _print(line)
     return 128 + number
+
+
+def _foreign_name(process: psutil.Process) -> str | None:
+    """Return the name of a process that does not end by itself; None for Ray's and Python's, which may end late."""
+    try:
+        name, command = process.name(), " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return None
+    return None if name.startswith("ray::") or any(server in command for server in SERVERS) else name
 
 
 def _end(code: int, facts: dict[str, Any]) -> int:

@@ -102,10 +102,9 @@ gap: smallest distance to a pedestrian in m, mean over episodes"""
 
 
 def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Group:
-    """Return a table of evaluations of the same episodes, one line for each (name, row), below its title."""
+    """Return a table of evaluations of the same episodes, one line for each (name, row), between title and legend."""
     columns = columns_of([row for _, row in named])
     table = Table(
-        caption=CAPTION if SUCCESS_RATE in columns else None,
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
@@ -116,7 +115,8 @@ def evaluation_table(named: list[tuple[str, dict[str, Any]]]) -> Group:
         table.add_column(column.heading, justify="right", no_wrap=True)
     for name, row in named:
         table.add_row(name, *[cell(row, column) for column in columns])
-    return Group(Text(title_of(named[0][1])), table)  # rich would wrap a title of its own to the table's width
+    legend = [Text(CAPTION, style="dim italic")] if SUCCESS_RATE in columns else []
+    return Group(Text(title_of(named[0][1])), table, *legend)  # rich would wrap both to the table's width
 
 
 def title_of(row: dict[str, Any]) -> str:

@@ -13,4 +13,5 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> list[fl
     rate, shrink = successes / trials, 1 + z * z / trials
     centre = (rate + z * z / (2 * trials)) / shrink
     half = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials)) / shrink
-    return [max(0.0, centre - half), min(1.0, centre + half)]
+    # rounding can miss the exact ends
+    return [0.0 if successes == 0 else centre - half, 1.0 if successes == trials else centre + half]

@@ -214,15 +214,15 @@ def test_the_run_is_known_by_the_number_of_the_process_that_the_user_started(tmp
     assert int(process.communicate(timeout=60)[0]) == process.pid
 
 
-def test_workers_of_ray_that_the_run_leaves_are_ended_without_a_word(tmp_path: Path) -> None:
+def test_processes_of_ray_and_python_that_the_run_leaves_are_ended_without_a_word(tmp_path: Path) -> None:
     (tmp_path / "ray::Worker").symlink_to("/bin/sleep")
-    started = (
-        f"subprocess.Popen([{str(tmp_path / 'ray::Worker')!r}, '600'], start_new_session=True, stdout=-3, stderr=-3)"
-    )
+    server = "import time; time.sleep(600)  # from multiprocessing.forkserver import main"
+    commands = [[str(tmp_path / "ray::Worker"), "600"], [sys.executable, "-c", server]]
+    started = "subprocess.Popen(command, start_new_session=True, stdout=-3, stderr=-3)"
     RunDirectory(tmp_path).summary.write_text('{"state": "finished"}')
-    code, out, err = run(tmp_path, f"import subprocess; print({started}.pid)")
+    code, out, err = run(tmp_path, f"import subprocess; print(*[{started}.pid for command in {commands}])")
     assert (code, err) == (0, "")
-    assert not Path(f"/proc/{int(out)}").exists()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in out.split())
 
 
 def test_processes_that_the_run_leaves_are_ended_and_named(tmp_path: Path) -> None:

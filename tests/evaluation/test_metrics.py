@@ -113,6 +113,11 @@ def test_wilson_intervals_equal_published_values(successes: int, trials: int, lo
     assert wilson_interval(successes, trials) == pytest.approx([low, high], abs=1e-4)
 
 
+def test_the_interval_of_a_rate_of_0_or_1_ends_there_exactly() -> None:
+    assert [(wilson_interval(0, n) or [1])[0] for n in range(1, 30)] == [0.0] * 29
+    assert [(wilson_interval(n, n) or [0])[-1] for n in range(1, 30)] == [1.0] * 29
+
+
 def test_a_fault_counts_as_a_failure_of_its_scenario() -> None:
     rates = rates_by_scenario([*ended("hall", "success"), *ended("door", "fault", "fault")])
     assert {name: of_one["success_rate"] for name, of_one in rates.items()} == {"door": 0.0, "hall": 1.0}

@@ -92,6 +92,7 @@ def test_the_closing_table_is_complete_at_usual_widths(run: RunDirectory, width:
     assert "after 544 steps" in text
     assert "50% (9-91)" in text
     assert "…" not in text
+    assert set(summary.CAPTION.splitlines()) < set(text.splitlines())
 
 
 def test_the_closing_table_names_the_first_evaluation_by_its_steps(run: RunDirectory) -> None:

@@ -269,7 +269,7 @@ def test_rllibs_algorithm_writes_the_same_files_and_its_policy_can_be_evaluated(
     rows = read_rows(directory.result)
     assert all(set(PROMISED) <= set(row) for row in rows)
     assert all(isinstance(rows[-1][name], float) for name in PROMISED if name.startswith(("loss/", "grad_norm/")))
-    evaluated = [row for row in read_rows(directory.evaluation) if row["policy"] == "dreamerv3"]
+    evaluated = [row for row in read_rows(directory.evaluation) if row["policy"] == "dreamerv3_rllib"]
     assert [row["env_steps"] for row in evaluated] == [0, rows[-1]["env_steps"]]
     assert evaluate(str(directory.root)).returncode == 0
     (written,) = directory.root.glob("report/evaluation_crowd_nav_*.json")

@@ -46,11 +46,14 @@ def group_runs(runs: Sequence[Run], by: str | None = None) -> Grouping:
     return Grouping(groups, shared, pooled)
 
 
+LENGTH = ("run.train_iterations", "run.max_minutes", "run.max_env_steps", "run.stop_when")
+
+
 def changed_settings(run: Run) -> list[str]:
-    """Return keys that affect results and were changed by a resume; more iterations only extend a run."""
+    """Return keys that affect results and were changed by a resume; another length only extends a run."""
     changes = [entry.get("changed") for entry in resumes_of(run)]
     keys = dict.fromkeys(key for changed in changes if isinstance(changed, dict) for key in changed)
-    return [key for key in keys if _affects_result(key) and key != "run.train_iterations"]
+    return [key for key in keys if _affects_result(key) and not key.startswith(LENGTH)]
 
 
 def signature(run: Run) -> str:

@@ -36,6 +36,7 @@ TAKES: dict[Any, str] = {
     list[int]: "a list of whole numbers, [256,256]",
     list[float]: "a list of numbers, [0.5,1.0]",
     dict[str, float]: "names with numbers, {a: 1.0}",
+    dict[str, float | None]: "names with numbers, {a: 1.0}",
     dict[str, str]: "names with words, {a: b}",
     dict[str, Any]: "names with values, {a: 1}",
 }

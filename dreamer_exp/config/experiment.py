@@ -24,6 +24,8 @@ WITHOUT_EFFECT = {
     "obs_contract": ("name",),
     "evaluation": ("name",),
 }
+LATER = {"run": ("max_minutes", "max_env_steps", "stop_when")}
+"""Keys that earlier experiments lack; without a value they are left out, so that the fingerprint is the same."""
 
 
 @dataclass(frozen=True)
@@ -98,4 +100,6 @@ def fingerprint(tree: Mapping[str, Any]) -> str:
     for group, names in WITHOUT_EFFECT.items():
         for name in names:
             del affecting[group][name]
+    for group, names in LATER.items():
+        affecting[group] = {name: value for name, value in affecting[group].items() if value or name not in names}
     return hashlib.sha256(json.dumps(affecting, sort_keys=True).encode()).hexdigest()[:16]

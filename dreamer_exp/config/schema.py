@@ -39,6 +39,21 @@ class RunConfig:
     id: str = key("dreamer", "name of the run; the first part of its directory")
     seed: int = key(123, "seeds Python, numpy, torch, RLlib, the replay sampler and every env", low=0, high=2**31 - 1)
     train_iterations: int = key(2000, "calls of RLlib's algo.train(): sample, update, push weights", low=1)
+    max_minutes: float | None = key(
+        None,
+        "minutes that the run may take over all of its resumes (wall_time_s); it then ends as finished; null: no limit",
+        above=0,
+    )
+    max_env_steps: int | None = key(
+        None,
+        "env steps after which the run ends as finished, with the iteration that reaches them; null: no limit",
+        low=1,
+    )
+    stop_when: dict[str, float | None] = key(
+        {},
+        "goal that ends the run as finished: metrics of an evaluation and their values, reached in `for` evaluations "
+        "in a row; or `plateau`, evaluations in a row without a better one; null takes a name out",
+    )
     checkpoint_every: int = key(50, "iterations between checkpoints; the last iteration always writes one", low=1)
     keep_checkpoints: int = key(3, "newest checkpoints kept in addition to the best one", low=1)
     log_level: str = key(

@@ -24,7 +24,8 @@ from dreamer_exp.evaluation.workers.env_runners import env_runners
 from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.episode_progress import EpisodeProgress
 from dreamer_exp.monitoring.record import Record
-from dreamer_exp.monitoring.summary import score
+from dreamer_exp.monitoring.summary import without_outcomes
+from dreamer_exp.planning.ends import score
 from dreamer_exp.planning.protocol import evaluated
 from dreamer_exp.rundir.metric_names import BASELINE, TRAINED, is_trained
 from dreamer_exp.rundir.status import EVALUATING
@@ -56,6 +57,7 @@ class EvaluationSchedule:
         self._experiment, self._counters, self._record = evaluated(experiment), counters, record
         self._show_progress, self._print_line = show_progress, print_line
         self._best: tuple[float, ...] | None = None
+        self.rows: list[dict[str, Any]] = []  # of the policy so far, without their episodes
         self._last = 0  # env steps at the last evaluation
         self._baselines: set[str] = set()  # those that are evaluated
         self._background = BackgroundEvaluations()
@@ -65,6 +67,7 @@ class EvaluationSchedule:
         kept = list(rows)
         self._baselines = {row["policy"] for row in kept if not is_trained(row)}
         kept = [row for row in kept if is_trained(row)]
+        self.rows = [without_outcomes(row) for row in kept]
         self._best = max((score(row) for row in kept if row["env_steps"]), default=None)
         self._last = max((row["env_steps"] for row in kept), default=0)
 
@@ -261,6 +264,8 @@ class EvaluationSchedule:
         """Record the row of an evaluation and return it."""
         row = evaluation_row(policy, kind, env_steps, updates, results, episode_list(self._experiment))
         self._record.evaluation(row)
+        if is_trained(row):
+            self.rows.append(without_outcomes(row))
         return row
 
 

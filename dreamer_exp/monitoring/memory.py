@@ -14,6 +14,7 @@ from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import memory_available
 from dreamer_exp.planning.forecast import forecast
+from dreamer_exp.planning.work import planned_iterations
 
 EVERY_S = 5.0  # shortest time between two reads of other processes, and between two rows of a history
 MIN_ROWS, MAX_ROWS = 20, 100  # of a history
@@ -58,7 +59,7 @@ class MemoryWatch:
     def __init__(self, experiment: Experiment, contract: ObservationContract) -> None:
         self._expected = forecast(experiment, contract)
         self._on_host = not self._expected.memory.replay_on_gpu
-        self._env_steps = experiment.run.train_iterations * experiment.hardware.env_steps_per_iteration
+        self._env_steps = planned_iterations(experiment) * experiment.hardware.env_steps_per_iteration
         self._history: deque[Row] = deque(maxlen=MAX_ROWS)
         self._warned = False
 

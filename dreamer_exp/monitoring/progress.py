@@ -61,11 +61,13 @@ class Progress:
         console: where to print.
         train_iterations: iterations of the complete run.
         shown: False prints nothing.
+        max_minutes: of the complete run; None: no limit.
     """
 
-    def __init__(self, console: Console, train_iterations: int, shown: bool) -> None:
+    def __init__(self, console: Console, train_iterations: int, shown: bool, max_minutes: float | None = None) -> None:
         self._console = console
         self._total = train_iterations
+        self._max_s = float("inf") if max_minutes is None else 60 * max_minutes
         self._shown = shown
         self._iteration_s: float | None = None  # moving average without evaluations and start-up
         self._pace = Pace()
@@ -115,7 +117,8 @@ class Progress:
         taken = row["time/sample_s"] + row["time/update_s"]
         before = taken if self._iteration_s is None else self._iteration_s
         self._iteration_s = 0.9 * before + 0.1 * taken
-        return float(self._iteration_s * (self._total - row["iteration"]))
+        left = self._iteration_s * (self._total - row["iteration"])
+        return float(max(0.0, min(left, self._max_s - row["time/total_s"])))
 
     def _panel(self, figures: dict[str, str], done: int, meanwhile: str | None) -> Table:
         panel = Table.grid(padding=(0, 2))

@@ -86,6 +86,7 @@ class Record:
         self.tracker: Tracker = NoTracker()
         self.activity = STARTING
         self.page: Path | None = None  # report/index.html, once it is written
+        self.end_reason: str | None = None  # of a finished run
         self._waiting: list[dict[str, Any]] = []  # rows that could not be written yet
         self._rows, self._evaluations = Attempts("result.jsonl"), Attempts("evaluation.jsonl")
         self._status = Attempts("status.json")
@@ -121,6 +122,7 @@ class Record:
             "format": current_format("status.json"),
             "state": state,
             "activity": self.activity if state == "running" else None,
+            "end_reason": self.end_reason if state == "finished" else None,
             "started_utc": self.started_utc,
             "updated_utc": now_utc(),
             "wall_time_s": round(self.counters.seconds, 3),

@@ -12,6 +12,7 @@ from rich.text import Text
 from dreamer_exp.formatting import number, printable
 from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
+from dreamer_exp.planning.ends import score
 from dreamer_exp.report.commands import next_commands
 from dreamer_exp.rundir.atomic import save_figure
 from dreamer_exp.rundir.formats import current_format
@@ -52,11 +53,6 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
             )
         },
     }
-
-
-def score(row: dict[str, Any]) -> tuple[float, float, float]:
-    """Return the sort key of `best`: success rate, then SPL, then mean return, each 0 if missing."""
-    return row.get("success_rate") or 0.0, row.get("spl") or 0.0, row.get("return_mean") or 0.0
 
 
 def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
@@ -196,7 +192,9 @@ def show_end(
 
 def next_lines(summary: dict[str, Any], root: Path, imports: bool) -> list[str]:
     """Return what to do with a finished run: a line for each command that can be pasted into a shell."""
-    commands = next_commands(root, summary["final"].get("iteration"), imports=imports)
+    commands = next_commands(
+        root, summary["final"].get("iteration"), imports=imports, end_reason=summary.get("end_reason")
+    )
     return ["Next:", *(f"  {what}:  {command}" for what, command in commands.items())]
 
 

@@ -8,6 +8,7 @@ from dreamer_exp.config.experiment import Experiment, Hardware
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
+from dreamer_exp.planning.work import planned_iterations
 
 # Measured on Linux with Ray 2.60, torch 2.13 and crowd_nav; another environment may need more.
 MAIN_BYTES = 500 * 2**20  # main process without network and replay
@@ -46,7 +47,7 @@ def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
     """Return the largest sizes of the run."""
     spec = spec_of(experiment.algo)
     memory = spec.memory(experiment, contract)
-    run_steps = experiment.run.train_iterations * experiment.hardware.env_steps_per_iteration
+    run_steps = planned_iterations(experiment) * experiment.hardware.env_steps_per_iteration
     first_batch = spec.work(experiment.algo).steps
     steps = min(memory.replay_capacity, max(run_steps, first_batch))
     checkpoint = steps * memory.bytes_per_step + MOMENTS * memory.weight_bytes + memory.acting_bytes

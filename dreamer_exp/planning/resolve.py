@@ -6,6 +6,7 @@ from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of, unchecked
 from dreamer_exp.envs.scenario_sampling import drawn_scenarios, follows_failures
 from dreamer_exp.hardware import Machine
+from dreamer_exp.planning.ends import check_ends
 from dreamer_exp.planning.forecast import check_memory, settle
 from dreamer_exp.planning.protocol import evaluated
 from dreamer_exp.rundir import metric_names
@@ -20,6 +21,7 @@ def resolve(experiment: Experiment, machine: Machine) -> tuple[Experiment, Obser
         UserError: the run cannot work on this machine; the message names the key.
     """
     evaluated(experiment)
+    check_ends(experiment)
     if experiment.hardware.ray_address is None:
         short_temporary_folder()
     contract = contract_of(experiment.env, experiment.obs_contract)

@@ -49,11 +49,19 @@ def work_to_come(experiment: Experiment, progress: Mapping[str, Any] | None = No
         progress: `iteration`, `updates` and `updates_owed` of the checkpoint to resume from; None for a new run.
     """
     update, each = spec_of(experiment.algo).work(experiment.algo), experiment.hardware.env_steps_per_iteration
-    iterations = experiment.run.train_iterations - (progress["iteration"] if progress else 0)
+    iterations = max(0, planned_iterations(experiment) - (progress["iteration"] if progress else 0))
     prefill = 0 if progress else _prefill_env_steps(experiment)
     owed = progress["updates_owed"] if progress else 0.0
     updates = owed + iterations * each * update.training_ratio / update.steps
     return Work(iterations, iterations * each + prefill, prefill, int(updates))
+
+
+def planned_iterations(experiment: Experiment) -> int:
+    """Return the iterations of a run: `run.train_iterations`, or what `run.max_env_steps` allows."""
+    most, each = experiment.run.train_iterations, experiment.hardware.env_steps_per_iteration
+    if experiment.run.max_env_steps is None:
+        return most
+    return min(most, max(1, math.ceil((experiment.run.max_env_steps - _prefill_env_steps(experiment)) / each)))
 
 
 def _prefill_env_steps(experiment: Experiment) -> int:
@@ -73,12 +81,16 @@ def _prefill_env_steps(experiment: Experiment) -> int:
 
 def describe_work(experiment: Experiment, work: Work) -> str:
     """Return the work as text."""
-    batch, total = spec_of(experiment.algo).work(experiment.algo).batch, experiment.run.train_iterations
+    batch, total = spec_of(experiment.algo).work(experiment.algo).batch, planned_iterations(experiment)
     iterations = f"{work.iterations:,} of {total:,}" if work.iterations < total else f"{total:,}"
     filling = f" ({work.prefill_env_steps:,} before the first update)" if work.prefill_env_steps else ""
+    run = experiment.run
+    earlier = [*(f"{name}={value:g}" for name, value in [("run.max_minutes", run.max_minutes)] if value is not None),
+               *(["run.stop_when"] if run.stop_when else [])]  # fmt: skip
+    ends = f"; it ends earlier by {' or '.join(earlier)}" if earlier else ""
     return (
         f"{iterations} iterations, {work.env_steps:,} env steps{filling}, about {work.updates:,} updates of "
-        f"{' x '.join(map(str, batch))} steps"
+        f"{' x '.join(map(str, batch))} steps{ends}"
     )
 
 

@@ -28,6 +28,7 @@ from dreamer_exp.rundir.display import MAX_VALUE, is_number
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.metric_names import is_trained
 from dreamer_exp.rundir.plain_file import is_plain_folder
+from dreamer_exp.rundir.reader import read_tree
 
 PACKAGE = "dreamer_exp.report"
 POLICY = "policy"  # what tables call the trained policy
@@ -167,7 +168,8 @@ def _commands(run: Run) -> dict[str, str]:
     iterations = int(done) if 0 < done < 10**9 else None
     module = run.config.get("env.id")
     imports = isinstance(module, str) and ":" in module
-    return next_commands(run.root, iterations, finished=run.state == "finished", imports=imports)
+    end_reason = read_tree(RunDirectory(run.root).status).get("end_reason")
+    return next_commands(run.root, iterations, finished=run.state == "finished", imports=imports, end_reason=end_reason)
 
 
 def _settings(run: Run) -> list[tuple[str, str]]:

@@ -70,6 +70,38 @@ ROW = (
 # added to the last row in run_summary.json's `final`: of the last evaluation, else of the window
 FINAL = ("success_rate", "return_mean")
 
+# of a row of evaluation.jsonl: those that are better when higher, and when lower
+EVALUATION_HIGHER = (
+    "success_rate",
+    "success_rate_without_impossible",
+    "return_mean",
+    "spl",
+    "min_clearance_m_mean",
+    "min_clearance_m_min",
+    "path_efficiency",
+)
+EVALUATION_LOWER = (
+    "collision_rate",
+    "pedestrian_collision_rate",
+    "wall_collision_rate",
+    "robot_collision_rate",
+    "timeout_rate",
+    "time_to_goal_s_mean",
+    "time_to_goal_norm",
+    "length_mean",
+    "near_misses",
+    "faults",
+    "jerk_mean",
+    "curvature_mean",
+    "time_not_moving",
+    "stalled_time",
+    "intimate_space_share",
+    "personal_space_share",
+    "social_space_share",
+    "force_exceed_events",
+    "comfort_exposure",
+)
+
 
 def is_trained(row: Mapping[str, Any]) -> bool:
     """Return whether a row of evaluation.jsonl, of any format, is of the trained policy and not of a baseline."""

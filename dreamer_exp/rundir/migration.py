@@ -37,7 +37,13 @@ _FIXED = {  # values that are keys since release 0.2
     },
     "dreamerv3_rllib": {},
 }
-_RUN = {"init_from": None, "init_scope": "all"}  # likewise
+_RUN: dict[str, Any] = {  # likewise
+    "init_from": None,
+    "init_scope": "all",
+    "max_minutes": None,
+    "max_env_steps": None,
+    "stop_when": {},
+}
 _EVALUATION = {"protocol": "fixed_seeds", "max_parallel_envs": None}  # likewise
 
 

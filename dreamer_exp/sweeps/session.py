@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dreamer_exp.hardware import Machine
+from dreamer_exp.planning.work import planned_iterations
 from dreamer_exp.rundir.atomic import write_text
 from dreamer_exp.sweeps.job import JobFailed
 from dreamer_exp.sweeps.plan import Plan, headline
@@ -49,7 +50,7 @@ def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None])
     console = Console()
     (plan.root / STOP).unlink(missing_ok=True)  # of an earlier attempt
     names = [job.name for job in plan.jobs]
-    iterations = [job.experiment.run.train_iterations for job in plan.jobs]
+    iterations = [planned_iterations(job.experiment) for job in plan.jobs]
     views = partial(read_views, plan.root, names, iterations)
     print_line = partial(console.print, soft_wrap=True, markup=False, highlight=False)
     record = plan.record()

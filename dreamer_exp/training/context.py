@@ -24,6 +24,7 @@ from dreamer_exp.monitoring.cpu_contention import ContentionWatch
 from dreamer_exp.monitoring.memory import MemoryWatch
 from dreamer_exp.monitoring.progress import Progress
 from dreamer_exp.monitoring.record import Attempts, Record
+from dreamer_exp.planning.work import planned_iterations
 from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.training.scenario_failures import ScenarioFailures
@@ -55,7 +56,7 @@ class RunContext:
         self.directory, self.checkpoints, self.resume_point = directory, checkpoints, resume_point
         self.console = Console(highlight=False)
         self.shown = logging.getLevelName(experiment.run.log_level) <= logging.INFO
-        self.progress = Progress(self.console, experiment.run.train_iterations, self.shown)
+        self.progress = Progress(self.console, planned_iterations(experiment), self.shown, experiment.run.max_minutes)
         self.counters = Counters()
         packages = distributions_used(experiment.env.name, experiment.algo.name)
         self.provenance = {

@@ -1,4 +1,4 @@
-"""The training loop: sample, update, log, save and evaluate, until all iterations are done.
+"""The training loop: sample, update, log, save and evaluate, until the run ends (planning/ends.py).
 
 Signals (signals.py), recovery from divergence (divergence/recovery.py) and the beginning and end of a run (run.py) are
 handled around the loop.
@@ -14,6 +14,7 @@ from dreamer_exp.algorithms.protocol import Algorithm, Iteration
 from dreamer_exp.checkpoints.policy_interface import policy_interface
 from dreamer_exp.envs.notices import log_notices
 from dreamer_exp.monitoring.metrics_row import blank_nonfinite, make_row
+from dreamer_exp.planning.ends import end_reason
 from dreamer_exp.rundir.status import TRAINING
 from dreamer_exp.training.clocks import Every
 from dreamer_exp.training.context import RunContext
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> None:
-    """Train until `run.train_iterations` are done or `stop` returns True.
+    """Train until `run.train_iterations`, a limit or a goal ends the run, or `stop` returns True.
 
     The loop continues from `run.counters`, so it can be called again after a resume or a recovery.
 
@@ -40,7 +41,7 @@ def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> Non
 
     draw_by_failures(run, algorithm)
 
-    while counters.iterations < run.experiment.run.train_iterations and not stop():
+    while (ended := reason_to_end(run)) is None and not stop():
         # Sample a fragment from every environment, then make the updates that the training ratio owes for it
         # (`training_step` of the algorithm).
         run.record.enter(TRAINING)
@@ -59,8 +60,19 @@ def loop(run: RunContext, algorithm: Algorithm, stop: Callable[[], bool]) -> Non
         if should_evaluate():
             evaluate(run, algorithm, stop)
 
+    run.record.end_reason = ended
     evaluate(run, algorithm, stop)
     take_results(run, stop, wait_for_all=True)
+
+
+def reason_to_end(run: RunContext) -> str | None:
+    """Return which key ends training now, and at which value; None while it goes on."""
+    progress = {
+        "iteration": run.counters.iterations,
+        "env_steps": run.counters.env_steps,
+        "seconds": run.counters.seconds,
+    }
+    return end_reason(run.experiment.run, progress, run.evaluations.rows)
 
 
 def count(run: RunContext, algorithm: Algorithm, metrics: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

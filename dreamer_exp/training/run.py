@@ -109,7 +109,7 @@ def _prepare(
     """Return the run's parts; raise UserError for a run that cannot be resumed, before any file is changed."""
     checkpoints = CheckpointStore(directory.checkpoints, experiment.run.keep_checkpoints)
     if resumed is not None and kept is None:
-        kept = point.require_resume_point(checkpoints, contract.hash, experiment.run.train_iterations)
+        kept = point.require_resume_point(checkpoints, contract.hash, experiment.run)
         point.read_provenance(directory)
     return RunContext(experiment, contract, machine, directory, checkpoints=checkpoints, resume_point=kept)
 

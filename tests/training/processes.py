@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,17 @@ from tests.experiments import NANO
 from tests.paths import CHECKOUT
 
 
-def command(*overrides: str) -> list[str]:
-    return [sys.executable, "-m", "dreamer_exp", *NANO, *overrides]
+def command(*overrides: str, nano: Sequence[str] = NANO) -> list[str]:
+    return [sys.executable, "-m", "dreamer_exp", *nano, *overrides]
 
 
 def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(CHECKOUT), **more}
 
 
-def run(folder: Path, *overrides: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *overrides: str, nano: Sequence[str] = NANO, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*overrides),
+        command(*overrides, nano=nano),
         cwd=folder,
         env=environment(**more),
         capture_output=True,

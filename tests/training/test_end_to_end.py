@@ -35,6 +35,10 @@ def three_iterations(tmp_path_factory: pytest.TempPathFactory) -> tuple[subproce
     return done, only_run(folder)
 
 
+def test_the_last_iteration_is_the_reason_of_the_end(three_iterations: Any) -> None:
+    assert read_json(three_iterations[1].status)["end_reason"] == "run.train_iterations=3"
+
+
 def test_a_run_writes_every_promised_file(three_iterations: Any) -> None:
     root = three_iterations[1].root
     assert root.name.startswith("three_")

@@ -12,7 +12,7 @@ import pytest
 from dreamer_exp.rundir.reader import read_rows
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
-from tests.training.processes import command, environment, only_run, read_json
+from tests.training.processes import command, environment, only_run, read_json, run
 
 pytestmark = pytest.mark.end_to_end
 
@@ -201,3 +201,32 @@ def test_a_run_whose_environment_ends_it_has_failed(tmp_path: Path, leave: str, 
     # of os._exit there is no trace
     assert directory.error.exists() == (leave != "os._exit(0)")
     assert leave == "os._exit(0)" or "in step" in directory.error.read_text()
+
+
+@pytest.mark.slow
+def test_a_run_that_reached_its_goal_is_finished_and_resumable_with_another_limit(tmp_path: Path) -> None:
+    words = ("tracking=none", "run.train_iterations=100", "evaluation.every_env_steps=32", "hardware.num_env_runners=0")
+    done = run(tmp_path, *words, "run.stop_when={return_mean: -1000, for: 2}")
+    assert done.returncode == 0, done.stderr
+    directory = only_run(tmp_path)
+    status, steps = read_json(directory.status), read_json(directory.summary)["evaluations"][-1]["env_steps"]
+    assert (status["state"], status["end_reason"]) == ("finished", "run.stop_when={return_mean: -1000, for: 2}")
+    assert (directory.checkpoints / "latest").read_text().strip() == f"{steps:09d}"
+    assert "run.stop_when.return_mean=null" in done.stdout  # of the next commands
+
+    refused = run(tmp_path, f"resume={directory.root}", nano=())
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines() == [
+        "dreamer_exp: resume: the run has ended by run.stop_when={return_mean: -1000, for: 2}; a larger value, or "
+        "null, lets it continue."
+    ]
+
+    more = ("run.stop_when.return_mean=null", f"run.max_env_steps={steps + 32}")
+    assert run(tmp_path, f"resume={directory.root}", *more, nano=()).returncode == 0
+    status = read_json(directory.status)
+    assert (status["end_reason"], status["env_steps"]) == (f"run.max_env_steps={steps + 32}", steps + 32)
+
+    minutes = status["wall_time_s"] / 60 + 0.001
+    more = ("run.max_env_steps=null", f"run.max_minutes={minutes}")
+    assert run(tmp_path, f"resume={directory.root}", *more, nano=()).returncode == 0
+    assert read_json(directory.status)["end_reason"] == f"run.max_minutes={minutes:g}"

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from dreamer_exp.checkpoints.manifest import MANIFEST, BrokenCheckpoint, is_count, read_json, read_manifest, verify
 from dreamer_exp.checkpoints.store import PROGRESS, CheckpointStore
 from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.schema import RunConfig
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.formatting import now_utc
+from dreamer_exp.planning.ends import end_reason
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.metric_names import is_trained
 from dreamer_exp.rundir.reader import RunReader, read_evaluations, read_rows
 from dreamer_exp.rundir.row_filter import RemovedLines, filter_rows
 from dreamer_exp.rundir.status import read_status
@@ -66,16 +69,17 @@ def read_progress(checkpoint: Path) -> dict[str, Any]:
     return dict(tree)
 
 
-def require_resume_point(store: CheckpointStore, contract_hash: str, iterations: int) -> ResumePoint:
+def require_resume_point(store: CheckpointStore, contract_hash: str, run: RunConfig) -> ResumePoint:
     """Return the newest valid checkpoint of a run to be resumed.
 
     Args:
         store: The run's checkpoints.
         contract_hash: Of the environment's observations and actions now.
-        iterations: `run.train_iterations`, including those already done.
+        run: The limits of the run, which include what is already done.
 
     Raises:
-        UserError: There is no checkpoint, it is of another release or another contract, or no iteration is left.
+        UserError: There is no checkpoint, it is of another release or another contract, or the run has ended by
+            one of its limits.
     """
     point = find_resume_point(store)
     if point is None:
@@ -91,12 +95,15 @@ def require_resume_point(store: CheckpointStore, contract_hash: str, iterations:
             f"resume: the environment now has contract {contract_hash}, but the policy was trained on "
             f"{manifest['contract_hash']}: keep env and obs_contract unchanged."
         )
-    done = point.progress["iteration"]
+    done, iterations = point.progress["iteration"], run.train_iterations
     is_finished = read_status(store.root.parent).get("state") == "finished"
     if done > iterations or (done == iterations and is_finished):  # else its last evaluation is missing
         raise UserError(
             f"resume: the run has done {done:,} of run.train_iterations={iterations:,}; increase it to continue."
         )
+    rows = [row for row in evaluations(RunDirectory(store.root.parent), point) if is_trained(row)]
+    if is_finished and (reason := end_reason(run, point.progress, rows)):
+        raise UserError(f"resume: the run has ended by {reason}; a larger value, or null, lets it continue.")
     return point
 
 

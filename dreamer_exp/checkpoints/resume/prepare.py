@@ -73,7 +73,7 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     point = require_resume_point(
         CheckpointStore(RunDirectory(root).checkpoints, experiment.run.keep_checkpoints),
         contract.hash,
-        experiment.run.train_iterations,
+        experiment.run,
     )
     read_provenance(RunDirectory(root))
     return ResumeRequest(root, experiment, contract, machine, changed, point), bool(composed.dry_run)

@@ -32,5 +32,6 @@ STATE_STYLES = {
     "dead": "red",
     "unknown": "red",
     "interrupted": "yellow",
+    "stopped": "yellow",
     "waiting": "dim",
 }

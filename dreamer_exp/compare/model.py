@@ -13,7 +13,7 @@ class Run:
 
     root: Path
     name: str  # path below the folder that all compared runs share
-    state: str  # running, finished, failed, interrupted, dead ("running" without a process), not started, unknown
+    state: str  # of status.json, or dead ("running" without a process), not started, unknown
     error: str | None  # "Type: first line" of a failed run
     config: dict[str, Any]  # experiment.yaml, flattened: {"algo.horizon_H": 15, ...}
     provenance: dict[str, Any]  # provenance.json

@@ -208,6 +208,19 @@ class SweepConfig:
     job_memory: int | str | None = key(
         None, "memory that a job's own processes may take, in bytes or as 8 GiB; null: no limit", low=1, memory=True
     )
+    stop: str = key(
+        "none",
+        "stop jobs whose evaluations (success, then SPL, then return) are worse than those of the others at the same "
+        "env steps: asha keeps the best at each rung, median those not below the median",
+        choices=("none", "median", "asha"),
+    )
+    stop_grace: int | None = key(
+        None, "env steps of the first rung, before which no job is stopped; null: evaluation.every_env_steps", low=1
+    )
+    stop_reduction: int = key(
+        3, "asha keeps one of so many jobs at each rung; each rung has so many times the env steps of the last", low=2
+    )
+    stop_rungs: list[int] = key([], "env steps of the rungs, in the place of those of stop_grace and stop_reduction")
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class RunEntry:
     root: Path
     name: str  # its path; relative if it lies below the working directory
     link_to: str | None  # the directory, if the path is a link to it
-    state: str  # running | finished | failed | interrupted | dead | unknown
+    state: str  # running | finished | failed | interrupted | stopped | dead | unknown
     error: str | None  # "Type: message" of a failed run
     started: datetime
     env_steps: int | None

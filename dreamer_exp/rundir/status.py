@@ -67,6 +67,15 @@ def write_missing_end(root: Path, state: str, message: str | None) -> None:
             write_json(RunDirectory(root).status, status | end)
 
 
+def write_stop(root: Path, reason: str) -> None:
+    """Give a run that its sweep has stopped the state `stopped`, in status.json and run_summary.json."""
+    for path in (RunDirectory(root).status, RunDirectory(root).summary):
+        if tree := read_tree(path):
+            end = {"state": "stopped", "end_reason": reason, "activity": None, "error": None}
+            with suppress(OSError):  # the disk is full; job.json has the state too, or the end is printed
+                write_json(path, tree | end)
+
+
 def error_of(status: dict[str, Any]) -> str | None:
     """Return type and first line of the error in status.json, as it may be shown, or None."""
     error = status.get("error")

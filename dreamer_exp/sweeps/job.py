@@ -23,6 +23,7 @@ from dreamer_exp.rundir import lock
 from dreamer_exp.rundir.atomic import write_text
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_tree
+from dreamer_exp.sweeps.losers import LoserWatch, StopRule
 from dreamer_exp.sweeps.plan import load_job
 from dreamer_exp.sweeps.records import (
     FAILED,
@@ -30,6 +31,7 @@ from dreamer_exp.sweeps.records import (
     REQUEST,
     SLOTS,
     STOP,
+    STOPPED,
     WAITING,
     JobRecord,
     SweepRecord,
@@ -45,7 +47,7 @@ class JobFailed(Exception):
 
 
 def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None:
-    """Run a job to its end unless it is finished already; return its objective.
+    """Run a job to its end unless it has ended already; return its objective, of a stopped one the last.
 
     Args:
         config: the composed config of the job.
@@ -70,15 +72,20 @@ def run_job(config: DictConfig, num: int, name: str, root: Path) -> float | None
             experiment = load_job(config, machine_share(machine, record))
         except UserError as error:
             raise _end(root, job.ended(FAILED, str(error), 2)) from error
-        if not is_finished(root, experiment, config):
+        rule = StopRule.of(config.sweep, experiment)
+        if rule is not None and is_finished(root, experiment, config, STOPPED):
+            job = job.ended(STOPPED, read_tree(RunDirectory(root).status).get("end_reason"))
+            job.write(root)
+        elif not is_finished(root, experiment, config):
             write_text(root / REQUEST, experiment.to_yaml())
             environment = {**_slot_variables(machine, record.slots, slot), **_ray_variables(record.ray_address)}
             with _busy:
                 ended = run_process(
-                    root, job, environment, record.ray_address, Limits.of(config.sweep), experiment.env.label
-                )
+                    root, job, environment, record.ray_address, Limits.of(config.sweep), experiment.env.label,
+                    losers=None if rule is None else LoserWatch(rule, root, experiment),
+                )  # fmt: skip
                 ended.write(root)
-            if ended.state != FINISHED:
+            if ended.state not in (FINISHED, STOPPED):
                 raise _failed(ended)
         else:
             job.ended(FINISHED, None, 0).write(root)
@@ -118,16 +125,17 @@ def leave_signals_to_the_sweep(sweep: Path, is_here: bool) -> None:
         threading.Thread(target=watch_sweep, daemon=True).start()
 
 
-def is_finished(root: Path, experiment: Experiment, config: DictConfig) -> bool:
+def is_finished(root: Path, experiment: Experiment, config: DictConfig, state: str = FINISHED) -> bool:
     """Return whether a directory holds the finished run of an experiment, however `auto` was resolved there.
 
     Args:
         root: the job's directory.
         experiment: the experiment of the job.
         config: its composed config, with `auto` unresolved.
+        state: that counts as finished.
     """
     summary = read_tree(RunDirectory(root).summary)
-    if summary.get("state") != FINISHED:
+    if summary.get("state") != state:
         return False
     hardware, algo, saved = saved_experiment.resolved_in(RunDirectory(root).experiment)
     kept = {name: algo[name] for name in config.algo if config.algo[name] == AUTO and name in algo}

@@ -31,6 +31,7 @@ from dreamer_exp.sweeps.launchers import (
     refuse_unknown,
     require_plugins,
 )
+from dreamer_exp.sweeps.losers import StopRule
 from dreamer_exp.sweeps.records import SWEEP, SweepRecord, short
 from dreamer_exp.sweeps.search import aim, search_words, trials_at_once
 from dreamer_exp.sweeps.slots import Need, count_slots, share
@@ -58,6 +59,7 @@ class Plan:
         memory_available_bytes: free memory of this machine.
         actors: env runners and learners of the largest job, which are Ray actors.
         dry_run: whether only to print the plan.
+        stop_rule: `sweep.stop` for the first job.
     """
 
     root: Path
@@ -69,6 +71,12 @@ class Plan:
     memory_available_bytes: int
     actors: int
     dry_run: bool
+    stop_rule: StopRule | None = None
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps of all jobs; 0 if a sweeper chooses them."""
+        return sum(work_to_come(job.experiment).env_steps for job in self.jobs)
 
     @property
     def needs_ray(self) -> bool:
@@ -111,6 +119,7 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
         memory_available_bytes=machine.memory_available_bytes,
         actors=max(job.experiment.hardware.num_env_runners + job.experiment.hardware.num_learners for job in checked),
         dry_run=bool(request.common.dry_run),
+        stop_rule=StopRule.of(tries[0][1].sweep, checked[0].experiment),
     )
 
 
@@ -141,6 +150,7 @@ def _checked(name: str, config: DictConfig, machine: Machine, is_new: bool) -> E
         experiment, contract = _resolve(config, machine)
         if is_new:
             find_initial_weights(experiment, contract)
+        StopRule.of(config.sweep, experiment)
         if not config.dry_run:
             require(experiment.env)
     return experiment
@@ -182,6 +192,8 @@ def show_plan(plan: Plan) -> None:
         )
     if plan.jobs:
         console.print(table)
+    if plan.stop_rule:
+        console.print(plan.stop_rule.describe(), soft_wrap=True, markup=False)
     console.print(f"{headline(plan)}, into {plan.root}", soft_wrap=True, markup=False)
     console.print("Dry run: nothing was started. For all details of one job, use one value of each key without -m.")
 

@@ -16,7 +16,8 @@ from dreamer_exp.rundir.processes import own_start
 from dreamer_exp.rundir.reader import RunReader, read_tree
 
 WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED = "waiting", "running", "finished", "failed", "interrupted"
-STATES = (WAITING, RUNNING, FINISHED, FAILED, INTERRUPTED)
+STOPPED = "stopped"  # by sweep.stop: worse than the other jobs
+STATES = (WAITING, RUNNING, FINISHED, STOPPED, FAILED, INTERRUPTED)
 SWEEP = "sweep.json"
 STOP = "stop"  # file in the sweep's directory that asks every job to write a checkpoint and end
 AT_ONCE = "now"  # content of that file if the jobs must end without a checkpoint
@@ -83,8 +84,8 @@ class JobRecord:
     Attributes:
         num: its number in the sweep.
         name: its overrides: "algo.training_ratio=32 run.seed=1".
-        state: WAITING, RUNNING, FINISHED, FAILED or INTERRUPTED.
-        error: the first line of its error.
+        state: one of STATES.
+        error: the first line of its error, or why it was stopped.
         exit_code: of its process; negative for the signal that killed it.
         started_utc: the start of its process.
         ended_utc: the end of its process.

@@ -26,6 +26,7 @@ from dreamer_exp.sweeps.records import (
     RUNNING,
     SLOTS,
     STOP,
+    STOPPED,
     job_directories,
     read_job,
 )
@@ -55,6 +56,8 @@ def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None])
     print_line = partial(console.print, soft_wrap=True, markup=False, highlight=False)
     record = plan.record()
     print_line(f"{plan.root.name}: {headline(plan)}")
+    if plan.stop_rule:
+        print_line(plan.stop_rule.describe())
     with stop_on_signals(partial(_stop, plan, print_line), partial(_stop_at_once, plan, console)) as stop:
         try:
             with ExitStack() as stack:
@@ -71,10 +74,10 @@ def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None])
             end_unwatched(plan.root, end)
             last_views = ended_views(views(), end)
             try:
-                write_summary(plan.root, record, last_views)
+                write_summary(plan.root, record, last_views, plan.env_steps)
             except OSError as error:
                 print_line(f"sweep_summary.json and .csv could not be written: {error}")
-            show_summary(console, plan.root, record, last_views)
+            show_summary(console, plan.root, record, last_views, plan.env_steps)
     return exit_code(stop, last_views)
 
 
@@ -95,10 +98,10 @@ def ended_views(views: list[JobView], state: str) -> list[JobView]:
 
 
 def exit_code(stop: StopRequest, views: list[JobView]) -> int:
-    """Return the exit code of a signal if one came, else 1 if a job is not finished, else 0."""
+    """Return the exit code of a signal if one came, else 1 if a job is neither finished nor stopped, else 0."""
     if stop():
         return stop.exit_code
-    return 0 if views and all(view.state == FINISHED for view in views) else 1
+    return 0 if views and all(view.state in (FINISHED, STOPPED) for view in views) else 1
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from dreamer_exp.sweeps.records import (
     FINISHED,
     INTERRUPTED,
     RUNNING,
+    STOPPED,
     WAITING,
     JobRecord,
     job_directories,
@@ -21,7 +22,7 @@ from dreamer_exp.sweeps.records import (
 )
 
 ACTIVITIES = (TRAINING, EVALUATING, STARTING)  # of a running job
-STATES = (*ACTIVITIES, RUNNING, FAILED, INTERRUPTED, FINISHED, WAITING)
+STATES = (*ACTIVITIES, RUNNING, FAILED, INTERRUPTED, STOPPED, FINISHED, WAITING)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class JobView:
         name: its overrides.
         state: that of its job.json.
         root: its directory.
-        error: the first line of its error.
+        error: the first line of its error, or why it was stopped.
         env_steps: env steps so far.
         updates: updates so far.
         episode_return: mean return of the last training episodes (rundir.metric_names.WINDOW).

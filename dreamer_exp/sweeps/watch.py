@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import psutil
 from omegaconf import DictConfig
@@ -21,8 +21,9 @@ from dreamer_exp.formatting import gibibytes, now_utc
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import killed_by
 from dreamer_exp.rundir.reader import last_line, read_tree
-from dreamer_exp.rundir.status import write_missing_end
+from dreamer_exp.rundir.status import write_missing_end, write_stop
 from dreamer_exp.scratch import JOB_PREFIX, short_temporary_folder
+from dreamer_exp.sweeps.losers import LoserWatch
 from dreamer_exp.sweeps.records import (
     FAILED,
     FINISHED,
@@ -30,6 +31,7 @@ from dreamer_exp.sweeps.records import (
     LOG,
     RUNNING,
     STOP,
+    STOPPED,
     JobRecord,
     ends_at_once,
 )
@@ -38,6 +40,7 @@ from dreamer_exp.sweeps.slots import POLL_S
 # terminals and SLURM do not send it to all processes: the same signal twice means "at once" to a run
 END = signal.SIGUSR1
 GRACE_S = 60.0  # time for a job to finish an update and write a checkpoint
+KILLED = (END, signal.SIGTERM, signal.SIGKILL)  # what ends a process that does not handle END
 SIGNALS = {  # by a run's exit code
     129: signal.SIGHUP,
     130: signal.SIGINT,
@@ -67,7 +70,14 @@ class Limits:
 
 
 def run_process(  # noqa: PLR0917
-    root: Path, job: JobRecord, environment: Mapping[str, str], ray: str | None, limits: Limits, env: str
+    root: Path,
+    job: JobRecord,
+    environment: Mapping[str, str],
+    ray: str | None,
+    limits: Limits,
+    env: str,
+    *,
+    losers: LoserWatch | None = None,
 ) -> JobRecord:
     """Run the job's process to its end; return the record of its end.
 
@@ -78,6 +88,7 @@ def run_process(  # noqa: PLR0917
         ray: the address of the Ray that the jobs share.
         limits: the limits of the job.
         env: what messages call its environment.
+        losers: compares it with the other jobs under `sweep.stop`.
     """
     for_ray = str(short_temporary_folder())
     temporary = tempfile.mkdtemp(prefix=JOB_PREFIX)
@@ -95,31 +106,42 @@ def run_process(  # noqa: PLR0917
             start_new_session=True,
         )
     try:
-        reason = _watch(process, root.parent / STOP, limits)
+        end = _watch(process, root.parent / STOP, limits, losers)
     except Exception as warning:  # noqa: BLE001  # submitit raises one when SLURM warns of its time limit
         return job.ended(INTERRUPTED, f"{type(warning).__name__}: {warning}")
     finally:
         _ask_to_end(process, root.parent / STOP)
         _close(process.stdin)
         shutil.rmtree(temporary, ignore_errors=True)
-    return end_of(root, job, process.returncode, reason, env)
+    return end_of(root, job, process.returncode, end.failure, env, stopped=end.stopped)
 
 
-def _watch(process: "subprocess.Popen[bytes]", stop: Path, limits: Limits) -> str | None:
-    """Wait for the process; return why it had to be ended, or None."""
+class End(NamedTuple):
+    """Why a job's process had to be ended: as a failure, or by `sweep.stop`; both are None if it had not."""
+
+    failure: str | None = None
+    stopped: str | None = None
+
+
+def _watch(process: "subprocess.Popen[bytes]", stop: Path, limits: Limits, losers: LoserWatch | None) -> End:
+    """Wait for the process, and end it if necessary."""
     start = time.monotonic()
     while process.poll() is None:
         time.sleep(POLL_S)
         if stop.exists():
             _ask_to_end(process, stop)
-            return None
+            return End()
         if limits.seconds is not None and time.monotonic() - start > limits.seconds:
             _ask_to_end(process, stop)
-            return f"sweep.job_timeout={limits.seconds:g}: the job took longer than {limits.seconds:g} s"
+            return End(f"sweep.job_timeout={limits.seconds:g}: the job took longer than {limits.seconds:g} s")
         if limits.memory_bytes is not None and (taken := _memory(process.pid)) > limits.memory_bytes:
             _kill(process)
-            return f"sweep.job_memory={gibibytes(limits.memory_bytes)}: the job's processes took {gibibytes(taken)}"
-    return None
+            limit = gibibytes(limits.memory_bytes)
+            return End(f"sweep.job_memory={limit}: the job's processes took {gibibytes(taken)}")
+        if losers is not None and (worse := losers.check()):
+            _ask_to_end(process, stop)
+            return End(stopped=worse)
+    return End()
 
 
 def _ask_to_end(process: "subprocess.Popen[bytes]", stop: Path) -> None:
@@ -152,7 +174,15 @@ def _memory(pid: int) -> int:
         return 0
 
 
-def end_of(root: Path, job: JobRecord, code: int, reason: str | None, env: str = "an environment") -> JobRecord:
+def end_of(
+    root: Path,
+    job: JobRecord,
+    code: int,
+    reason: str | None,
+    env: str = "an environment",
+    *,
+    stopped: str | None = None,
+) -> JobRecord:
     """Return the record of a job's end, and correct its status.json if the process could not write its end.
 
     Exit code 0 alone is no success: os._exit(0) in an environment ends the process with it too.
@@ -163,10 +193,14 @@ def end_of(root: Path, job: JobRecord, code: int, reason: str | None, env: str =
         code: the exit code of its process.
         reason: why the process had to be ended, or None.
         env: what messages call its environment.
+        stopped: why `sweep.stop` ended it, or None.
     """
     if code == 0 and _has_finished(root, job):
         return job.ended(FINISHED, None, 0)
-    by_the_sweep = (root.parent / STOP).exists() and -code in (END, signal.SIGTERM, signal.SIGKILL)
+    if stopped is not None and (code in SIGNALS or -code in KILLED):
+        write_stop(root, stopped)
+        return job.ended(STOPPED, stopped, code)
+    by_the_sweep = (root.parent / STOP).exists() and -code in KILLED
     if reason is None and (code in SIGNALS or by_the_sweep):
         write_missing_end(root, INTERRUPTED, None)
         how = f"interrupted by {SIGNALS[code].name}" if code in SIGNALS else "stopped with the sweep"

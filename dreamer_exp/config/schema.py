@@ -156,10 +156,12 @@ class HardwareConfig:
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """Weights & Biases."""
+    """Trackers next to the run's own files; all keys but the name are those of Weights & Biases."""
 
-    name: str = key("wandb", "the tracker", choices=("wandb", "none"))
-    mode: str = key("offline", "offline writes into the run's wandb/ folder", choices=("offline", "online"))
+    name: str = key(
+        "wandb", "the tracker, or several at once", choices=("wandb", "tensorboard", "wandb_tensorboard", "none")
+    )
+    mode: str = key("offline", "W&B: offline writes into the run's wandb/ folder", choices=("offline", "online"))
     project: str = key("dreamer-exp", "W&B project")
     entity: str | None = key(None, "W&B user or team")
     group: str | None = key(None, "W&B group")

@@ -1,9 +1,19 @@
 """Experiment trackers next to a run's own files: the protocol, and the tracker that `tracking` names."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from dreamer_exp.config.experiment import Experiment
+
+WANDB, TENSORBOARD = "wandb", "tensorboard"
+USED = {
+    "wandb": (WANDB,),
+    "tensorboard": (TENSORBOARD,),
+    "wandb_tensorboard": (WANDB, TENSORBOARD),
+    "none": (),
+}
+"""By `tracking.name`, the trackers that the run uses."""
 
 
 class Tracker(Protocol):
@@ -29,18 +39,41 @@ class NoTracker:
         """Do nothing."""
 
 
-def make_tracker(experiment: Experiment, root: Path) -> Tracker:
-    """Return the tracker that `tracking.name` names; its library is imported only if it is used.
+class Trackers:
+    """Several trackers, which log the same rows under the same names."""
+
+    def __init__(self, trackers: Sequence[Tracker]) -> None:
+        self.trackers = tuple(trackers)
+
+    def log(self, row: dict[str, Any], env_steps: int) -> None:
+        """Log the row with each."""
+        for tracker in self.trackers:
+            tracker.log(row, env_steps)
+
+    def finish(self, summary: dict[str, Any], failed: bool) -> None:
+        """Close each."""
+        for tracker in self.trackers:
+            tracker.finish(summary, failed)
+
+
+def make_tracker(experiment: Experiment, root: Path, env_steps: int = 0) -> Tracker:
+    """Return the tracker, or the trackers, that `tracking.name` names; a library is imported only if it is used.
 
     Args:
         experiment: Whose `tracking` is read and whose keys are logged.
         root: The run's directory, where a tracker keeps its files.
+        env_steps: Of the checkpoint that the run resumes from, else 0.
 
     Raises:
-        UserError: The tracker cannot start.
+        UserError: A tracker cannot start.
     """
-    if experiment.tracking.name == "wandb":
+    names, trackers = USED[experiment.tracking.name], list[Tracker]()
+    if TENSORBOARD in names:
+        from dreamer_exp.tracking.tensorboard import TensorBoardTracker
+
+        trackers.append(TensorBoardTracker(experiment, root, env_steps))
+    if WANDB in names:
         from dreamer_exp.tracking.wandb.tracker import WandbTracker
 
-        return WandbTracker(experiment, root)
-    return NoTracker()
+        trackers.append(WandbTracker(experiment, root))
+    return trackers[0] if len(trackers) == 1 else Trackers(trackers) if trackers else NoTracker()

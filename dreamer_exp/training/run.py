@@ -119,7 +119,7 @@ def _execute(run: RunContext, stop: StopRequest, changed: Changes, shared_ray: s
     state, error = "failed", None
     try:
         _begin(run, changed)
-        run.record.tracker = make_tracker(run.experiment, run.directory.root)
+        run.record.tracker = make_tracker(run.experiment, run.directory.root, run.counters.env_steps)
         with ray_session(run.experiment, shared_ray) as run.watch, run.progress:
             stop.listen()
             with crash_trace(run.directory.error):

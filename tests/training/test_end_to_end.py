@@ -17,6 +17,7 @@ from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
 from tests.experiments import NANO
 from tests.monitoring.test_metrics_row import PROMISED
+from tests.tracking.events import read_scalars
 from tests.tracking.wandb.offline_file import history, records
 from tests.training.processes import command, environment, only_run, read_json, run
 
@@ -25,11 +26,11 @@ pytestmark = pytest.mark.end_to_end
 
 @pytest.fixture(scope="module")
 def three_iterations(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], RunDirectory]:
-    """Run three iterations with offline W&B, without env runners."""
+    """Run three iterations with offline W&B and TensorBoard, without env runners."""
     folder = tmp_path_factory.mktemp("three")
     secret = {"WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567"}
     words = ("run.id=three", "run.train_iterations=3", "run.checkpoint_every=1", "run.keep_checkpoints=2",
-             "tracking.tags=[a,b]", "tracking.group=g", "env.max_steps=30")  # fmt: skip
+             "tracking=wandb_tensorboard", "tracking.tags=[a,b]", "tracking.group=g", "env.max_steps=30")  # fmt: skip
     done = run(folder, *words, **secret)
     assert done.returncode == 0, done.stderr
     return done, only_run(folder)
@@ -37,6 +38,16 @@ def three_iterations(tmp_path_factory: pytest.TempPathFactory) -> tuple[subproce
 
 def test_the_last_iteration_is_the_reason_of_the_end(three_iterations: Any) -> None:
     assert read_json(three_iterations[1].status)["end_reason"] == "run.train_iterations=3"
+
+
+def test_tensorboard_has_the_numbers_of_the_rows(three_iterations: Any) -> None:
+    directory = three_iterations[1]
+    scalars = read_scalars(directory.root / "tensorboard")
+    for row in read_rows(directory.result):
+        for name, value in row.items():
+            if isinstance(value, (int, float)):
+                assert (row["env_steps"], pytest.approx(value)) in scalars[name]
+    assert scalars["evaluation/dreamerv3/return_mean"]
 
 
 def test_a_run_writes_every_promised_file(three_iterations: Any) -> None:

@@ -2,6 +2,7 @@
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import TrackingConfig
+from dreamer_exp.tracking.tracker import USED, WANDB
 
 PROJECT_CHARACTERS = 128
 NOT_IN_PROJECT = "/\\#?%:"
@@ -10,7 +11,7 @@ TAG_CHARACTERS = 64
 
 def check_names(tracking: TrackingConfig) -> None:
     """Raise UserError for a project or a tag that W&B refuses, which it does only after Ray has started."""
-    if tracking.name != "wandb":
+    if WANDB not in USED[tracking.name]:
         return
     _check_project(tracking.project)
     for tag in tracking.tags:

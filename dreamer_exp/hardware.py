@@ -19,6 +19,7 @@ from dreamer_exp.config.errors import UserError
 RESERVED_CPUS = 4  # for the main process, the learner and Ray's own processes
 UNKNOWN_MEMORY_BYTES = 8 * 2**30
 COMMAND_TIMEOUT_S = 10.0
+MULTIPROCESSOR_COUNT = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT of cuda.h
 
 _NO_DEVICES = ("", "-1", "NoDevFiles")  # SLURM sets the last in a job without GPUs
 _GPU_NAME = re.compile(r"\d+|(GPU|MIG)-[\w\-/]+")
@@ -208,6 +209,18 @@ def _gpu_memory(environ: Mapping[str, str]) -> tuple[int, str]:
     if not first_line.isdecimal():  # "[N/A]" if GPU and CPU share their memory
         return 0, "not reported by nvidia-smi"
     return int(first_line) * 2**20, "nvidia-smi"
+
+
+def gpu_multiprocessors() -> int | None:
+    """Return the multiprocessors of the first visible GPU, from its driver in a separate process; None if unknown."""
+    code = (
+        "import ctypes; cuda = ctypes.CDLL('libcuda.so.1'); device, count = ctypes.c_int(), ctypes.c_int(); "
+        "failed = cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0) "
+        f"or cuda.cuDeviceGetAttribute(ctypes.byref(count), {MULTIPROCESSOR_COUNT}, device); "
+        "print(0 if failed else count.value)"
+    )
+    printed = _output([sys.executable, "-I", "-S", "-c", code]) or ""
+    return int(printed) or None if printed.isdecimal() else None
 
 
 def _nvidia_smi(environ: Mapping[str, str]) -> str | None:

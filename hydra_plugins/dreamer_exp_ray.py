@@ -39,7 +39,7 @@ class Task:
         num: its number in the sweep.
         config: its composed config.
         main_cpus: CPUs of its main process.
-        main_gpus: GPUs of its main process.
+        main_gpus: GPUs of its main process, or the fraction of one.
         cpus: CPUs of the main process, its env runners and learners.
         gpus: GPUs of the main process and its learners.
     """
@@ -47,9 +47,9 @@ class Task:
     num: int
     config: DictConfig
     main_cpus: int
-    main_gpus: int
+    main_gpus: float
     cpus: int
-    gpus: int
+    gpus: float
 
 
 class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untyped
@@ -99,6 +99,7 @@ class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untype
 
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         hardware = load_job(multirun.without_hydra(config), probe()).hardware
+        each = int(config.sweep.jobs_per_gpu)  # Ray gives jobs with a fraction of a GPU the same one
         gpus, learners = hardware.num_gpus_per_learner, hardware.num_learners
         others = hardware.num_env_runners + learners
         share = config.hardware.num_cpus == AUTO
@@ -115,9 +116,9 @@ class RayLauncher(Launcher):  # type: ignore[misc]  # Hydra's classes are untype
             num=num,
             config=config,
             main_cpus=main,
-            main_gpus=0 if learners else gpus,
+            main_gpus=0 if learners else gpus / each if gpus == 1 else gpus,
             cpus=main + others,
-            gpus=gpus * max(1, learners),
+            gpus=gpus / each if gpus == 1 and not learners else gpus * max(1, learners),
         )
 
 
@@ -176,7 +177,7 @@ def _refuse(task: Task) -> None:
 
     room = ray.cluster_resources()
     raise UserError(
-        f"job {task.num} needs {task.cpus} CPUs, {task.main_cpus} of them on one node, and {task.gpus} GPUs with its "
+        f"job {task.num} needs {task.cpus} CPUs, {task.main_cpus} of them on one node, and {task.gpus:g} GPUs with its "
         "env runners, but the cluster at "
         f"{task.config.hardware.ray_address} has {room.get('CPU', 0):.0f} and {room.get('GPU', 0):.0f}: lower "
         "hardware.num_cpus, hardware.num_env_runners or hardware.num_gpus_per_learner, or add nodes."

@@ -80,6 +80,10 @@ def _no_warnings(experiment: Experiment) -> list[str]:
     return []
 
 
+def _no_kernels(algo: Any) -> int | None:
+    return None
+
+
 def _no_backend(algo: Any) -> Backend | None:
     return None
 
@@ -148,6 +152,8 @@ class AlgorithmSpec:
     """Returns the options that compute the same update in one process on the CPU, with the smallest replay."""
     backend: Callable[[Any], Backend | None] = _no_backend
     """Returns the backend that `algo` leads to, as far as it is known without the GPU; None without a choice."""
+    multiprocessors: Callable[[Any], int | None] = _no_kernels
+    """Returns the multiprocessors that persistent kernels of `algo` take; None if it has none."""
     imagination: Callable[[Any], Imagination] | None = None
     """Returns how `algo` imagines; None without a world model."""
     network_keys: tuple[str, ...] = ()

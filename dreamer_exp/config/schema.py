@@ -210,6 +210,12 @@ class SweepConfig:
     job_memory: int | str | None = key(
         None, "memory that a job's own processes may take, in bytes or as 8 GiB; null: no limit", low=1, memory=True
     )
+    jobs_per_gpu: int | str = key(
+        1,
+        "jobs that share a GPU, by NVIDIA MPS where its daemon can run; auto: by the memory and the multiprocessors "
+        "that a job needs",
+        low=1,
+    )
     stop: str = key(
         "none",
         "stop jobs whose evaluations (success, then SPL, then return) are worse than those of the others at the same "

@@ -14,6 +14,7 @@ from dreamer_exp.planning.work import planned_iterations
 MAIN_BYTES = 500 * 2**20  # main process without network and replay
 RAY_BYTES = 300 * 2**20  # processes of a local Ray instance
 RUNNER_BYTES = 350 * 2**20  # unshared memory of an env runner without its network
+CUDA_BYTES = 2**30  # on the GPU: context, libraries and CUDA graph
 MOMENTS = 3  # in a checkpoint: weights and two moments of the optimizer
 WEIGHT_COPIES = 4  # in memory: weights, gradients and two moments of the optimizer
 
@@ -62,6 +63,13 @@ def forecast(experiment: Experiment, contract: ObservationContract) -> Forecast:
         # and the best one, the one being written, and the one that is evaluated in the background
         experiment.run.keep_checkpoints + (3 if experiment.hardware.overlap_sampling else 2),
     )
+
+
+def gpu_bytes(expected: Forecast) -> int:
+    """Return the memory of the learner's GPU that the run needs, bytes."""
+    memory = expected.memory
+    replay = expected.replay_bytes if memory.replay_on_gpu else 0
+    return CUDA_BYTES + WEIGHT_COPIES * memory.weight_bytes + memory.update_bytes + replay
 
 
 def host_bytes(expected: Forecast) -> int:

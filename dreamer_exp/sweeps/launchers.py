@@ -8,6 +8,7 @@ from dataclasses import replace
 from dreamer_exp.config.command_words import quoted
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.multirun import Multirun
+from dreamer_exp.config.schema import AUTO
 from dreamer_exp.hardware import Machine
 from dreamer_exp.scratch import SHARED_MEMORY, has_shared_memory
 
@@ -92,6 +93,21 @@ def machine_elsewhere(request: Multirun, machine: Machine) -> Machine:
         sources={**machine.sources, "cpus": f"{source}.cpus_per_task", "gpus": f"{source}.gpus_per_node",
                  "memory_bytes": f"{source}.mem_gb", "memory_available_bytes": f"{source}.mem_gb"},
     )  # fmt: skip
+
+
+def refuse_shared_gpus(request: Multirun) -> None:
+    """Raise UserError for `sweep.jobs_per_gpu` with jobs that each get an allocation of SLURM, or learners, or auto."""
+    wanted = request.common.sweep.jobs_per_gpu
+    if wanted == 1:
+        return
+    if request.launcher != "ray":
+        raise UserError(f"sweep.jobs_per_gpu={wanted}: each job of hydra/launcher={request.launcher} has its own GPUs.")
+    if wanted == AUTO:
+        raise UserError("sweep.jobs_per_gpu=auto: the GPUs of a cluster are not known here; give a number.")
+    if request.common.hardware.num_learners:
+        raise UserError(
+            f"sweep.jobs_per_gpu={wanted}: learner processes take complete GPUs; use hardware.num_learners=0."
+        )
 
 
 def _require_cluster(request: Multirun) -> None:

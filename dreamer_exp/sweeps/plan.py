@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.checkpoints.initial import find_initial_weights
 from dreamer_exp.config import load, multirun
 from dreamer_exp.config.errors import UserError
@@ -20,14 +21,16 @@ from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import contract_of, require
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine
-from dreamer_exp.planning.forecast import forecast, host_bytes, settle
+from dreamer_exp.planning.forecast import forecast, gpu_bytes, host_bytes, settle
 from dreamer_exp.planning.resolve import resolve
 from dreamer_exp.planning.work import work_to_come
+from dreamer_exp.sweeps.gpu_sharing import GpuNeed, GpuSharing, share_gpus
 from dreamer_exp.sweeps.launchers import (
     HERE,
     given_slots,
     launcher_words,
     machine_elsewhere,
+    refuse_shared_gpus,
     refuse_unknown,
     require_plugins,
 )
@@ -59,6 +62,7 @@ class Plan:
         memory_available_bytes: free memory of this machine.
         actors: env runners and learners of the largest job, which are Ray actors.
         dry_run: whether only to print the plan.
+        gpu_sharing: how jobs share a GPU of this machine.
         stop_rule: `sweep.stop` for the first job.
     """
 
@@ -71,6 +75,7 @@ class Plan:
     memory_available_bytes: int
     actors: int
     dry_run: bool
+    gpu_sharing: GpuSharing = GpuSharing()
     stop_rule: StopRule | None = None
 
     @property
@@ -99,14 +104,17 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
     require_plugins(words)
     request = multirun.parse(words)
     refuse_unknown(request.launcher)
-    tries, slots = request.jobs or request.samples, None
+    tries, slots, sharing = request.jobs or request.samples, None, GpuSharing()
     if request.launcher in HERE:
-        needs = [_need(name, config, machine) for name, config in tries]
+        needs, on_gpu = zip(*(_need(name, config, machine) for name, config in tries), strict=True)
         at_once = len(request.jobs) or trials_at_once(request)
-        slots = given_slots(request) or min(at_once, count_slots(needs * at_once, machine))
+        sharing = share_gpus(request.common.sweep.jobs_per_gpu, [need for need in on_gpu if need], machine)
+        slots = given_slots(request) or min(at_once, count_slots(needs * at_once, machine, sharing.jobs))
+        sharing = replace(sharing, jobs=min(sharing.jobs, -(-slots // max(1, machine.gpus))))
         job_machine = share(machine, slots)
     else:
         job_machine = machine_elsewhere(request, machine)
+        refuse_shared_gpus(request)
     is_new = not (request.root / SWEEP).exists()  # a resumed job may have its weights
     checked = [Job(name, _checked(name, config, job_machine, is_new)) for name, config in tries]
     return Plan(
@@ -119,6 +127,7 @@ def make_plan(words: list[str], machine: Machine) -> Plan:
         memory_available_bytes=machine.memory_available_bytes,
         actors=max(job.experiment.hardware.num_env_runners + job.experiment.hardware.num_learners for job in checked),
         dry_run=bool(request.common.dry_run),
+        gpu_sharing=sharing,
         stop_rule=StopRule.of(tries[0][1].sweep, checked[0].experiment),
     )
 
@@ -156,8 +165,8 @@ def _checked(name: str, config: DictConfig, machine: Machine, is_new: bool) -> E
     return experiment
 
 
-def _need(name: str, config: DictConfig, machine: Machine) -> Need:
-    """Return what a job needs: a CPU for its main process, and one for each env runner set by number.
+def _need(name: str, config: DictConfig, machine: Machine) -> tuple[Need, GpuNeed | None]:
+    """Return what a job needs: a CPU for its main process, one for each env runner set by number, and of a GPU.
 
     Under `auto` a job uses what its slot has, so it needs one CPU here.
     """
@@ -169,8 +178,10 @@ def _need(name: str, config: DictConfig, machine: Machine) -> Need:
         experiment = load.load_experiment(config, share(machine, max(1, machine.cpus // cpus)))
         contract = contract_of(experiment.env, experiment.obs_contract)
         experiment = settle(experiment, contract, machine)
-    memory_bytes = host_bytes(forecast(experiment, contract))
-    return Need(cpus, gpus * max(1, int(hardware.num_learners)), memory_bytes)
+    expected, learners = forecast(experiment, contract), int(hardware.num_learners)
+    kernels = spec_of(experiment.algo).multiprocessors(experiment.algo)
+    on_gpu = GpuNeed(gpu_bytes(expected), kernels, learners) if gpus else None
+    return Need(cpus, gpus * max(1, learners), host_bytes(expected)), on_gpu
 
 
 def show_plan(plan: Plan) -> None:
@@ -192,10 +203,17 @@ def show_plan(plan: Plan) -> None:
         )
     if plan.jobs:
         console.print(table)
+    if plan.gpu_sharing.jobs > 1:
+        console.print(f"{sharing_text(plan)}; with MPS if it can run", soft_wrap=True, markup=False)
     if plan.stop_rule:
         console.print(plan.stop_rule.describe(), soft_wrap=True, markup=False)
     console.print(f"{headline(plan)}, into {plan.root}", soft_wrap=True, markup=False)
     console.print("Dry run: nothing was started. For all details of one job, use one value of each key without -m.")
+
+
+def sharing_text(plan: Plan) -> str:
+    """Return how many jobs share a GPU, and where the number is from."""
+    return f"{plan.gpu_sharing.jobs} jobs on each GPU ({plan.gpu_sharing.why})"
 
 
 def headline(plan: Plan) -> str:

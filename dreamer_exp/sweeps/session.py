@@ -16,8 +16,9 @@ from rich.console import Console
 from dreamer_exp.hardware import Machine
 from dreamer_exp.planning.work import planned_iterations
 from dreamer_exp.rundir.atomic import write_text
+from dreamer_exp.sweeps.gpu_sharing import mps
 from dreamer_exp.sweeps.job import JobFailed
-from dreamer_exp.sweeps.plan import Plan, headline
+from dreamer_exp.sweeps.plan import Plan, headline, sharing_text
 from dreamer_exp.sweeps.records import (
     AT_ONCE,
     FAILED,
@@ -64,6 +65,8 @@ def run_sweep(plan: Plan, machine: Machine, launch: Callable[[list[str]], None])
                 if plan.needs_ray:
                     address = stack.enter_context(shared_ray(*_resources(plan, machine), plan.root))
                     record = replace(record, ray_address=address)
+                if shared := stack.enter_context(mps(plan.gpu_sharing)):
+                    print_line(f"{sharing_text(plan)}, {shared}")
                 record.write(plan.root)
                 stack.enter_context(JobTable(console, views, plan.slots))
                 with _failures_in_summary(stop, views):

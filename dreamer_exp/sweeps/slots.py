@@ -29,12 +29,18 @@ class Need:
     memory_bytes: int
 
 
-def count_slots(needs: Sequence[Need], machine: Machine) -> int:
-    """Return how many jobs as large as the largest fit by CPUs, GPUs and memory; at least one."""
+def count_slots(needs: Sequence[Need], machine: Machine, jobs_per_gpu: int = 1) -> int:
+    """Return how many jobs as large as the largest fit by CPUs, GPUs and memory; at least one.
+
+    Args:
+        needs: of each job.
+        machine: the complete machine.
+        jobs_per_gpu: jobs that share a GPU.
+    """
     cpus, gpus = max(need.cpus for need in needs), max(need.gpus for need in needs)
     limits = [len(needs), machine.cpus // cpus, machine.memory_available_bytes // max(n.memory_bytes for n in needs)]
     if gpus:
-        limits.append(machine.gpus // gpus)
+        limits.append(machine.gpus * jobs_per_gpu // gpus)
     return max(1, min(limits))
 
 

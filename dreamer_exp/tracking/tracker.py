@@ -5,15 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dreamer_exp.config.experiment import Experiment
-
-WANDB, TENSORBOARD = "wandb", "tensorboard"
-USED = {
-    "wandb": (WANDB,),
-    "tensorboard": (TENSORBOARD,),
-    "wandb_tensorboard": (WANDB, TENSORBOARD),
-    "none": (),
-}
-"""By `tracking.name`, the trackers that the run uses."""
+from dreamer_exp.tracking.used import TENSORBOARD, USED, WANDB
 
 
 class Tracker(Protocol):

@@ -31,6 +31,10 @@ def test_cpus_gpus_and_memory_limit_the_slots(needs: list[Need], cpus: int, gpus
     assert count_slots(needs, machine(cpus=cpus, gpus=gpus, memory_bytes=16 * GIB)) == slots
 
 
+def test_several_jobs_on_each_gpu_have_so_many_slots() -> None:
+    assert count_slots([Need(1, 1, GIB)] * 12, machine(cpus=8, gpus=2, memory_bytes=16 * GIB), 3) == 6
+
+
 def test_a_slot_has_a_share_of_cpus_and_memory() -> None:
     mine = share(machine(cpus=8, memory_bytes=16 * GIB), 3)
     assert (mine.cpus, mine.memory_available_bytes) == (2, 16 * GIB // 3)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields
 
-from dreamer_exp.algorithms.dreamerv3.backends.requirements import expected_backend
+from dreamer_exp.algorithms.dreamerv3.backends.requirements import expected_backend, multiprocessors
 from dreamer_exp.algorithms.dreamerv3.config import (
     DreamerV3AlgoConfig,
     check,
@@ -82,6 +82,7 @@ SPEC = AlgorithmSpec(
     settle=settle,
     update_on_cpu=update_on_cpu,
     backend=expected_backend,
+    multiprocessors=multiprocessors,
     imagination=imagination,
     network_keys=("model_size", "network", "symlog_obs"),
     overlaps_sampling=True,

@@ -2,7 +2,7 @@
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import TrackingConfig
-from dreamer_exp.tracking.tracker import USED, WANDB
+from dreamer_exp.tracking.used import USED, WANDB
 
 PROJECT_CHARACTERS = 128
 NOT_IN_PROJECT = "/\\#?%:"

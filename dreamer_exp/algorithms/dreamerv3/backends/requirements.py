@@ -23,6 +23,15 @@ def expected_backend(algo: DreamerV3Algo) -> Backend:
     return Backend("cuda_graph" if why else algo.backend, algo.precision, algo.backend, why)
 
 
+def multiprocessors(algo: DreamerV3Algo) -> int | None:
+    """Return the multiprocessors that the scans of the fused kernels take, one for each program; None without them.
+
+    A program computes 16 recurrent units for 16 sequences (select.programs_on).
+    """
+    is_fused = expected_backend(algo).name == "fused"
+    return algo.network.deter // TILE * algo.batch_size_B // TILE if is_fused else None
+
+
 def why_not_fused(algo: DreamerV3Algo) -> str:
     """Return the first value that `backend=fused` doesn't support, and what it supports; "" if all are supported."""
     network = algo.network

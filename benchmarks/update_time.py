@@ -1,17 +1,19 @@
-"""Milliseconds of one training update: `dreamerv3` on each backend, and RLlib's learner, alternating in one process.
+"""Milliseconds of one training update: `dreamerv3` on each backend, and other learners, alternating in one process.
 
     python benchmarks/update_time.py [--size XS] [--batch 16] [--length 32] [--horizon 10] [--observation 831]
         [--device cpu|cuda] [--dtype float32|tf32|bfloat16] [--backends eager|cuda_graph|fused ...]
-        [--against rllib|none] [--repeats N] [--json] [--table]
+        [--against rllib torchrl|none] [--repeats N] [--json] [--table]
 
 Every update gets a new random batch. It is made in host memory before the timing starts, and copied to the device
 within the timing: dreamerv3's from pinned memory, as by its replay (replay/staging.py), RLlib's by its learner. Values
 are medians after warm-up, with the device synchronised. RLlib always has its model size XS, which has as many
-parameters as XS here. `startup_s` is the time from the start of the process to dreamerv3's first finished update,
-including imports. With several backends, `dreamerv3_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of
-the last one. `sections` are those of the fused backend (which needs --dtype tf32 or bfloat16): milliseconds of the main
-stream in its CUDA graph; work on other streams counts while the main stream waits for it. --table varies one of B, T, H
-and size at a time, without RLlib; "-" marks a combination that the backend cannot run.
+parameters as XS here; TorchRL's learner has the sizes of --size. A learner that is not installed is skipped with a
+line. `startup_s` is the time from the start of the process to dreamerv3's first finished update, including imports.
+With several backends, `dreamerv3_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of the last one;
+`ratio` is that of the first other learner to it. `sections` are those of the fused backend (which needs --dtype tf32 or
+bfloat16): milliseconds of the main stream in its CUDA graph; work on other streams counts while the main stream waits
+for it. --table varies one of B, T, H and size at a time, without other learners; "-" marks a combination that the
+backend cannot run.
 """
 
 import argparse
@@ -19,16 +21,19 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 import psutil
 import torch
 from update_sides import BACKENDS, DreamerV3Side, Work, rllib_side
+from update_torchrl import torchrl_side, why_not_torchrl
 
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
+OTHERS = {"rllib": rllib_side, "torchrl": torchrl_side}
+WHY_NOT: dict[str, Callable[[Work], str]] = {"rllib": lambda work: "", "torchrl": why_not_torchrl}
 WARM_UP = 4  # calls; the graph is captured in the fourth
 TABLE = {  # values of --table; the other options keep their values
     "batch": (4, 8, 16, 32),
@@ -50,7 +55,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["float32", "tf32", "bfloat16"], default="float32")
     parser.add_argument("--backends", choices=BACKENDS, nargs="+", default=["eager"])
-    parser.add_argument("--against", choices=["rllib", "none"], default="rllib")
+    parser.add_argument("--against", choices=[*OTHERS, "none"], nargs="+", default=["rllib"])
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", action="store_true", help="print a last line of JSON")
     parser.add_argument("--table", action="store_true", help="print the time for several values of B, T, H and size")
@@ -70,7 +75,11 @@ def main() -> None:
     if options.table:
         print_table(work, options.repeats)
         return
-    row = measure(work, options.repeats, against_rllib=options.against == "rllib")
+    against = [name for name in dict.fromkeys(options.against) if name != "none"]
+    for name in against:
+        if why := WHY_NOT[name](work):
+            print(f"{name} skipped: {why}", flush=True)
+    row = measure(work, options.repeats, [name for name in against if not WHY_NOT[name](work)])
     sections = "".join(f"\n{ms:>16.3f}  ms {section}" for section, ms in row["sections"].items()) or None
     lines = [f"{name:>16}  {'-' if value is None else value}" for name, value in (row | {"sections": sections}).items()]
     print("\n".join(lines))
@@ -78,7 +87,7 @@ def main() -> None:
         print(json.dumps(row))
 
 
-def measure(work: Work, repeats: int, *, against_rllib: bool) -> dict[str, Any]:
+def measure(work: Work, repeats: int, against: Sequence[str] = ()) -> dict[str, Any]:
     """Return the row of one work; the sides alternate, so that load on the machine affects all of them."""
     *others, last = work.backends
     ours = DreamerV3Side(work, last)
@@ -90,14 +99,14 @@ def measure(work: Work, repeats: int, *, against_rllib: bool) -> dict[str, Any]:
             ours()
         gpu_bytes, launches = torch.cuda.max_memory_reserved(), count_launches(ours)
     backends = {backend: DreamerV3Side(work, backend) for backend in others} | {last: ours}
-    best, medians = alternate({**backends, "rllib": rllib_side(work)} if against_rllib else backends, repeats)
+    best, medians = alternate({**backends, **{name: OTHERS[name](work) for name in against}}, repeats)
     return {
         "rllib_ms": None,
         "dreamerv3_ms": medians[last],
         "dreamerv3_best_ms": best[last],
         **{f"{name}_ms": ms for name, ms in medians.items()},
         **{f"{name}_best_ms": ms for name, ms in best.items()},
-        "ratio": round(medians["rllib"] / medians[last], 2) if against_rllib else None,
+        "ratio": round(medians[against[0]] / medians[last], 2) if against else None,
         "startup_s": round(startup, 2),
         "launches": launches,
         "gpu_bytes": gpu_bytes,
@@ -148,7 +157,7 @@ def print_table(work: Work, repeats: int) -> None:
 def milliseconds(work: Work, repeats: int) -> dict[str, float]:
     """Return the milliseconds by backend, for those that can run this work."""
     backends = tuple(backend for backend in work.backends if backend != "fused" or not work.why_not_fused)
-    row = measure(replace(work, backends=backends), repeats, against_rllib=False) if backends else {}
+    row = measure(replace(work, backends=backends), repeats) if backends else {}
     return {backend: row[f"{backend}_ms"] for backend in backends}
 
 

@@ -67,7 +67,7 @@ class Progress:
     def __init__(self, console: Console, train_iterations: int, shown: bool, max_minutes: float | None = None) -> None:
         self._console = console
         self._total = train_iterations
-        self._max_s = float("inf") if max_minutes is None else 60 * max_minutes
+        self._max_s = None if max_minutes is None else 60 * max_minutes
         self._shown = shown
         self._iteration_s: float | None = None  # moving average without evaluations and start-up
         self._pace = Pace()
@@ -118,7 +118,9 @@ class Progress:
         before = taken if self._iteration_s is None else self._iteration_s
         self._iteration_s = 0.9 * before + 0.1 * taken
         left = self._iteration_s * (self._total - row["iteration"])
-        return float(max(0.0, min(left, self._max_s - row["time/total_s"])))
+        if self._max_s is not None:
+            left = min(left, max(0.0, self._max_s - row["time/total_s"]))
+        return float(left)
 
     def _panel(self, figures: dict[str, str], done: int, meanwhile: str | None) -> Table:
         panel = Table.grid(padding=(0, 2))

@@ -103,3 +103,10 @@ def test_the_live_panel_fits_three_lines_of_100_columns() -> None:
 def test_the_remaining_time_excludes_start_up_and_evaluations() -> None:
     progress = Progress(Console(file=io.StringIO()), 11, shown=True)
     assert progress._seconds_left({"iteration": 1, "time/sample_s": 1.0, "time/update_s": 2.0}) == 30.0
+
+
+def test_the_remaining_time_is_at_most_what_max_minutes_leaves() -> None:
+    progress = Progress(Console(file=io.StringIO()), 100, shown=True, max_minutes=1.0)
+    taken = {"time/sample_s": 1.0, "time/update_s": 1.0, "iteration": 10}
+    assert progress._seconds_left({**taken, "time/total_s": 20.0}) == 40.0
+    assert progress._seconds_left({**taken, "time/total_s": 70.0}) == 0.0

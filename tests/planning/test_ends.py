@@ -14,7 +14,7 @@ from dreamer_exp.planning.ends import METRICS, StopRule, check_ends, end_reason
 from tests.experiments import nano
 
 COUNTS = {"format", "env_steps", "updates", "episodes", "impossible_episodes"}
-NO_NUMBERS = {"policy", "episodes_chosen", "by_scenario", "outcomes"}
+NO_NUMBERS = {"policy", "kind", "episodes_chosen", "by_scenario", "outcomes"}
 
 
 def rows(*success: float | None) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def progress(iteration: int = 1, env_steps: int = 16, seconds: float = 1.0) -> d
 
 
 def test_metrics_are_the_numbers_of_an_evaluation() -> None:
-    row = evaluation_row("dreamerv3", 0, 0, [], replace(episode_list(nano()), episodes=[]))
+    row = evaluation_row("dreamerv3", "trained", 0, 0, [], replace(episode_list(nano()), episodes=[]))
     names = {name for name in row if not name.endswith("interval_95")} - COUNTS - NO_NUMBERS
     assert set(METRICS) == names | set(NAMES)
 

@@ -77,7 +77,7 @@ def test_without_the_daemon_jobs_share_in_turns(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_daemon_without_a_gpu_is_ended_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     control = tmp_path / "nvidia-cuda-mps-control"
-    control.write_text(f'#!/bin/sh\n[ "$1" = -d ] && touch {tmp_path}/started || cat >{tmp_path}/said\n')
+    control.write_text(f'#!/bin/sh\n[ "$1" = -d ] && touch {tmp_path}/started || cat >{tmp_path}/words\n')
     control.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv(PIPE, raising=False)
@@ -85,7 +85,7 @@ def test_a_daemon_without_a_gpu_is_ended_again(tmp_path: Path, monkeypatch: pyte
         assert text.startswith("in turns (MPS cannot run: ")
         assert PIPE not in os.environ
     assert (tmp_path / "started").exists()
-    assert (tmp_path / "said").read_text() == "quit -t 5\n"
+    assert (tmp_path / "words").read_text() == "quit -t 5\n"
 
 
 @on_gpu

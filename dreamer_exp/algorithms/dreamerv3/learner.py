@@ -19,7 +19,8 @@ from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.observation_parts import read_parts
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
-from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
+from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Pieces
+from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.protocol import Backend
@@ -104,13 +105,38 @@ class AgentLearner(ExtraState, TorchLearner):  # type: ignore[misc]  # RLlib is 
 
     def add(self, chunks: list[SingleAgentEpisode]) -> int:
         """Add episode chunks to the replay in this order; return the number of steps now held."""
-        envs = self.config.num_envs_per_env_runner
+        return self.insert(self.collect(chunks))
+
+    def collect(self, chunks: list[SingleAgentEpisode]) -> Pieces | None:
+        """Return the replay's steps of episode chunks for `insert`, which needs less time than `add`.
+
+        Chunks have to be inserted in the order in which they were collected. Another thread may collect during `learn`.
+        """
+        envs, pieces = self.config.num_envs_per_env_runner, []
         for chunk in chunks:
             worker, env = chunk.custom_data[STREAM]
             stream = max(0, worker - 1) * envs + env
-            self.replay.add(stream, steps_of(chunk, self.agent.action, self._reward_before.get(stream, 0.0)))
+            pieces.append((stream, steps_of(chunk, self.agent.action, self._reward_before.get(stream, 0.0))))
             self._reward_before[stream] = float(chunk.get_rewards(-1))
+        return self.replay.collect(pieces) if pieces else None
+
+    def insert(self, pieces: Pieces | None) -> int:
+        """Add collected steps to the replay; return the number of steps now held."""
+        if pieces is not None:
+            self.replay.add_all(pieces)
         return len(self.replay)
+
+    def acting_weights(self) -> Transfer:
+        """Return a copy of what acting needs of the weights in host memory, by name, without waiting for a GPU.
+
+        It has the weights after the updates so far, whatever updates follow.
+        """
+        module, cpu = self.module[DEFAULT_MODULE_ID].unwrapped(), torch.device("cpu")
+        learner_only = tuple(f"{part}." for part in module.get_non_inference_attributes())
+        weights = {name: value for name, value in module.state_dict().items() if not name.startswith(learner_only)}
+        if self._device == cpu:
+            weights = {name: value.clone() for name, value in weights.items()}
+        return Transfer(weights, cpu)
 
     def ready(self) -> bool:
         """Return whether the replay has enough steps for a batch."""

@@ -196,9 +196,13 @@ class BaseAlgorithm(Algorithm):  # type: ignore[misc]  # RLlib is untyped
 
     def _take_in(self, chunks: list[SingleAgentEpisode], results: list[Any]) -> int:
         """Store and count the sampled chunks; return their env steps."""
+        self._remember(chunks)
+        return self._count_sampled(chunks, results)
+
+    def _count_sampled(self, chunks: list[SingleAgentEpisode], results: list[Any]) -> int:
+        """Count the sampled chunks; return their env steps."""
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         self.last_iteration.episodes += finished(chunks)
-        self._remember(chunks)
         sampled = sum(map(len, chunks))
         self.last_iteration.env_steps += sampled
         return sampled

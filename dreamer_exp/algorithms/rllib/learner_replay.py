@@ -31,8 +31,7 @@ class LearnerReplayAlgorithm(ReplayAlgorithm):
         return self._steps_held
 
     def _remember(self, chunks: list[SingleAgentEpisode]) -> None:
-        in_order = sorted(chunks, key=lambda chunk: chunk.custom_data[STREAM])  # independent of timing
-        self._steps_held = self.on_learner(methodcaller("add", in_order))
+        self._steps_held = self.on_learner(methodcaller("add", in_order(chunks)))
 
     def _update(self, env_steps: int) -> None:
         """Make the updates owed, and log the means of their figures among RLlib's learner results."""
@@ -48,3 +47,8 @@ class LearnerReplayAlgorithm(ReplayAlgorithm):
         self._update_s = seconds / updates
         self._sums.update(sums)  # Counter.update adds
         return updates
+
+
+def in_order(chunks: list[SingleAgentEpisode]) -> list[SingleAgentEpisode]:
+    """Return the chunks by stream, so that their order does not depend on timing."""
+    return sorted(chunks, key=lambda chunk: chunk.custom_data[STREAM])

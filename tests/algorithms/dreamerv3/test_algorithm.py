@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+import torch
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
@@ -71,6 +72,16 @@ def test_timeout_is_a_last_step_and_not_terminal(trained: PublishedDreamerV3) ->
     flags = local_learner(trained).replay._rings["flags"][: trained.replay_steps].sum(0)
     first, last, terminal = flags.tolist()
     assert (first, last, terminal) == (5, 4, 0)
+
+
+def test_acting_weights_are_those_of_the_moment_and_what_an_env_runner_has(trained: PublishedDreamerV3) -> None:
+    learner, acting = local_learner(trained), trained.env_runner.module.state_dict()
+    kept = learner.acting_weights()
+    before = {name: value.clone() for name, value in kept.on_host().items()}
+    learner.learn(1)
+    assert kept.on_host().keys() == acting.keys()
+    assert all(torch.equal(value, before[name]) for name, value in kept.on_host().items())
+    assert not all(torch.equal(value, before[name]) for name, value in learner.acting_weights().on_host().items())
 
 
 def test_every_figure_of_the_learner_is_in_the_metrics_row() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
 from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
 from dreamer_exp.algorithms.dreamerv3.replay.observation_rows import ObservationRows
-from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer, gather, send
+from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer, gather, join, send
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.protocol import RecordedSteps
@@ -55,6 +55,23 @@ class Steps:
 
     def __len__(self) -> int:
         return len(self.reward)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Steps of several streams, one piece after the other, as `LatentReplay.collect` returns them.
+
+    Attributes:
+        streams: of each piece (P,).
+        lengths: steps of each piece (P,).
+        flags: is_first, is_last and is_terminal of each step (n, 3).
+        fields: the other fields of the rings (n, ...), in host memory from which they can be copied to the rings.
+    """
+
+    streams: Ints
+    lengths: Ints
+    flags: NDArray[np.uint8]
+    fields: dict[str, Tensor]
 
 
 class Windows:
@@ -226,25 +243,71 @@ class LatentReplay:
 
     def add(self, stream: int, steps: Steps) -> None:
         """Append steps to a stream; they replace its oldest ones."""
+        self.add_all(self.collect([(stream, steps)]))
+
+    def collect(self, pieces: Sequence[tuple[int, Steps]]) -> Pieces:
+        """Return pieces of streams, at least one, in a form that `add_all` takes; any thread may call this."""
+        steps = [each for _, each in pieces]
+        lengths = np.array([len(each) for each in steps], np.int64)
+        flags = [
+            np.concatenate([getattr(each, name) for each in steps]) for name in ("is_first", "is_last", "is_terminal")
+        ]
+        # an episode that was abandoned ends where the next one begins, as in the published replay
+        begins_next = np.append(flags[IS_FIRST][1:], False)
+        begins_next[lengths.cumsum()[lengths > 0] - 1] = False
+        flags[IS_LAST] = flags[IS_LAST] | begins_next
+        arrays = [{**vars(each), **self.observations.split(each.observation)} for each in steps]
+        fields = {
+            name: join([each[name] for each in arrays], ring.dtype, pinned=self.device.type == "cuda")
+            for name, ring in self._rings.items()
+            if name != "flags"
+        }
+        streams = np.array([stream for stream, _ in pieces], np.int64)
+        return Pieces(streams, lengths, np.stack(flags, -1).astype(np.uint8), fields)
+
+    def add_all(self, pieces: Pieces) -> None:
+        """Append pieces to their streams, in this order, with one transfer for each field."""
         self._finish_write_back()
-        added, ring = self._windows.added, self._windows.ring
-        before = stream * ring + int(added[stream] - 1) % ring
-        added[stream] += len(steps)
-        kept = slice(max(len(steps) - ring, 0), None)
-        numbers = np.arange(added[stream] - len(steps), added[stream])[kept]
-        places = stream * ring + numbers % ring
+        ring, flags = self._windows.ring, pieces.flags.copy()
+        numbers, ended_rows, ended_places = self._append(pieces)
+        streams = np.repeat(pieces.streams, pieces.lengths)
+        places = streams * ring + numbers % ring
         if self._prefetched is not None and np.isin(self._prefetched[0].numpy(force=True), places).any():
             self._cancel_prefetch()  # rare: its steps are being overwritten
-        # an episode that was abandoned ends where the next one begins, as in the published replay
-        if added[stream] > len(steps) > 0 and steps.is_first[0]:
-            self._rings["flags"][before, IS_LAST].fill_(1)
-        is_last = steps.is_last | np.append(steps.is_first[1:], False)
-        flags = np.stack([steps.is_first, is_last, steps.is_terminal], -1).astype(np.uint8)
-        index = send(places, self.device)
-        arrays = {**vars(steps), "flags": flags, **self.observations.split(steps.observation[kept])}
-        for name, field in self._rings.items():
-            array = arrays[name] if name in self.observations.fields else arrays[name][kept]
-            field.index_copy_(0, index, send(array, self.device))
+        flags[ended_rows, IS_LAST] = 1
+        if ended_places:
+            self._rings["flags"][:, IS_LAST].index_fill_(0, send(np.array(ended_places), self.device), 1)
+        # a place that the pieces fill more than once keeps the newest step
+        kept = np.flatnonzero(numbers >= self._windows.added[streams] - ring)
+        index = send(places[kept], self.device)
+        self._rings["flags"].index_copy_(0, index, send(flags[kept], self.device))
+        for name, field in pieces.fields.items():
+            rows = field if len(kept) == len(field) else field[torch.from_numpy(kept)]
+            self._rings[name].index_copy_(0, index, rows.to(self.device, non_blocking=True))
+
+    def _append(self, pieces: Pieces) -> tuple[Ints, list[int], list[int]]:
+        """Count the pieces' steps; return their numbers in their streams.
+
+        Returns:
+            The numbers (n,), and the rows of the pieces and the places in the rings at which an episode was abandoned.
+        """
+        added, ring = self._windows.added, self._windows.ring
+        numbers, rows, places = [], [], []
+        last_rows: dict[int, int] = {}
+        row = 0
+        for stream, length in zip(pieces.streams.tolist(), pieces.lengths.tolist(), strict=True):
+            before = int(added[stream])
+            if length and pieces.flags[row, IS_FIRST]:
+                if stream in last_rows:
+                    rows.append(last_rows[stream])
+                elif before:
+                    places.append(stream * ring + (before - 1) % ring)
+            numbers.append(np.arange(before, before + length))
+            added[stream] += length
+            row += length
+            if length:
+                last_rows[stream] = row - 1
+        return np.concatenate(numbers), rows, places
 
     def newest(self, most: int) -> RecordedSteps:
         """Return up to this number of steps: the newest of each stream, equally many, one stream after the other."""

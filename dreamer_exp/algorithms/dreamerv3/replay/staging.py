@@ -1,6 +1,6 @@
 """Transfers of tensors between devices that do not block the host."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,14 @@ def send(array: NDArray[np.generic], device: torch.device) -> Tensor:
     """
     tensor = torch.tensor(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def join(arrays: Sequence[NDArray[np.generic]], dtype: torch.dtype, *, pinned: bool) -> Tensor:
+    """Return arrays (n, ...) one after the other, in pinned memory if `pinned` (for a copy to a GPU)."""
+    rows = sum(map(len, arrays))
+    out = torch.empty((rows, *arrays[0].shape[1:]), dtype=dtype, pin_memory=pinned)
+    np.concatenate(arrays, out=out.numpy(), casting="same_kind")
+    return out
 
 
 def gather(ring: Tensor, places: Tensor, *, pinned: bool) -> Tensor:

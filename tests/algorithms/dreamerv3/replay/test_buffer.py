@@ -119,6 +119,25 @@ def test_adding_more_steps_than_a_ring_holds_keeps_the_newest() -> None:
     assert set(numbers(replay.sample(300, 2)[0]).flatten().tolist()) == set(range(29, 38))
 
 
+@pytest.mark.parametrize("lengths", [(3, 4), (1, 0, 9), (6, 2, 7), (30,), (8, 25)])
+def test_pieces_added_together_fill_the_rings_like_one_after_the_other(lengths: tuple[int, ...]) -> None:
+    alone, together = make(num_streams=2), make(num_streams=2)
+    for replay in (alone, together):
+        replay.add(0, steps(0, 5))
+    # of stream 0 also an episode that abandons the one before, at step 5 and within the pieces
+    pieces = [(0, steps(EPISODE, EPISODE + 3)), (1, steps(0, 4, stream=1)), (0, steps(0, 2))]
+    pieces += [(at % 2, steps(10, 10 + length, stream=at % 2)) for at, length in enumerate(lengths)]
+    for stream, piece in pieces:
+        alone.add(stream, piece)
+    together.add_all(together.collect(pieces))
+    assert np.array_equal(alone._windows.added, together._windows.added)
+    for name, ring in alone._rings.items():
+        held = alone._windows.added.clip(max=20)
+        for stream, count in enumerate(held.tolist()):
+            places = slice(20 * stream, 20 * stream + count)
+            assert torch.equal(ring[places], together._rings[name][places]), name
+
+
 def test_abandoned_episode_ends_where_the_next_begins() -> None:
     """As published, for an env runner that failed before is_last; within one addition and between two."""
     replay = make()

@@ -1,6 +1,7 @@
 """Measure env steps per second of one env runner on one core, for each algorithm.
 
-    python benchmarks/acting_rate.py [--steps N] [--repeats N] [--envs N ...] [--json]
+    python benchmarks/acting_rate.py [--steps N] [--repeats N] [--envs N ...] [--algorithms NAME ...] [--size XS]
+        [--json]
 
 crowd_nav with its observation contract, networks of 4 million parameters (XS) for DreamerV3, and of two layers of 256
 units for the actors of PPO and SAC; resets are included. Every figure is
@@ -41,8 +42,9 @@ def main() -> None:
     arguments = parse_arguments()
     use_one_core()
     quiet("ERROR")
-    rows = [measure_case(num_envs, arguments.steps, arguments.repeats) for num_envs in arguments.envs]
-    print(table(rows))
+    words = {name: [f"algo.model_size={arguments.size}"] * bool(SIZES[name]) for name in arguments.algorithms}
+    rows = [measure_case(words, num_envs, arguments.steps, arguments.repeats) for num_envs in arguments.envs]
+    print(table(rows, arguments.algorithms))
     if arguments.json:
         print(json.dumps(rows))
 
@@ -52,6 +54,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=640, help="env steps in a repeat of a variant")
     parser.add_argument("--repeats", type=int, default=7, help="repeats of each variant")
     parser.add_argument("--envs", type=int, nargs="+", default=[1, 4, 16], help="environments of a runner, a row each")
+    parser.add_argument("--algorithms", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--size", default="XS", help="of the networks of DreamerV3")
     parser.add_argument("--json", action="store_true", help="also print JSON, as the last line")
     return parser.parse_args()
 
@@ -62,8 +66,8 @@ def use_one_core() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def measure_case(num_envs: int, steps: int, repeats: int) -> dict[str, Any]:
-    runs = {algorithm: make_run(make_runner(algorithm, num_envs), steps) for algorithm in SIZES}
+def measure_case(words: dict[str, list[str]], num_envs: int, steps: int, repeats: int) -> dict[str, Any]:
+    runs = {name: make_run(make_runner(name, num_envs, *more), steps) for name, more in words.items()}
     runs[ENVS_ALONE] = make_envs_run(num_envs, steps)
     rates: dict[str, list[float]] = {variant: [] for variant in runs}
     for run in runs.values():
@@ -75,7 +79,7 @@ def measure_case(num_envs: int, steps: int, repeats: int) -> dict[str, Any]:
     return {
         "envs": num_envs,
         "steps_per_s": {variant: round(value) for variant, value in medians.items()},
-        "over_envs_alone": {name: round(medians[name] / medians[ENVS_ALONE], 2) for name in SIZES},
+        "over_envs_alone": {name: round(medians[name] / medians[ENVS_ALONE], 2) for name in words},
     }
 
 
@@ -122,8 +126,8 @@ def timed_rate(run: Callable[[], int]) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    head = ["envs", *rows[0]["steps_per_s"], *(f"{name} / {ENVS_ALONE}" for name in SIZES)]
+def table(rows: list[dict[str, Any]], algorithms: list[str]) -> str:
+    head = ["envs", *rows[0]["steps_per_s"], *(f"{name} / {ENVS_ALONE}" for name in algorithms)]
     body = [
         [str(row["envs"]), *map(str, row["steps_per_s"].values()), *row["over_envs_alone"].values()] for row in rows
     ]

@@ -37,6 +37,10 @@ class ActionKind:
         """Random numbers needed to draw one action: standard normal for Box, uniform in [0, 1) for Discrete."""
         return 1 if self.discrete else self.size
 
+    def choose(self, output: Tensor, noise: Tensor | None) -> Tensor:
+        """Return actions (..., A) drawn with this noise, or the most likely ones for None."""
+        return self.mode(output) if noise is None else self.sample(output, noise)
+
     def sample(self, output: Tensor, noise: Tensor) -> Tensor:
         """Return actions (..., A) drawn without gradient (REINFORCE needs none).
 

@@ -70,8 +70,7 @@ class Agent(nn.Module):
             state: the posterior states.
             noise: what actions are drawn with (N, action.noise), as `ActionKind.sample` takes it; None for the mode.
         """
-        output = self.actor(state.feature)
-        return self.action.mode(output) if noise is None else self.action.sample(output, noise)
+        return self.action.choose(self.actor(state.feature), noise)
 
     def remove_learner_only(self) -> None:
         """Remove the parts that acting does not need."""

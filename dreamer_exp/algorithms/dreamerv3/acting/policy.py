@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamer_exp.algorithms.dreamerv3.acting.packed import PackedAgent
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.rows import RowNoise
@@ -34,7 +35,9 @@ class AgentPolicy:
         self._agent = agent
         weight = agent.rssm.posterior_in.weight
         self._generator = torch.Generator(weight.device).manual_seed(seed)
+        self._packed = PackedAgent(agent) if weight.device.type == "cpu" else None
         self._state = agent.rssm.initial(num_envs)
+        self._latent_kept: Tensor | None = weight.new_zeros(num_envs, 1)  # 0 where it is zero; None for ones
         self._action = weight.new_zeros(num_envs, agent.action.size)
         self._classes = torch.zeros(num_envs, agent.size.stoch, dtype=torch.long, device=weight.device)
 
@@ -91,11 +94,17 @@ class AgentPolicy:
     def _next(self, observations: Tensor, noise: Tensor) -> tuple[State, Tensor, Tensor]:
         """Return the next state (N, ...), its classes (N, S) and the actions (N, A)."""
         agent = self._agent
-        # (N, E)
-        tokens = agent.encoder(observations)
-        state, classes = agent.rssm.observe_step(self._state, self._action, tokens, noise)
+        if self._packed is None:
+            tokens = agent.encoder(observations)
+            state, classes = agent.rssm.observe_step(self._state, self._action, tokens, noise)
+            output = agent.actor(state.feature)
+        else:  # the classes take the place of the state's one-hot latent
+            deter, classes, output = self._packed(
+                self._state.deter, self._classes, self._latent_kept, self._action, observations, noise
+            )
+            state, self._latent_kept = State(deter, self._state.stoch), None
         # (N, A)
-        action = agent.choose(state, self._action_noise())
+        action = agent.action.choose(output, self._action_noise())
         return state, classes, action if agent.action.discrete else action.clamp(-1.0, 1.0)
 
     def _reset(self, is_first: NDArray[np.bool_]) -> None:
@@ -103,6 +112,7 @@ class AgentPolicy:
         keep = torch.as_tensor(~is_first, device=self._generator.device)[:, None]
         self._state = self._state.masked(keep)
         self._action = self._action * keep
+        self._latent_kept = keep.float() if self._latent_kept is None else self._latent_kept * keep
 
     def _action_noise(self) -> Tensor | None:
         """Return the noise (N, noise) that `ActionKind.sample` takes, or None for the mode."""
@@ -142,7 +152,9 @@ class EpisodePolicy(AgentPolicy):
     def begin(self, row: int, seed: int) -> None:
         """Begin an episode in a row: initial state, and the noise of this seed."""
         self._noise.begin(row, seed)
-        for part in (*self._state, self._action):
+        if self._latent_kept is None:
+            self._latent_kept = torch.ones_like(self._action[:, :1])
+        for part in (*self._state, self._action, self._latent_kept):
             part[row] = 0.0  # assigned, because a product would keep NaN
 
     def _step(self, observations: Tensor, noise: Tensor) -> None:

@@ -121,13 +121,6 @@ def test_policy_provides_action_and_latents_of_its_last_step() -> None:
     assert policy.stoch.max() < size.classes
 
 
-def test_classes_match_the_one_hot_latent() -> None:
-    policy = AgentPolicy(BOX_AGENT, ROWS, seed=1)
-    policy.act(STEPS[0])
-    one_hot = policy._state.stoch.unflatten(-1, (BOX_AGENT.size.stoch, -1)).numpy()
-    assert np.array_equal(np.eye(BOX_AGENT.size.classes, dtype=np.float32)[policy.stoch], one_hot)
-
-
 def test_stored_action_is_the_one_returned() -> None:
     policy = AgentPolicy(BOX_AGENT, ROWS, seed=1, explore=True)
     assert np.array_equal(policy.act(STEPS[0]), policy.action)

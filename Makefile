@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test test-all lint docs bench clean
+.PHONY: train test test-all lint docs dist bench clean
 
 train: $(STAMP)
 	$(BIN)/python -m dreamer_exp experiment=quickstart
@@ -25,6 +25,13 @@ lint: $(STAMP)
 # site/index.html; a warning is an error
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# dist/: an sdist, and a wheel made from it
+dist: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/twine check --strict dist/*
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/env_rate.py

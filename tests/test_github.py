@@ -32,3 +32,11 @@ def test_site_is_built_strictly_with_packages_of_exact_versions() -> None:
 
     assert any("mkdocs build --strict" in step for step in steps)
     assert all(f"\n{name}==" in constraints for name in ("mkdocs-material", "mkdocstrings", "mkdocstrings-python"))
+
+
+def test_the_wheel_is_installed_and_used_where_there_is_no_checkout() -> None:
+    steps = workflow("ci.yml")["package"]["steps"]
+    used = next(step for step in steps if "dreamer-exp experiment=quickstart" in step.get("run", ""))
+
+    assert any("twine check --strict" in step.get("run", "") for step in steps)
+    assert used["working-directory"] == "/tmp"

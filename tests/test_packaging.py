@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.paths import CHECKOUT
 
@@ -84,12 +85,36 @@ def test_the_installed_package_does_a_dry_run_in_another_directory(installed: di
     assert "831 floats" in done.stdout
 
 
+def test_the_installed_package_is_of_the_version_in_the_changelog(installed: dict[str, str], tmp_path: Path) -> None:
+    done = _python(installed, tmp_path, "-m", "dreamer_exp", "--version")
+    newest = next(line for line in (CHECKOUT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## "))
+    citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text())
+
+    assert newest.split()[1] == citation["version"] == done.stdout.split()[-1]
+
+
 def test_the_installed_package_includes_its_launcher(installed: dict[str, str], tmp_path: Path) -> None:
     words = ("-m", "hydra/launcher=ray", "hardware.ray_address=127.0.0.1:1", "run.seed=1,2", "dry_run=true")
     done = _python(installed, tmp_path, "-m", "dreamer_exp", *words)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 jobs, started by hydra/launcher=ray" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_installed_package_trains_and_evaluates_in_another_directory(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    short = ("run.train_iterations=2", "evaluation.episodes=1", "env.max_steps=30", "tracking=none")
+    trained = _python(installed, tmp_path, "-m", "dreamer_exp", "experiment=quickstart", *short)
+    assert trained.returncode == 0, trained.stderr
+    (page,) = tmp_path.glob("outputs/quickstart_*/report/index.html")
+    assert f"Report: {page}" in trained.stdout
+
+    words = ("evaluate", "pretrained:robot_sf", "env=crowd_nav", "episodes=1", "workers=0")
+    evaluated = _python(installed, tmp_path, "-m", "dreamer_exp", *words)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert list(tmp_path.glob("outputs/pretrained_robot_sf/evaluation_crowd_nav_*.json"))
 
 
 def _python(environ: dict[str, str], directory: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -310,7 +310,8 @@ def check_contract(experiment: Experiment, trained: str, observation_size: int |
     if here != trained:
         raise UserError(
             f"env={experiment.env.name} with obs_contract={experiment.obs_contract.name} has contract {here}, and the "
-            f"policy was trained on {trained}: choose an env and obs_contract with equal keys, shapes and bounds."
+            f"policy was trained on {trained}: choose an env and obs_contract with equal keys, shapes, bounds "
+            "and encoders."
         )
     if observation_size not in (None, contract.size):
         raise UserError(

@@ -11,6 +11,7 @@ from dreamer_exp.config import load, saved_experiment
 from dreamer_exp.config.command_words import is_dry_run, path_value
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
+from dreamer_exp.encoders import VECTOR
 from dreamer_exp.envs.contract import ObservationContract
 from dreamer_exp.envs.make import require
 from dreamer_exp.formatting import printable
@@ -69,6 +70,7 @@ def prepare_resume(words: list[str]) -> tuple[ResumeRequest, bool]:
     changed = saved_experiment.changes(root / "experiment.yaml", experiment)
     saved_experiment.refuse_other_network(changed, experiment)
     refuse_other_weights(changed)
+    refuse_other_encoders(changed)
     require(experiment.env)
     point = require_resume_point(
         CheckpointStore(RunDirectory(root).checkpoints, experiment.run.keep_checkpoints),
@@ -89,6 +91,18 @@ def refuse_other_weights(changed: dict[str, tuple[object, object]]) -> None:
         before, now = changed.get(key, (None, None))
         if before != now and not (key == "run.init_scope" and before is None):  # a run before the key was there
             raise UserError(f"{key}={now}: a resumed run keeps the weights of its checkpoint; start a new run.")
+
+
+def refuse_other_encoders(changed: dict[str, tuple[object, object]]) -> None:
+    """Refuse another encoder of an observation entry: weights and replay of the checkpoint are of the first one.
+
+    Raises:
+        UserError: naming the entry.
+    """
+    for key, kinds in changed.items():
+        before, now = (VECTOR if kind is None else kind for kind in kinds)
+        if key.startswith("obs_contract.encoders.") and before != now:
+            raise UserError(f"{key}={now}: the run was trained with {before}, which a resume keeps; start a new run.")
 
 
 def refuse_other_kinds(root: Path) -> None:

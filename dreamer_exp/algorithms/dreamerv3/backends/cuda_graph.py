@@ -71,6 +71,7 @@ class CudaGraphUpdate:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.update.generator)
         torch.cuda.synchronize(self.update.device)
-        with torch.cuda.graph(graph, stream=self._stream):
+        # meanwhile the thread that samples may allocate pinned memory and wait for copies, which "global" forbids
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             self._outputs = self.update(batch_of(inputs))
         self._graph = graph

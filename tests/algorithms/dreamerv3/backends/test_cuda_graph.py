@@ -1,5 +1,9 @@
 """The backend cuda_graph against eager: the same numbers, in one launch. Skipped without a GPU."""
 
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -66,6 +70,25 @@ def test_captured_updates_equal_eager_ones_bit_for_bit(kind: ActionKind, bfloat1
     assert torch.equal(totals(eager, EAGER_CALLS + 7, graph=False), totals(captured, EAGER_CALLS + 7, graph=True))
     pairs = zip(eager.agent.parameters(), captured.agent.parameters(), strict=True)
     assert all(torch.equal(left, right) for left, right in pairs)
+
+
+def test_another_thread_may_allocate_pinned_memory_and_wait_during_the_capture() -> None:
+    captured, numbers = threading.Event(), itertools.count(1)
+
+    def allocate() -> int:
+        while not captured.is_set():
+            torch.empty(next(numbers) << 12, pin_memory=True)
+            event = torch.cuda.Event()
+            event.record()
+            event.synchronize()
+        return next(numbers)
+
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(allocate)
+        found = totals(make_update(), EAGER_CALLS + 3, graph=True)
+        captured.set()
+        assert busy.result() > 2
+    assert torch.equal(found, totals(make_update(), EAGER_CALLS + 3, graph=False))
 
 
 def test_each_replay_draws_new_noise() -> None:

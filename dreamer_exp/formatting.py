@@ -33,6 +33,11 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def markdown_text(text: str) -> str:
+    """Return a text of a file as Markdown that shows it, in a cell of a table too: no HTML, no link, no code."""
+    return re.sub(r"([\\`*\[\]|<>&])", lambda mark: f"&#{ord(mark[0])};", shortened(printable(text)))
+
+
 def shortened(text: str, most: int = MAX_TEXT) -> str:
     """Return the text, or the beginning of one longer than `most` with its length and a hash, so that two differ."""
     if len(text) <= most:

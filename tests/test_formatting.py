@@ -13,6 +13,7 @@ from dreamer_exp.formatting import (
     duration,
     file_size,
     gibibytes,
+    markdown_text,
     number,
     parameter_count,
     printable,
@@ -86,6 +87,13 @@ def test_memory_is_in_gibibytes_from_half_a_gibibyte_on(size_bytes: int, text: s
 def test_control_and_format_characters_are_visible(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert printable(text).encode()
+
+
+def test_a_text_in_markdown_is_no_html_and_ends_no_cell() -> None:
+    shown = markdown_text("crowd_nav | <img src=x onerror=1> `a` [b](c)\n# d" + "x" * 1000)
+    assert not set("|<>`[]\n") & set(shown)
+    assert shown.startswith("crowd_nav ")
+    assert len(shown) < 500
 
 
 def test_lines_stay_lines() -> None:

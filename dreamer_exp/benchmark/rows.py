@@ -1,6 +1,7 @@
 """The rows of an arm: Robot SF's JSON lines, kept byte for byte, and what we count of each."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ METRICS = (
 """Metrics that are summarised, by their names in Robot SF's rows."""
 TIMEOUTS = ("max_steps", "truncated", "terminated")
 """Reasons for the end of an episode without success or collision; `terminated` is the scenario's own limit."""
+
+MAX_STEPS = 10**9
 
 MetricValue = Callable[[Mapping[str, Any], str], float | None]
 
@@ -90,7 +93,12 @@ def _read_row(row: Mapping[str, Any], algo: str, metric_value: MetricValue) -> C
     values = {name: metric_value(row, name) for name in METRICS}
     metrics = {name: float(value) for name, value in values.items() if value is not None}
     cell = EvaluationEpisode(int(row["seed"]), str(row["scenario_id"]))
-    return CellResult(cell, outcome_of(row, metrics), int(row["steps"]), float(row["wall_time_sec"]), metrics)
+    steps, seconds = int(row["steps"]), float(row["wall_time_sec"])
+    if not (0 <= steps <= MAX_STEPS and 0.0 <= seconds < math.inf):
+        raise RefusedRow("its steps or its seconds are not those of an episode")
+    if not (math.isfinite(metrics["success"]) and math.isfinite(metrics["collisions"])):
+        raise RefusedRow("its success or its collisions are not numbers")
+    return CellResult(cell, outcome_of(row, metrics), steps, seconds, metrics)
 
 
 def outcome_of(row: Mapping[str, Any], metrics: Mapping[str, float]) -> Outcome:

@@ -17,7 +17,7 @@ from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, des
 from dreamer_exp.checkpoints.policy_file import load_policy
 from dreamer_exp.checkpoints.policy_source import PRETRAINED, PolicySource
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.formatting import file_size, printable
+from dreamer_exp.formatting import file_size, markdown_text
 from dreamer_exp.rundir.atomic import replace_folder, write_bytes, write_json, write_text
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.metric_names import is_trained
@@ -80,7 +80,7 @@ def card(name: str, source: PolicySource, tree: Mapping[str, Any], limits: str, 
         "commit": (origin.get("git") or {}).get("commit", "?"),
         "began with": (origin.get("init") or {}).get("from", "random weights"),
     }
-    rows = [f"| {key} | {printable(str(value))} |" for key, value in facts.items()]
+    rows = [f"| {key} | {markdown_text(str(value))} |" for key, value in facts.items()]
     hashes = [f"| `{file}` | {entry['bytes']:,} | `{entry['sha256']}` |" for file, entry in tree["files"].items()]
     return "\n".join(
         [

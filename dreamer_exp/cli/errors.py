@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from dreamer_exp.config.errors import UserError, typed_line
-from dreamer_exp.formatting import printable_lines
+from dreamer_exp.formatting import printable_lines, shortened
 from dreamer_exp.rundir.processes import leave, notify
 from dreamer_exp.terminal import keep_running_without_terminal, unwritten
 from dreamer_exp.training.signals import EndedBySignal
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_TRACEBACK = os.environ.get(FULL_ERROR) == "1"  # read once: the command train sets the variable for Hydra
+MAX_MESSAGE = 8000  # characters; a file of someone else can hold a name of megabytes
 INTERRUPTED = 130  # the exit code of a process that Ctrl-C ended
 
 
@@ -51,7 +52,7 @@ def run_command(command: Callable[[list[str]], int | None], needs_output: bool =
         if SHOW_TRACEBACK:
             traceback.print_exception(error)
         line, code = explain(error)
-        print(f"dreamer_exp: {printable_lines(line)}", file=sys.stderr)
+        print(f"dreamer_exp: {shortened(printable_lines(line), MAX_MESSAGE)}", file=sys.stderr)
         notify(ended=True)
         leave(code, error)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from dreamer_exp.cli.errors import CommandFailed, run_command
 from dreamer_exp.cli.usage import with_usage
 from dreamer_exp.config.errors import UserError, nearest
-from dreamer_exp.formatting import file_size, printable
+from dreamer_exp.formatting import file_size, markdown_text
 from dreamer_exp.monitoring.episode_progress import EpisodeProgress
 from dreamer_exp.monitoring.progress import LiveLine
 from dreamer_exp.rundir.atomic import replace_file, write_text
@@ -272,10 +272,10 @@ def card(info: "PolicyInfo", request: ExportRequest, columns: Sequence[str], row
 
     lines = [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
     return "\n".join([
-        f"# Exported policy of {printable(str(request.source))}",
+        f"# Exported policy of {markdown_text(str(request.source))}",
         "",
-        f"Algorithm {info.algorithm}, environment {info.environment}, {info.env_steps} env steps, contract "
-        f"{info.contract_hash}.",
+        f"Algorithm {info.algorithm}, environment {markdown_text(str(info.environment))}, {info.env_steps} env steps, "
+        f"contract {markdown_text(str(info.contract_hash))}.",
         "",
         *lines,
         "",

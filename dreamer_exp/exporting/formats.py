@@ -1,5 +1,6 @@
 """The formats of an export: how a graph is written, and how the file is run to check it."""
 
+import io
 import json
 import logging
 import warnings
@@ -95,7 +96,9 @@ def write_torchscript(graph: PolicyGraph, about: dict[str, Any], path: Path) -> 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and traced sizes of axes that are fixed
         traced = torch.jit.trace(graph, graph.example(2))
-        torch.jit.save(traced, str(path), _extra_files={EXTRA_FILE: json.dumps(about)})
+        archive = io.BytesIO()  # torch ends the process if the disk is full while it writes a file
+        torch.jit.save(traced, archive, _extra_files={EXTRA_FILE: json.dumps(about)})
+    path.write_bytes(archive.getbuffer())
 
 
 def open_torchscript(path: Path) -> Run:

@@ -1,5 +1,6 @@
 """What is counted of Robot SF's rows, and which rows never count."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ def test_outcomes_have_our_names(reason: str, metrics: dict[str, int], outcome: 
         {"reason": "error"},
         {"seed": float("inf")},
         {"wall_time_sec": None},
+        {"wall_time_sec": float("nan")},
+        {"steps": -1},
+        {"steps": 10**400},
         {"metrics": {"near_misses": "many"}},
         {"algorithm_metadata": []},
         {"integrity": {"contradictions": [], "effective_view": "complete"}},
@@ -49,6 +53,15 @@ def test_outcomes_have_our_names(reason: str, metrics: dict[str, int], outcome: 
 def test_a_row_that_failed_or_fell_back_does_not_count(changes: dict[str, Any]) -> None:
     with pytest.raises(RefusedRow):
         read(sample_row(**changes))
+
+
+@pytest.mark.parametrize("name", ["success", "collisions"])
+def test_an_outcome_that_is_not_a_number_does_not_count(name: str) -> None:
+    def forged(row: Mapping[str, Any], asked: str) -> float | None:
+        return float("nan") if asked == name else metric_value(row, asked)
+
+    with pytest.raises(RefusedRow):
+        read_row(sample_row(), "dreamer_exp", forged)
 
 
 def test_damaged_refused_and_repeated_rows_are_removed_from_the_file(tmp_path: Path) -> None:

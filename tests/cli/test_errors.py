@@ -47,6 +47,11 @@ def test_a_command_exits_with_the_code_of_its_exception(capsys: pytest.CaptureFi
     assert capsys.readouterr().err == ""
 
 
+def test_a_line_of_megabytes_is_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(UserError("x" * 1_000_000)) == 2
+    assert len(capsys.readouterr().err) < 10_000
+
+
 def test_a_command_gets_the_words_and_exits_with_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["dreamer-exp", "a", "b"])
     with pytest.raises(SystemExit) as ended:

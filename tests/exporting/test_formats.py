@@ -51,6 +51,12 @@ def test_torchscript_acts_as_the_policy_for_one_robot_and_several(tmp_path: Path
             assert (found.largest, found.redrawn) == (0.0, 0)  # bit for bit
 
 
+def test_a_full_disk_is_an_error_of_the_file(tmp_path: Path) -> None:
+    graph = PolicyGraph(load_policy(saved(tmp_path, "dreamerv3", "box"))).eval()
+    with pytest.raises(OSError, match="No space left on device"):
+        FORMATS["torchscript"].write(graph, {}, Path("/dev/full"))
+
+
 @pytest.mark.parametrize(("algorithm", "name"), [("dreamerv3", "metric"), ("dreamerv3_rllib", "discrete")])
 def test_onnx_acts_as_the_policy_for_one_robot_and_several(tmp_path: Path, algorithm: str, name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")

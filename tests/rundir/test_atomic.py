@@ -1,7 +1,10 @@
 """A failed or killed write leaves the old file or folder as it was."""
 
+import errno
 import json
 import math
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +69,12 @@ def test_an_exception_while_a_file_is_written_leaves_the_old_file(tmp_path: Path
         write_half(temporary)
     assert names(tmp_path) == ["figure.png"]
     assert (tmp_path / "figure.png").read_text() == "old"
+
+
+def test_a_full_disk_is_reported_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    with pytest.raises(OSError, match=re.escape(str(path))), replace_file(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as `write` raises it
 
 
 def test_no_link_is_followed_under_the_temporary_name(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def crash_trace(path: Path) -> Iterator[None]:
         yield
         return
     with open(descriptor, "ab") as file:
+        faulthandler.disable()  # enabled by Ray; enabling it again would install no handlers
         for number in CRASHES:
             signal.signal(number, signal.SIG_DFL)
         faulthandler.enable(file, all_threads=False)

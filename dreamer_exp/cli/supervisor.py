@@ -34,7 +34,7 @@ PR_SET_CHILD_SUBREAPER = 36  # orphans below this process become its children
 POLL_S = 1.0
 SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")  # end with the process that started them
 PATIENCE_S = 3.0  # with processes that outlive the run: Ray's end by themselves
-ANSWER_S = 30.0  # for a run to see a signal: native code delays it, as when large arrays are written
+ANSWER_S = 30.0  # for a run to answer a signal: native code delays it, as when large arrays are written
 AGAIN_S = 3.0  # for a run to end after the same signal again
 
 
@@ -53,7 +53,7 @@ def supervise() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, *FORWARDED.values(), signal.SIGCHLD})
     facts, started = os.memfd_create("facts"), os.getpid()
     _fork(signal.SIGCHLD, lambda child: _relay(child, facts, watched))
-    _fork(signal.SIGKILL, lambda child: _watch(child, facts, watched))
+    _fork(signal.SIGKILL, lambda child: _watch(child, facts, watched, started))
     for original, number in FORWARDED.items():
         signal.signal(number, lambda *_, original=original: signal.raise_signal(original))
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -87,10 +87,10 @@ def _relay(watcher: int, facts: int, watched: set[int]) -> NoReturn:
     os._exit(code)
 
 
-def _watch(run: int, facts: int, watched: set[int]) -> NoReturn:
-    """Wait for the run, pass on the signals that it did not get from a terminal, and exit."""
+def _watch(run: int, facts: int, watched: set[int], parent: int) -> NoReturn:
+    """Wait for the run, pass on the signals that it did not get from a terminal, and exit; end with the parent."""
     forwarded = {number: original for original, number in FORWARDED.items()}
-    parent, request = os.getppid(), _Request()
+    request = _Request()
     while (status := _reap(run)) is None:
         received = signal.sigtimedwait({*watched, *forwarded, signal.SIGCHLD}, POLL_S)
         number = 0 if received is None else received.si_signo
@@ -132,16 +132,17 @@ class _Request:
             self._since, self._again = now, True
 
     def is_overdue(self, facts: dict[str, Any]) -> bool:
-        """Return whether the run should have seen the first signal, or ended after the second one, by now."""
-        if not self.number or (facts.get("stopping") and not self._again):
+        """Return whether the run has not answered the first signal for too long, or not ended after the second one."""
+        if not self.number:
             return False
-        return time.monotonic() - self._since > (AGAIN_S if self._again else ANSWER_S)
+        answered_s = 0.0 if self._again else facts.get("answered_s", 0.0)
+        return time.monotonic() - max(self._since, answered_s) > (AGAIN_S if self._again else ANSWER_S)
 
 
 def _read(file: int) -> dict[str, Any]:
     """Return what the run has reported with `notify`."""
     facts: dict[str, Any] = {}
-    for line in os.pread(file, 1 << 16, 0).splitlines():
+    for line in os.pread(file, os.fstat(file).st_size, 0).splitlines():
         with contextlib.suppress(ValueError):  # cut by the run's end
             facts |= json.loads(line)
     return facts
@@ -225,7 +226,8 @@ def _end(code: int, facts: dict[str, Any]) -> int:
     if by_itself and code >= 0:
         return code
     how = killed_by(code) or f"exit code {code} without the run's end"
-    line = f"{how}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
+    ended = f"{how}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
+    line = facts.get("died", ended)
     if root:
         write_missing_end(root, "failed", line)
     _print(f"{line} ({_where(root)})" if root else line)

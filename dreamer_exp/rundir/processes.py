@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 from typing import Any, NoReturn
 
 import psutil
@@ -28,12 +30,24 @@ def notify(**facts: Any) -> None:
     """Report facts to the process that the user started, if it is another one.
 
     Args:
-        facts: `env`, what messages call the environment; `root`, the run's directory; `stopping`, that a signal was
-            seen; `ended`, that this process ends by itself.
+        facts: `env`, what messages call the environment; `root`, the run's directory; `answered_s`, when it answered a
+            signal; `died`, which other process has ended; `ended`, that this process ends by itself.
     """
     if Parent.facts is not None:
         with contextlib.suppress(OSError):  # an environment has closed the descriptor
             os.write(Parent.facts, json.dumps(facts).encode() + b"\n")
+
+
+def keep_answering() -> None:
+    """Report every second from now on that this process runs Python, not native code that blocks it."""
+
+    def answer() -> None:
+        while True:
+            notify(answered_s=time.monotonic())
+            time.sleep(1.0)
+
+    if Parent.facts is not None:
+        threading.Thread(target=answer, daemon=True).start()
 
 
 def own_pid() -> int:

@@ -37,7 +37,7 @@ from dreamer_exp.planning.forecast import forecast
 from dreamer_exp.rundir import provenance
 from dreamer_exp.rundir.atomic import write_json, write_text
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.processes import notify
+from dreamer_exp.rundir.processes import keep_answering
 from dreamer_exp.rundir.status import EVALUATING
 from dreamer_exp.tracking.tracker import make_tracker
 from dreamer_exp.training.context import RunContext
@@ -130,7 +130,8 @@ def _execute(run: RunContext, stop: StopRequest, changed: Changes, shared_ray: s
             stop.signal, state = stop.signal or signal.SIGTERM, "interrupted"
         else:
             error = reason(caught)
-            raise run.record.failure(caught, hangs_at_exit=run.watch.is_broken) from caught
+            is_broken = run.watch.is_broken or isinstance(caught, ProcessDied)
+            raise run.record.failure(caught, hangs_at_exit=is_broken) from caught
     finally:
         stop.listen()
         summary = run.record.end(state, error)
@@ -306,7 +307,7 @@ def _describe(run: RunContext, algorithm: Algorithm) -> None:
 
 def _announce_stop(run: RunContext) -> None:
     """Confirm the first signal at once, because an update can take a while."""
-    notify(stopping=True)
+    keep_answering()
     run.console.print("Stopping after this update; send the signal again to stop at once.", soft_wrap=True)
 
 

@@ -17,7 +17,7 @@ SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
 from dreamer_exp.cli import supervisor
-from dreamer_exp.rundir.processes import notify
+from dreamer_exp.rundir.processes import keep_answering, notify
 from dreamer_exp.training.signals import stop_on_signals
 root = Path(sys.argv[1])
 # prepared
@@ -86,6 +86,13 @@ def test_an_end_that_the_run_does_not_announce_is_a_failure_with_a_line(tmp_path
     assert (code, err) == (1, f"dreamer_exp: {line} (run: {tmp_path})\n")
     written = status(tmp_path)
     assert (written["state"], written["error"]) == ("failed", {"type": "ProcessEnded", "message": line})
+
+
+def test_an_end_after_the_death_of_another_process_names_that_one(tmp_path: Path) -> None:
+    line = "Ray's raylet (process 7) has ended: killed"
+    code, _, err = run(tmp_path, f"notify(died={line!r}); os._exit(1)")
+    assert (code, err) == (1, f"dreamer_exp: {line} (run: {tmp_path})\n")
+    assert status(tmp_path)["error"] == {"type": "ProcessEnded", "message": line}
 
 
 def test_an_end_at_once_keeps_its_code_and_status(tmp_path: Path) -> None:
@@ -200,9 +207,22 @@ def test_a_run_that_cannot_answer_signals_is_killed(tmp_path: Path, signals: int
     assert (written["state"], written["error"]) == ("interrupted", {"type": "ProcessEnded", "message": line})
 
 
+def test_a_run_that_answers_no_more_is_killed(tmp_path: Path) -> None:
+    body = WAITING.replace('print("stopping"', 'keep_answering() or print("stopping"')
+    body = body.replace(
+        "time.sleep(0.5)", "import collections, itertools; collections.deque(itertools.repeat(0), maxlen=0)"
+    )
+    process = start(tmp_path, body, "supervisor.ANSWER_S = 0.5\n")
+    ready(process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "no answer to SIGINT, killed" in err
+
+
 def test_a_run_that_answered_a_signal_is_given_time(tmp_path: Path) -> None:
-    body = WAITING.replace('print("stopping"', 'notify(stopping=True) or print("stopping"').replace("0.5", "1.5")
-    process = start(tmp_path, body, "supervisor.ANSWER_S = 0.1\n")
+    body = WAITING.replace('print("stopping"', 'keep_answering() or print("stopping"').replace("0.5", "2.5")
+    process = start(tmp_path, body, "supervisor.ANSWER_S = 1.5\n")
     ready(process)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[0] == "stopping\n"

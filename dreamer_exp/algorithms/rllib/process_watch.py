@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from dreamer_exp.envs.boundary import DoesNotReturn, MainThread
-from dreamer_exp.rundir.processes import start_of
+from dreamer_exp.rundir.processes import notify, start_of
 
 POLL_S = 0.25
 SEEN_S = 2.0  # Ray may see a death first
@@ -82,6 +82,7 @@ class ProcessWatch:
             if dead is not None:
                 causes = ENV_RUNNER_CAUSES if names[dead].startswith(ENV_RUNNER) else CAUSES
                 self.death = f"{names[dead]} (process {dead}) has ended: {causes}"
+                notify(died=self.death)  # Ray may end this process before it reports the death itself
         return self.death is not None
 
     def check(self) -> None:

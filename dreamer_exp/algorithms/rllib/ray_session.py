@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,14 +18,16 @@ import ray
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # Ray's extension module is untyped
 
 from dreamer_exp import leftovers
-from dreamer_exp.algorithms.rllib.process_watch import ProcessWatch
+from dreamer_exp.algorithms.rllib.process_watch import POLL_S, ProcessDied, ProcessWatch
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
+from dreamer_exp.rundir.processes import Parent
 from dreamer_exp.scratch import TOKEN_PATH, has_shared_memory, ray_folder
 
 CONNECT_TIMEOUT_S = 3.0
 STATUS_TIMEOUT_S = 60.0  # includes Ray's import from a slow disk; without an answer Ray gives up after 41 s
 LOOPBACK = "127.0.0.1"
+GIVE_UP_S = 3.0  # for Ray's start to end after the death of one of its processes
 NAMES = {"raylet": "Ray's raylet", "gcs_server": "Ray's GCS server"}
 PLASMA_BYTES = 2**29  # of Ray's object store without shared memory: weights and fragments of episodes
 
@@ -94,20 +97,25 @@ def local_ray(num_cpus: int, num_gpus: int, debugging: bool = False) -> Iterator
 
     Raises:
         UserError: there is no temporary folder for its sockets.
+        ProcessDied: its raylet or its GCS server has ended while it started.
     """
     with ray_folder() as folder, _token_in(folder):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # not for Ray, when the terminal closes
         try:
-            ray.init(
-                address="local",  # not what RAY_ADDRESS or an earlier `ray start` would lead to
-                num_cpus=num_cpus,
-                num_gpus=num_gpus,
-                include_dashboard=False,
-                _node_ip_address=LOOPBACK,
-                _temp_dir=str(folder / "r"),  # Ray opens it to everyone; the folder above is private
-                **_object_store(folder),
-                **_common(debugging),
-            )
+            with _start_watched():
+                ray.init(
+                    address="local",  # not what RAY_ADDRESS or an earlier `ray start` would lead to
+                    num_cpus=num_cpus,
+                    num_gpus=num_gpus,
+                    include_dashboard=False,
+                    _node_ip_address=LOOPBACK,
+                    _temp_dir=str(folder / "r"),  # Ray opens it to everyone; the folder above is private
+                    **_object_store(folder),
+                    **_common(debugging),
+                )
+        except ProcessDied:
+            _kill(psutil.Process().children(recursive=True), folder)
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         processes = _own_processes()
@@ -118,6 +126,34 @@ def local_ray(num_cpus: int, num_gpus: int, debugging: bool = False) -> Iterator
                 ray.shutdown(wait_for_processes=True)
             else:  # it would hang
                 _kill(psutil.Process().children(recursive=True), folder)
+
+
+@contextmanager
+def _start_watched() -> Iterator[None]:
+    """Watch the processes of the Ray that the block starts; a death ends the block, or this process with it.
+
+    Ray itself waits for a dead one for half a minute or more, in native code that nothing interrupts.
+    """
+    watch, is_up = ProcessWatch(), threading.Event()
+    watch.start()
+
+    def find() -> None:
+        while not is_up.wait(POLL_S):
+            with suppress(psutil.Error):  # one has ended meanwhile
+                found = {each.pid: each.name() for each in psutil.Process().children()}
+                watch.add((pid, NAMES[name]) for pid, name in found.items() if name in NAMES)
+            if watch.has_death() and not is_up.wait(GIVE_UP_S):
+                if Parent.pid is None:  # else the parent prints it
+                    print(f"dreamer_exp: {watch.death}", file=sys.stderr, flush=True)
+                os._exit(1)
+
+    threading.Thread(target=find, daemon=True).start()
+    try:
+        with watch.waiting():
+            yield
+    finally:
+        is_up.set()
+        watch.stop()
 
 
 def _kill(processes: list[psutil.Process], folder: Path) -> None:

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -33,6 +34,28 @@ def test_listener_that_does_not_answer_is_refused(monkeypatch: pytest.MonkeyPatc
             ray_session(experiment),
         ):
             pass
+
+
+@pytest.mark.slow
+def test_a_gcs_server_that_dies_while_ray_starts_is_named_at_once() -> None:
+    code = """
+import threading, time, psutil
+from dreamer_exp.algorithms.rllib import ray_session as cluster
+def kill():
+    while True:
+        for each in psutil.Process().children():
+            if each.name() == "gcs_server":
+                each.kill()
+                print(time.time(), flush=True)
+                return
+threading.Thread(target=kill, daemon=True).start()
+with cluster.local_ray(1, 0):
+    pass
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert time.time() - float(ended.stdout) < 10
+    assert ended.returncode == 1
+    assert "Ray's GCS server (process " in ended.stderr
 
 
 def test_local_ray_listens_only_on_loopback() -> None:

@@ -203,6 +203,7 @@ def _with_labels(canvas: _Canvas, scene: Scene, state: SceneState) -> Image.Imag
     pen.rectangle((x - 2, y - 3, x + length + 2, y + 3), fill=WHITE)
     pen.rectangle((x, y - 1, x + length, y + 1), fill=BLACK)
     label = (x + length / 2, y - 5), f"{SCALE_BAR_M} m"
+    pen.rectangle(pen.textbbox(*label, font=font, anchor="ms"), fill=WHITE)  # a wall would show between the words
     pen.text(*label, fill=BLACK, font=font, anchor="ms", stroke_width=2, stroke_fill=WHITE)
     if len(scene.route) and not canvas.shows(scene.route[-1]):
         _point_to_goal(pen, canvas, scene, state)

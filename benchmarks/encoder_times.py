@@ -15,7 +15,7 @@ fills a tenth of it.
 import argparse
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,19 +53,23 @@ def main() -> None:
     options = parse_arguments()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.precision == "tf32"
     torch.backends.cudnn.deterministic = True
-    rows: list[dict[str, Any]] = []
-    for size in dict.fromkeys(size for size, _ in options.cases):
-        encoders = [encoder for other, encoder in options.cases if other == size]
-        rows += measure_updates(size, encoders, options)
-    if options.memory:
-        rows.append(measure_memory(options.memory))
-    if options.acting:
-        use_one_core()
-        rows += measure_acting(options.acting, options.repeats)
-    for row in rows:
+    rows = []
+    for row in measurements(options):
+        rows.append(row)
         print("  ".join(f"{name}={value}" for name, value in row.items()), flush=True)
     if options.json:
         print(json.dumps(rows))
+
+
+def measurements(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    for size in dict.fromkeys(size for size, _ in options.cases):
+        encoders = [encoder for other, encoder in options.cases if other == size]
+        yield from measure_updates(size, encoders, options)
+    if options.memory:
+        yield measure_memory(options.memory)
+    if options.acting:
+        use_one_core()
+        yield from measure_acting(options.acting, options.repeats)
 
 
 def parse_arguments() -> argparse.Namespace:

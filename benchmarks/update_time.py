@@ -2,17 +2,17 @@
 
     python benchmarks/update_time.py [--size XS] [--batch 16] [--length 32] [--horizon 10] [--observation 831]
         [--device cpu|cuda] [--dtype float32|tf32|bfloat16] [--backends eager|cuda_graph|fused ...]
-        [--against rllib torchrl|none] [--repeats N] [--json] [--table]
+        [--against rllib torchrl danijar|none] [--repeats N] [--json] [--table]
 
 Every update gets a new random batch. It is made in host memory before the timing starts, and copied to the device
 within the timing: dreamerv3's from pinned memory, as by its replay (replay/staging.py), RLlib's by its learner. Values
 are medians after warm-up, with the device synchronised. RLlib always has its model size XS, which has as many
-parameters as XS here; TorchRL's learner has the sizes of --size. A learner that is not installed is skipped with a
-line. `startup_s` is the time from the start of the process to dreamerv3's first finished update, including imports.
-With several backends, `dreamerv3_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of the last one;
-`ratio` is that of the first other learner to it. `sections` are those of the fused backend (which needs --dtype tf32 or
-bfloat16): milliseconds of the main stream in its CUDA graph; work on other streams counts while the main stream waits
-for it. --table varies one of B, T, H and size at a time, without other learners; "-" marks a combination that the
+parameters as XS here; TorchRL's and danijar's have the sizes of --size, and a learner that is not installed is skipped
+with a line. `startup_s` is the time from the start of the process to dreamerv3's first finished update, including
+imports. With several backends, `dreamerv3_ms`, `ratio`, `startup_s`, `launches` and `gpu_bytes` are those of the last
+one; `ratio` is that of the first other learner to it. `sections` are those of the fused backend (which needs --dtype
+tf32 or bfloat16): milliseconds of the main stream in its CUDA graph; work on other streams counts while the main stream
+waits for it. --table varies one of B, T, H and size at a time, without other learners; "-" marks a combination that the
 backend cannot run.
 """
 
@@ -27,13 +27,18 @@ from typing import Any
 
 import psutil
 import torch
+from update_danijar import danijar_side, why_not_danijar
 from update_sides import BACKENDS, DreamerV3Side, Work, rllib_side
 from update_torchrl import torchrl_side, why_not_torchrl
 
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
-OTHERS = {"rllib": rllib_side, "torchrl": torchrl_side}
-WHY_NOT: dict[str, Callable[[Work], str]] = {"rllib": lambda work: "", "torchrl": why_not_torchrl}
+OTHERS = {"rllib": rllib_side, "torchrl": torchrl_side, "danijar": danijar_side}
+WHY_NOT: dict[str, Callable[[Work], str]] = {
+    "rllib": lambda work: "",
+    "torchrl": why_not_torchrl,
+    "danijar": why_not_danijar,
+}
 WARM_UP = 4  # calls; the graph is captured in the fourth
 TABLE = {  # values of --table; the other options keep their values
     "batch": (4, 8, 16, 32),

@@ -203,8 +203,9 @@ def show_plan(plan: Plan) -> None:
         )
     if plan.jobs:
         console.print(table)
-    if plan.gpu_sharing.jobs > 1:
-        console.print(f"{sharing_text(plan)}; with MPS if it can run", soft_wrap=True, markup=False)
+    if plan.gpu_sharing.why:
+        how = "; by MPS if it can run" if plan.gpu_sharing.jobs > 1 else ""
+        console.print(f"{sharing_text(plan)}{how}", soft_wrap=True, markup=False)
     if plan.stop_rule:
         console.print(plan.stop_rule.describe(), soft_wrap=True, markup=False)
     console.print(f"{headline(plan)}, into {plan.root}", soft_wrap=True, markup=False)
@@ -213,7 +214,8 @@ def show_plan(plan: Plan) -> None:
 
 def sharing_text(plan: Plan) -> str:
     """Return how many jobs share a GPU, and where the number is from."""
-    return f"{plan.gpu_sharing.jobs} jobs on each GPU ({plan.gpu_sharing.why})"
+    jobs = plan.gpu_sharing.jobs
+    return f"{jobs} {'job' if jobs == 1 else 'jobs'} on each GPU ({plan.gpu_sharing.why})"
 
 
 def headline(plan: Plan) -> str:

@@ -13,6 +13,7 @@ from dreamer_exp.config.errors import UserError
 from dreamer_exp.hardware import gpu_multiprocessors
 from dreamer_exp.sweeps import gpu_sharing
 from dreamer_exp.sweeps.gpu_sharing import PIPE, SHARE, GpuNeed, GpuSharing, mps, share_gpus
+from dreamer_exp.sweeps.plan import show_plan
 from tests.experiments import machine
 from tests.sweeps.test_plan import BIG, plan
 
@@ -52,12 +53,14 @@ def test_a_number_that_does_not_fit_is_refused(need: GpuNeed, message: str) -> N
         share_gpus(4, [need], H200)
 
 
-def test_the_plan_runs_several_jobs_on_each_gpu() -> None:
+def test_the_plan_runs_several_jobs_on_each_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     on = replace(BIG, gpus=1, gpu_memory_bytes=80 * GIB)
     words = ("run.seed=1,2", "hardware=cuda", "hardware.num_env_runners=0", "hardware.num_cpus=1")
     assert plan(*words, on=on).slots == 1
     shared = plan(*words, "sweep.jobs_per_gpu=3", on=on)
     assert (shared.slots, shared.gpu_sharing) == (2, GpuSharing(2, "as set"))
+    show_plan(shared)
+    assert "2 jobs on each GPU (as set); by MPS if it can run" in capsys.readouterr().out
 
 
 def test_jobs_of_slurm_share_no_gpu() -> None:

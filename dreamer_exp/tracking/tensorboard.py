@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class TensorBoardTracker:
         """Log the numbers of a row at this env step."""
         for name, value in row.items():
             if isinstance(value, (int, float)):
-                self._try(lambda name=name, value=value: self._writer.add_scalar(name, value, env_steps))  # type: ignore[misc]
+                self._try(partial(self._writer.add_scalar, name, value, env_steps))
 
     def finish(self, summary: dict[str, Any], failed: bool) -> None:
         """Close the event file; the rows have the final metrics already."""

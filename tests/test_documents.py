@@ -154,6 +154,19 @@ def test_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
+@pytest.mark.slow
+def test_readmes_example_drives_a_policy(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert "outputs/<run>" in example
+    example = example.replace("outputs/<run>", "pretrained:robot_sf")
+
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=120
+    )
+
+    assert re.fullmatch(r"(success|timeout) [0-9.]+\n", done.stdout), done.stderr
+
+
 def test_rewards_example_is_a_run(tmp_path: Path) -> None:
     page = (CHECKOUT / "docs" / "tutorials" / "reward.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -25,7 +25,7 @@ import psutil
 from dreamer_exp import leftovers
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import Parent, killed_by, notify
-from dreamer_exp.rundir.reader import read_tree
+from dreamer_exp.rundir.reader import last_row, read_tree
 from dreamer_exp.rundir.status import read_status, write_missing_end
 from dreamer_exp.training.signals import FORWARDED
 
@@ -198,10 +198,19 @@ def _end_unanswered(number: int, facts: dict[str, Any]) -> int:
     name = signal.Signals(number).name
     line = f"no answer to {name}, killed: {facts.get('env', 'the environment')} or a library does not return"
     if "root" in facts:
-        write_missing_end(Path(facts["root"]), "interrupted", line)
+        _write_end(Path(facts["root"]), "interrupted", line)
         line += f" (run: {facts['root']}, as of its last checkpoint)"
     _print(line)
     return 128 + number
+
+
+def _write_end(root: Path, state: str, line: str) -> None:
+    """Record the end that the run could not write, and write its page if it has rows."""
+    write_missing_end(root, state, line)
+    if last_row(RunDirectory(root).result):
+        from dreamer_exp.report.page import try_write_page  # jinja2 and numpy, which this process else does without
+
+        try_write_page(root)
 
 
 def _foreign_name(process: psutil.Process) -> str | None:
@@ -229,7 +238,7 @@ def _end(code: int, facts: dict[str, Any]) -> int:
     ended = f"{how}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
     line = facts.get("died", ended)
     if root:
-        write_missing_end(root, "failed", line)
+        _write_end(root, "failed", line)
     _print(f"{line} ({_where(root)})" if root else line)
     return 1
 

@@ -28,7 +28,6 @@ from dreamer_exp.rundir.display import MAX_VALUE, is_number
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.metric_names import is_trained
 from dreamer_exp.rundir.plain_file import is_plain_folder
-from dreamer_exp.rundir.reader import read_tree
 
 PACKAGE = "dreamer_exp.report"
 POLICY = "policy"  # what tables call the trained policy
@@ -41,6 +40,7 @@ SETTINGS = (
 ENDS = {
     "finished": "The run did all of its iterations.",
     "interrupted": "A signal ended the run.",
+    "stopped": "The sweep stopped the run early.",
     "failed": "An error ended the run.",
     "dead": "The run's process ended without writing an end: it was killed, or the machine went down.",
     "running": "The run was still running when this page was written.",
@@ -80,7 +80,7 @@ def render_page(page: RunPage) -> str:
     html = template.render(
         page=page,
         run=run,
-        end=ENDS.get(run.state, "How the run ended is not recorded."),
+        end=_end(page),
         facts=_facts(run),
         charts=charts.charts_of(run),
         size=charts,
@@ -88,7 +88,7 @@ def render_page(page: RunPage) -> str:
         blue=BLUE,
         table=table_of(named),
         scenarios=scenarios_of(named),
-        commands={what: printable(command) for what, command in _commands(run).items()},
+        commands={what: printable(command) for what, command in _commands(page).items()},
         policy=content_policy("'self' file:"),
         style=Markup(template_file(SHARED, "compare.css") + template_file(PACKAGE, "report.css")),
         settings=_settings(run),
@@ -140,6 +140,14 @@ def _score(row: dict[str, Any]) -> tuple[float, ...]:
     return tuple(float(value) if is_number(value) else 0.0 for value in values)
 
 
+def _end(page: RunPage) -> str:
+    """Return how the run ended, in a sentence."""
+    if page.run.state == "finished" and page.end_reason and not page.end_reason.startswith("run.train_iterations="):
+        return f"The run reached its limit or goal: {page.end_reason}."
+    end = ENDS.get(page.run.state, "How the run ended is not recorded.")
+    return f"{end} {page.end_reason}" if page.run.state == "stopped" and page.end_reason else end
+
+
 def _facts(run: Run) -> dict[str, str]:
     """Return the figures below the title."""
     evaluated = last_evaluation(run) or {}
@@ -160,16 +168,18 @@ def _last(run: Run, column: str) -> float:
     return float(known[-1]) if len(known) else math.nan
 
 
-def _commands(run: Run) -> dict[str, str]:
+def _commands(page: RunPage) -> dict[str, str]:
     """Return what to do with the run; nothing without a checkpoint, or while it runs."""
+    run = page.run
     if run.state == "running" or not os.path.lexists(RunDirectory(run.root).checkpoints / "latest"):
         return {}
     done = _last(run, "iteration")
     iterations = int(done) if 0 < done < 10**9 else None
     module = run.config.get("env.id")
     imports = isinstance(module, str) and ":" in module
-    end_reason = read_tree(RunDirectory(run.root).status).get("end_reason")
-    return next_commands(run.root, iterations, finished=run.state == "finished", imports=imports, end_reason=end_reason)
+    return next_commands(
+        run.root, iterations, finished=run.state == "finished", imports=imports, end_reason=page.end_reason
+    )
 
 
 def _settings(run: Run) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from dreamer_exp.report.charts import PANELS
 from dreamer_exp.rundir.display import displayed
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.plain_file import is_plain, is_plain_folder, open_plain
-from dreamer_exp.rundir.reader import RunReader
+from dreamer_exp.rundir.reader import RunReader, read_tree
 
 COLUMNS = (*(panel.column for panel in PANELS), "iteration", "updates")
 REPORT = re.compile(r"evaluation_.*_(\d{4}-\d\d-\d\dT\d{6}\+0000)_[0-9a-f]{4}\.json", re.DOTALL)
@@ -53,6 +53,7 @@ class RunPage:
 
     Attributes:
         run: The run as `compare` reads it.
+        end_reason: The key that ended a finished run, and its value; or why a sweep stopped it.
         verdict: The sentence of the world-model check.
         imagination: Its picture.
         evaluations: The newest reports of `dreamer-exp evaluate`, the newest first.
@@ -62,6 +63,7 @@ class RunPage:
     """
 
     run: Run
+    end_reason: str | None
     verdict: str | None
     imagination: Picture | None
     evaluations: Sequence[Evaluation]
@@ -77,9 +79,11 @@ def read_page(root: Path) -> RunPage:
     names = _names(files.report)
     reports = sorted(((found[1], name) for name in names if (found := REPORT.fullmatch(name))), reverse=True)
     about = files.imagination.with_suffix(".json")
+    reason = displayed(read_tree(files.status).get("end_reason"))
     verdict = displayed(reader.tree(about).get("verdict")) if about.name in names else None
     return RunPage(
         run=run,
+        end_reason=reason if isinstance(reason, str) else None,
         verdict=verdict if isinstance(verdict, str) else None,
         imagination=_picture(files.imagination.name, "") if files.imagination.name in names else None,
         evaluations=[_read_evaluation(reader, files.report, name, when, names) for when, name in reports[:MAX_REPORTS]],

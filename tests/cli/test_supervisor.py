@@ -88,6 +88,12 @@ def test_an_end_that_the_run_does_not_announce_is_a_failure_with_a_line(tmp_path
     assert (written["state"], written["error"]) == ("failed", {"type": "ProcessEnded", "message": line})
 
 
+def test_a_killed_run_with_rows_gets_its_page(tmp_path: Path) -> None:
+    RunDirectory(tmp_path).result.write_text('{"env_steps": 1, "iteration": 1}\n')
+    assert run(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")[0] == 1
+    assert "killed by SIGKILL" in RunDirectory(tmp_path).page.read_text()
+
+
 def test_an_end_after_the_death_of_another_process_names_that_one(tmp_path: Path) -> None:
     line = "Ray's raylet (process 7) has ended: killed"
     code, _, err = run(tmp_path, f"notify(died={line!r}); os._exit(1)")

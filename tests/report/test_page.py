@@ -91,6 +91,16 @@ def test_interrupted_run_is_resumed_first(tmp_path: Path) -> None:
     assert "Train twice as long" not in html
 
 
+def test_run_that_reached_its_goal_names_it_and_is_trained_further_without(tmp_path: Path) -> None:
+    root = with_report(tmp_path / "run")
+    reason = "run.stop_when={success_rate: 0.9}"
+    (root / "status.json").write_text(json.dumps({"state": "finished", "end_reason": reason}))
+    html = html_of(root)
+
+    assert f"The run reached its limit or goal: {reason}." in html
+    assert "run.stop_when.success_rate=null" in html
+
+
 def test_links_in_report_are_not_followed(tmp_path: Path) -> None:
     root = with_report(tmp_path / "run")
     (tmp_path / "secret.png").write_bytes(PIXEL)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,11 +28,14 @@ REMOVE_S = 5.0  # Ray's processes write until they have ended
 
 
 @contextmanager
-def ray_folder() -> Iterator[Path]:
+def ray_folder(is_left: Callable[[], bool] = lambda: False) -> Iterator[Path]:
     """Make a private folder for one Ray, and remove it after the block.
 
     If this process is killed, a process that outlives it kills what is left of Ray and removes the folder. If that one
     was killed too, the next call removes the folder.
+
+    Args:
+        is_left: whether, at the end of the block, that process shall do the same when this one ends.
 
     Raises:
         UserError: there is no writable folder with a short path.
@@ -41,11 +44,12 @@ def ray_folder() -> Iterator[Path]:
     _remove_abandoned(base)
     folder = base / f"{PREFIX}{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
-    with lock.held(folder, "runs Ray there", str(folder)), _cleaned_up_after_a_kill(folder):
+    with lock.held(folder, "runs Ray there", str(folder)), _cleaned_up_after_a_kill(folder, is_left):
         try:
             yield folder
         finally:
-            _remove(folder)
+            if not is_left():
+                _remove(folder)
 
 
 def short_temporary_folder() -> Path:
@@ -96,8 +100,8 @@ def _is_writable(folder: Path) -> bool:
 
 
 @contextmanager
-def _cleaned_up_after_a_kill(folder: Path) -> Iterator[None]:
-    """Have a process wait for the end of this one within the block, to clean up (leftovers.py)."""
+def _cleaned_up_after_a_kill(folder: Path, is_left: Callable[[], bool]) -> Iterator[None]:
+    """Have a process wait for the end of this one within the block, or later too, to clean up (leftovers.py)."""
     command = [sys.executable, "-I", "-S", leftovers.__file__, str(folder), str(os.getpid())]
     nothing = subprocess.DEVNULL
     # in a session of its own, so that it outlives a signal to all processes of this one's
@@ -105,8 +109,9 @@ def _cleaned_up_after_a_kill(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        process.kill()
-        process.wait()
+        if not is_left():
+            process.kill()
+            process.wait()
 
 
 def _remove_abandoned(base: Path) -> None:

@@ -27,5 +27,5 @@ def ray_local() -> Iterator[None]:
     from tests.experiments import nano
 
     quiet("WARNING")
-    with ray_session(nano()):
+    with ray_session(nano("hardware.num_cpus=2")):
         yield

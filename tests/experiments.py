@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
-import hydra
-
-from dreamer_exp.config import compose, load
+from dreamer_exp.config import load
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.hardware import Machine
+from tests.composition import composed, composed_by_hydra
+
+# With a second thread of torch for each pytest worker, an update of these networks takes ten times as long while the
+# cores are busy: the threads wait for each other. Tests with several env runners set the CPUs for them.
+ONE_THREAD = "hardware.num_cpus=1"
 
 # an update takes about 20 ms on one core
 NANO = (
@@ -19,6 +22,7 @@ NANO = (
     "env.max_steps=20",
     "evaluation.episodes=2",
     "hardware=cpu",
+    ONE_THREAD,
 )
 
 # the same for the algorithms without a world model; `small` adds the sizes of each
@@ -28,6 +32,7 @@ MODEL_FREE = (
     "env.max_steps=20",
     "evaluation.episodes=2",
     "hardware=cpu",
+    ONE_THREAD,
 )
 SMALL = {
     "sac": (
@@ -64,9 +69,7 @@ def machine(cpus: int = 2, gpus: int = 0, memory_bytes: int = 16 * 2**30) -> Mac
 
 def experiment(*overrides: str, on: Machine | None = None, config_dir: Path | None = None) -> Experiment:
     """Return the experiment of these overrides."""
-    compose.prepare()
-    with hydra.initialize_config_dir(str(config_dir or compose.config_dir()), version_base="1.3"):
-        config = hydra.compose("config", overrides=list(overrides))
+    config = composed_by_hydra(*overrides, config_dir=config_dir) if config_dir else composed(*overrides)
     return load.load_experiment(config, on or machine())
 
 

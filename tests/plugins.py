@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import programs
 from tests.paths import CHECKOUT
 
 TIMEOUT_S = 300
@@ -23,17 +24,9 @@ def install(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python(
-    folder: Path, *sites: Path, module: str = "dreamer_exp", words: tuple[str, ...] = ()
+    folder: Path, *sites: Path, module: str = "dreamer_exp", words: tuple[str, ...] = (), trains: bool = False
 ) -> tuple[int, str, str]:
     """Run a module in a folder with these sites installed: exit code, stdout, stderr."""
     path = os.pathsep.join(map(str, (*sites, CHECKOUT)))
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT_S,
-    )
+    done = programs.run(*words, module=module, cwd=folder, env={**os.environ, "PYTHONPATH": path}, trains=trains)
     return done.returncode, done.stdout, done.stderr

@@ -5,8 +5,6 @@ checkpoint.
 """
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from dreamer_exp.cli.evaluate import evaluate, read_words
 from dreamer_exp.compare.read import read_run
 from dreamer_exp.config import saved_experiment
 from dreamer_exp.config.errors import UserError
+from tests import programs
 from tests.paths import CHECKOUT
 
 DATA = CHECKOUT / "tests" / "data" / "release_0_1"
@@ -53,8 +52,7 @@ def test_the_run_is_read_for_a_comparison(run: Path, algo: str) -> None:
 
 def test_both_runs_are_compared(tmp_path: Path) -> None:
     shutil.copytree(DATA, tmp_path / "runs")
-    command = [sys.executable, "-m", "dreamer_exp.compare", str(tmp_path / "runs")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = programs.run(str(tmp_path / "runs"), module="dreamer_exp.compare", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
 

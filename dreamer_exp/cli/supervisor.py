@@ -36,6 +36,13 @@ SERVERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")  # 
 PATIENCE_S = 3.0  # with processes that outlive the run: Ray's end by themselves
 ANSWER_S = 30.0  # for a run to answer a signal: native code delays it, as when large arrays are written
 AGAIN_S = 3.0  # for a run to end after the same signal again
+# in the log of a process that uses Ray 2.60; it ends itself in any call that needs the raylet, with exit code 1
+RAY_ENDS_PROCESS = (
+    "The connection to the plasma store is failed. Terminate the process",
+    "the local Raylet is dead",
+    "the local raylet failed",
+)
+LAST_LINES_BYTES = 4096
 
 
 def supervise() -> None:
@@ -90,7 +97,7 @@ def _relay(watcher: int, facts: int, watched: set[int]) -> NoReturn:
 def _watch(run: int, facts: int, watched: set[int], parent: int) -> NoReturn:
     """Wait for the run, pass on the signals that it did not get from a terminal, and exit; end with the parent."""
     forwarded = {number: original for original, number in FORWARDED.items()}
-    request = _Request()
+    request, log = _Request(), _RayLog()
     while (status := _reap(run)) is None:
         received = signal.sigtimedwait({*watched, *forwarded, signal.SIGCHLD}, POLL_S)
         number = 0 if received is None else received.si_signo
@@ -102,13 +109,14 @@ def _watch(run: int, facts: int, watched: set[int], parent: int) -> NoReturn:
         if os.getppid() != parent:
             _kill_orphans()
             os._exit(1)
+        log.open(_read(facts))
         if request.is_overdue(_read(facts)):
             os.kill(run, signal.SIGKILL)
             os.waitpid(run, 0)
             code = _end_unanswered(request.number, _read(facts))
             break
     else:
-        code = _end(os.waitstatus_to_exitcode(status), _read(facts))
+        code = _end(os.waitstatus_to_exitcode(status), _read(facts), is_by_ray=log.ends_process())
     _end_orphans()
     os._exit(code)
 
@@ -137,6 +145,27 @@ class _Request:
             return False
         answered_s = 0.0 if self._again else facts.get("answered_s", 0.0)
         return time.monotonic() - max(self._since, answered_s) > (AGAIN_S if self._again else ANSWER_S)
+
+
+class _RayLog:
+    """The log of the run's process in Ray's folder, open because the folder is removed after the run's end."""
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+
+    def open(self, facts: dict[str, Any]) -> None:
+        """Open it if the run has named it."""
+        if self._file is None and "ray_log" in facts:
+            with contextlib.suppress(OSError):  # Ray has ended
+                self._file = os.open(facts["ray_log"], os.O_RDONLY)
+
+    def ends_process(self) -> bool:
+        """Return whether its last lines report that Ray ends the process because the raylet has died."""
+        if self._file is None:
+            return False
+        start = max(0, os.fstat(self._file).st_size - LAST_LINES_BYTES)
+        text = os.pread(self._file, LAST_LINES_BYTES, start).decode(errors="replace")
+        return any(words in text for words in RAY_ENDS_PROCESS)
 
 
 def _read(file: int) -> dict[str, Any]:
@@ -222,7 +251,7 @@ def _foreign_name(process: psutil.Process) -> str | None:
     return None if name.startswith("ray::") or any(server in command for server in SERVERS) else name
 
 
-def _end(code: int, facts: dict[str, Any]) -> int:
+def _end(code: int, facts: dict[str, Any], is_by_ray: bool = False) -> int:
     """Return the exit code for the child's; print and record an end that it did not announce."""
     if -code in FORWARDED:  # before its handlers were in place
         return 128 - code
@@ -234,12 +263,23 @@ def _end(code: int, facts: dict[str, Any]) -> int:
         return 1
     if by_itself and code >= 0:
         return code
+    # if Ray has ended the process, in a call that it was in, the death may be unseen
+    if death := facts.get("died") or (facts["ray_died"] if is_by_ray and code == 1 else None):
+        return _end_after(death, root)
     how = killed_by(code) or f"exit code {code} without the run's end"
-    ended = f"{how}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
-    line = facts.get("died", ended)
+    line = f"{how}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
     if root:
         _write_end(root, "failed", line)
     _print(f"{line} ({_where(root)})" if root else line)
+    return 1
+
+
+def _end_after(death: str, root: Path | None) -> int:
+    """Record and print the end of a run after the death of a process that it needs; return its exit code."""
+    line = f"{death}; the run then ended at once and wrote no more"
+    if root:
+        write_missing_end(root, "failed", line, "ProcessDied")
+    _print(f"ProcessDied: {line} ({_where(root)})" if root else f"ProcessDied: {line}")
     return 1
 
 

@@ -31,7 +31,8 @@ def notify(**facts: Any) -> None:
 
     Args:
         facts: `env`, what messages call the environment; `root`, the run's directory; `answered_s`, when it answered a
-            signal; `died`, which other process has ended; `ended`, that this process ends by itself.
+            signal; `died`, which other process has ended; `ray_log` and `ray_died`, where Ray logs that it ends this
+            process, and which death that is; `ended`, that this process ends by itself.
     """
     if Parent.facts is not None:
         with contextlib.suppress(OSError):  # an environment has closed the descriptor

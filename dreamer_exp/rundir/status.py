@@ -51,17 +51,18 @@ def read_status(root: Path) -> dict[str, Any]:
     return read_tree(RunDirectory(root).status)
 
 
-def write_missing_end(root: Path, state: str, message: str | None) -> None:
+def write_missing_end(root: Path, state: str, message: str | None, kind: str = "ProcessEnded") -> None:
     """Replace the state `running` in status.json for a run whose process ended without writing its end.
 
     Args:
         root: the run's directory.
         state: the state at its end.
         message: the error, or None.
+        kind: the error's type.
     """
     status = read_status(root)
     if status.get("state") == "running":
-        error = {"type": "ProcessEnded", "message": message} if message else None
+        error = {"type": kind, "message": message} if message else None
         end = {"state": state, "activity": None, "updated_utc": now_utc(), "error": error}
         with suppress(OSError):  # the disk is full; the end is printed
             write_json(RunDirectory(root).status, status | end)

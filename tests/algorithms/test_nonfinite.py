@@ -48,7 +48,8 @@ def put_infinity_into_the_replay(algorithm: BaseDreamerV3) -> None:
 
 def put_infinity(learner: Any) -> None:
     if isinstance(learner, AgentLearner):
-        learner.replay._rings["observation"][:, 0] = float("inf")
+        written = len(learner.replay)  # the rest of the ring takes no memory until it is written
+        learner.replay._rings["observation"][:written, 0] = float("inf")
 
 
 def on_learner(algorithm: BaseDreamerV3, call: Any) -> Any:

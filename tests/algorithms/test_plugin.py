@@ -27,7 +27,7 @@ def run(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = (*WORDS, *nano, "algo.weight_decay=1", "env.max_steps=40", "algo.training_ratio=16",
              "run.train_iterations=3", "run.checkpoint_every=3", "evaluation.baselines=[]", "tracking=none",
              "hydra.run.dir=out")  # fmt: skip
-    code, _, errors = python(folder, site, words=words)
+    code, _, errors = python(folder, site, words=words, trains=True)
     assert code == 0, errors
     return folder / "out"
 
@@ -52,7 +52,7 @@ def test_its_own_metric_follows_those_of_every_algorithm_in_the_rows(run: Path) 
 def test_its_checkpoint_names_it_and_is_evaluated(run: Path, site: Path) -> None:
     description = json.loads((next((run / "checkpoints").glob("0*")) / "policy.json").read_text())
     assert description["algorithm"] == "dreamerv3_decay"
-    code, _, errors = python(run.parent, site, module="dreamer_exp.evaluate", words=("out",))
+    code, _, errors = python(run.parent, site, module="dreamer_exp.evaluate", words=("out",), trains=True)
     assert (code, errors) == (0, "")
     assert list((run / "report").glob("evaluation_gym_*.json"))
 
@@ -60,7 +60,7 @@ def test_its_checkpoint_names_it_and_is_evaluated(run: Path, site: Path) -> None
 @pytest.mark.end_to_end
 @pytest.mark.slow
 def test_its_run_is_resumed(run: Path, site: Path) -> None:
-    code, shown, errors = python(run.parent, site, words=("resume=out", "run.train_iterations=4"))
+    code, shown, errors = python(run.parent, site, words=("resume=out", "run.train_iterations=4"), trains=True)
     assert code == 0, errors
     assert "dreamerv3_decay on cpu (backend eager, precision float32), size nano" in shown
     assert sum(1 for _ in (run / "result.jsonl").open()) == 4

@@ -27,6 +27,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.reader import read_tree
+from tests import programs
 from tests.checkpoints.policies import keep_acting_parts, saved_run, seal
 from tests.experiments import NANO, nano, nano_gym
 from tests.paths import CHECKOUT
@@ -287,14 +288,9 @@ def test_weights_arrive_in_learner_and_env_runners_and_the_optimiser_stays_empty
 
 
 def command(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dreamer_exp", *NANO, "tracking=none", "hardware.num_env_runners=0", *words],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "COLUMNS": "300"}
+    words = (*NANO, "tracking=none", "hardware.num_env_runners=0", *words)
+    return programs.run(*words, cwd=directory, env=environment)
 
 
 def test_dry_run_names_the_weights_and_takes_a_path_with_commas(trained: Path, tmp_path: Path) -> None:

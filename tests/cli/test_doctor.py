@@ -1,17 +1,15 @@
 """The command doctor."""
 
-import subprocess
-import sys
-
 import pytest
 
 from dreamer_exp.cli import doctor
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.robot_sf import package
+from tests import programs
 
 
 def test_doctor_prints_a_table_and_exits_with_code_0() -> None:
-    ended = subprocess.run([sys.executable, "-m", "dreamer_exp.doctor"], capture_output=True, text=True, check=False)
+    ended = programs.run(module="dreamer_exp.doctor")
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert all(word in ended.stdout for word in ("Python", "torch", "CPUs", "memory", "robot_sf"))

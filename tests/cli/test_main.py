@@ -11,6 +11,7 @@ from dreamer_exp import __version__
 from dreamer_exp.cli import main
 from dreamer_exp.cli.main import COMMANDS, dispatch, is_command
 from dreamer_exp.config.errors import UserError
+from tests import programs
 from tests.paths import CHECKOUT
 
 USAGES = {
@@ -27,10 +28,12 @@ SCRIPT = ("-c", "from dreamer_exp.cli.main import main; main()")  # what the con
 
 
 def start(*python: str, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    environment = {"PYTHONPATH": str(CHECKOUT), "COLUMNS": "100", "PATH": ""}
+    if python[0] == "-m":
+        return programs.run(*python[2:], module=python[1], cwd=cwd, env=environment)
     return subprocess.run(
-        [sys.executable, *python], cwd=cwd, env={"PYTHONPATH": str(CHECKOUT), "COLUMNS": "100", "PATH": ""},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, *python], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.mark.parametrize("command", USAGES)

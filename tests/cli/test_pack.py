@@ -1,13 +1,12 @@
 """The command that packs a policy: its words, and one line for each mistake."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from dreamer_exp.cli.pack import PackRequest, read_words
 from dreamer_exp.config.errors import UserError
+from tests import programs
 
 
 @pytest.fixture
@@ -53,8 +52,7 @@ def test_limits_have_to_be_a_file(words: list[str], message: str) -> None:
 
 
 def test_a_mistake_ends_in_one_line_with_exit_code_2(tmp_path: Path, limits: str) -> None:
-    command = [sys.executable, "-m", "dreamer_exp.checkpoints.pack", str(tmp_path / "no_run"), "small", limits]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = programs.run(str(tmp_path / "no_run"), "small", limits, module="dreamer_exp.checkpoints.pack", trains=True)
 
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

@@ -95,10 +95,41 @@ def test_a_killed_run_with_rows_gets_its_page(tmp_path: Path) -> None:
 
 
 def test_an_end_after_the_death_of_another_process_names_that_one(tmp_path: Path) -> None:
-    line = "Ray's raylet (process 7) has ended: killed"
-    code, _, err = run(tmp_path, f"notify(died={line!r}); os._exit(1)")
-    assert (code, err) == (1, f"dreamer_exp: {line} (run: {tmp_path})\n")
-    assert status(tmp_path)["error"] == {"type": "ProcessEnded", "message": line}
+    death = "Ray's raylet (process 7) has ended: killed"
+    code, _, err = run(tmp_path, f"notify(died={death!r}); os._exit(1)")
+    line = f"{death}; the run then ended at once and wrote no more"
+    assert (code, err) == (1, f"dreamer_exp: ProcessDied: {line} (run: {tmp_path})\n")
+    assert status(tmp_path)["error"] == {"type": "ProcessDied", "message": line}
+
+
+BY_RAY = """
+log = root / "python-core-driver.log"
+log.write_text("started\\n")
+notify(ray_log=str(log), ray_died="Ray's raylet (process 7) has ended: killed, out of memory, or crashed")
+time.sleep(1.5)  # the parent opens the log
+with open(log, "a") as file:
+    file.write("connection.cc:216: " + LAST + "\\n")
+log.unlink()  # with Ray's folder
+os._exit(CODE)
+"""
+LAST_WORDS = "The connection to the plasma store is failed. Terminate the process. Status: IOError: Broken pipe"
+
+
+def test_the_raylets_death_is_named_if_ray_ends_the_run_before_it_can(tmp_path: Path) -> None:
+    code, _, err = run(tmp_path, BY_RAY.replace("LAST", repr(LAST_WORDS)).replace("CODE", "1"))
+    line = (
+        "Ray's raylet (process 7) has ended: killed, out of memory, or crashed; the run then ended at once and wrote "
+        "no more"
+    )
+    assert (code, err) == (1, f"dreamer_exp: ProcessDied: {line} (run: {tmp_path})\n")
+    written = status(tmp_path)
+    assert (written["state"], written["error"]) == ("failed", {"type": "ProcessDied", "message": line})
+
+
+@pytest.mark.parametrize(("last", "code"), [("Number of alive nodes:1", 1), (LAST_WORDS, 0)])
+def test_another_end_of_a_run_with_ray_is_not_a_death_of_ray(tmp_path: Path, last: str, code: int) -> None:
+    _, _, err = run(tmp_path, BY_RAY.replace("LAST", repr(last)).replace("CODE", str(code)))
+    assert f"exit code {code} without the run's end: env.id='A-v0' or a library ended the process" in err
 
 
 def test_an_end_at_once_keeps_its_code_and_status(tmp_path: Path) -> None:

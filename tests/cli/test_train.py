@@ -18,6 +18,7 @@ from dreamer_exp.cli.main import COMMANDS
 from dreamer_exp.cli.train import announce
 from dreamer_exp.config.compose import config_dir
 from dreamer_exp.config.help_text import groups
+from tests import programs
 from tests.experiments import nano
 from tests.paths import CHECKOUT
 
@@ -31,15 +32,14 @@ class Finished:
         self, directory: Path, python: tuple[str, ...], words: tuple[str, ...], environ: dict[str, str]
     ) -> None:
         self.directory = directory
-        done = subprocess.run(
-            [sys.executable, *python, "-m", "dreamer_exp", *words],
-            cwd=directory,
-            env={**_environ(), **environ},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        environment = {**_environ(), **environ}
+        if python:
+            done = subprocess.run(
+                [sys.executable, *python, "-m", "dreamer_exp", *words],
+                cwd=directory, env=environment, capture_output=True, text=True, timeout=120, check=False,
+            )  # fmt: skip
+        else:
+            done = programs.run(*words, cwd=directory, env=environment)
         self.code, self.out = done.returncode, done.stdout
         self.imported = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if IMPORTED in line]
         self.messages = [line for line in done.stderr.splitlines() if IMPORTED not in line]

@@ -6,9 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose as compose_config
-from hydra import initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from dreamer_exp.config import compose
 from dreamer_exp.config.experiment import Experiment
@@ -16,6 +14,7 @@ from dreamer_exp.config.help_text import groups
 from dreamer_exp.config.load import load_experiment
 from dreamer_exp.config.schema import ExperimentConfig
 from dreamer_exp.hardware import Machine
+from tests.composition import composed
 from tests.experiments import machine
 
 CONF = compose.config_dir()
@@ -27,17 +26,9 @@ OF_ONE_ALGORITHM = {  # presets that choose an algorithm without a world model
 }
 
 
-@cache  # a composition takes 70 ms, and many tests need the default one; callers must not change it
-def composed(*overrides: str) -> DictConfig:
-    """Return the config that Hydra composes from these words of a command line."""
-    compose.prepare()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config: DictConfig = compose_config("config", list(overrides))
-    return config
-
-
+@cache
 def composed_object(*overrides: str) -> ExperimentConfig:
-    """Return the composed config as dataclasses, before "auto" is resolved."""
+    """Return the composed config as dataclasses, before "auto" is resolved; callers must not change its mappings."""
     config = OmegaConf.to_object(composed(*overrides))
     assert isinstance(config, ExperimentConfig)
     return config

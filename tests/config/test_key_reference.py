@@ -1,7 +1,5 @@
 """The page of every key: `python -m dreamer_exp.config.key_reference docs/reference/keys.md` updates it."""
 
-import subprocess
-import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from dreamer_exp.config.compose import config_dir
 from dreamer_exp.config.composition_errors import all_keys
 from dreamer_exp.config.key_reference import BEGIN, END, groups_and_keys, update_page
 from dreamer_exp.config.schema import ExperimentConfig
+from tests import programs
 from tests.paths import CHECKOUT
 
 PAGE = "docs/reference/keys.md"
@@ -65,8 +64,7 @@ def test_command_replaces_only_the_text_between_the_markers(tmp_path: Path) -> N
     page = tmp_path / "keys.md"
     page.write_text(f"# Before\n\n{BEGIN}\nstale\n{END}\n\nAfter\n", encoding="utf-8")
 
-    command = [sys.executable, "-m", "dreamer_exp.config.key_reference", str(page)]
-    subprocess.run(command, cwd=CHECKOUT, check=True, timeout=120)
+    assert programs.run(str(page), module="dreamer_exp.config.key_reference").returncode == 0
 
     assert page.read_text(encoding="utf-8") == f"# Before\n\n{BEGIN}\n{TABLE}{END}\n\nAfter\n"
 

@@ -55,7 +55,7 @@ def run(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     nano = [word for word in NANO if not word.startswith("env.")]
     words = (*WORDS, *nano, "env.goal_m=1.5", "env.max_steps=40", "run.train_iterations=1", "run.checkpoint_every=1",
              "evaluation.baselines=[random,full_speed,orca]", "tracking=none", "hydra.run.dir=out")  # fmt: skip
-    code, _, errors = python(folder, site, words=words)
+    code, _, errors = python(folder, site, words=words, trains=True)
     assert code == 0, errors
     return folder / "out"
 
@@ -89,7 +89,7 @@ def test_plugin_is_recorded_with_its_version(run: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.end_to_end
 def test_plugin_has_its_paths_drawn_and_its_episodes_filmed(run: Path, site: Path) -> None:
-    code, _, errors = python(run.parent, site, module="dreamer_exp.evaluate", words=("out", "video=1"))
+    code, _, errors = python(run.parent, site, module="dreamer_exp.evaluate", words=("out", "video=1"), trains=True)
     assert code == 0, errors
     written = {path.suffix for path in (run / "report").glob("evaluation_line_world_*")}
     assert written == {".json", ".png", film_suffix()}

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.experiments import NANO
+from tests.experiments import NANO, ONE_THREAD
 from tests.paths import CHECKOUT
 
 WORDS = (
-    *(word for word in NANO if not word.startswith("env.")),
+    *(word for word in NANO if not word.startswith("env.") and word != ONE_THREAD),
     "env=gym", "env.id=tests.sweeps.trouble:Trouble-v0", "obs_contract=vector", "evaluation.baselines=[]",
     "evaluation.episodes=1", "tracking=none", "run.train_iterations=6", "run.checkpoint_every=2",
 )  # fmt: skip

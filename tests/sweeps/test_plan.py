@@ -14,7 +14,8 @@ from tests.experiments import NANO, machine
 BIG = machine(cpus=8, memory_bytes=64 * 2**30)
 
 
-COMMON = [word for word in NANO if not word.startswith(("algo.training_ratio", "algo.batch", "algo.horizon"))]
+SWEPT = ("algo.training_ratio", "algo.batch", "algo.horizon", "hardware.num_cpus")
+COMMON = [word for word in NANO if not word.startswith(SWEPT)]
 
 
 def plan(*words: str, on: Machine = BIG) -> Plan:

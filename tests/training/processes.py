@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamer_exp.rundir.layout import RunDirectory
+from tests import programs
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
 
@@ -22,15 +23,15 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(folder: Path, *overrides: str, nano: Sequence[str] = NANO, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end, with ray and torch imported before (tests/programs.py)."""
+    return programs.run(*nano, *overrides, cwd=folder, env=environment(**more), trains=True)
+
+
+def run_with_its_imports(folder: Path, *overrides: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*overrides, nano=nano),
-        cwd=folder,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+        command(*overrides), cwd=folder, env=environment(**more),
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
 
 
 def only_run(folder: Path, parent: str = "outputs") -> RunDirectory:

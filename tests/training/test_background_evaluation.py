@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("ray_local")
 # two iterations of 32 steps between evaluations
 WORDS = (
     "hardware.num_env_runners=2",
+    "hardware.num_cpus=2",
     "hardware.overlap_sampling=always",
     "env.scenario=crossing",
     "env.max_steps=60",

@@ -24,6 +24,23 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
 ENDLESS = ("run.train_iterations=100000", "run.checkpoint_every=100000", "evaluation.episodes=0", "tracking=none")
 RUNNER = "ray::AgentEnvRunner"
+BY_RAY = "; the run then ended at once and wrote no more"
+
+ENDED_BY_RAY = """
+import sys, time
+import numpy, psutil, ray
+from dreamer_exp.algorithms.rllib.ray_session import ray_session
+from dreamer_exp.cli.supervisor import notify, supervise
+from tests.experiments import nano
+supervise()
+notify(root=sys.argv[1])
+with ray_session(nano()):
+    time.sleep(1.5)  # the parent opens the log
+    (raylet,) = [each for each in psutil.Process().children() if each.name() == "raylet"]
+    raylet.kill()
+    ray.put(numpy.zeros(1_000_000))  # a call outside of the watch
+    sys.exit(3)
+"""
 
 
 class Running:
@@ -84,9 +101,27 @@ def test_a_killed_process_is_named_after_a_checkpoint(tmp_path: Path, victim: st
     assert len(lines) == 1
     assert lines[0].startswith(f"dreamer_exp: ProcessDied: {named} (process {killed.pid}) has ended")
     status = json.loads(run.directory.status.read_text())
-    assert status["state"] == "failed"
+    assert (status["state"], status["error"]["type"]) == ("failed", "ProcessDied")
+    if BY_RAY in lines[0]:  # Ray 2.60 ends a process within any call that needs the dead raylet: nothing can be saved
+        assert victim == "raylet"
+        assert not (run.directory.checkpoints / "latest").exists()
+        return
     saved = (run.directory.checkpoints / "latest").read_text().strip()
     assert int(saved) == status["env_steps"] == read_rows(run.directory.result)[-1]["env_steps"]
+
+
+def test_a_process_that_ray_ends_is_reported_by_its_parent(tmp_path: Path) -> None:
+    status = tmp_path / "status.json"
+    status.write_text('{"state": "running"}')
+    done = subprocess.run(
+        [sys.executable, "-c", ENDED_BY_RAY, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("dreamer_exp:")]
+    assert done.returncode == 1
+    assert re.match(r"dreamer_exp: ProcessDied: Ray's raylet \(process \d+\) has ended: ", line)
+    assert BY_RAY in line
+    assert json.loads(status.read_text())["error"]["type"] == "ProcessDied"
 
 
 @pytest.mark.parametrize(("overlap", "activity"), [("never", EVALUATING), ("always", TRAINING)])

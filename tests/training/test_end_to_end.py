@@ -15,11 +15,12 @@ from dreamer_exp.checkpoints.manifest import sha256
 from dreamer_exp.evaluation.video.write import film_suffix
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
+from tests import programs
 from tests.experiments import NANO
 from tests.monitoring.test_metrics_row import PROMISED
 from tests.tracking.events import read_scalars
 from tests.tracking.wandb.offline_file import history, records
-from tests.training.processes import command, environment, only_run, read_json, run
+from tests.training.processes import command, environment, only_run, read_json, run, run_with_its_imports
 
 pytestmark = pytest.mark.end_to_end
 
@@ -31,7 +32,7 @@ def three_iterations(tmp_path_factory: pytest.TempPathFactory) -> tuple[subproce
     secret = {"WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567"}
     words = ("run.id=three", "run.train_iterations=3", "run.checkpoint_every=1", "run.keep_checkpoints=2",
              "tracking=wandb_tensorboard", "tracking.tags=[a,b]", "tracking.group=g", "env.max_steps=30")  # fmt: skip
-    done = run(folder, *words, **secret)
+    done = run_with_its_imports(folder, *words, **secret)
     assert done.returncode == 0, done.stderr
     return done, only_run(folder)
 
@@ -192,10 +193,7 @@ def test_the_end_prints_results_paths_and_the_next_command(three_iterations: Any
 
 
 def evaluate(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dreamer_exp.evaluate", *words],
-        env=environment(), capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    return programs.run(*words, module="dreamer_exp.evaluate", trains=True)
 
 
 def test_a_moved_run_evaluates_to_its_last_results(three_iterations: Any, tmp_path: Path) -> None:
@@ -253,9 +251,8 @@ def test_evaluate_compare_and_runs_execute_nothing_in_a_run_directory(three_iter
     for path in pickled:
         path.write_bytes(pickle.dumps(Bomb(crater)))
     assert evaluate(str(archive)).returncode == 0
-    compared = [sys.executable, "-m", "dreamer_exp.compare", str(archive), "--out", str(tmp_path / "compared")]
-    subprocess.run(compared, env=environment(), check=True, timeout=120, capture_output=True)
-    subprocess.run([sys.executable, "-m", "dreamer_exp.runs", str(archive)], env=environment(), check=True, timeout=60)
+    compared = programs.run(str(archive), "--out", str(tmp_path / "compared"), module="dreamer_exp.compare")
+    assert compared.returncode == programs.run(str(archive), module="dreamer_exp.runs").returncode == 0
     assert not crater.exists()
     pickle.loads(pickled[0].read_bytes())  # as a resume would
     assert crater.exists()
@@ -293,10 +290,7 @@ def test_rllibs_algorithm_writes_the_same_files_and_its_policy_can_be_evaluated(
 
 def test_a_sweep_runs_each_combination_in_a_separate_directory(tmp_path: Path) -> None:
     words = ("algo.training_ratio=2,4", "run.train_iterations=1", "evaluation.episodes=0", "tracking=none")
-    done = subprocess.run(
-        [sys.executable, "-m", "dreamer_exp", "-m", *NANO, *words],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    done = programs.run("-m", *NANO, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (sweep,) = (tmp_path / "multirun").iterdir()
     jobs = sorted(path.name for path in sweep.iterdir() if path.is_dir())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dreamer_exp.rundir.reader import read_rows
+from tests import programs
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
 from tests.training.processes import command, environment, only_run, read_json, run
@@ -64,10 +65,7 @@ def run_in(folder: Path, env_id: str, module: str, *words: str) -> "subprocess.C
     nano = [word for word in NANO if not word.startswith("env.")]
     task = ("env=gym", f"env.id={env_id}", "obs_contract=vector", "tracking=none", "evaluation.episodes=0")
     path = os.pathsep.join([str(folder), str(CHECKOUT)])
-    return subprocess.run(
-        [sys.executable, "-m", "dreamer_exp", *nano, *task, *words],
-        cwd=folder, env=environment(PYTHONPATH=path), capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    return programs.run(*nano, *task, *words, cwd=folder, env=environment(PYTHONPATH=path), trains=True)
 
 
 def wait_for_rows(folder: Path, process: subprocess.Popen[str]) -> None:

@@ -26,6 +26,11 @@ CAUSES = "killed, out of memory, or crashed"
 ENV_RUNNER_CAUSES = "killed, out of memory, crashed, or ended by its environment (os._exit)"
 
 
+def death_of(pid: int, name: str) -> str:
+    """Return the words for the death of a process."""
+    return f"{name} (process {pid}) has ended: {ENV_RUNNER_CAUSES if name.startswith(ENV_RUNNER) else CAUSES}"
+
+
 class ProcessDied(Exception):
     """A process that the run needs has ended; the message names it. Ray cannot be shut down after that."""
 
@@ -80,8 +85,7 @@ class ProcessWatch:
             names = self._names  # another thread may replace it
             dead = next((pid for pid in list(names) if start_of(pid) is None), None)
             if dead is not None:
-                causes = ENV_RUNNER_CAUSES if names[dead].startswith(ENV_RUNNER) else CAUSES
-                self.death = f"{names[dead]} (process {dead}) has ended: {causes}"
+                self.death = death_of(dead, names[dead])
                 notify(died=self.death)  # Ray may end this process before it reports the death itself
         return self.death is not None
 

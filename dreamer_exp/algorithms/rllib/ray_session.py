@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ import ray
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # Ray's extension module is untyped
 
 from dreamer_exp import leftovers
-from dreamer_exp.algorithms.rllib.process_watch import POLL_S, ProcessDied, ProcessWatch
+from dreamer_exp.algorithms.rllib.process_watch import POLL_S, ProcessDied, ProcessWatch, death_of
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment, Hardware
-from dreamer_exp.rundir.processes import Parent
+from dreamer_exp.rundir.processes import Parent, notify
 from dreamer_exp.scratch import TOKEN_PATH, has_shared_memory, ray_folder
 
 CONNECT_TIMEOUT_S = 3.0
@@ -54,14 +54,15 @@ def ray_session(experiment: Experiment, shared: str | None = None) -> Iterator[P
     hardware, debugging = experiment.hardware, experiment.run.log_level == "DEBUG"
     if hardware.ray_address is None and shared is None:
         gpus = hardware.num_gpus_per_learner * max(1, hardware.num_learners)
-        with local_ray(hardware.num_cpus, gpus, debugging), _watched() as watch:
+        watch = ProcessWatch()
+        with local_ray(hardware.num_cpus, gpus, debugging, is_left=lambda: watch.gave_up), _watched(watch):
             yield watch
         return
     if hardware.ray_address is not None:
         _join(hardware, debugging)
     else:
         ray.init(address=shared, _node_ip_address=LOOPBACK, **_common(debugging))
-    with _watched() as watch:
+    with _watched(ProcessWatch()) as watch:
         try:
             yield watch
         finally:
@@ -70,15 +71,25 @@ def ray_session(experiment: Experiment, shared: str | None = None) -> Iterator[P
 
 
 @contextmanager
-def _watched() -> Iterator[ProcessWatch]:
+def _watched(watch: ProcessWatch) -> Iterator[ProcessWatch]:
     """Watch the processes of the present Ray on this host within the block."""
-    watch = ProcessWatch()
-    watch.add((process.pid, NAMES[process.name()]) for process in _own_processes())
+    processes = [(process.pid, NAMES[process.name()]) for process in _own_processes()]
+    watch.add(processes)
     watch.start()
+    _announce(processes)
     try:
         yield watch
     finally:
         watch.stop()
+
+
+def _announce(processes: list[tuple[int, str]]) -> None:
+    """Send the parent what it prints if Ray ends this process: in any call after the raylet's death, without a word."""
+    logs = Path(ray._private.worker.global_worker.node.get_logs_dir_path())
+    log = next(logs.glob(f"{leftovers.DRIVER_LOG}*_{os.getpid()}.log"), None)
+    raylet = next((each for each in processes if each[1] == NAMES["raylet"]), None)
+    if log is not None and raylet is not None:
+        notify(ray_log=str(log), ray_died=death_of(*raylet))
 
 
 def _own_processes() -> list[psutil.Process]:
@@ -89,17 +100,26 @@ def _own_processes() -> list[psutil.Process]:
 
 
 @contextmanager
-def local_ray(num_cpus: int, num_gpus: int, debugging: bool = False) -> Iterator[str]:
+def local_ray(
+    num_cpus: int, num_gpus: int, debugging: bool = False, is_left: Callable[[], bool] = lambda: False
+) -> Iterator[str]:
     """Run an instance of our own within the block, on loopback, without a dashboard; yield its address.
 
     Its files and its token are in a private folder that is removed at the end: Ray itself would leave them in /tmp/ray,
     and the token, readable for everyone, in the home directory.
 
+    Args:
+        num_cpus: CPUs of the instance.
+        num_gpus: GPUs of the instance.
+        debugging: print Ray's logs.
+        is_left: whether, at the end of the block, Ray stays until this process has ended: a thread still waits for an
+            env runner, and Ray would end the process in that call. leftovers.py then kills it and removes its folder.
+
     Raises:
         UserError: there is no temporary folder for its sockets.
         ProcessDied: its raylet or its GCS server has ended while it started.
     """
-    with ray_folder() as folder, _token_in(folder):
+    with ray_folder(is_left) as folder, _token_in(folder):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # not for Ray, when the terminal closes
         try:
             with _start_watched():
@@ -122,7 +142,9 @@ def local_ray(num_cpus: int, num_gpus: int, debugging: bool = False) -> Iterator
         try:
             yield str(ray.get_runtime_context().gcs_address)
         finally:
-            if all(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes):
+            if is_left():
+                pass
+            elif all(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes):
                 ray.shutdown(wait_for_processes=True)
             else:  # it would hang
                 _kill(psutil.Process().children(recursive=True), folder)

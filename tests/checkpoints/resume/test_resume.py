@@ -20,6 +20,7 @@ from dreamer_exp.checkpoints.store import CheckpointStore
 from dreamer_exp.config.command_words import path_word
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
+from tests import programs
 from tests.experiments import NANO, SMALL
 from tests.paths import CHECKOUT
 
@@ -44,9 +45,8 @@ def start(*words: str) -> subprocess.Popen[str]:
 
 
 def run(*words: str) -> tuple[int, str, str]:
-    process = start(*words)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+    done = programs.run(*words, trains=True)
+    return done.returncode, done.stdout, done.stderr
 
 
 def train(root: Path, iterations: int, *words: str) -> RunDirectory:

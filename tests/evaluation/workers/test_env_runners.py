@@ -22,12 +22,20 @@ from tests.experiments import nano
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
-EXPERIMENT = nano("env.scenario=crossing", "env.max_steps=40", "evaluation.episodes=5", "hardware.num_env_runners=2")
+EXPERIMENT = nano(
+    "env.scenario=crossing",
+    "env.max_steps=40",
+    "evaluation.episodes=5",
+    "hardware.num_env_runners=2",
+    "hardware.num_cpus=2",
+)
 
 
 @pytest.fixture(params=["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
 def algorithm(ray_local: None, request: pytest.FixtureRequest) -> Iterator[BaseDreamerV3]:
-    built = build_algorithm(nano(f"algo={request.param}", "hardware.num_env_runners=2", "env.scenario=crossing"))
+    built = build_algorithm(
+        nano(f"algo={request.param}", "hardware.num_env_runners=2", "hardware.num_cpus=2", "env.scenario=crossing")
+    )
     yield built
     built.stop()
 

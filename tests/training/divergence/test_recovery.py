@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.reader import read_rows
+from tests import programs
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
 
@@ -44,12 +43,11 @@ def test_a_run_that_diverges_twice_fails_with_diagnostics_and_its_good_checkpoin
     (tmp_path / "exploding.py").write_text(EXPLODING)
     root = tmp_path / "run"
     words = [word for word in NANO if not word.startswith("env.")]
-    done = subprocess.run(
-        [sys.executable, "-m", "dreamer_exp", *words, "env=gym", "env.id=exploding:Exploding-v0", "obs_contract=vector",
-         "algo.symlog_obs=false", "run.checkpoint_every=1", "run.train_iterations=40", "evaluation.episodes=0",
-         "hardware.num_cpus=1", "hardware.num_env_runners=0", "tracking=none", f"hydra.run.dir={root}"],
-        env={**os.environ, "PYTHONPATH": f"{CHECKOUT}:{tmp_path}"},
-        capture_output=True, text=True, timeout=300, check=False,
+    done = programs.run(
+        *words, "env=gym", "env.id=exploding:Exploding-v0", "obs_contract=vector",
+        "algo.symlog_obs=false", "run.checkpoint_every=1", "run.train_iterations=40", "evaluation.episodes=0",
+        "hardware.num_cpus=1", "hardware.num_env_runners=0", "tracking=none", f"hydra.run.dir={root}",
+        env={**os.environ, "PYTHONPATH": f"{CHECKOUT}:{tmp_path}"}, trains=True,
     )  # fmt: skip
     directory = RunDirectory(root)
     status = json.loads(directory.status.read_text())

@@ -30,7 +30,8 @@ ENDED_BY_RAY = """
 import sys, time
 import numpy, psutil, ray
 from dreamer_exp.algorithms.rllib.ray_session import ray_session
-from dreamer_exp.cli.supervisor import notify, supervise
+from dreamer_exp.cli.supervisor import supervise
+from dreamer_exp.rundir.processes import notify
 from tests.experiments import nano
 supervise()
 notify(root=sys.argv[1])

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from dreamer_exp.algorithms import acting_network
 from dreamer_exp.algorithms.acting_network import ActingNetwork, Prediction
+from dreamer_exp.algorithms.categorical import draw_classes
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.maths import draw_classes, two_hot_mean
+from dreamer_exp.algorithms.dreamerv3.maths import two_hot_mean
 from dreamer_exp.algorithms.dreamerv3.observation_parts import read_parts
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreamer_exp.algorithms.dreamerv3.maths import draw_classes, unimix_probabilities
+from dreamer_exp.algorithms.categorical import draw_classes
+from dreamer_exp.algorithms.dreamerv3.maths import unimix_probabilities
 
 MIN_STD, MAX_STD = 0.1, 1.0  # bounds of the normal's standard deviation
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.sizes import BINS
 
 UNIMIX = 0.01  # share of the uniform distribution in every categorical
@@ -64,15 +63,6 @@ def two_hot_loss(logits: Tensor, target: Tensor, bins: Tensor) -> Tensor:
 def unimix_probabilities(logits: Tensor) -> Tensor:
     """Return softmax(logits) mixed with 1 % of the uniform distribution, for logits (..., C)."""
     return (1.0 - UNIMIX) * functional.softmax(logits, -1) + UNIMIX / logits.shape[-1]
-
-
-@torch.no_grad()
-def draw_classes(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """Return classes (...) drawn by inverse CDF from probabilities (..., C) with noise (...) in [0, 1)."""
-    if hand_written.is_exporting():  # ONNX has no search
-        return (probabilities.cumsum(-1)[..., :-1] <= uniform[..., None]).sum(-1)
-    drawn = torch.searchsorted(probabilities.cumsum(-1), uniform[..., None], right=True)[..., 0]
-    return drawn.clamp(max=probabilities.shape[-1] - 1)  # rounding can leave the last sum below the noise
 
 
 def categorical_kl(left: Tensor, right: Tensor) -> Tensor:

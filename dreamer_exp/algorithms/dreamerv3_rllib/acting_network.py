@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dreamer_exp.algorithms.acting_network import ActingNetwork, Prediction, State
-from dreamer_exp.algorithms.dreamerv3.maths import draw_classes
+from dreamer_exp.algorithms.categorical import draw_classes
 from dreamer_exp.algorithms.dreamerv3_rllib.sizes import WIDTHS, Width
 from dreamer_exp.algorithms.rows import RowNoise
 

@@ -10,7 +10,7 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dreamer_exp.algorithms.dreamerv3.maths import draw_classes
+from dreamer_exp.algorithms.categorical import draw_classes
 from dreamer_exp.algorithms.rows import RowNoise
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamer_exp.algorithms.acting_network import ActingNetwork, State
-from dreamer_exp.algorithms.dreamerv3.maths import draw_classes
+from dreamer_exp.algorithms.categorical import draw_classes
 from dreamer_exp.algorithms.rllib.acting_mlp import Layers, ModelFreeNetwork
 
 MAX_LOG_STD = 20.0

@@ -9,9 +9,4 @@ def is_faster(device: torch.device) -> bool:
     They are gathers in place of products with the one-hot latent (one_hot.py) and a norm with its own gradient
     (layers.py). On a GPU, and under bfloat16 autocast, dense products and torch's fused kernels are faster.
     """
-    return device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not is_exporting()
-
-
-def is_exporting() -> bool:
-    """Return whether the operations are recorded for a graph of another runtime; TorchScript's are those of acting."""
-    return torch.compiler.is_exporting()
+    return device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_exporting()

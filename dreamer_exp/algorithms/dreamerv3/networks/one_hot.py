@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreamer_exp.algorithms.dreamerv3.maths import draw_classes
+from dreamer_exp.algorithms.categorical import draw_classes
 
 
 def sample_rows(probabilities: Tensor, uniform: Tensor) -> Tensor:

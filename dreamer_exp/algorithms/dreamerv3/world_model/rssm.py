@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dreamer_exp.algorithms.dreamerv3.maths import draw_classes, unimix_probabilities
+from dreamer_exp.algorithms.categorical import draw_classes
+from dreamer_exp.algorithms.dreamerv3.maths import unimix_probabilities
 from dreamer_exp.algorithms.dreamerv3.networks import hand_written
 from dreamer_exp.algorithms.dreamerv3.networks.layers import BlockLinear, Linear, Mlp, NormSiLU, norm_silu
 from dreamer_exp.algorithms.dreamerv3.networks.one_hot import Feature, one_hot, sample_rows

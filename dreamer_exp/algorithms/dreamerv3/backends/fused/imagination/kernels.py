@@ -1,7 +1,7 @@
 """Triton kernels of an imagined step: what comes between its three matrix products (rollout.py).
 
 Each program takes a few rows of the products (float32, without bias), reduces over complete rows, and multiplies by
-small weights in tiles. Latents are sampled by inverse CDF, as in maths.draw_classes.
+small weights in tiles. Latents are sampled by inverse CDF, as in categorical.draw_classes.
 """
 # ruff: noqa: PLR0917  # a kernel takes each pointer and size that it uses
 

@@ -8,9 +8,11 @@ BLACK = "#000000"
 BLUE = "#0072B2"
 GREEN = "#009E73"
 GREY = "#999999"
+LIGHT_GREY = "#BBBBBB"  # of what is in the background
 ORANGE = "#E69F00"
 PURPLE = "#CC79A7"
 SKY_BLUE = "#56B4E9"
+SLATE = "#808890"  # for light and dark pages, where black and Okabe and Ito's yellow are hardly visible
 VERMILION = "#D55E00"
 WHITE = "#FFFFFF"
 

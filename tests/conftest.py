@@ -9,6 +9,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # nano networks: two threads woul
 os.environ["WANDB_MODE"] = "offline"  # no test uses the network
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with real runs first: a long file that begins last would keep one worker waiting for the other."""
+    long = {item.path for item in items if item.get_closest_marker("end_to_end")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def temporary_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Use a temporary cache for baselines; matplotlib keeps the user's list of fonts."""

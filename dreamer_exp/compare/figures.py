@@ -15,11 +15,10 @@ from matplotlib.ticker import EngFormatter
 
 from dreamer_exp.compare.metrics import AXIS_LABELS, is_share, ranked, with_unit
 from dreamer_exp.compare.model import Comparison, Curve
-from dreamer_exp.palette import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION
+from dreamer_exp.palette import BLACK, BLUE, GREEN, LIGHT_GREY, ORANGE, PURPLE, SKY_BLUE, VERMILION
 from dreamer_exp.rundir.atomic import save_figure
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE, VERMILION, BLACK)
-OTHERS = "#BBBBBB"  # lines of the other groups, in the background
 MAX_SHARED = len(COLOURS)  # groups in one panel; more get a panel each
 PANELS_PER_ROW = 4
 ESTIMATE = "interquartile mean over runs, 95 % bootstrap interval"
@@ -79,7 +78,7 @@ def _panels(comparison: Comparison, curves: Sequence[Curve]) -> Figure:
     gap = [[np.nan], [np.nan]]  # separates the lines of two groups
     every = np.concatenate([part for found in curves for part in ([found.x, found.middle], gap)], axis=1)
     for place, axes in zip(places, panels, strict=False):
-        axes.plot(*every, color=OTHERS, linewidth=0.6)
+        axes.plot(*every, color=LIGHT_GREY, linewidth=0.6)  # the other groups
         found, group = curves[place], comparison.statistics[place]
         axes.plot(found.x, found.middle, color=COLOURS[0], linewidth=1.8)
         axes.fill_between(found.x, found.low, found.high, color=COLOURS[0], alpha=0.25, linewidth=0)

@@ -25,11 +25,10 @@ from dreamer_exp.compare.pipeline import compare
 from dreamer_exp.compare.scenarios import worst_first
 from dreamer_exp.formatting import MISSING, printable
 from dreamer_exp.html_page import SHARED, content_policy, encodable, environment, template_file
-from dreamer_exp.palette import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILION
+from dreamer_exp.palette import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, SLATE, VERMILION
 from dreamer_exp.rundir.atomic import write_text
 
-# the last one is a grey for light and dark pages, where black and Okabe and Ito's yellow are hardly visible
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE, VERMILION, "#808890")
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE, VERMILION, SLATE)
 DASHES = {"solid": "none", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}  # Plotly's name: lengths in SVG
 AXES = ("env_steps", "wall")
 MAX_KEYS, MAX_PAIRS = 200, 200  # rows of a table; compare.json has all

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.errors import UserError, first_line
 
 SPECS = {"env": "envs", "algo": "algorithms"}
 """Group of options on the command line -> group of specs."""
@@ -73,7 +73,7 @@ def find_plugins(group: str) -> Plugins:
                 found.distributions[point.name] = point.dist.name
         except Exception as error:  # noqa: BLE001  # foreign code: any error is reported with the plug-in's name
             distribution = f" of {point.dist.name}" if point.dist else ""
-            reason = str(error).partition("\n")[0] or "no message"
+            reason = first_line(error, "no message")
             found.unavailable[point.name] = (
                 f"the entry point {package}: {point.name} = {point.value}{distribution} cannot be loaded "
                 f"({type(error).__name__}: {reason})."

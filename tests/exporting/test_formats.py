@@ -1,6 +1,7 @@
 """Exported files act as the policy that they were made from, for one robot and several, and describe themselves."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,22 @@ def test_onnx_acts_as_the_policy_for_one_robot_and_several(tmp_path: Path, algor
     assert about["contract_hash"] == load_policy(tmp_path).info.contract_hash
 
 
-def test_weights_in_float16_are_those_of_the_rounded_policy_in_half_the_bytes(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def exported_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a policy and its ONNX file, which takes seconds to write; no test may change it."""
     pytest.importorskip("onnxscript")
-    path = exported(saved(tmp_path, "dreamerv3", "box"), "onnx")
-    full = path.stat().st_size
+    return exported(saved(tmp_path_factory.mktemp("policy"), "dreamerv3", "box"), "onnx").parent
+
+
+@pytest.fixture
+def onnx_file(exported_once: Path, tmp_path: Path) -> Path:
+    """Return a copy of the ONNX file, next to a copy of the policy in the test's own folder."""
+    shutil.copytree(exported_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path / FORMATS["onnx"].file
+
+
+def test_weights_in_float16_are_those_of_the_rounded_policy_in_half_the_bytes(onnx_file: Path, tmp_path: Path) -> None:
+    path, full = onnx_file, onnx_file.stat().st_size
     reduce_weights(path, "float16")
     policy = load_policy(tmp_path)
     round_weights(policy)
@@ -83,11 +96,9 @@ def test_weights_in_float16_are_those_of_the_rounded_policy_in_half_the_bytes(tm
     assert path.stat().st_size < 0.8 * full
 
 
-def test_products_in_int8_act_about_as_the_policy_and_keep_the_metadata(tmp_path: Path) -> None:
+def test_products_in_int8_act_about_as_the_policy_and_keep_the_metadata(onnx_file: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    path = exported(saved(tmp_path, "dreamerv3", "box"), "onnx")
-    full = path.stat().st_size
+    path, full = onnx_file, onnx_file.stat().st_size
     reduce_weights(path, "int8")
 
     assert 1e-5 < compare(load_policy(tmp_path), FORMATS["onnx"].open(path), 50).largest < 0.1

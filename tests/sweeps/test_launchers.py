@@ -21,7 +21,7 @@ from tests.sweeps.watching import process_of, wait_for
 
 BIG = machine(cpus=8, memory_bytes=64 * 2**30)
 
-COMMON = [word for word in NANO if not word.startswith("algo.training_ratio")]
+COMMON = [word for word in NANO if not word.startswith(("algo.training_ratio", "hardware.num_cpus"))]
 LOCAL, SLURM, OPTUNA = "hydra/launcher=submitit_local", "hydra/launcher=submitit_slurm", "hydra/sweeper=optuna"
 ALLOCATION = "hydra.launcher.cpus_per_task=16"
 CHOICE = "algo.training_ratio=choice(2,4)"

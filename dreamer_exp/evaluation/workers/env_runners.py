@@ -8,6 +8,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayTaskError
 
+from dreamer_exp.config.errors import first_line
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import Finished, MakeRollouts
 from dreamer_exp.evaluation.workers.base import SLICE_S, Answer, WorkerDied
@@ -53,7 +54,7 @@ class EnvRunners:
             answer: Answer = ray.get(reference)
         except RayActorError as error:
             del self._actors[worker]
-            return worker, WorkerDied(f"env runner {worker} died ({str(error).splitlines()[0]})")
+            return worker, WorkerDied(f"env runner {worker} died ({first_line(error)})")
         except RayTaskError as error:
             return worker, error.cause if isinstance(error.cause, Exception) else error
         return worker, answer

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.errors import ConfigCompositionException
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamer_exp.config.compose import override_summary, run_stamp
+from dreamer_exp.config.composition_errors import user_error
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.load import load_experiment
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.planning.work import work_to_come
-from tests.config.composing import CONF, GROUPS, OPTIONS, PRESETS, composed, loaded, option_file, value_at
-from tests.experiments import machine
+from tests.composition import composed, composed_by_hydra
+from tests.config.composing import CONF, GROUPS, OPTIONS, PRESETS, loaded, option_file, value_at
+from tests.experiments import NANO, machine
 
 DEFAULTS = {
     "algo.training_ratio": 64,
@@ -36,6 +39,31 @@ DEFAULTS = {
 EMBEDDED_PRESETS = [  # the others need the robot-sf extra
     preset for preset in PRESETS if "robot_sf" not in option_file("experiment", preset).read_text(encoding="utf-8")
 ]
+
+
+# How these tests compose
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        NANO,
+        ("experiment=quickstart", "run.seed=7", "algo.network={deter: 64}", "++env.reward.progress=3"),
+        ("env.max_steps=30", "env=gym", "+env.kwargs.g=9.8", "env.id=CartPole-v1", "obs_contract=vector"),
+        ("algo.horizon_H=3", "hardware=cpu", "algo.horizon_H=5", "tracking.tags=[a,b]", "dry_run=true"),
+    ],
+)
+def test_values_set_on_a_copy_are_those_of_hydra(words: tuple[str, ...]) -> None:
+    assert composed(*words) == composed_by_hydra(*words)
+
+
+@pytest.mark.parametrize("word", ["algo.horzon_H=5", "algo.horizon_H=x", "+algo.horizon_H=5", "algo.batch_size_B=8,16"])
+def test_a_value_that_cannot_be_set_on_a_copy_is_refused_as_by_hydra(word: str) -> None:
+    with pytest.raises(ConfigCompositionException) as of_hydra:
+        composed_by_hydra("env=gym", word)
+    with pytest.raises(ConfigCompositionException) as of_copy:
+        composed("env=gym", word)
+    assert str(user_error(of_copy.value)) == str(user_error(of_hydra.value))
 
 
 # Options in conf/

@@ -17,7 +17,8 @@ from dreamer_exp.cli.main import main
 from dreamer_exp.config.compose import variants
 from dreamer_exp.config.composition_errors import TAKES, all_keys, unknown_key, user_error
 from dreamer_exp.config.schema import ExperimentConfig
-from tests.config.composing import OPTIONS, composed, schema_keys
+from tests.composition import composed
+from tests.config.composing import OPTIONS, schema_keys
 
 Refused = Callable[..., str]
 

@@ -16,7 +16,8 @@ from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.planning import dry_run
 from dreamer_exp.planning.forecast import check_memory, forecast
 from dreamer_exp.planning.resolve import resolve
-from tests.config.composing import CONF, OF_ONE_ALGORITHM, PRESETS, composed, loaded
+from tests.composition import composed
+from tests.config.composing import CONF, OF_ONE_ALGORITHM, PRESETS, loaded
 from tests.experiments import machine
 
 # The profiles of Robot SF's experiments. Each has seed 123, num_learners 0 and one environment in each env runner. An

@@ -78,6 +78,28 @@ def hold() -> tuple["subprocess.Popen[str]", Path, psutil.Process, psutil.Proces
     return process, Path(folder), psutil.Process(int(writer)), psutil.Process(int(reader))
 
 
+LEFT = """
+import os, subprocess
+from dreamer_exp.scratch import ray_folder
+with ray_folder(lambda: True) as folder:
+    writer = subprocess.Popen(["sleep", "100"], stdout=(folder / "log").open("w"), stderr=subprocess.DEVNULL)
+print(folder, writer.pid, folder.exists() and writer.poll() is None, flush=True)
+os._exit(0)
+"""
+
+
+def test_what_stays_until_the_end_of_its_process_is_then_killed_and_removed() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run([sys.executable, "-c", LEFT], stdout=subprocess.PIPE, text=True, env=environment, check=True)
+    folder, writer, stayed = done.stdout.split()
+    assert stayed == "True"
+    deadline = time.monotonic() + 20
+    while (Path(folder).exists() or psutil.pid_exists(int(writer))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(folder).exists()
+    assert not psutil.pid_exists(int(writer))
+
+
 def test_a_program_that_uses_the_ray_of_a_killed_process_ends_by_itself(tmp_path: Path) -> None:
     folder = tmp_path / "ray"
     folder.mkdir()

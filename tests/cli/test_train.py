@@ -33,7 +33,7 @@ class Finished:
     ) -> None:
         self.directory = directory
         environment = {**_environ(), **environ}
-        if python:
+        if python or environ:  # HYDRA_FULL_ERROR is read at an import
             done = subprocess.run(
                 [sys.executable, *python, "-m", "dreamer_exp", *words],
                 cwd=directory, env=environment, capture_output=True, text=True, timeout=120, check=False,

@@ -14,6 +14,7 @@ PURPLE = "#CC79A7"
 SKY_BLUE = "#56B4E9"
 SLATE = "#808890"  # for light and dark pages, where black and Okabe and Ito's yellow are hardly visible
 VERMILION = "#D55E00"
+WALL = "#2C3038"
 WHITE = "#FFFFFF"
 
 

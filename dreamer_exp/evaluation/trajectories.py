@@ -13,7 +13,7 @@ from dreamer_exp.envs.episode import FAILURE, FAULT, SUCCESS, TIMEOUT, EpisodeRe
 from dreamer_exp.envs.scene import Scene, position_of, scene_of
 from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.formatting import printable
-from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
+from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, WALL
 from dreamer_exp.rundir.atomic import save_figure
 
 MAX_PANELS = 12
@@ -152,7 +152,7 @@ def count_episodes(count: int) -> str:
 def _draw_panel(axis: Any, panel: Panel) -> None:
     from matplotlib.collections import LineCollection
 
-    axis.add_collection(LineCollection(list(panel.scene.walls.reshape(-1, 2, 2)), colors="#2C3038", linewidths=1.5))
+    axis.add_collection(LineCollection(list(panel.scene.walls.reshape(-1, 2, 2)), colors=WALL, linewidths=1.5))
     for finished in panel.episodes:
         colour, mark = STYLES[finished.result.outcome]
         route, points = finished.recording.scene.route, np.array(finished.recording.points)

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dreamer_exp.algorithms.categorical import draw_classes
 from dreamer_exp.algorithms.dreamerv3.agent import Agent
-from dreamer_exp.algorithms.dreamerv3.maths import UNIMIX, draw_classes
+from dreamer_exp.algorithms.dreamerv3.maths import UNIMIX
 from dreamer_exp.algorithms.dreamerv3.networks.layers import RMS_EPSILON, Linear, NormSiLU
 from dreamer_exp.algorithms.dreamerv3.world_model.observation import VectorEncoder
 

@@ -95,8 +95,8 @@ class StopRule:
     def _asha(self, rung: int, own: Scores, others: Sequence[Scores]) -> str | None:
         """Stop unless the job is among the best of those that have reached the rung so far, one of `reduction`.
 
-        A job that has passed the rung is compared again when others reach it: in the end as many pass as in
-        successive halving (Li et al. 2020, arXiv:1810.05934).
+        This is asynchronous successive halving (Li et al. 2020, arXiv:1810.05934), whose jobs run on instead of
+        waiting. A job is compared again when others reach its last rung; what it had at earlier ones no longer counts.
         """
         better = sum(_at(rung, scores) > _at(rung, own) for scores in others)
         of, kept = len(others) + 1, math.ceil((len(others) + 1) / self.reduction)

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import psutil
 
 from dreamer_exp import leftovers
+from dreamer_exp.rundir.atomic import write_bytes
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import Parent, killed_by, notify
 from dreamer_exp.rundir.reader import last_row, read_tree
@@ -58,13 +59,13 @@ def supervise() -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
         watched -= {signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, *FORWARDED.values(), signal.SIGCHLD})
-    facts, started = os.memfd_create("facts"), os.getpid()
-    _fork(signal.SIGCHLD, lambda child: _relay(child, facts, watched))
-    _fork(signal.SIGKILL, lambda child: _watch(child, facts, watched, started))
+    Parent.facts, Parent.stack, started = os.memfd_create("facts"), os.memfd_create("stack"), os.getpid()
+    _fork(signal.SIGCHLD, lambda child: _relay(child, watched))
+    _fork(signal.SIGKILL, lambda child: _watch(child, watched, started))
     for original, number in FORWARDED.items():
         signal.signal(number, lambda *_, original=original: signal.raise_signal(original))
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    Parent.pid, Parent.facts = started, facts
+    Parent.pid = started
     atexit.register(notify, ended=True)
 
 
@@ -80,7 +81,7 @@ def _fork(at_death: int, wait: Callable[[int], NoReturn]) -> None:
         os._exit(1)
 
 
-def _relay(watcher: int, facts: int, watched: set[int]) -> NoReturn:
+def _relay(watcher: int, watched: set[int]) -> NoReturn:
     """Pass signals on to the watcher and exit with its code; do its work if it is killed."""
     while (status := _reap(watcher)) is None:
         received = signal.sigtimedwait({*watched, signal.SIGCHLD}, POLL_S)
@@ -90,11 +91,11 @@ def _relay(watcher: int, facts: int, watched: set[int]) -> NoReturn:
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         _kill_orphans()
-        code = _end(code, _read(facts))
+        code = _end(code, _read_facts())
     os._exit(code)
 
 
-def _watch(run: int, facts: int, watched: set[int], parent: int) -> NoReturn:
+def _watch(run: int, watched: set[int], parent: int) -> NoReturn:
     """Wait for the run, pass on the signals that it did not get from a terminal, and exit; end with the parent."""
     forwarded = {number: original for original, number in FORWARDED.items()}
     request, log = _Request(), _RayLog()
@@ -109,14 +110,14 @@ def _watch(run: int, facts: int, watched: set[int], parent: int) -> NoReturn:
         if os.getppid() != parent:
             _kill_orphans()
             os._exit(1)
-        log.open(_read(facts))
-        if request.is_overdue(_read(facts)):
+        log.open(_read_facts())
+        if request.is_overdue(_read_facts()):
             os.kill(run, signal.SIGKILL)
             os.waitpid(run, 0)
-            code = _end_unanswered(request.number, _read(facts))
+            code = _end_unanswered(request.number, _read_facts())
             break
     else:
-        code = _end(os.waitstatus_to_exitcode(status), _read(facts), is_by_ray=log.ends_process())
+        code = _end(os.waitstatus_to_exitcode(status), _read_facts(), is_by_ray=log.ends_process())
     _end_orphans()
     os._exit(code)
 
@@ -168,10 +169,10 @@ class _RayLog:
         return any(words in text for words in RAY_ENDS_PROCESS)
 
 
-def _read(file: int) -> dict[str, Any]:
+def _read_facts() -> dict[str, Any]:
     """Return what the run has reported with `notify`."""
     facts: dict[str, Any] = {}
-    for line in os.pread(file, os.fstat(file).st_size, 0).splitlines():
+    for line in _content(Parent.facts).splitlines():
         with contextlib.suppress(ValueError):  # cut by the run's end
             facts |= json.loads(line)
     return facts
@@ -269,8 +270,10 @@ def _end(code: int, facts: dict[str, Any], is_by_ray: bool = False) -> int:
     how = killed_by(code) or f"exit code {code} without the run's end"
     line = f"{how}: {facts.get('env', 'the environment')} or a library ended the process, which wrote no more"
     if root:
+        where = _where(root)
         _write_end(root, "failed", line)
-    _print(f"{line} ({_where(root)})" if root else line)
+        line += f" ({where})"
+    _print(line)
     return 1
 
 
@@ -283,10 +286,18 @@ def _end_after(death: str, root: Path | None) -> int:
     return 1
 
 
+def _content(file: int | None) -> bytes:
+    return b"" if file is None else os.pread(file, os.fstat(file).st_size, 0)
+
+
 def _where(root: Path) -> str:
-    """Return a run's directory for a line, or the file with the stack of a crash in native code."""
-    trace = RunDirectory(root).error
-    return f"traceback: {trace}" if trace.exists() else f"run: {root}"
+    """Return a run's directory for a line; after a crash in native code, write its stack there and return the file."""
+    path, stack = RunDirectory(root).error, _content(Parent.stack)
+    if stack:
+        with contextlib.suppress(OSError):
+            write_bytes(path, stack)
+            return f"traceback: {path}"
+    return f"run: {root}"
 
 
 def _print(line: str) -> None:

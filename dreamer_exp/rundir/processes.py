@@ -19,11 +19,13 @@ class Parent:
 
     Attributes:
         pid: its number; None if the user started this process.
-        facts: descriptor of a file in memory that it reads.
+        facts: descriptor of a file in memory that it reads: what `notify` reported.
+        stack: the same for Python's stack at a crash in native code.
     """
 
     pid: int | None = None
     facts: int | None = None
+    stack: int | None = None
 
 
 def notify(**facts: Any) -> None:

@@ -122,7 +122,7 @@ def _execute(run: RunContext, stop: StopRequest, changed: Changes, shared_ray: s
         run.record.tracker = make_tracker(run.experiment, run.directory.root, run.counters.env_steps)
         with ray_session(run.experiment, shared_ray) as run.watch, run.progress:
             stop.listen()
-            with crash_trace(run.directory.error):
+            with crash_trace():
                 _train(run, stop)
         state = "interrupted" if stop() else "finished"
     except BaseException as caught:

@@ -94,6 +94,22 @@ def test_a_killed_run_with_rows_gets_its_page(tmp_path: Path) -> None:
     assert "killed by SIGKILL" in RunDirectory(tmp_path).page.read_text()
 
 
+def test_the_stack_of_a_crash_is_in_the_run(tmp_path: Path) -> None:
+    body = """
+from dreamer_exp.training.crash_trace import crash_trace
+import ctypes
+def step():
+    ctypes.string_at(0)
+with crash_trace():
+    step()
+"""
+    code, _, err = run(tmp_path, body)
+    path = RunDirectory(tmp_path).error
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"(traceback: {path})" in err
+    assert "in step" in path.read_text()
+
+
 def test_an_end_after_the_death_of_another_process_names_that_one(tmp_path: Path) -> None:
     death = "Ray's raylet (process 7) has ended: killed"
     code, _, err = run(tmp_path, f"notify(died={death!r}); os._exit(1)")

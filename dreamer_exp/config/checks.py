@@ -10,7 +10,9 @@ from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.plugins import find_specs
 from dreamer_exp.config.schema import AUTO, ExperimentConfig
+from dreamer_exp.formatting import shortened
 from dreamer_exp.hardware import Machine
+from dreamer_exp.rundir.parse import fits
 
 NUMBERS: dict[Any, str] = {int | str: "whole number", int | float | str: "number"}  # types that take "auto" too
 
@@ -60,6 +62,8 @@ def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, Any, Field[Any]]]:
 
 def _check_value(path: str, value: Any, declared: Field[Any]) -> None:
     allowed = declared.metadata
+    if isinstance(value, (list, dict)) and not fits(value, declared.type):  # OmegaConf lets a list or mapping in them
+        raise UserError(f"{path}={shortened(str(value))} has a part of the wrong type: it takes a {declared.type}.")
     if allowed["choices"] is not None:
         for word in value if isinstance(value, list) else [value]:
             _check_word(path, word, allowed["choices"])

@@ -98,6 +98,20 @@ def test_every_word_of_a_list_is_checked() -> None:
         loaded("evaluation.baselines=[random,strait_to_goal]")
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "obs_contract.encoders={rays: [lidar]}",
+        "algo.decoder_scales={rays: [1]}",
+        "env.ranges.ray_miss=[[1],[2]]",
+        "evaluation.baselines=[{a: 1}]",
+    ],
+)
+def test_a_list_or_mapping_in_the_place_of_a_value_is_refused(word: str) -> None:
+    with pytest.raises(UserError, match=rf"^{word.partition('=')[0]}=.* has a part of the wrong type"):
+        loaded(word)
+
+
 def test_allowed_baselines_are_random_and_those_of_the_environments() -> None:
     assert set(baseline_names()) == {"random", *BASELINES, *PLANNERS}
 

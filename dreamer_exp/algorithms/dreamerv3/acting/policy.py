@@ -143,6 +143,7 @@ class EpisodePolicy(AgentPolicy):
 
     def __init__(self, agent: Agent, num_envs: int, device: str | None = None) -> None:
         super().__init__(agent if device is None else agent.to(device), num_envs, seed=0)
+        self._packed = None  # its actions equal those of `policy.load` and of exported files, computed by the layers
         self._noise = RowNoise(num_envs)
         weight = agent.rssm.posterior_in.weight
         self._inputs = weight.new_zeros(num_envs, agent.observation_size), weight.new_zeros(num_envs, agent.size.stoch)

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -82,10 +83,26 @@ def direction(gradient: Tensor) -> Tensor:
     return gradient / gradient.norm().clamp(min=1e-12)
 
 
-@pytest.fixture(scope="module", params=CASES_HERE.values(), ids=CASES_HERE)
-def both(request: pytest.FixtureRequest) -> tuple[FusedUpdate, EagerUpdate, list[dict[str, tuple[float, float]]]]:
-    """Return both backends after ten updates, and the figures of each update, fused and eager."""
-    agent, batch, _ = make_case(*request.param)
+class Both(NamedTuple):
+    """Both backends after ten updates.
+
+    Attributes:
+        fused, eager: the backends.
+        figures: those of each update, fused and eager.
+        rounding: factor of all tolerances: cuDNN's convolutions round otherwise inside a captured graph, and LaProp's
+            first steps divide a gradient by its own size. On an H200 figures then differ by 4e-5, parameters by 1e-5 and
+            momenta by 4e-3. One update is compared as strictly as without convolutions (test_gradients.py).
+    """
+
+    fused: FusedUpdate
+    eager: EagerUpdate
+    figures: list[dict[str, tuple[float, float]]]
+    rounding: float
+
+
+@pytest.fixture(scope="module", params=CASES_HERE)
+def both(request: pytest.FixtureRequest) -> Both:
+    agent, batch, _ = make_case(*CASES_HERE[request.param])
     eager = make_update(deepcopy(agent))
     fused = SameNoise(make_update(agent), EXACT, (B, T), persistent=False)
     figures = []
@@ -93,48 +110,45 @@ def both(request: pytest.FixtureRequest) -> tuple[FusedUpdate, EagerUpdate, list
         (found, states), (expected, expected_states) = fused(batch), eager(batch)
         assert torch.equal(states.stoch, expected_states.stoch)
         figures.append({name: (found[name].item(), figure.item()) for name, figure in expected.items()})
-    return fused, eager, figures
-
-
-Both = tuple[FusedUpdate, EagerUpdate, list[dict[str, tuple[float, float]]]]
+    return Both(fused, eager, figures, 100.0 if request.param == "entries" and DEVICE == "cuda" else 1.0)
 
 
 def named(both: Both) -> Iterator[tuple[str, torch.nn.Parameter, torch.nn.Parameter]]:
     """Return parameters of the same name, fused and eager."""
-    fused, eager, _ = both
+    fused, eager = both.fused, both.eager
     of_eager = dict(eager.agent.named_parameters())
     return ((name, parameter, of_eager[name]) for name, parameter in fused.update.agent.named_parameters())
 
 
 @pytest.mark.slow
 def test_ten_updates_have_the_figures_of_the_eager_backend(both: Both) -> None:
-    for figures in both[2]:
+    for figures in both.figures:
         for name, (found, expected) in figures.items():
-            assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), name
+            assert found == pytest.approx(expected, rel=1e-5 * both.rounding, abs=1e-6 * both.rounding), name
 
 
 @pytest.mark.slow
 def test_after_ten_updates_gradients_equal_the_eager_backends(both: Both) -> None:
     for name, parameter, other in named(both):
         if other.grad is not None:
-            found = direction(both[0].flat.view(parameter).grad)
-            assert relative_error(found, direction(other.grad)) < 1e-5, name
+            found = direction(both.fused.flat.view(parameter).grad)
+            assert relative_error(found, direction(other.grad)) < 1e-5 * both.rounding, name
 
 
 @pytest.mark.slow
 def test_after_ten_updates_parameters_equal_the_eager_backends(both: Both) -> None:
     for name, parameter, other in named(both):
-        assert relative_error(parameter, other) < 1e-6, name
+        assert relative_error(parameter, other) < 1e-6 * both.rounding, name
 
 
 @pytest.mark.slow
 def test_after_ten_updates_the_optimisers_state_equals_the_eager_backends(both: Both) -> None:
-    fused, eager, _ = both
+    fused, eager = both.fused, both.eager
     for _, parameter, other in named(both):
         if other.requires_grad:
             found, expected = fused.update.optimizer.state[parameter], eager.optimizer.state[other]
             assert found["step"].item() == expected["step"].item() == UPDATES
-            assert relative_error(found["momentum"], expected["momentum"]) < 1e-3
+            assert relative_error(found["momentum"], expected["momentum"]) < 1e-3 * both.rounding
 
 
 @pytest.mark.slow

@@ -90,8 +90,8 @@ class Both(NamedTuple):
         fused, eager: the backends.
         figures: those of each update, fused and eager.
         rounding: factor of all tolerances: cuDNN's convolutions round otherwise inside a captured graph, and LaProp's
-            first steps divide a gradient by its own size. On an H200 figures then differ by 4e-5, parameters by 1e-5 and
-            momenta by 4e-3. One update is compared as strictly as without convolutions (test_gradients.py).
+            first steps divide a gradient by its own size. On an H200 figures then differ by 4e-5, parameters by
+            1e-5 and momenta by 4e-3. One update is compared as strictly as without convolutions (test_gradients.py).
     """
 
     fused: FusedUpdate

@@ -139,6 +139,14 @@ print(subprocess.run([sys.executable, "-c", "import signal; signal.raise_signal(
     assert done.stdout == f"{-signal.SIGINT}\n"
 
 
+@pytest.fixture
+def pythons_interrupts() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("pythons_interrupts")
 def test_ctrl_c_passes() -> None:
     with pytest.raises(KeyboardInterrupt):
         last_info(behind(Scripted("step", raising(KeyboardInterrupt()))))

@@ -139,7 +139,7 @@ def test_preset_of_a_plugin_can_be_trained_with_the_other_algorithm(site: Path, 
 def test_help_lists_the_options_of_a_plugin(site: Path, tmp_path: Path) -> None:
     code, shown, _ = python(tmp_path, site, words=("--help",))
     assert code == 0
-    assert "crowd_nav*, gym, line_world, line_world_ice, robot_sf" in shown
+    assert "gym, line_world, line_world_ice, robot_sf" in " ".join(shown.split())
 
 
 def test_key_reference_lists_the_keys_of_a_plugin(site: Path, tmp_path: Path) -> None:

@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test test-all lint docs dist bench clean
+.PHONY: train test fast test-all lint docs dist bench clean
 
 train: $(STAMP)
 	$(BIN)/python -m dreamer_exp experiment=quickstart
 
 # two workers; all tests of a file run in the same one, so that its fixtures are made once
-test: $(STAMP) lint
+# ruff and mypy run meanwhile, while tests wait for processes
+test: $(STAMP)
+	@$(MAKE) --no-print-directory -j 2 lint fast
+
+fast: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(STAMP) lint

@@ -260,7 +260,8 @@ def test_parts_of_scope_all_contain_every_weight(algo: str) -> None:
     assert all(name.startswith(prefixes) for name, _ in module.named_parameters())
 
 
-@pytest.mark.parametrize("algo", ["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["dreamerv3", "dreamerv3_rllib"])
 @pytest.mark.usefixtures("ray_local")
 def test_weights_arrive_in_learner_and_env_runners_and_the_optimiser_stays_empty(
     algo: str, tmp_path: Path, request: pytest.FixtureRequest

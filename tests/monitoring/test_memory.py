@@ -108,6 +108,7 @@ def test_the_watch_skips_rows_in_quick_succession() -> None:
 # Real processes
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 def test_env_runners_are_counted_separately_and_take_about_the_forecast() -> None:
     algorithm = build_algorithm(nano("hardware.num_env_runners=1", "hardware.num_cpus=2"))

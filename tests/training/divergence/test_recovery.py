@@ -39,6 +39,7 @@ gymnasium.register("Exploding-v0", Exploding)
 '''
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_twice_fails_with_diagnostics_and_its_good_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "exploding.py").write_text(EXPLODING)
     root = tmp_path / "run"

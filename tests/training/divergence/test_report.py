@@ -118,6 +118,7 @@ def test_the_losses_list_what_is_not_finite(run: Diverged) -> None:
     assert {losses["figures"][name] for name in losses["not_finite"]} <= {"nan", "inf", "-inf"}
 
 
+@pytest.mark.slow
 def test_the_command_repeats_the_update_in_a_moved_directory(run: Diverged, algo: str, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(run.root, moved)

@@ -127,10 +127,7 @@ def assert_equals_eager(case: Case, config: LossConfig) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(case, id=name, marks=() if name in {"box", "entries"} else pytest.mark.slow)
-        for name, case in CASES.items()
-    ],
+    [pytest.param(case, id=name, marks=() if name == "box" else pytest.mark.slow) for name, case in CASES.items()],
 )
 def test_figures_states_and_gradients_equal_the_eager_backend(case: Case) -> None:
     assert_equals_eager(case, LossConfig(horizon_H=H))

@@ -64,6 +64,12 @@ def _check_value(path: str, value: Any, declared: Field[Any]) -> None:
     allowed = declared.metadata
     if isinstance(value, (list, dict)) and not fits(value, declared.type):  # OmegaConf lets a list or mapping in them
         raise UserError(f"{path}={shortened(str(value))} has a part of the wrong type: it takes a {declared.type}.")
+    for inner, number in _inner_numbers(path, value):
+        if not math.isfinite(number):
+            raise UserError(
+                f"{inner}={number} is not finite, which the run's files cannot hold; if it is a word, quote it: "
+                f'"{number}".'
+            )
     if allowed["choices"] is not None:
         for word in value if isinstance(value, list) else [value]:
             _check_word(path, word, allowed["choices"])
@@ -74,6 +80,20 @@ def _check_value(path: str, value: Any, declared: Field[Any]) -> None:
         raise UserError(f"{path}={value!r} is neither a {NUMBERS[declared.type]} nor {AUTO!r}.")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         _check_bounds(path, value, allowed["low"], allowed["high"], allowed["above"])
+
+
+def _inner_numbers(path: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Return the floats of a list or mapping, at any depth, with their keys."""
+    if isinstance(value, dict):
+        inner = [(f"{path}.{name}", part) for name, part in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
+    else:
+        inner = []
+    for name, part in inner:
+        if isinstance(part, float):
+            yield name, part
+        yield from _inner_numbers(name, part)
 
 
 def _check_word(path: str, word: str, choices: Sequence[str]) -> None:

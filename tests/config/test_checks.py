@@ -68,6 +68,24 @@ def test_nonfinite_number_is_refused(key: Key, value: float) -> None:
         check(key, value)
 
 
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("env.kwargs={kind:nan}", "env.kwargs.kind=nan"),
+        ("env.kwargs={limits:[0.0,{far:-inf}]}", r"env.kwargs.limits\[1\].far=-inf"),
+    ],
+)
+def test_a_nonfinite_number_within_a_mapping_is_refused_by_its_key(word: str, shown: str) -> None:
+    with pytest.raises(UserError, match=rf"^{shown} is not finite, .* quote it"):
+        loaded("env=gym", "env.id=CartPole-v1", "obs_contract=vector", word)
+
+
+def test_a_quoted_word_within_a_mapping_stays_a_word() -> None:
+    env = loaded("env=gym", "env.id=CartPole-v1", "obs_contract=vector", 'env.kwargs={kind:"nan"}').env
+
+    assert env.kwargs == {"kind": "nan"}
+
+
 @pytest.mark.parametrize("key", [key for key in NUMBERS if key.path.split(".")[0] in ("algo", "hardware")], ids=str)
 def test_every_numeric_key_of_algo_and_hardware_has_a_bound(key: Key) -> None:
     assert any(bound is not None for bound in key.bounds)

@@ -128,6 +128,7 @@ def test_resumed_halves_equal_an_uninterrupted_run(tmp_path: Path, hardware: tup
 def test_runs_with_env_runners_repeat_bit_for_bit(tmp_path: Path, runners: int, overlap: str) -> None:
     words = (
         f"hardware.num_env_runners={runners}",
+        "hardware.num_cpus=2",
         f"hardware.overlap_sampling={overlap}",
         "run.train_iterations=3",
     )

@@ -37,7 +37,7 @@ class Server:
     def __init__(self, imports: tuple[str, ...]) -> None:
         words = [sys.executable, "-P", str(SERVER), *imports]  # -P: tests/ holds no modules for it
         self.process = subprocess.Popen(
-            words, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, cwd="/", text=True,
+            words, env=own_environment(), cwd="/", text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         atexit.register(self.process.kill)
@@ -52,6 +52,15 @@ class Server:
 
 
 _server = cache(Server)
+
+
+def own_environment() -> dict[str, str]:
+    """Return this process's variables with the checkout on the path, less the token of a Ray that a test has started.
+
+    Ray's core reads the token once, at its import.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    return {**kept, "PYTHONPATH": str(CHECKOUT)}
 
 
 def run(
@@ -70,7 +79,7 @@ def run(
         env: its environment variables, complete; by default this process's with the checkout on the path.
         trains: whether it needs ray and torch.
     """
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)} if env is None else dict(env)
+    environment = own_environment() if env is None else dict(env)
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         code = _server(TRAINING if trains else COMMANDS).run(

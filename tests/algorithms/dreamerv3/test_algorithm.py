@@ -203,7 +203,7 @@ def test_train_actor_false_does_not_change_the_actor() -> None:
 
 @pytest.mark.slow
 def test_remote_learner_gives_the_same_weights() -> None:
-    assert equal(after(2), after(2, *REMOTE))
+    assert equal(after(2, "hardware.num_cpus=2"), after(2, *REMOTE))
 
 
 @pytest.mark.parametrize("where", [(), pytest.param(REMOTE, marks=pytest.mark.slow)], ids=["local", "remote"])

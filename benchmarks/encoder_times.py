@@ -32,7 +32,8 @@ from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend
 from dreamer_exp.algorithms.dreamerv3.losses import LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
-from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Steps
+from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
+from dreamer_exp.algorithms.dreamerv3.replay.steps import Steps
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 
 FLAT, GRID = "flat", "grid"

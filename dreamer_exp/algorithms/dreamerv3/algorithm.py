@@ -17,8 +17,8 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from dreamer_exp.algorithms.dreamerv3.acting.env_runner import AgentEnvRunner
 from dreamer_exp.algorithms.dreamerv3.learner import AgentLearner
 from dreamer_exp.algorithms.dreamerv3.replay import file
-from dreamer_exp.algorithms.dreamerv3.replay.buffer import Pieces
 from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer
+from dreamer_exp.algorithms.dreamerv3.replay.steps import Pieces
 from dreamer_exp.algorithms.dreamerv3.rllib_config import PublishedDreamerV3Config
 from dreamer_exp.algorithms.protocol import Backend, Iteration, RecordedSteps
 from dreamer_exp.algorithms.rllib.algorithm import BaseDreamerV3

@@ -19,8 +19,9 @@ from dreamer_exp.algorithms.dreamerv3.backends.select import select_backend
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.observation_parts import read_parts
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
-from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Pieces
+from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
 from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer
+from dreamer_exp.algorithms.dreamerv3.replay.steps import Pieces
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.nonfinite import NonFiniteUpdate
 from dreamer_exp.algorithms.protocol import Backend

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from dreamer_exp.algorithms.dreamerv3.actor import ActionKind
-from dreamer_exp.algorithms.dreamerv3.replay.buffer import Steps
+from dreamer_exp.algorithms.dreamerv3.replay.steps import Steps
 
 DETER, STOCH = "deter", "stoch"  # keys of a chunk's extra_model_outputs
 Array = NDArray[Any]

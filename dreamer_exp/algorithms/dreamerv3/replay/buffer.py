@@ -7,154 +7,21 @@ is_first is set.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
 from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
 from dreamer_exp.algorithms.dreamerv3.replay.observation_rows import ObservationRows
 from dreamer_exp.algorithms.dreamerv3.replay.staging import Transfer, gather, join, send
+from dreamer_exp.algorithms.dreamerv3.replay.steps import IS_FIRST, IS_LAST, IS_TERMINAL, Pieces, Steps
+from dreamer_exp.algorithms.dreamerv3.replay.windows import Windows
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 from dreamer_exp.algorithms.protocol import RecordedSteps
-
-FRESH_WINDOWS = 1024  # most windows that wait for their first use, over all streams
-IS_FIRST, IS_LAST, IS_TERMINAL = range(3)  # columns of the ring "flags"
-
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Steps:
-    """n consecutive steps of one stream, oldest first.
-
-    Attributes:
-        observation: (n, O).
-        action: taken after the observation (n, A); one-hot for Discrete, zeros at the last step of an episode.
-        reward: received with the observation (n,).
-        is_first: whether an episode begins at the step (n,).
-        is_last: whether it ends there, terminated or truncated (n,).
-        is_terminal: whether it terminates there (n,).
-        deter: recurrent state that chose the action (n, D).
-        stoch: classes of its latent (n, S).
-    """
-
-    observation: NDArray[np.float32]
-    action: NDArray[np.float32]
-    reward: NDArray[np.float32]
-    is_first: NDArray[np.bool_]
-    is_last: NDArray[np.bool_]
-    is_terminal: NDArray[np.bool_]
-    deter: NDArray[np.float16]
-    stoch: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.reward)
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """Steps of several streams, one piece after the other, as `LatentReplay.collect` returns them.
-
-    Attributes:
-        streams: of each piece (P,).
-        lengths: steps of each piece (P,).
-        flags: is_first, is_last and is_terminal of each step (n, 3).
-        fields: the other fields of the rings (n, ...), in host memory from which they can be copied to the rings.
-    """
-
-    streams: Ints
-    lengths: Ints
-    flags: NDArray[np.uint8]
-    fields: dict[str, Tensor]
-
-
-class Windows:
-    """Draws of windows, in numpy on the host; the steps of a stream are numbered from its first.
-
-    Args:
-        num_streams: environments.
-        ring: places of each stream.
-        seed: of the draws.
-
-    Attributes:
-        added: steps that each stream has received.
-        fresh_from: first step of each stream's next fresh window.
-    """
-
-    def __init__(self, num_streams: int, ring: int, seed: int) -> None:
-        self.ring = ring
-        self.added = np.zeros(num_streams, np.int64)
-        self.fresh_from = np.zeros(num_streams, np.int64)
-        self.generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-
-    def state(self) -> dict[str, Any]:
-        """Return what the next draws depend on apart from the steps, as JSON types."""
-        return {"fresh_from": self.fresh_from.tolist(), "generator": self.generator.bit_generator.state}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned."""
-        self.fresh_from = np.array(state["fresh_from"], np.int64)
-        self.generator.bit_generator.state = state["generator"]
-
-    def counts(self, steps: int) -> Ints:
-        """Return the number of windows of T+1 steps in each stream, for T = steps.
-
-        Raises:
-            ValueError: a ring is too small for a window.
-        """
-        if steps >= self.ring:
-            raise ValueError(f"windows of {steps} steps and 1 of context do not fit a ring of {self.ring} places")
-        counts: Ints = np.maximum(np.minimum(self.added, self.ring) - steps, 0)
-        return counts
-
-    def draw(self, rows: int, steps: int) -> Ints:
-        """Return the places of B windows (B, T+1): fresh windows first, then uniform draws from all windows.
-
-        Args:
-            rows: B.
-            steps: T.
-
-        Raises:
-            ValueError: no stream holds a window yet, or a ring is too small for one.
-        """
-        ends: Ints = self.counts(steps).cumsum()
-        if ends[-1] == 0:
-            raise ValueError(
-                f"no stream holds the {steps + 1} steps of a window yet; the longest holds {self.added.max()}"
-            )
-        fresh_streams, fresh_starts = self._fresh(rows, steps)
-        number = self.generator.integers(ends[-1], size=rows - len(fresh_streams))
-        streams = np.searchsorted(ends, number, side="right")
-        # the last window of a stream begins T+1 steps before its write position; count back from there
-        starts = self.added[streams] - steps - (ends[streams] - number)
-        streams, starts = np.concatenate([fresh_streams, streams]), np.concatenate([fresh_starts, starts])
-        return streams[:, None] * self.ring + (starts[:, None] + np.arange(steps + 1)) % self.ring
-
-    def _fresh(self, rows: int, steps: int) -> tuple[Ints, Ints]:
-        """Return the streams and first steps of up to B windows that no batch has used, oldest windows first.
-
-        This is the published online queue: every T new steps of a stream make a window, which is used once as soon as
-        it is complete, or never if it is overwritten before. It departs in two points. The published queue has no
-        bound, so that at a training ratio below 1 it only yields steps that are about to be overwritten; here all but
-        the newest FRESH_WINDOWS are dropped, and uniform draws still reach them. Published windows start T+1 steps
-        apart and leave out one step of T+1; these start T steps apart.
-        """
-        most = max(FRESH_WINDOWS // len(self.added), 1)
-        oldest = np.maximum(self.added - self.ring, self.added - 1 - most * steps)
-        np.maximum(self.fresh_from, oldest, out=self.fresh_from)
-        waiting = np.maximum((self.added - 1 - self.fresh_from) // steps, 0)
-        streams = np.repeat(np.arange(len(waiting)), waiting)
-        nth = np.arange(len(streams)) - np.repeat(waiting.cumsum() - waiting, waiting)
-        starts = self.fresh_from[streams] + nth * steps
-        first = np.argsort(starts - self.added[streams], kind="stable")[:rows]  # by age
-        self.fresh_from += steps * np.bincount(streams[first], minlength=len(waiting))
-        return streams[first], starts[first]
 
 
 class LatentReplay:
@@ -248,66 +115,35 @@ class LatentReplay:
     def collect(self, pieces: Sequence[tuple[int, Steps]]) -> Pieces:
         """Return pieces of streams, at least one, in a form that `add_all` takes; any thread may call this."""
         steps = [each for _, each in pieces]
-        lengths = np.array([len(each) for each in steps], np.int64)
-        flags = [
-            np.concatenate([getattr(each, name) for each in steps]) for name in ("is_first", "is_last", "is_terminal")
-        ]
-        # an episode that was abandoned ends where the next one begins, as in the published replay
-        begins_next = np.append(flags[IS_FIRST][1:], False)
-        begins_next[lengths.cumsum()[lengths > 0] - 1] = False
-        flags[IS_LAST] = flags[IS_LAST] | begins_next
-        arrays = [{**vars(each), **self.observations.split(each.observation)} for each in steps]
+        arrays = [{**vars(each), "flags": each.flags, **self.observations.split(each.observation)} for each in steps]
         fields = {
             name: join([each[name] for each in arrays], ring.dtype, pinned=self.device.type == "cuda")
             for name, ring in self._rings.items()
-            if name != "flags"
         }
         streams = np.array([stream for stream, _ in pieces], np.int64)
-        return Pieces(streams, lengths, np.stack(flags, -1).astype(np.uint8), fields)
+        return Pieces(streams, np.array([len(each) for each in steps], np.int64), fields)
 
     def add_all(self, pieces: Pieces) -> None:
         """Append pieces to their streams, in this order, with one transfer for each field."""
         self._finish_write_back()
-        ring, flags = self._windows.ring, pieces.flags.copy()
-        numbers, ended_rows, ended_places = self._append(pieces)
-        streams = np.repeat(pieces.streams, pieces.lengths)
-        places = streams * ring + numbers % ring
+        windows, lengths = self._windows, pieces.lengths
+        streams = np.repeat(pieces.streams, lengths)
+        within = np.arange(len(streams)) - np.repeat(lengths.cumsum() - lengths, lengths)
+        numbers = np.repeat(windows.append(pieces.streams, lengths), lengths) + within
+        places = windows.places(streams, numbers)
         if self._prefetched is not None and np.isin(self._prefetched[0].numpy(force=True), places).any():
             self._cancel_prefetch()  # rare: its steps are being overwritten
-        flags[ended_rows, IS_LAST] = 1
-        if ended_places:
-            self._rings["flags"][:, IS_LAST].index_fill_(0, send(np.array(ended_places), self.device), 1)
         # a place that the pieces fill more than once keeps the newest step
-        kept = np.flatnonzero(numbers >= self._windows.added[streams] - ring)
+        kept = np.flatnonzero(windows.holds(streams, numbers))
         index = send(places[kept], self.device)
-        self._rings["flags"].index_copy_(0, index, send(flags[kept], self.device))
         for name, field in pieces.fields.items():
             rows = field if len(kept) == len(field) else field[torch.from_numpy(kept)]
             self._rings[name].index_copy_(0, index, rows.to(self.device, non_blocking=True))
-
-    def _append(self, pieces: Pieces) -> tuple[Ints, list[int], list[int]]:
-        """Count the pieces' steps; return their numbers in their streams.
-
-        Returns:
-            The numbers (n,), and the rows of the pieces and the places in the rings at which an episode was abandoned.
-        """
-        added, ring = self._windows.added, self._windows.ring
-        numbers, rows, places = [], [], []
-        last_rows: dict[int, int] = {}
-        row = 0
-        for stream, length in zip(pieces.streams.tolist(), pieces.lengths.tolist(), strict=True):
-            before = int(added[stream])
-            if length and pieces.flags[row, IS_FIRST]:
-                if stream in last_rows:
-                    rows.append(last_rows[stream])
-                elif before:
-                    places.append(stream * ring + (before - 1) % ring)
-            numbers.append(np.arange(before, before + length))
-            added[stream] += length
-            row += length
-            if length:
-                last_rows[stream] = row - 1
-        return np.concatenate(numbers), rows, places
+        # an episode that was abandoned ends where the next one begins, as in the published replay
+        begins = pieces.fields["flags"][:, IS_FIRST].numpy() > 0
+        streams, before = streams[begins], numbers[begins] - 1
+        if len(ended := windows.places(streams, before)[windows.holds(streams, before)]):
+            self._rings["flags"][:, IS_LAST].index_fill_(0, send(ended, self.device), 1)
 
     def newest(self, most: int) -> RecordedSteps:
         """Return up to this number of steps: the newest of each stream, equally many, one stream after the other."""

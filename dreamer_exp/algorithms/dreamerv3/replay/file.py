@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from dreamer_exp.algorithms.array_file import PIECE_BYTES, Array, open_array, write_array
-from dreamer_exp.algorithms.dreamerv3.replay.buffer import IS_FIRST, IS_LAST, Ints, LatentReplay
+from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
+from dreamer_exp.algorithms.dreamerv3.replay.steps import IS_FIRST, IS_LAST
+from dreamer_exp.algorithms.dreamerv3.replay.windows import Ints
 
 FORMAT = 1
 LAYOUT = "replay.json"

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from dreamer_exp.algorithms.dreamerv3.losses import Batch
-from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Steps
+from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
+from dreamer_exp.algorithms.dreamerv3.replay.steps import Steps
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES, NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
 
@@ -211,7 +212,7 @@ def test_overwritten_fresh_windows_are_skipped() -> None:
 
 
 def test_only_the_newest_fresh_windows_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.replay.buffer.FRESH_WINDOWS", 2)
+    monkeypatch.setattr("dreamer_exp.algorithms.dreamerv3.replay.windows.FRESH_WINDOWS", 2)
     replay = make(capacity=100)
     replay.add(0, steps(0, 81))
     assert replay._windows._fresh(10, 4)[1].tolist() == [72, 76]

@@ -166,7 +166,8 @@ from pathlib import Path
 import numpy as np
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.algorithms.dreamerv3.replay import file as replay_file
-from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Steps
+from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
+from dreamer_exp.algorithms.dreamerv3.replay.steps import Steps
 
 def memory(field):
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))

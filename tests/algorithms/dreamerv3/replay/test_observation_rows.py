@@ -9,7 +9,8 @@ from gymnasium.spaces import Box, Dict
 
 from dreamer_exp.algorithms.dreamerv3.observation_parts import Part, parts_of_contract, replayed_bytes
 from dreamer_exp.algorithms.dreamerv3.replay import file
-from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay, Steps
+from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
+from dreamer_exp.algorithms.dreamerv3.replay.steps import Steps
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.config.schema import ObsContractConfig
 from dreamer_exp.envs.contract import ObservationContract, build_contract

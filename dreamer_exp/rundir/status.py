@@ -18,6 +18,7 @@ STARTING, TRAINING, EVALUATING = "starting", "training", "evaluating"  # `activi
 WORDS = re.compile(r"[a-z]{1,20}( [a-z]{1,20})?")  # a state
 SILENT = timedelta(hours=6)  # longer than an iteration or an evaluation, and than clocks of two hosts differ
 RECENT = timedelta(minutes=10)  # a run of another host that wrote less long ago is not resumed here
+ENDED = "ProcessEnded"  # the error's type of a run whose process ended without writing an end
 PROCESS_STARTED = "process_started"  # key of status.json and sweep.json
 
 
@@ -51,7 +52,7 @@ def read_status(root: Path) -> dict[str, Any]:
     return read_tree(RunDirectory(root).status)
 
 
-def write_missing_end(root: Path, state: str, message: str | None, kind: str = "ProcessEnded") -> None:
+def write_missing_end(root: Path, state: str, message: str | None, kind: str = ENDED) -> None:
     """Replace the state `running` in status.json for a run whose process ended without writing its end.
 
     Args:

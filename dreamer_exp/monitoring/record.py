@@ -19,7 +19,7 @@ from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import own_pid, own_start
 from dreamer_exp.rundir.status import PROCESS_STARTED, STARTING
-from dreamer_exp.tracking.tracker import NoTracker, Tracker
+from dreamer_exp.tracking.tracker import Tracker, Trackers
 
 STATUS_EVERY_S = 2.0
 NO_MESSAGE = "without a message"
@@ -83,7 +83,7 @@ class Record:
         self.directory, self.experiment, self.counters = directory, experiment, counters
         self.started_utc = started_utc
         self.process_started = own_start()
-        self.tracker: Tracker = NoTracker()
+        self.tracker: Tracker = Trackers([])
         self.activity = STARTING
         self.page: Path | None = None  # report/index.html, once it is written
         self.end_reason: str | None = None  # of a finished run

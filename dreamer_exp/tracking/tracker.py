@@ -21,18 +21,8 @@ class Tracker(Protocol):
         """Log the final metrics and close the tracker."""
 
 
-class NoTracker:
-    """tracking=none."""
-
-    def log(self, row: dict[str, Any], env_steps: int) -> None:
-        """Do nothing."""
-
-    def finish(self, summary: dict[str, Any], failed: bool) -> None:
-        """Do nothing."""
-
-
 class Trackers:
-    """Several trackers, which log the same rows under the same names."""
+    """Any number of trackers, which log the same rows under the same names."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self.trackers = tuple(trackers)
@@ -68,4 +58,4 @@ def make_tracker(experiment: Experiment, root: Path, env_steps: int = 0) -> Trac
         from dreamer_exp.tracking.wandb.tracker import WandbTracker
 
         trackers.append(WandbTracker(experiment, root))
-    return trackers[0] if len(trackers) == 1 else Trackers(trackers) if trackers else NoTracker()
+    return Trackers(trackers)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dreamer_exp.tracking.tracker import NoTracker, make_tracker
+from dreamer_exp.tracking.tracker import Trackers, make_tracker
 from tests.experiments import nano
 
 
@@ -12,7 +12,8 @@ def test_no_tracker_writes_nothing(tmp_path: Path) -> None:
     tracker = make_tracker(nano("tracking=none"), tmp_path)
     tracker.log({"loss/world_model": 0.5}, 16)
     tracker.finish({"state": "finished"}, failed=False)
-    assert isinstance(tracker, NoTracker)
+    assert isinstance(tracker, Trackers)
+    assert tracker.trackers == ()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -28,14 +28,15 @@ class AgentPolicy:
         num_envs: N.
         seed: of the noise.
         explore: whether to draw actions; can be changed between steps.
+        packed: whether to compute steps on a CPU from packed weights; they differ from those of the layers by rounding.
     """
 
-    def __init__(self, agent: Agent, num_envs: int, seed: int, explore: bool = False) -> None:
+    def __init__(self, agent: Agent, num_envs: int, seed: int, explore: bool = False, *, packed: bool = True) -> None:
         self.explore = explore
         self._agent = agent
         weight = agent.rssm.posterior_in.weight
         self._generator = torch.Generator(weight.device).manual_seed(seed)
-        self._packed = PackedAgent(agent) if weight.device.type == "cpu" else None
+        self._packed = PackedAgent(agent) if packed and weight.device.type == "cpu" else None
         self._state = agent.rssm.initial(num_envs)
         self._latent_kept: Tensor | None = weight.new_zeros(num_envs, 1)  # 0 where it is zero; None for ones
         self._action = weight.new_zeros(num_envs, agent.action.size)
@@ -142,8 +143,8 @@ class EpisodePolicy(AgentPolicy):
     """
 
     def __init__(self, agent: Agent, num_envs: int, device: str | None = None) -> None:
-        super().__init__(agent if device is None else agent.to(device), num_envs, seed=0)
-        self._packed = None  # its actions equal those of `policy.load` and of exported files, computed by the layers
+        # computed by the layers, as `policy.load` and exported files do
+        super().__init__(agent if device is None else agent.to(device), num_envs, seed=0, packed=False)
         self._noise = RowNoise(num_envs)
         weight = agent.rssm.posterior_in.weight
         self._inputs = weight.new_zeros(num_envs, agent.observation_size), weight.new_zeros(num_envs, agent.size.stoch)
@@ -153,9 +154,7 @@ class EpisodePolicy(AgentPolicy):
     def begin(self, row: int, seed: int) -> None:
         """Begin an episode in a row: initial state, and the noise of this seed."""
         self._noise.begin(row, seed)
-        if self._latent_kept is None:
-            self._latent_kept = torch.ones_like(self._action[:, :1])
-        for part in (*self._state, self._action, self._latent_kept):
+        for part in (*self._state, self._action):
             part[row] = 0.0  # assigned, because a product would keep NaN
 
     def _step(self, observations: Tensor, noise: Tensor) -> None:

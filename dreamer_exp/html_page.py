@@ -13,7 +13,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from dreamer_exp.formatting import MISSING, count, duration, number
 
-SHARED = "dreamer_exp.compare"  # the package whose templates/ has the macros and the style of both pages
+SHARED = "dreamer_exp"  # the package whose templates/ has the macros and the style of all pages
 
 
 def environment(package: str) -> Environment:

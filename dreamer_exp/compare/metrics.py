@@ -14,15 +14,13 @@ from dreamer_exp.compare.model import Curve, Run
 from dreamer_exp.compare.read import EPISODES, SECONDS, STEPS
 from dreamer_exp.compare.statistics import iqm_band, resampled_iqm
 from dreamer_exp.config.errors import UserError, nearest
-from dreamer_exp.rundir.metric_names import WINDOW, is_trained
+from dreamer_exp.rundir.metric_names import EVALUATION_LOWER, WINDOW, is_trained
 
 EVALUATION = "evaluation/"
 DEFAULTS = ("evaluation/success_rate", "evaluation/return_mean", "episode_return_window")  # the first that has a value
 LOWER_IS_BETTER = (
-    "loss/", "grad_norm/", "grad_max/", "time/", "time_", "memory/", "replay/bytes", "collision_rate", "timeout_rate",
-    "pedestrian_collision_rate", "wall_collision_rate", "robot_collision_rate", "faults", "env_faults",
-    "jerk_mean", "curvature_mean", "stalled_time", "near_misses", "intimate_space_share", "personal_space_share",
-    "social_space_share", "force_exceed_events", "comfort_exposure", "impossible_episodes",
+    "loss/", "grad_norm/", "grad_max/", "time/", "memory/", "replay/bytes", "env_faults", "impossible_episodes",
+    *EVALUATION_LOWER,
 )  # fmt: skip  # prefixes
 SHARES = (  # suffixes of metrics between 0 and 1
     "_rate", "_rate_window", "spl", "_space_share", "path_efficiency", "_without_impossible",

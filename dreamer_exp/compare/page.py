@@ -28,6 +28,7 @@ from dreamer_exp.html_page import SHARED, content_policy, encodable, environment
 from dreamer_exp.palette import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, SLATE, VERMILION
 from dreamer_exp.rundir.atomic import write_text
 
+PACKAGE = "dreamer_exp.compare"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE, VERMILION, SLATE)
 DASHES = {"solid": "none", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}  # Plotly's name: lengths in SVG
 AXES = ("env_steps", "wall")
@@ -52,7 +53,7 @@ def render_page(comparison: Comparison, folder: Path) -> str:
     """Return the page's HTML, for this folder."""
     data = curve_data(comparison)
     views = _views(comparison)
-    scripts = {"plotly": str(get_plotlyjs()).replace("\r", ""), "script": template_file(SHARED, "compare.js")}
+    scripts = {"plotly": str(get_plotlyjs()).replace("\r", ""), "script": template_file(PACKAGE, "compare.js")}
     groups = [
         {"label": group.label, "colour": _colour(place), "dashes": DASHES[_dash(place)]}
         for place, group in enumerate(comparison.groups)
@@ -72,7 +73,7 @@ def render_page(comparison: Comparison, folder: Path) -> str:
         max_singles=MAX_SINGLES,
         data=data,
         policy=content_policy("data: blob:", scripts.values()),
-        style=Markup(template_file(SHARED, "compare.css")),
+        style=Markup(template_file(SHARED, "page.css")),
         **{name: Markup(script) for name, script in scripts.items()},
     )
     return encodable(page)
@@ -92,7 +93,7 @@ def _views(comparison: Comparison) -> list[tuple[Metric, Comparison]]:
 
 @cache
 def _environment() -> Environment:
-    templates = environment(SHARED)
+    templates = environment(PACKAGE)
     templates.filters["as_typed"] = as_typed
     templates.globals["ABSENT"] = ABSENT
     return templates

@@ -25,9 +25,8 @@ from dreamer_exp.monitoring.counters import Counters
 from dreamer_exp.monitoring.episode_progress import EpisodeProgress
 from dreamer_exp.monitoring.record import Record
 from dreamer_exp.monitoring.summary import without_outcomes
-from dreamer_exp.planning.ends import score
 from dreamer_exp.planning.protocol import evaluated
-from dreamer_exp.rundir.metric_names import BASELINE, TRAINED, is_trained
+from dreamer_exp.rundir.metric_names import BASELINE, TRAINED, is_trained, score
 from dreamer_exp.rundir.status import EVALUATING
 
 Print = Callable[[str], None]

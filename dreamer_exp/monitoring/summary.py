@@ -12,12 +12,11 @@ from rich.text import Text
 from dreamer_exp.formatting import number, printable
 from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
-from dreamer_exp.planning.ends import score
 from dreamer_exp.report.commands import next_commands
 from dreamer_exp.rundir.atomic import save_figure
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.metric_names import is_trained
+from dreamer_exp.rundir.metric_names import is_trained, score
 from dreamer_exp.rundir.reader import read_evaluations, read_rows
 
 

@@ -7,16 +7,11 @@ from typing import Any
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import RunConfig
-from dreamer_exp.rundir.metric_names import EVALUATION_HIGHER, EVALUATION_LOWER
+from dreamer_exp.rundir.metric_names import EVALUATION_HIGHER, EVALUATION_LOWER, score
 
 KEY = "run.stop_when"
 FOR, PLATEAU = "for", "plateau"
 METRICS = (*EVALUATION_HIGHER, *EVALUATION_LOWER)
-
-
-def score(row: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Return the sort key of evaluations: success rate, then SPL, then mean return, each 0 if missing."""
-    return row.get("success_rate") or 0.0, row.get("spl") or 0.0, row.get("return_mean") or 0.0
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from dreamer_exp.report.read import Evaluation, RunPage, read_page
 from dreamer_exp.rundir.atomic import write_text
 from dreamer_exp.rundir.display import MAX_VALUE, is_number
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.metric_names import is_trained
+from dreamer_exp.rundir.metric_names import is_trained, score
 from dreamer_exp.rundir.plain_file import is_plain_folder
 
 PACKAGE = "dreamer_exp.report"
@@ -90,7 +90,7 @@ def render_page(page: RunPage) -> str:
         scenarios=scenarios_of(named),
         commands={what: printable(command) for what, command in _commands(page).items()},
         policy=content_policy("'self' file:"),
-        style=Markup(template_file(SHARED, "compare.css") + template_file(PACKAGE, "report.css")),
+        style=Markup(template_file(SHARED, "page.css") + template_file(PACKAGE, "report.css")),
         settings=_settings(run),
         keys=[(key, as_typed(value)) for key, value in list(run.config.items())[:MAX_KEYS]],
         python_path=repr(str(run.root)),
@@ -126,18 +126,12 @@ def _named_evaluations(run: Run, baselines: dict[str, dict[str, Any]]) -> list[t
     named: list[tuple[str, dict[str, Any]]] = []
     if trained:
         named.append((f"{POLICY}, {trained[-1]['env_steps']:,.0f} env steps", trained[-1]))
-        best = max(trained, key=_score)
-        if _score(best) > _score(trained[-1]):
+        best = max(trained, key=score)
+        if score(best) > score(trained[-1]):
             named.append((f"{POLICY}, best: {best['env_steps']:,.0f} env steps", best))
     if mine and not mine[0]["env_steps"]:
         named.append((f"{POLICY}, before training", mine[0]))
     return [*named, *baselines.items()]
-
-
-def _score(row: dict[str, Any]) -> tuple[float, ...]:
-    """Return the sort key of the best evaluation, as run_summary.json's."""
-    values = (row.get(name) for name in ("success_rate", "spl", "return_mean"))
-    return tuple(float(value) if is_number(value) else 0.0 for value in values)
 
 
 def _end(page: RunPage) -> str:

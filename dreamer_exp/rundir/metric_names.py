@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from dreamer_exp.config.errors import UserError, nearest
+from dreamer_exp.rundir.display import is_number
 
 TRAINED, BASELINE = "trained", "baseline"  # `kind` of a row of evaluation.jsonl
 NAME_BEFORE_KINDS = "dreamerv3"  # of the trained policy of any algorithm in rows of the formats 1 and 2
@@ -101,6 +102,12 @@ EVALUATION_LOWER = (
     "force_exceed_events",
     "comfort_exposure",
 )
+
+
+def score(row: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return the sort key of evaluations: success rate, then SPL, then mean return, each 0 if it is no number."""
+    values = (row.get(name) for name in ("success_rate", "spl", "return_mean"))
+    return tuple(float(value) if is_number(value) else 0.0 for value in values)
 
 
 def is_trained(row: Mapping[str, Any]) -> bool:

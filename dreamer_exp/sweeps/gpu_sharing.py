@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import AUTO
+from dreamer_exp.environment_variables import environment_variables
 from dreamer_exp.formatting import gibibytes
 from dreamer_exp.hardware import Machine, gpu_multiprocessors
 
@@ -121,7 +122,7 @@ def mps(sharing: GpuSharing) -> Iterator[str]:
         return
     percentage = str(100 // sharing.jobs)
     if os.environ.get(PIPE) or (OF_THE_MACHINE / "control").exists():
-        with _variables({SHARE: percentage}):
+        with environment_variables({SHARE: percentage}):
             yield f"by the machine's MPS daemon, {percentage} % of the multiprocessors each"
         return
     if shutil.which(CONTROL) is None:
@@ -140,7 +141,7 @@ def mps(sharing: GpuSharing) -> Iterator[str]:
             _quit(variables)
             yield f"in turns (MPS cannot run: {seen})"
             return
-        with _variables(variables):
+        with environment_variables(variables):
             yield f"by MPS, {percentage} % of the multiprocessors each ({seen})"
     finally:
         _quit(variables)
@@ -179,17 +180,3 @@ def _quit(variables: dict[str, str]) -> None:
             [CONTROL], input="quit -t 5\n", env={**os.environ, **variables}, capture_output=True, text=True,
             timeout=START_S, check=False,
         )  # fmt: skip
-
-
-@contextmanager
-def _variables(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables within the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value

@@ -15,10 +15,9 @@ from typing import Any
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.schema import SweepConfig
-from dreamer_exp.planning.ends import score
 from dreamer_exp.planning.work import planned_iterations, work_to_come
 from dreamer_exp.rundir.layout import RunDirectory
-from dreamer_exp.rundir.metric_names import is_trained
+from dreamer_exp.rundir.metric_names import is_trained, score
 from dreamer_exp.rundir.reader import read_evaluations, read_tree
 from dreamer_exp.sweeps.records import job_directories
 

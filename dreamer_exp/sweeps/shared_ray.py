@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dreamer_exp.environment_variables import environment_variables
 from dreamer_exp.rundir import lock
 from dreamer_exp.scratch import TOKEN_PATH
 from dreamer_exp.sweeps.records import job_directories
@@ -48,7 +49,7 @@ def shared_ray(num_cpus: int, num_gpus: int, sweep: Path) -> Iterator[str]:
         if not line:
             raise RayDidNotStart(f"Ray did not start: {process.communicate()[1][-500:]}")
         address, _, token = line.removeprefix(STARTED).strip().partition(" ")
-        with _variable(TOKEN_PATH, token):  # for the launcher's workers and their jobs
+        with environment_variables({TOKEN_PATH: token} if token else {}):  # for the launcher's workers and their jobs
             yield address
     finally:
         process.stdin.close()
@@ -58,20 +59,6 @@ def shared_ray(num_cpus: int, num_gpus: int, sweep: Path) -> Iterator[str]:
             process.kill()
             process.wait()
         process.stdout.close()
-
-
-@contextmanager
-def _variable(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable within the block, unless `value` is empty."""
-    before = os.environ.get(name)
-    if value:
-        os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name, None)
-        if before is not None:
-            os.environ[name] = before
 
 
 def hold(num_cpus: int, num_gpus: int, sweep: Path) -> None:

@@ -18,8 +18,8 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.make import contract_of
 from dreamer_exp.evaluation.evaluate import evaluate_policy
 from dreamer_exp.evaluation.workers.base import this_process
-from dreamer_exp.planning.ends import score
 from dreamer_exp.rundir.layout import RunDirectory
+from dreamer_exp.rundir.metric_names import score
 from dreamer_exp.rundir.reader import read_rows
 from dreamer_exp.training.context import RunContext
 from dreamer_exp.training.loop import loop, save, take_results

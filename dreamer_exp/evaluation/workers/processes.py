@@ -1,6 +1,5 @@
 """Processes of their own as workers."""
 
-import os
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -8,6 +7,7 @@ from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from dreamer_exp.environment_variables import environment_variables
 from dreamer_exp.envs.boundary import ignore_ctrl_c
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import MakeRollouts, Rollouts
@@ -31,7 +31,7 @@ class Processes:
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
         self._running: dict[int, tuple[BaseProcess, Any]] = {}
-        with one_thread_in_children():
+        with environment_variables({"OMP_NUM_THREADS": "1"}):  # numerical libraries read it when they are loaded
             for worker in self.alive:
                 self._start(worker)
 
@@ -81,21 +81,6 @@ def processes(make: MakeRollouts, episodes: int, *, number: int) -> Iterator[Pro
     """Run the episodes in at most this number of processes."""
     with closing(Processes(make, min(number, episodes))) as workers:
         yield workers
-
-
-@contextmanager
-def one_thread_in_children() -> Iterator[None]:
-    """Let the processes that are started within the block load their numerical libraries with one thread each."""
-    name = "OMP_NUM_THREADS"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 def describe_exit(code: int | None) -> str:

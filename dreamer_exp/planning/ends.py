@@ -15,7 +15,7 @@ METRICS = (*EVALUATION_HIGHER, *EVALUATION_LOWER)
 
 
 @dataclass(frozen=True)
-class StopRule:
+class StopWhen:
     """`run.stop_when`, parsed.
 
     Attributes:
@@ -29,7 +29,7 @@ class StopRule:
     plateau: int | None
 
     @classmethod
-    def parse(cls, words: Mapping[str, float | None]) -> "StopRule":
+    def parse(cls, words: Mapping[str, float | None]) -> "StopWhen":
         """Return the rule of `run.stop_when`; a metric whose value is null is left out.
 
         Raises:
@@ -86,7 +86,7 @@ def check_ends(experiment: Experiment) -> None:
     Raises:
         UserError: it is wrong, or the run has no evaluations during training.
     """
-    rule = StopRule.parse(experiment.run.stop_when)
+    rule = StopWhen.parse(experiment.run.stop_when)
     if not rule.goals and rule.plateau is None:
         return
     if not experiment.evaluation.episodes or not experiment.evaluation.every_env_steps:
@@ -110,4 +110,4 @@ def end_reason(run: RunConfig, progress: Mapping[str, Any], evaluations: Sequenc
     if run.max_minutes is not None and progress["seconds"] >= 60 * run.max_minutes:
         return f"run.max_minutes={run.max_minutes:g}"
     trained = [row for row in evaluations if row["env_steps"]]
-    return StopRule.parse(run.stop_when).reason(trained)
+    return StopWhen.parse(run.stop_when).reason(trained)

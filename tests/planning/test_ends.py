@@ -10,7 +10,7 @@ from dreamer_exp.config.experiment import fingerprint
 from dreamer_exp.evaluation.episodes import episode_list
 from dreamer_exp.evaluation.metrics import evaluation_row
 from dreamer_exp.evaluation.social import NAMES
-from dreamer_exp.planning.ends import METRICS, StopRule, check_ends, end_reason
+from dreamer_exp.planning.ends import METRICS, StopWhen, check_ends, end_reason
 from tests.experiments import nano
 
 COUNTS = {"format", "env_steps", "updates", "episodes", "impossible_episodes"}
@@ -42,13 +42,13 @@ def test_a_goal_holds_in_the_last_evaluations_after_training(success: tuple[floa
 
 
 def test_a_metric_that_is_better_when_lower_has_to_fall_to_the_goal() -> None:
-    rule = StopRule.parse({"timeout_rate": 0.1})
+    rule = StopWhen.parse({"timeout_rate": 0.1})
     assert rule.reason([{"timeout_rate": 0.2}]) is None
     assert rule.reason([{"timeout_rate": 0.1}]) == "run.stop_when={timeout_rate: 0.1}"
 
 
 def test_a_plateau_is_a_number_of_evaluations_without_a_better_one() -> None:
-    rule = StopRule.parse({"plateau": 2})
+    rule = StopWhen.parse({"plateau": 2})
     assert rule.reason(rows(0.1, 0.3, 0.2)) is None
     assert rule.reason(rows(0.1, 0.3, 0.2, 0.4)) is None
     assert rule.reason(rows(0.1, 0.3, 0.2, 0.3)) == "run.stop_when={plateau: 2}"
@@ -78,7 +78,7 @@ def test_a_limit_ends_the_run_once_it_is_reached(word: str, at: dict[str, Any], 
 )
 def test_a_wrong_rule_is_refused_by_name(words: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        StopRule.parse(words)
+        StopWhen.parse(words)
 
 
 def test_a_goal_needs_evaluations_during_training() -> None:

@@ -154,16 +154,15 @@ def local_ray(
 def _start_watched() -> Iterator[None]:
     """Watch the processes of the Ray that the block starts; a death ends the block, or this process with it.
 
-    Ray itself waits for a dead one for half a minute or more, in native code that nothing interrupts.
+    Ray itself waits for a dead one for half a minute or more, in native code that nothing interrupts. While it waits
+    for the port of its GCS server, 30 s at most, no thread runs either: the death is named when it gives up.
     """
     watch, is_up = ProcessWatch(), threading.Event()
     watch.start()
 
     def find() -> None:
         while not is_up.wait(POLL_S):
-            with suppress(psutil.Error):  # one has ended meanwhile
-                found = {each.pid: each.name() for each in psutil.Process().children()}
-                watch.add((pid, NAMES[name]) for pid, name in found.items() if name in NAMES)
+            _watch_started(watch)
             if watch.has_death() and not is_up.wait(GIVE_UP_S):
                 if Parent.pid is None:  # else the parent prints it
                     print(f"dreamer_exp: {watch.death}", file=sys.stderr, flush=True)
@@ -172,10 +171,21 @@ def _start_watched() -> Iterator[None]:
     threading.Thread(target=find, daemon=True).start()
     try:
         with watch.waiting():
-            yield
+            try:
+                yield
+            except Exception:
+                _watch_started(watch)  # the thread may have had no time for it
+                raise
     finally:
         is_up.set()
         watch.stop()
+
+
+def _watch_started(watch: ProcessWatch) -> None:
+    """Watch the raylet and the GCS server that are children of this process, dead ones too."""
+    with suppress(psutil.Error):  # one has ended meanwhile
+        found = {each.pid: each.name() for each in psutil.Process().children()}
+        watch.add((pid, NAMES[name]) for pid, name in found.items() if name in NAMES)
 
 
 def _kill(processes: list[psutil.Process], folder: Path) -> None:

@@ -12,7 +12,7 @@ from dreamer_exp.rundir.atomic import write_bytes
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import Parent, killed_by
 from dreamer_exp.rundir.reader import last_row, read_tree
-from dreamer_exp.rundir.status import ENDED, read_status, write_missing_end
+from dreamer_exp.rundir.status import ENDED, read_status
 from dreamer_exp.training.signals import FORWARDED
 
 DIED = "ProcessDied"  # the error's type after the death of a process that the run needs
@@ -67,7 +67,9 @@ def end_of(code: int, facts: dict[str, Any], is_by_ray: bool = False) -> int:
 
 def _write_end(root: Path, state: str, line: str, kind: str) -> None:
     """Record the end that the run could not write, and write its page if it has rows."""
-    write_missing_end(root, state, line, kind)
+    from dreamer_exp.monitoring.summary import record_missing_end  # rich, which this process else does without
+
+    record_missing_end(root, state, line, kind)
     if last_row(RunDirectory(root).result):
         from dreamer_exp.report.page import try_write_page  # jinja2 and numpy, which this process else does without
 

@@ -121,6 +121,8 @@ class EnvSpec(Generic[Config]):
 
     `reset` has to take each of them as options={"scenario": name}.
     """
+    selectable: Callable[[Config], Sequence[str] | None] = _list_no_scenarios
+    """Returns the names that `reset` takes as options={"scenario": name}, or None if only `reset` knows them."""
     drawn: Callable[[Config], Mapping[str, float]] = _draw_no_scenarios
     """Returns the scenarios that resets draw from, with their weights; `reset` takes each as for `scenarios`."""
     units: Callable[[Config], Mapping[str, Unit]] = _know_no_units

@@ -1,5 +1,6 @@
 """The results of a run: run_summary.json, the closing table and report/learning_curve.png."""
 
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +14,15 @@ from dreamer_exp.formatting import number, printable
 from dreamer_exp.monitoring.scenario_table import scenario_table
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE
 from dreamer_exp.report.commands import next_commands
-from dreamer_exp.rundir.atomic import save_figure
+from dreamer_exp.rundir.atomic import save_figure, write_json
 from dreamer_exp.rundir.formats import current_format
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.metric_names import is_trained, score
-from dreamer_exp.rundir.reader import read_evaluations, read_rows
+from dreamer_exp.rundir.reader import read_evaluations, read_rows, read_tree
+from dreamer_exp.rundir.status import ENDED, write_missing_end
 
 
-def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str) -> dict[str, Any]:
+def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str | None) -> dict[str, Any]:
     """Return the content of run_summary.json, computed from the run's rows."""
     rows, evaluations = read_rows(directory.result), read_evaluations(directory.evaluation)
     mine = [without_outcomes(row) for row in evaluations if is_trained(row)]
@@ -52,6 +54,18 @@ def summarise(directory: RunDirectory, status: dict[str, Any], fingerprint: str)
             )
         },
     }
+
+
+def record_missing_end(root: Path, state: str, message: str | None, kind: str = ENDED) -> None:
+    """Write status.json and run_summary.json of a run whose process ended without writing its end.
+
+    Does nothing if it wrote one. The arguments are those of `write_missing_end`.
+    """
+    directory = RunDirectory(root)
+    if status := write_missing_end(root, state, message, kind):
+        tree = summarise(directory, status, read_tree(directory.experiment).get("fingerprint"))
+        with suppress(OSError):  # the disk is full; the end is printed
+            write_json(directory.summary, tree)
 
 
 def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -97,6 +97,8 @@ def evaluated(experiment: Experiment) -> Experiment:
             spec.spaces(env)
         except UserError as error:
             raise UserError(f"{key}: {error}") from error
+    if protocol.episodes is not None and spec.unchecked(env) is None:
+        _check_scenarios(protocol.episodes, spec.selectable(env), key)
     return replace(experiment, env=env)
 
 
@@ -153,11 +155,16 @@ def _listed(tree: Mapping[str, Any], path: Path) -> tuple[Episode, ...]:
     if "seeds" in tree or "scenarios" in tree:
         raise UserError(f"{path}: give episodes, or seeds and scenarios, not both.")
     entries = tree["episodes"]
-    for entry in entries if isinstance(entries, list) else [entries]:
-        seed, scenario = (entry.get(key) for key in ("seed", "scenario")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(seed, int) or isinstance(seed, bool) or not isinstance(scenario, str | None):
-            raise UserError(f"{path}: episodes: {entry!r} has to be {{seed: 900001, scenario: door}}.")
-    return tuple((entry["seed"], entry.get("scenario")) for entry in entries)
+    return tuple(_episode(entry, path) for entry in (entries if isinstance(entries, list) else [entries]))
+
+
+def _episode(entry: Any, path: Path) -> Episode:
+    is_episode = isinstance(entry, dict) and entry.keys() <= {"seed", "scenario"}
+    seed, scenario = (entry.get("seed"), entry.get("scenario")) if is_episode else (None, None)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not isinstance(scenario, str | None):
+        shown = shortened(printable(repr(entry)))
+        raise UserError(f"{path}: episodes: {shown} has to be {{seed: 900001, scenario: door}}.")
+    return seed, scenario
 
 
 def _check(episodes: tuple[Episode, ...], path: Path) -> None:
@@ -170,6 +177,17 @@ def _check(episodes: tuple[Episode, ...], path: Path) -> None:
     if used is not None:
         kept = ", ".join(f"{seeds.start:,} to {seeds.stop - 1:,}" for seeds in RESERVED)
         raise UserError(f"{path}: training may use seed {used:,}; it never uses {kept}: choose seeds among these.")
+
+
+def _check_scenarios(episodes: tuple[Episode, ...], names: Sequence[str] | None, key: str) -> None:
+    """Refuse a scenario that the environment does not know, before a run meets it in its first evaluation."""
+    if names is None:
+        return
+    unknown = next((name for _, name in episodes if name is not None and name not in names), None)
+    if unknown is not None:
+        known = f"It knows: {shortened(', '.join(names))}." if names else "It knows none with these options."
+        what = f"{shortened(printable(unknown))!r} is not a scenario of the environment."
+        raise UserError(f"{key}: {what}{nearest(unknown, names)} {known}")
 
 
 def _with(node: Any, settings: Mapping[str, Any], path: str) -> Any:

@@ -12,7 +12,7 @@ from dreamer_exp.formatting import now_utc, printable, shortened
 from dreamer_exp.rundir.atomic import write_json
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import TOLERANCE_S, is_running, start_of
-from dreamer_exp.rundir.reader import read_tree
+from dreamer_exp.rundir.reader import last_row, read_tree
 
 STARTING, TRAINING, EVALUATING = "starting", "training", "evaluating"  # `activity` of a running run
 WORDS = re.compile(r"[a-z]{1,20}( [a-z]{1,20})?")  # a state
@@ -52,8 +52,11 @@ def read_status(root: Path) -> dict[str, Any]:
     return read_tree(RunDirectory(root).status)
 
 
-def write_missing_end(root: Path, state: str, message: str | None, kind: str = ENDED) -> None:
+def write_missing_end(root: Path, state: str, message: str | None, kind: str = ENDED) -> dict[str, Any] | None:
     """Replace the state `running` in status.json for a run whose process ended without writing its end.
+
+    The counters are those of its last row, which may be newer than status.json. Returns the new content, or None if
+    the state was another one.
 
     Args:
         root: the run's directory.
@@ -61,12 +64,17 @@ def write_missing_end(root: Path, state: str, message: str | None, kind: str = E
         message: the error, or None.
         kind: the error's type.
     """
-    status = read_status(root)
-    if status.get("state") == "running":
-        error = {"type": kind, "message": message} if message else None
-        end = {"state": state, "activity": None, "updated_utc": now_utc(), "error": error}
-        with suppress(OSError):  # the disk is full; the end is printed
-            write_json(RunDirectory(root).status, status | end)
+    status, directory = read_status(root), RunDirectory(root)
+    if status.get("state") != "running":
+        return None
+    row = last_row(directory.result) or {}
+    counters = {name: row[name] for name in ("iteration", "env_steps", "updates") if name in row}
+    error = {"type": kind, "message": message} if message else None
+    end = {"state": state, "activity": None, "updated_utc": now_utc(), "error": error}
+    ended = status | counters | end
+    with suppress(OSError):  # the disk is full; the end is printed
+        write_json(directory.status, ended)
+    return ended
 
 
 def write_stop(root: Path, reason: str) -> None:

@@ -18,10 +18,11 @@ from omegaconf import DictConfig
 
 from dreamer_exp.config.byte_sizes import parse_bytes
 from dreamer_exp.formatting import gibibytes, now_utc
+from dreamer_exp.monitoring.summary import record_missing_end
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.processes import killed_by
 from dreamer_exp.rundir.reader import last_line, read_tree
-from dreamer_exp.rundir.status import write_missing_end, write_stop
+from dreamer_exp.rundir.status import write_stop
 from dreamer_exp.scratch import JOB_PREFIX, short_temporary_folder
 from dreamer_exp.sweeps.losers import LoserWatch
 from dreamer_exp.sweeps.records import (
@@ -198,15 +199,16 @@ def end_of(
     if code == 0 and _has_finished(root, job):
         return job.ended(FINISHED, None, 0)
     if stopped is not None and (code in SIGNALS or -code in KILLED):
+        record_missing_end(root, STOPPED, None)  # of a process that was killed
         write_stop(root, stopped)
         return job.ended(STOPPED, stopped, code)
     by_the_sweep = (root.parent / STOP).exists() and -code in KILLED
     if reason is None and (code in SIGNALS or by_the_sweep):
-        write_missing_end(root, INTERRUPTED, None)
+        record_missing_end(root, INTERRUPTED, None)
         how = f"interrupted by {SIGNALS[code].name}" if code in SIGNALS else "stopped with the sweep"
         return job.ended(INTERRUPTED, how, code)
     error = reason or _recorded_error(root, job) or killed_by(code) or _exit_error(root, code, env)
-    write_missing_end(root, FAILED, error)
+    record_missing_end(root, FAILED, error)
     return job.ended(FAILED, error, code)
 
 

@@ -94,6 +94,26 @@ def test_a_killed_run_with_rows_gets_its_page(tmp_path: Path) -> None:
     assert "killed by SIGKILL" in RunDirectory(tmp_path).page.read_text()
 
 
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
+def test_a_crash_leaves_the_summary_of_the_rows(tmp_path: Path, name: str) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.result.write_text('{"env_steps": 32, "iteration": 2, "updates": 5}\n')
+    directory.experiment.write_text("format: 2\nfingerprint: abcd\n")
+    assert run(tmp_path, f"os.kill(os.getpid(), signal.{name})")[0] == 1
+    summary = json.loads(directory.summary.read_text())
+    assert (summary["state"], summary["env_steps"], summary["final"]["iteration"]) == ("failed", 32, 2)
+    assert summary["error"]["message"].startswith(f"killed by {name}")
+    assert (summary["fingerprint"], status(tmp_path)["env_steps"]) == ("abcd", 32)
+
+
+def test_a_run_that_does_not_begin_to_resume_keeps_the_summary_of_its_earlier_end(tmp_path: Path) -> None:
+    summary = RunDirectory(tmp_path).summary
+    summary.write_text('{"state": "finished"}')
+    ended = "(root / 'status.json').write_text('{\"state\": \"finished\"}'); "
+    assert run(tmp_path, f"{ended}os.kill(os.getpid(), signal.SIGSEGV)")[0] == 1
+    assert json.loads(summary.read_text()) == {"state": "finished"}
+
+
 def test_the_stack_of_a_crash_is_in_the_run(tmp_path: Path) -> None:
     body = """
 from dreamer_exp.training.crash_trace import crash_trace

@@ -97,6 +97,10 @@ def test_a_user_lists_episodes_one_by_one(tmp_path: Path) -> None:
     assert read_protocol(path).episodes == ((900001, "open"), (900007, None))
 
 
+def test_a_list_of_one_episode_may_be_that_episode(tmp_path: Path) -> None:
+    assert read_protocol(written(tmp_path, "name: mine\nepisodes: {seed: 900001}\n")).episodes == ((900001, None),)
+
+
 def test_a_protocol_of_another_environment_is_refused() -> None:
     with pytest.raises(UserError, match="robot_sf_dev is for env=robot_sf, not for env=crowd_nav"):
         evaluated(nano("evaluation.protocol=robot_sf_dev"))
@@ -114,6 +118,8 @@ def test_a_protocol_of_another_environment_is_refused() -> None:
         ("name: mine\nseeds: [900001]\nscenarios: open\n", "has to be a list of names"),
         ("name: mine\nseed: [900001]\n", "seed is not a key of a protocol. Did you mean 'seeds'"),
         ("name: mine\nepisodes: [900001]\n", "has to be {seed: 900001, scenario: door}"),
+        ("name: mine\nepisodes: 900001\n", "has to be {seed: 900001, scenario: door}"),
+        ("name: mine\nepisodes: [{seed: 900001, scenaro: open}]\n", "has to be {seed: 900001, scenario: door}"),
         ("name: mine\nepisodes: []\nseeds: [900001]\n", "not both"),
         ("seeds: [900001]\n", "name is missing"),
         ("- 1\n", "holds no settings"),
@@ -155,6 +161,13 @@ def test_a_setting_that_the_environment_lacks_is_refused(tmp_path: Path) -> None
 def test_a_wrong_value_of_a_setting_is_refused_before_a_run_starts(tmp_path: Path, setting: str, line: str) -> None:
     path = written(tmp_path, f"name: mine\nenv: {{{setting}}}\nseeds: [900001]\n")
     with pytest.raises(UserError, match=rf"^evaluation\.protocol=mine: {re.escape(line)}"):
+        resolve(nano(f"evaluation.protocol={path}"), machine())
+
+
+def test_an_unknown_scenario_is_refused_before_a_run_starts(tmp_path: Path) -> None:
+    path = written(tmp_path, MINE.replace("dense", "desne"))
+    line = r"^evaluation\.protocol=mine: 'desne' is not a scenario of the environment. Did you mean 'dense'"
+    with pytest.raises(UserError, match=line):
         resolve(nano(f"evaluation.protocol={path}"), machine())
 
 

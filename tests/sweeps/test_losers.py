@@ -101,6 +101,15 @@ def test_a_stopped_job_is_recorded_with_its_reason(tmp_path: Path, code: int) ->
     assert read_tree(directory.summary)["state"] == "stopped"
 
 
+def test_a_stopped_job_that_was_killed_has_a_summary(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "0_seed=1")
+    write_json(directory.status, {"state": "running"})
+    directory.result.write_text('{"env_steps": 64, "iteration": 2}\n')
+    end_of(directory.root, JobRecord(0, "run.seed=1", "running"), -signal.SIGKILL, None, stopped="why")
+    summary = read_tree(directory.summary)
+    assert (summary["state"], summary["end_reason"], summary["final"]["env_steps"]) == ("stopped", "why", 64)
+
+
 PPO = (
     "algo=ppo", "env=gym", "env.id=CartPole-v1", "env.max_steps=200", "obs_contract=vector", "tracking=none",
     "algo.fcnet_hiddens=[32,32]", "algo.train_batch_size_per_learner=512", "algo.minibatch_size=128",

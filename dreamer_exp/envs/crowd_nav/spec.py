@@ -7,6 +7,7 @@ from dreamer_exp.envs.crowd_nav.baselines import BASELINES
 from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
 from dreamer_exp.envs.crowd_nav.constants import DT, LIDAR_RANGE, SOCNAV_STRUCT
 from dreamer_exp.envs.crowd_nav.ranges import check_ranges
+from dreamer_exp.envs.crowd_nav.scenarios.families import FAMILIES
 from dreamer_exp.envs.spec import EnvSpec, RawEnv, Spaces, Unit
 
 
@@ -53,6 +54,7 @@ SPEC = EnvSpec(
     make=make,
     spaces=check_and_describe,
     baselines=BASELINES,
+    selectable=lambda config: tuple(FAMILIES),
     drawn=drawn,
     units=units,
     step_s=lambda config: DT,

@@ -53,6 +53,7 @@ SPEC = EnvSpec(
     require=require,
     unchecked=check.unchecked,
     scenarios=scenarios,
+    selectable=lambda config: scenarios(config) or (),
     drawn=drawn,
     units=units,
     step_s=lambda config: config.dt,

@@ -105,7 +105,7 @@ EVALUATION_LOWER = (
 
 
 def score(row: Mapping[str, Any]) -> tuple[float, ...]:
-    """Return the sort key of evaluations: success rate, then SPL, then mean return, each 0 if it is no number."""
+    """Return the sort key of evaluations: success rate, then SPL, then mean return, each 0 if it is not a number."""
     values = (row.get(name) for name in ("success_rate", "spl", "return_mean"))
     return tuple(float(value) if is_number(value) else 0.0 for value in values)
 

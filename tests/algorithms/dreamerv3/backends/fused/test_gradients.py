@@ -19,7 +19,7 @@ from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
 from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
-from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
+from tests.algorithms.dreamerv3.backends.fused.at import DEVICE, PROGRAMS
 
 B, T, O, H = 16, 3, 7, 2  # noqa: E741  # the glossary's letters
 N = B * T
@@ -106,8 +106,9 @@ def assert_equals_eager(case: Case, config: LossConfig) -> None:
         flat = flat_storage(agent, Precision.of("float32"))
         flat.gradients.fill_(float("nan"))  # each has to be written
         compute = Gradients(
-            agent, flat, return_range(torch.float32), config, Precision.of("float32"), (B, T), persistent=False
-        )
+            agent, flat, return_range(torch.float32), config, Precision.of("float32"), (B, T), PROGRAMS,
+            persistent=False,
+        )  # fmt: skip
         found, new = compute(batch, time_major(noise))
 
     torch.testing.assert_close(new.deter, states.deter.float(), rtol=1e-5, atol=1e-5)

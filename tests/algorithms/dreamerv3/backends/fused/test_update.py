@@ -24,7 +24,7 @@ from dreamer_exp.algorithms.dreamerv3.learner import PARAMETER_GROUPS
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, Noise, ReturnRange
 from dreamer_exp.algorithms.dreamerv3.networks.products import Precision
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
-from tests.algorithms.dreamerv3.backends.fused.at import DEVICE
+from tests.algorithms.dreamerv3.backends.fused.at import DEVICE, PROGRAMS
 from tests.algorithms.dreamerv3.backends.fused.test_gradients import (
     BOX,
     CASES,
@@ -41,7 +41,7 @@ from tests.algorithms.dreamerv3.backends.fused.test_gradients import (
 UPDATES = 10
 CASES_HERE: dict[str, Case] = (
     CASES if torch.cuda.is_available() else {"box": CASES["box"]}
-)  # an update takes 7 s in the interpreter
+)  # an update takes 5 s in the interpreter
 EXACT = Precision.of("float32")
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
@@ -70,7 +70,7 @@ def make_update(agent: Agent, *, bfloat16: bool = False) -> EagerUpdate:
 
 def fresh(kind: ActionKind = BOX) -> tuple[FusedUpdate, Batch]:
     agent, batch, _ = make_case(SHALLOW, kind)
-    return FusedUpdate(make_update(agent), EXACT, (B, T), persistent=False), batch
+    return FusedUpdate(make_update(agent), EXACT, (B, T), PROGRAMS, persistent=False), batch
 
 
 @torch.no_grad()
@@ -104,7 +104,7 @@ class Both(NamedTuple):
 def both(request: pytest.FixtureRequest) -> Both:
     agent, batch, _ = make_case(*CASES_HERE[request.param])
     eager = make_update(deepcopy(agent))
-    fused = SameNoise(make_update(agent), EXACT, (B, T), persistent=False)
+    fused = SameNoise(make_update(agent), EXACT, (B, T), PROGRAMS, persistent=False)
     figures = []
     for _ in range(UPDATES):
         (found, states), (expected, expected_states) = fused(batch), eager(batch)
@@ -195,7 +195,7 @@ def test_a_failed_trial_update_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 
 def skip_all_but_the_scan(update: FusedUpdate, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the other threads of a trial update: 7 s in the interpreter."""
+    """Leave out the other threads of a trial update: 5 s in the interpreter."""
     gradients = update.gradients
     for part, name in (
         (gradients, "_heads"),
@@ -276,7 +276,7 @@ def test_training_continues_bit_for_bit_from_a_checkpoint() -> None:
     other.returns.low.copy_(held.returns.low)
     other.returns.high.copy_(held.returns.high)
     other.generator.set_state(held.generator.get_state())
-    second = FusedUpdate(other, EXACT, (B, T), persistent=False)
+    second = FusedUpdate(other, EXACT, (B, T), PROGRAMS, persistent=False)
     first(batch)
     second(batch)
     assert torch.equal(first.flat.values, second.flat.values)
@@ -287,7 +287,7 @@ def test_training_continues_bit_for_bit_from_a_checkpoint() -> None:
 def test_bfloat16_errors_are_those_of_autocast(case: Case) -> None:
     agent, batch, _ = make_case(*case)
     exact, cast = make_update(deepcopy(agent)), make_update(deepcopy(agent), bfloat16=True)
-    fused = SameNoise(make_update(agent), Precision.of("bfloat16"), (B, T), persistent=False)
+    fused = SameNoise(make_update(agent), Precision.of("bfloat16"), (B, T), PROGRAMS, persistent=False)
     expected, of_cast, found = (update(batch)[0] for update in (exact, cast, fused))
     for name in ("decoder", "reward", "continue", "dynamics", "critic", "critic_replay", "total"):
         error, of_autocast = abs(found[name] - expected[name]), abs(of_cast[name] - expected[name])
@@ -300,7 +300,7 @@ def test_bfloat16_errors_are_those_of_autocast(case: Case) -> None:
 @pytest.mark.parametrize("case", [CASES["box"], CASES["entries"]], ids=["box", "entries"])
 def test_a_graph_of_persistent_kernels_equals_one_launch_per_stage(case: Case, precision: str, programs: int) -> None:
     agent, batch, _ = make_case(*case)
-    staged = FusedUpdate(make_update(deepcopy(agent)), Precision.of(precision), (B, T), persistent=False)
+    staged = FusedUpdate(make_update(deepcopy(agent)), Precision.of(precision), (B, T), PROGRAMS, persistent=False)
     persistent = FusedUpdate(make_update(agent), Precision.of(precision), (B, T), programs, persistent=True)
     graph = CudaGraphUpdate(persistent)
     for _ in range(UPDATES):

@@ -18,7 +18,7 @@ from tests.algorithms.dreamerv3.backends.fused.scan.test_posterior_scan import S
 OTHERS = ("prior_net", "from_action")  # modules of the RSSM whose gradients the scan doesn't write
 
 
-def gradients(size: NetworkSize) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def gradients(size: NetworkSize, programs: int = 2) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the scan's and autograd's gradients, by parameter and of "tokens"."""
     torch.manual_seed(0)
     rssm = Agent(size, O, ActionKind(A, discrete=False)).to(DEVICE).rssm
@@ -44,7 +44,7 @@ def gradients(size: NetworkSize) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     with torch.no_grad():
         units = rssm.action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(rssm.parameters()), torch.float32)
-        forward = PosteriorScan(rssm, flat.view, Precision.of("float32"), B, T, programs=2, persistent=False)
+        forward = PosteriorScan(rssm, flat.view, Precision.of("float32"), B, T, programs, persistent=False)
         by_step = tokens.detach().transpose(0, 1).flatten(0, 1)
         forward.begin(carry, keep)
         forward.set_inputs(by_step, units)
@@ -61,7 +61,15 @@ def gradients(size: NetworkSize) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_gradients_of_parameters_and_tokens_equal_autograds(size: NetworkSize) -> None:
-    found, expected = gradients(size)
+    assert_equal(*gradients(size))
+
+
+@pytest.mark.slow
+def test_programs_without_a_tile_change_no_gradient() -> None:
+    assert_equal(*gradients(SIZES["powers of two"], programs=8))
+
+
+def assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         error = (found[name] - gradient).norm() / gradient.norm()

@@ -28,7 +28,7 @@ SIZES = {
 }
 
 
-def scanned(size: NetworkSize, rows: int = B) -> tuple[PosteriorScan, State, Tensor]:
+def scanned(size: NetworkSize, rows: int = B, programs: int = 2) -> tuple[PosteriorScan, State, Tensor]:
     """Return a scan that has run, and states and probabilities of Rssm.observe for the same inputs."""
     torch.manual_seed(0)
     agent = Agent(size, O, ActionKind(A, discrete=False)).to(DEVICE)
@@ -46,7 +46,7 @@ def scanned(size: NetworkSize, rows: int = B) -> tuple[PosteriorScan, State, Ten
         keep = (1.0 - is_first).t().contiguous()
         units = rssm.action_units(actions.transpose(0, 1) * keep[..., None]).flatten(0, 1)
         flat = Flat(list(agent.rssm.parameters()), torch.float32)
-        found = PosteriorScan(rssm, flat.view, Precision.of("float32"), rows, T, programs=2, persistent=False)
+        found = PosteriorScan(rssm, flat.view, Precision.of("float32"), rows, T, programs, persistent=False)
         found.begin(carry, keep)
         found.set_inputs(tokens.transpose(0, 1).flatten(0, 1), units)
         found.run(uniform.transpose(0, 1).contiguous())
@@ -69,6 +69,12 @@ def test_classes_are_the_indices_of_the_latents_ones() -> None:
 
 def test_groups_of_sixteen_rows_are_independent() -> None:
     found, states, _ = scanned(SIZE, rows=32)
+    torch.testing.assert_close(found.feature[1:].transpose(0, 1), states.feature, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_programs_without_a_tile_change_nothing() -> None:
+    found, states, _ = scanned(SIZE, programs=8)
     torch.testing.assert_close(found.feature[1:].transpose(0, 1), states.feature, rtol=1e-5, atol=1e-5)
 
 

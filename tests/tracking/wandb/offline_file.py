@@ -4,6 +4,7 @@ The file is a 7-byte header, then LevelDB's log format (doc/log_format.md of git
 32 KiB with chunks of crc32 (4 bytes), length (2), type (1) and payload; types are 1 full, 2 first, 3 middle, 4 last.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ def history(file: Path) -> list[dict[str, str]]:
     """Return the logged rows; values are JSON texts."""
     found = [record.history for record in records(file) if record.WhichOneof("record_type") == "history"]
     return [{".".join(item.nested_key) or item.key: item.value_json for item in row.item} for row in found]
+
+
+def cut_within_row(file: Path, num: int) -> None:
+    """Cut the file off in the middle of the record of row `num`, from 0."""
+    data = file.read_bytes()
+    rows = [record for record in records(file) if record.WhichOneof("record_type") == "history"]
+    payload = rows[num].SerializeToString()
+    assert data.count(payload) == 1  # in one chunk
+    os.truncate(file, data.index(payload) + len(payload) // 2)
 
 
 def _payloads(data: bytes) -> Iterator[bytes]:

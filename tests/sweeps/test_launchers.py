@@ -169,9 +169,9 @@ def test_an_invalid_value_is_refused_before_any_trial_starts() -> None:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
-    """Run four trials, of which the second fails."""
+    """Run three trials, of which the second fails."""
     folder = tmp_path_factory.mktemp("searched")
-    trials = ("hydra.sweeper.n_trials=4", "run.objective=return_mean", "algo.actor_lr=interval(1e-5,1e-2)")
+    trials = ("hydra.sweeper.n_trials=3", "run.objective=return_mean", "algo.actor_lr=interval(1e-5,1e-2)")
     ended = run(folder, "-m", *WORDS, OPTUNA, *trials, CHOICE, TROUBLE=json.dumps({"1": "exception"}))
     return only_sweep(folder), ended
 
@@ -180,7 +180,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int,
 @pytest.mark.end_to_end
 def test_a_search_continues_after_a_failed_trial(searched: Any) -> None:
     sweep, (code, out, err) = searched
-    assert states(sweep) == {0: "finished", 1: "failed", 2: "finished", 3: "finished"}, out + err
+    assert states(sweep) == {0: "finished", 1: "failed", 2: "finished"}, out + err
     assert code == 1
 
 
@@ -188,9 +188,7 @@ def test_a_search_continues_after_a_failed_trial(searched: Any) -> None:
 @pytest.mark.end_to_end
 def test_the_best_trial_has_the_highest_objective(searched: Any) -> None:
     sweep, _ = searched
-    returns = [
-        read(path)["final"]["return_mean"] for num in (0, 2, 3) for path in sweep.glob(f"{num}_*/run_summary.json")
-    ]
+    returns = [read(path)["final"]["return_mean"] for num in (0, 2) for path in sweep.glob(f"{num}_*/run_summary.json")]
     best = yaml.safe_load((sweep / "optimization_results.yaml").read_text())
     assert best["best_value"] == max(returns)
     assert best_trial(sweep).startswith(f"Best trial: {max(returns):.4g} with algo.")

@@ -14,40 +14,40 @@ from tests.sweeps.sweeping import WORDS, begin, only_sweep, read, run, states
 
 pytestmark = pytest.mark.end_to_end
 
-TWELVE = ("algo.training_ratio=2,4", "run.seed=1,2,3,4,5,6")
-TROUBLE = {"1": "signal", "4": "exception", "9": "memory"}
-OTHERS = sorted(set(range(12)) - {1, 4, 9})
+SIX = ("algo.training_ratio=2,4", "run.seed=1,2,3")
+TROUBLE = {"1": "signal", "2": "exception", "4": "memory"}
+OTHERS = (0, 3, 5)
 
 
 @pytest.fixture(scope="module")
-def twelve(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
-    """Run twelve jobs, three of which fail in different ways."""
-    folder = tmp_path_factory.mktemp("twelve")
-    ended = run(folder, "-m", *WORDS, *TWELVE, "sweep.job_memory=1 GiB", TROUBLE=json.dumps(TROUBLE))
+def six(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[int, str, str]]:
+    """Run six jobs, three of which fail in different ways."""
+    folder = tmp_path_factory.mktemp("six")
+    ended = run(folder, "-m", *WORDS, *SIX, "sweep.job_memory=1 GiB", TROUBLE=json.dumps(TROUBLE))
     return only_sweep(folder), ended
 
 
 @pytest.mark.slow
-def test_a_crash_fails_one_job(twelve: Any) -> None:
-    sweep, (_, out, err) = twelve
+def test_a_crash_fails_one_job(six: Any) -> None:
+    sweep, (_, out, err) = six
     assert {num: state for num, state in states(sweep).items() if state != "finished"} == {
-        1: "failed", 4: "failed", 9: "failed"
+        1: "failed", 2: "failed", 4: "failed"
     }, out + err  # fmt: skip
-    assert len(states(sweep)) == 12
+    assert len(states(sweep)) == 6
 
 
 @pytest.mark.slow
-def test_the_exit_code_reports_a_failed_job(twelve: Any) -> None:
-    assert twelve[1][0] == 1
+def test_the_exit_code_reports_a_failed_job(six: Any) -> None:
+    assert six[1][0] == 1
 
 
 @pytest.mark.slow
-def test_each_failure_is_printed_with_its_first_line_and_log(twelve: Any) -> None:
-    sweep, (_, out, _) = twelve
+def test_each_failure_is_printed_with_its_first_line_and_log(six: Any) -> None:
+    sweep, (_, out, _) = six
     for num, name, error in (
         (1, "training_ratio=2 seed=2", "killed by SIGSEGV"),
-        (4, "training_ratio=2 seed=5", "the wheels came off"),
-        (9, "training_ratio=4 seed=4", "sweep.job_memory=1.0 GiB"),
+        (2, "training_ratio=2 seed=3", "the wheels came off"),
+        (4, "training_ratio=4 seed=2", "sweep.job_memory=1.0 GiB"),
     ):
         (line,) = [line for line in out.splitlines() if line.startswith(f"job {num} ({name}) failed: ")]
         assert error in line
@@ -55,48 +55,48 @@ def test_each_failure_is_printed_with_its_first_line_and_log(twelve: Any) -> Non
 
 
 @pytest.mark.slow
-def test_only_the_sweep_prints(twelve: Any) -> None:
-    assert twelve[1][2] == ""
+def test_only_the_sweep_prints(six: Any) -> None:
+    assert six[1][2] == ""
 
 
 @pytest.mark.slow
-def test_the_status_of_a_crashed_job_is_failed(twelve: Any) -> None:
-    status = read(next(twelve[0].glob("1_*")) / "status.json")
+def test_the_status_of_a_crashed_job_is_failed(six: Any) -> None:
+    status = read(next(six[0].glob("1_*")) / "status.json")
     assert (status["state"], status["error"]["message"]) == ("failed", "killed by SIGSEGV")
 
 
 @pytest.mark.slow
-def test_each_job_has_a_log(twelve: Any) -> None:
-    logs = [path.read_text() for path in twelve[0].glob("*/console.log")]
-    assert len(logs) == 12
+def test_each_job_has_a_log(six: Any) -> None:
+    logs = [path.read_text() for path in six[0].glob("*/console.log")]
+    assert len(logs) == 6
     assert all("dreamerv3 on cpu" in log for log in logs)
 
 
 @pytest.mark.slow
-def test_the_summary_is_also_written_as_csv(twelve: Any) -> None:
-    lines = (twelve[0] / "sweep_summary.csv").read_text().splitlines()
+def test_the_summary_is_also_written_as_csv(six: Any) -> None:
+    lines = (six[0] / "sweep_summary.csv").read_text().splitlines()
     assert lines[0].startswith("num,name,state,error,env_steps")
-    assert len(lines) == 13
+    assert len(lines) == 7
 
 
 @pytest.mark.slow
-def test_no_process_of_the_sweep_remains(twelve: Any) -> None:
-    sweep = str(twelve[0].parent)
+def test_no_process_of_the_sweep_remains(six: Any) -> None:
+    sweep = str(six[0].parent)
     assert [
         p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if sweep in " ".join(p.info["cmdline"] or [])
     ] == []
 
 
 @pytest.mark.slow
-def test_resuming_runs_only_the_unfinished_jobs(twelve: Any) -> None:
-    sweep, _ = twelve
+def test_resuming_runs_only_the_unfinished_jobs(six: Any) -> None:
+    sweep, _ = six
     before = {num: (next(sweep.glob(f"{num}_*")) / "result.jsonl").stat().st_mtime_ns for num in OTHERS}
     code, out, err = run(sweep.parents[1], f"sweep.resume={sweep}")
     assert code == 0, out + err
     assert set(states(sweep).values()) == {"finished"}
     assert {num: (next(sweep.glob(f"{num}_*")) / "result.jsonl").stat().st_mtime_ns for num in OTHERS} == before
     rows = [[row["iteration"] for row in read_rows(path)] for path in sweep.glob("*/result.jsonl")]
-    assert rows == [[1, 2, 3, 4, 5, 6]] * 12
+    assert rows == [[1, 2, 3, 4, 5, 6]] * 6
 
 
 @pytest.mark.slow
@@ -163,7 +163,7 @@ def test_a_killed_sweep_leaves_no_process_and_can_be_resumed(tmp_path: Path) -> 
 
 
 def wait_for(condition: Any, process: Any) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

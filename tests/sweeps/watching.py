@@ -9,7 +9,7 @@ import psutil
 
 def wait_for(folder: Path, pattern: str, process: subprocess.Popen[str]) -> Path:
     """Wait for a file in a sweep below a folder; return its path."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (found := list(folder.glob(f"multirun/*/{pattern}"))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

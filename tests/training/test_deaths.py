@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -157,22 +158,43 @@ def test_one_ctrl_c_is_enough_if_an_env_runner_hangs(tmp_path: Path, overlap: st
     assert (run.directory.checkpoints / "latest").read_text() == f"{status['env_steps']:09d}\n"
 
 
-def test_the_end_of_the_terminal_writes_a_checkpoint(tmp_path: Path) -> None:
-    run = Running(tmp_path, "hardware.num_env_runners=0")
-    run.process.send_signal(signal.SIGHUP)
-    assert run.end(60)[0] == 129
-    assert (run.directory.checkpoints / "latest").exists()
+class HungUp(NamedTuple):
+    """A run that ended with its terminal.
+
+    Attributes:
+        run: the run.
+        code: its exit code.
+        ray_folder: where Ray was.
+        modes: those of that folder and of its token while the run lasted.
+    """
+
+    run: Running
+    code: int
+    ray_folder: Path
+    modes: tuple[int, int]
 
 
-def test_a_run_leaves_nothing_outside_of_its_directory(tmp_path: Path) -> None:
-    run = Running(tmp_path, "hardware.num_env_runners=0")
+@pytest.fixture(scope="module")
+def hung_up(tmp_path_factory: pytest.TempPathFactory) -> HungUp:
+    run = Running(tmp_path_factory.mktemp("hung_up"), "hardware.num_env_runners=0")
     folder = run.ray_folder()
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o600
-    run.process.send_signal(signal.SIGINT)
-    assert run.end(60)[0] == 130
-    assert not folder.exists()
-    assert [path.name for path in run.home.iterdir() if path.name not in (".cache", ".config")] == []
+    modes = (stat.S_IMODE(folder.stat().st_mode), stat.S_IMODE((folder / "token").stat().st_mode))
+    run.process.send_signal(signal.SIGHUP)
+    return HungUp(run, run.end(60)[0], folder, modes)
+
+
+def test_the_end_of_the_terminal_writes_a_checkpoint(hung_up: HungUp) -> None:
+    assert hung_up.code == 129
+    assert (hung_up.run.directory.checkpoints / "latest").exists()
+
+
+def test_rays_folder_is_the_users_alone(hung_up: HungUp) -> None:
+    assert hung_up.modes == (0o700, 0o600)
+
+
+def test_a_run_leaves_nothing_outside_of_its_directory(hung_up: HungUp) -> None:
+    assert not hung_up.ray_folder.exists()
+    assert [path.name for path in hung_up.run.home.iterdir() if path.name not in (".cache", ".config")] == []
 
 
 def test_nothing_is_left_of_a_killed_run_but_its_directory(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dreamer_exp.rundir.reader import read_rows
 from tests import programs
 from tests.experiments import NANO
 from tests.paths import CHECKOUT
@@ -69,8 +69,12 @@ def run_in(folder: Path, env_id: str, module: str, *words: str) -> "subprocess.C
 
 
 def wait_for_rows(folder: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("outputs/*/result.jsonl")):
+    wait_for(lambda: bool(list(folder.glob("outputs/*/result.jsonl"))), process)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -155,7 +159,10 @@ def test_a_keyboard_interrupt_of_an_environment_is_its_failure(tmp_path: Path, r
 
 @pytest.mark.slow
 def test_one_ctrl_c_is_enough_if_an_environment_does_not_return(tmp_path: Path) -> None:
-    (tmp_path / "leaving_env.py").write_text(leaving_env("while True: pass").replace("== 9", "== 300"))
+    hangs = tmp_path / "hangs"
+    (tmp_path / "leaving_env.py").write_text(
+        leaving_env(f"open({str(hangs)!r}, 'w').close()\n            while True: pass").replace("== 9", "== 300")
+    )
     nano = [word for word in NANO if not word.startswith("env.")]
     task = ("env=gym", "env.id=leaving_env:Leaving-v0", "obs_contract=vector", "hardware.num_env_runners=0")
     path = os.pathsep.join([str(tmp_path), str(CHECKOUT)])
@@ -164,10 +171,7 @@ def test_one_ctrl_c_is_enough_if_an_environment_does_not_return(tmp_path: Path) 
          "tracking=none"],
         cwd=tmp_path, env=environment(PYTHONPATH=path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    wait_for_rows(tmp_path, process)
-    rows = 0
-    while rows != (rows := len(read_rows(only_run(tmp_path).result))):  # until it hangs
-        time.sleep(3.0)
+    wait_for(hangs.exists, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -10,9 +10,12 @@ os.environ["WANDB_MODE"] = "offline"  # no test uses the network
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files with real runs first: a long file that begins last would keep one worker waiting for the other."""
-    long = {item.path for item in items if item.get_closest_marker("end_to_end")}
-    items.sort(key=lambda item: item.path not in long)
+    """Put the files with real runs first, then those with slow tests.
+
+    A long file that begins last would keep one worker waiting for the other.
+    """
+    real, slow = ({item.path for item in items if item.get_closest_marker(name)} for name in ("end_to_end", "slow"))
+    items.sort(key=lambda item: (item.path not in real, item.path not in slow))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,8 +31,9 @@ EXPERIMENT = nano(
 )
 
 
-@pytest.fixture(params=["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["dreamerv3", pytest.param("dreamerv3_rllib", marks=pytest.mark.slow)])
 def algorithm(ray_local: None, request: pytest.FixtureRequest) -> Iterator[BaseDreamerV3]:
+    """Yield an algorithm that has all of Ray's CPUs; the last tests of this module kill its env runners."""
     built = build_algorithm(
         nano(f"algo={request.param}", "hardware.num_env_runners=2", "hardware.num_cpus=2", "env.scenario=crossing")
     )
@@ -55,11 +56,6 @@ def sampled(algorithm: BaseDreamerV3) -> list[np.ndarray]:
     return sorted((np.stack(chunk.get_observations()) for chunk in chunks), key=lambda array: array.tobytes())
 
 
-def test_env_runners_run_the_same_episodes_as_the_main_process(algorithm: BaseDreamerV3) -> None:
-    assert len(algorithm.env_runner_actors()) == 2
-    assert evaluate(algorithm, workers=workers_of(algorithm)) == evaluate(algorithm, workers=this_process)
-
-
 @pytest.mark.slow
 def test_an_evaluation_between_fragments_does_not_change_the_next_one(ray_local: None) -> None:
     fragments = []
@@ -71,6 +67,11 @@ def test_an_evaluation_between_fragments_does_not_change_the_next_one(ray_local:
         fragments.append(sampled(algorithm))
         algorithm.stop()
     assert all(map(np.array_equal, *fragments))
+
+
+def test_env_runners_run_the_same_episodes_as_the_main_process(algorithm: BaseDreamerV3) -> None:
+    assert len(algorithm.env_runner_actors()) == 2
+    assert evaluate(algorithm, workers=workers_of(algorithm)) == evaluate(algorithm, workers=this_process)
 
 
 @pytest.mark.parametrize("algorithm", ["dreamerv3"], indirect=True)

@@ -36,8 +36,10 @@ DEFAULTS = {
     "obs_contract.name": "drive_state_rays",
     "obs_contract.keys": ["drive_state", "rays"],
 }
-EMBEDDED_PRESETS = [  # the others need the robot-sf extra
-    preset for preset in PRESETS if "robot_sf" not in option_file("experiment", preset).read_text(encoding="utf-8")
+EMBEDDED_PRESETS = [  # the others need an extra
+    preset
+    for preset in PRESETS
+    if "robot_sf" not in option_file("experiment", preset).read_text(encoding="utf-8") and not preset.startswith("dmc_")
 ]
 
 

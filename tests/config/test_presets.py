@@ -48,6 +48,7 @@ def table() -> dict[str, dict[str, str]]:
 
 PROFILES = table()
 GRIDS = [name for name in PROFILES if "socnav" in name]
+DMC = [name for name in PRESETS if name.startswith("dmc_")]
 each_profile = pytest.mark.parametrize("profile", PROFILES)
 
 
@@ -221,6 +222,8 @@ def test_hardware_option_on_the_command_line_replaces_all_hardware_keys_of_the_p
 def test_a_preset_can_be_dry_run_with_each_algorithm(
     name: str, algorithm: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if name in DMC:
+        pytest.importorskip("dm_control", reason="needs the extra dmc")
     experiment, contract = resolve(loaded(f"experiment={name}", f"algo={algorithm}", on=JOB), JOB)
 
     dry_run.show(experiment, contract, JOB)

@@ -6,6 +6,7 @@ import gymnasium
 
 from dreamer_exp.config.errors import UserError, first_line
 from dreamer_exp.envs.crowd_nav.baselines import STRAIGHT_TO_GOAL
+from dreamer_exp.envs.gym import dm_control
 from dreamer_exp.envs.gym.config import GymConfig
 from dreamer_exp.envs.gym.flat_observation import flattened
 from dreamer_exp.envs.spec import EnvSpec, RawEnv
@@ -17,6 +18,7 @@ def make(config: GymConfig, render_mode: str | None) -> RawEnv:
     Raises:
         UserError: there is no such id, module or package, or it does not take these arguments.
     """
+    dm_control.register(config.id, config.label)
     rendering: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not every env has the argument
     try:
         # no env checker: the contract checks more, and warns of nothing

@@ -120,9 +120,11 @@ def test_episode_is_truncated_after_a_thousand_steps() -> None:
 @each_task
 def test_nano_run_trains_and_evaluates(task: str, tmp_path: Path) -> None:
     words = [word for word in NANO if not word.startswith("env.scenario")]
-    small = ("hardware.num_envs_per_env_runner=2", "run.train_iterations=2", "tracking=none", "hydra.run.dir=run")
+    small = ("hardware.num_env_runners=0", "hardware.num_envs_per_env_runner=2", "run.train_iterations=2")
 
-    done = program(f"experiment=dmc_{task}", *words, *small, cwd=tmp_path, trains=True)
+    done = program(
+        f"experiment=dmc_{task}", *words, *small, "tracking=none", "hydra.run.dir=run", cwd=tmp_path, trains=True
+    )
 
     assert done.returncode == 0, done.stderr
     assert "absl" not in done.stderr

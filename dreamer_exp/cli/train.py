@@ -9,12 +9,14 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser  # the flags are declared only here
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -26,6 +28,7 @@ from dreamer_exp.checkpoints.resume import prepare
 from dreamer_exp.cli.errors import FULL_ERROR, CommandFailed, composing, run_command
 from dreamer_exp.cli.supervisor import supervise
 from dreamer_exp.config import compose, load, multirun
+from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.option_files import check_option_files, extra_dirs
 from dreamer_exp.config.schema import AlgoConfig
@@ -48,6 +51,8 @@ def main() -> NoReturn:
 def run(words: list[str]) -> int | None:
     """Train, resume or sweep, as the words ask; return the exit code."""
     words = as_typed(words)
+    refuse_unknown_flags(words)
+    compose.refuse_option_lists(words)
     compose.prepare()
     check_option_files(words, (*compose.config_dirs(), *extra_dirs(words)))
     HydraConfig.instance().cfg = None  # of an earlier call in this process
@@ -63,6 +68,18 @@ def run(words: list[str]) -> int | None:
         return sweep(sweep_words, sweep_words != words, start_hydra)
     train(words)
     return 0
+
+
+def refuse_unknown_flags(words: list[str]) -> None:
+    """Refuse flags that Hydra would refuse in eight lines."""
+    if not any(word.startswith("-") for word in words):
+        return
+    try:
+        with redirect_stderr(StringIO()) as usage:
+            get_args_parser().parse_args(words)
+    except SystemExit as refused:
+        reason = usage.getvalue().strip().rpartition("error: ")[2]
+        raise UserError(f"{reason}; see dreamer-exp --help.") from refused
 
 
 def train(words: list[str]) -> None:
@@ -114,6 +131,8 @@ def compose_and_run(config: DictConfig) -> float | None:
 
 def run_once(config: DictConfig, hydra_config: HydraConf, output: Path) -> float | None:
     """Check the composed experiment, then print what would happen (dry run) or train; return the objective."""
+    if not hydra_config.run.dir:  # of an unset variable: the run would fill the working directory
+        raise UserError("hydra.run.dir is empty; name a directory, as hydra.run.dir=outputs/mine.")
     key = f"hydra.run.dir={output}"
     if not config.dry_run:
         supervise()

@@ -38,10 +38,12 @@ def check_baselines(names: Sequence[str]) -> None:
     An evaluation skips baselines of other environments, so that a preset may name baselines for several environments.
 
     Raises:
-        UserError: Names the first baseline that no environment has.
+        UserError: Names the first baseline that no environment has, or that is named twice.
     """
     for name in names:
         _check_word("evaluation.baselines", name, baseline_names())
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"evaluation.baselines: {twice!r} is given twice; name each baseline once.")
 
 
 def baseline_names() -> list[str]:
@@ -124,6 +126,8 @@ def check_machine(experiment: Experiment, machine: Machine) -> None:
     Raises:
         UserError: Names the first key that requests more than the machine has.
     """
+    if experiment.hardware.ray_address == "":
+        raise UserError("hardware.ray_address is empty; name a cluster, as HOST:PORT, or use null.")
     if experiment.hardware.ray_address is None:
         _check_machine(experiment, machine)
 

@@ -23,6 +23,9 @@ VARYING = tuple(SPECS)
 """Groups whose options have keys of their own."""
 
 
+OPTION_GROUPS = ("env", "obs_contract", "algo", "hardware", "tracking", "evaluation", "sweep")
+
+
 def variants(group: str) -> dict[str, type]:
     """Return the dataclass of each option of a group in VARYING, by the option's name.
 
@@ -77,8 +80,18 @@ class OptionFolders(SearchPathPlugin):  # type: ignore[misc]  # Hydra is untyped
             search_path.append(provider="dreamer_exp", path=f"file://{folder}")
 
 
+def refuse_option_lists(words: Sequence[str]) -> None:
+    """Refuse a list, a mapping or nothing in the place of an option, of which Hydra keeps the last or the default."""
+    for word in words:
+        group, _, value = word.lstrip("+").partition("=")
+        if "=" in word and group in OPTION_GROUPS and (value in ("", "null") or value[0] in "[{"):
+            both = " tracking=wandb_tensorboard uses both." if group == "tracking" else ""
+            raise UserError(f"{word}: {group} takes the name of one option; under -m, several without brackets.{both}")
+
+
 def compose_words(overrides: Sequence[str]) -> DictConfig:
     """Compose the config of these overrides without starting a job; no directory is created."""
+    refuse_option_lists(overrides)
     prepare()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         config: DictConfig = hydra.compose("config", list(overrides))

@@ -7,7 +7,13 @@ from typing import Any, get_args
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from dreamer_exp.config.errors import UserError, first_line, nearest
 from dreamer_exp.config.hints import option_hint
@@ -69,7 +75,8 @@ def _line_of_cause(link: BaseException) -> str | None:
         return None
     if isinstance(link, (ConfigAttributeError, ConfigKeyError)):
         return unknown_key(str(link.full_key), link.object_type)
-    return _wrong_type(link) or f"{link.full_key}: {_stem(link)}."
+    part = None if isinstance(link, InterpolationResolutionError) else _wrong_part(str(link.full_key))
+    return _wrong_type(link) or part or f"{link.full_key}: {_stem(link)}."
 
 
 def _wrong_type(link: OmegaConfBaseException) -> str | None:
@@ -79,6 +86,15 @@ def _wrong_type(link: OmegaConfBaseException) -> str | None:
     wanted = _wanted(link)
     value = "null" if link.value is None else repr(link.value)
     return f"{link.full_key}={value} is of the wrong type: it takes {wanted}." if wanted else None
+
+
+def _wrong_part(full_key: str) -> str | None:
+    """Return the line for a wrong element (`tracking.tags[0]`), name or kind of a list or mapping, or None."""
+    for key, declared in declared_keys():
+        if re.fullmatch(rf"{re.escape(key)}([.\[].*)?", full_key) and takes(declared):
+            key_again = "it" if key == full_key else key
+            return f"{full_key} is of the wrong type: {key_again} takes {takes(declared)}."
+    return None
 
 
 def _wanted(link: ValidationError) -> str:

@@ -77,6 +77,8 @@ def parse(words: Sequence[str]) -> Multirun:
 
         jobs = [compose_job(job) for job in _jobs(parsed)] if sweeper == "basic" else []
         samples = [] if sweeper == "basic" else [compose_job(job) for job in _samples(parsed)]
+    if not master.hydra.sweep.dir:
+        raise UserError("hydra.sweep.dir is empty; name a directory, as hydra.sweep.dir=multirun/mine.")
     root = Path(master.hydra.sweep.dir).absolute()
     return Multirun(
         root=root,

@@ -117,7 +117,8 @@ def _find(name: str) -> Path:
 
 def _read(path: Path, name: str) -> dict[Any, Any]:
     if not path.is_file():
-        raise UserError(f"{KEY}={name}: no such file; name a YAML file with a list of episodes.")
+        what = "not a plain file" if path.exists() else "no such file"
+        raise UserError(f"{KEY}={name}: {what}; name a YAML file with a list of episodes.")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

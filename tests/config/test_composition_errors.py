@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from dreamer_exp.algorithms.dreamerv3.config import DreamerV3AlgoConfig
 from dreamer_exp.cli import errors
 from dreamer_exp.cli.main import main
-from dreamer_exp.config.compose import variants
+from dreamer_exp.config.compose import refuse_option_lists, variants
 from dreamer_exp.config.composition_errors import TAKES, all_keys, unknown_key, user_error
+from dreamer_exp.config.errors import UserError
+from dreamer_exp.config.multirun import parse
 from dreamer_exp.config.schema import ExperimentConfig
 from tests.composition import composed
 from tests.config.composing import OPTIONS, schema_keys
@@ -46,6 +48,35 @@ def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
 
 
 # Keys
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("tracking=[wandb_offline,tensorboard]", "tracking takes the name of one option; under -m, several"),
+        ("tracking.tags=[null]", "tracking.tags[0] is of the wrong type: tracking.tags takes a list, [a,b]."),
+        ("tracking.tags={a: 1}", "tracking.tags is of the wrong type: it takes a list, [a,b]."),
+        ("sweep.stop_rungs=[a]", "sweep.stop_rungs[0] is of the wrong type: sweep.stop_rungs takes a list of"),
+        ("run.stop_when={1: 2}", "run.stop_when.1 is of the wrong type: run.stop_when takes names with numbers"),
+        ("evaluation.baselines=[random,random]", "evaluation.baselines: 'random' is given twice"),
+        ("hardware.ray_address=''", "hardware.ray_address is empty; name a cluster, as HOST:PORT"),
+        ("hydra.run.dir=''", "hydra.run.dir is empty; name a directory"),
+        ("--foo", "unrecognized arguments: --foo; see dreamer-exp --help."),
+    ],
+)
+def test_what_is_no_value_of_a_key_is_refused_with_what_it_takes(refused: Refused, word: str, line: str) -> None:
+    assert line in refused(word)
+
+
+@pytest.mark.parametrize("word", ["algo=[dreamerv3,ppo]", "env=null", "env={name: gym}", "hardware=", "+tracking=[]"])
+def test_a_group_takes_one_option(word: str) -> None:
+    with pytest.raises(UserError, match="takes the name of one option"):
+        refuse_option_lists([word])
+
+
+def test_a_sweep_into_an_empty_directory_name_is_refused() -> None:
+    with pytest.raises(UserError, match=r"hydra\.sweep\.dir is empty"):
+        parse(["-m", "hydra.sweep.dir=", "run.seed=1,2"])
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,6 @@ def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Captu
         ("tracking=[wandb_offline,tensorboard]", "tracking takes the name of one option; under -m, several"),
         ("tracking.tags=[null]", "tracking.tags[0] is of the wrong type: tracking.tags takes a list, [a,b]."),
         ("tracking.tags={a: 1}", "tracking.tags is of the wrong type: it takes a list, [a,b]."),
-        ("sweep.stop_rungs=[a]", "sweep.stop_rungs[0] is of the wrong type: sweep.stop_rungs takes a list of"),
         ("run.stop_when={1: 2}", "run.stop_when.1 is of the wrong type: run.stop_when takes names with numbers"),
         ("evaluation.baselines=[random,random]", "evaluation.baselines: 'random' is given twice"),
         ("hardware.ray_address=''", "hardware.ray_address is empty; name a cluster, as HOST:PORT"),

@@ -1,7 +1,8 @@
 """The command `dreamer-exp export RUN OUT`: writes a policy as one graph, and checks that it acts as the policy."""
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -156,7 +157,8 @@ def export(request: ExportRequest, console: Console) -> None:
         UserError: there is no policy, a package is missing, or the folder cannot be written.
         CommandFailed: a file does not act as the policy; an earlier file stays.
     """
-    from dreamer_exp.exporting.check import latency_ms  # torch
+    from dreamer_exp.evaluation.rollout import one_thread  # torch
+    from dreamer_exp.exporting.check import latency_ms
     from dreamer_exp.exporting.formats import FORMATS
     from dreamer_exp.exporting.graph import PolicyGraph
     from dreamer_exp.policy.load import load_policy
@@ -172,7 +174,8 @@ def export(request: ExportRequest, console: Console) -> None:
     for dtype in request.dtypes:
         path = request.folder / form.file.replace(".", "." if dtype == "float32" else f"_{dtype}.")
         console.print(f"writing {path}: some 10 s", soft_wrap=True, markup=False)
-        run, agreement = write_checked(request, form, dtype, path)
+        with LiveLine(console) as line, one_thread():
+            run, agreement = write_checked(request, form, dtype, path, line)
         runs.append(run)
         rows.append([
             path.name,
@@ -194,10 +197,12 @@ def export(request: ExportRequest, console: Console) -> None:
     console.print(table)
 
 
-def write_checked(request: ExportRequest, form: "Format", dtype: str, path: Path) -> "tuple[Run, Agreement]":
-    """Write a file; return how to run it, and how far it is from the policy.
+def write_checked(
+    request: ExportRequest, form: "Format", dtype: str, path: Path, line: LiveLine
+) -> "tuple[Run, Agreement]":
+    """Write a file; return how to run it, and how far it is from the policy. The line shows the steps compared.
 
-    A file of float16 is compared with the policy of these weights first, to the tolerance of float32. What dtypes other
+    A file of float16 is also compared with the policy of these weights, to the tolerance of float32. What dtypes other
     than float32 differ from the policy is for the table only.
 
     Raises:
@@ -217,15 +222,18 @@ def write_checked(request: ExportRequest, form: "Format", dtype: str, path: Path
             form.write(graph, metadata(policy, graph), temporary)
             reduce_weights(temporary, dtype)
             run = form.open(temporary)
-            agreement = compare(policy, run, request.steps)
+            agreement = compare(policy, run, request.steps, watch=steps_shown(line, "the policy", request.steps))
+            if dtype == "int8":
+                refuse_not_finite(agreement, path)
+                return run, agreement
+            exact, few = agreement, max(1, request.steps // 10)
             if dtype == "float16":
                 round_weights(policy)
                 round_weights(several)
-            if dtype == "int8":
-                refuse_not_finite(agreement, path)
-            else:
-                check(policy, run, request.steps, path)
-                check(several, run, max(1, request.steps // 10), path)
+                watch = steps_shown(line, "the policy in float16", request.steps)
+                exact = compare(policy, run, request.steps, watch=watch)
+            refuse_other(exact, path)
+            refuse_other(compare(several, run, few, watch=steps_shown(line, "the policy for 3 robots", few)), path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); name another folder.") from error
     return run, agreement
@@ -286,13 +294,21 @@ def card(info: "PolicyInfo", request: ExportRequest, columns: Sequence[str], row
     ])  # fmt: skip
 
 
-def check(policy: "Policy", run: "Run", steps: int, path: Path) -> "Agreement":
-    """Return how far a file is from its policy; raise CommandFailed if it does not act as the policy."""
-    from dreamer_exp.exporting.check import compare
+def steps_shown(line: LiveLine, what: str, steps: int) -> Callable[[int], None]:
+    """Return what shows the number of compared steps, and the seconds that are left."""
+    began = time.monotonic()
 
-    found = compare(policy, run, steps)
+    def show(done: int) -> None:
+        left = (time.monotonic() - began) / done * (steps - done)
+        line.show(f"compared with {what}: {done:,} of {steps:,} steps, {left:.0f} s left")
+
+    return show
+
+
+def refuse_other(found: "Agreement", path: Path) -> None:
+    """Raise CommandFailed if a file does not act as its policy."""
     if found.is_equal:
-        return found
+        return
     raise CommandFailed(
         f"{path}: differs from the policy by {found.largest:.1e} (allowed: {found.allowed:.1e}), its values are off by "
         f"{found.value:.1e} (the policy's own by {found.own_value:.1e}), and it drew another latent in "

@@ -3,6 +3,7 @@
 import math
 import statistics
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -56,7 +57,9 @@ class Agreement:
         return TOLERANCE + OWN_FACTOR * self.own
 
 
-def compare(policy: Policy, run: Run, steps: int, seed: int = 0) -> Agreement:
+def compare(
+    policy: Policy, run: Run, steps: int, seed: int = 0, watch: Callable[[int], None] = lambda done: None
+) -> Agreement:
     """Compute steps of the policy, and by the file from the same state, observations and noise.
 
     Each step begins in the policy's state: a trained policy can amplify rounding errors of 1e-7 to 0.1 within 50 steps.
@@ -66,6 +69,7 @@ def compare(policy: Policy, run: Run, steps: int, seed: int = 0) -> Agreement:
         run: the file.
         steps: to compare.
         seed: of observations and noise.
+        watch: called with the number of finished steps after each.
     """
     rng, rows = np.random.default_rng(seed), policy.robots or 1
     noise = RowNoise(rows)
@@ -74,7 +78,7 @@ def compare(policy: Policy, run: Run, steps: int, seed: int = 0) -> Agreement:
     policy.reset(seed=seed)
     exact = PolicyGraph(deepcopy(policy)).double()
     largest, own, redrawn, value, own_value = 0.0, 0.0, 0, 0.0, 0.0
-    for _ in range(steps):
+    for step in range(steps):
         vectors, before = random_observations(policy, rng, rows), _arrays(policy)
         uniform = policy.network.draw(noise).numpy()
         policy.network.after_mode(noise)
@@ -93,6 +97,7 @@ def compare(policy: Policy, run: Run, steps: int, seed: int = 0) -> Agreement:
             largest = max(largest, difference)
         rounding = max(_difference(*pair) for pair in zip(expected, _in_float64(exact, inputs), strict=False))
         own = max(own, rounding if rounding <= REDRAWN else 0.0)
+        watch(step + 1)
     return Agreement(steps, largest, redrawn, own, value, own_value)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from dreamer_exp import load_policy
 from dreamer_exp.cli.errors import CommandFailed
@@ -10,6 +11,7 @@ from dreamer_exp.cli.export import read_words, run
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.exporting import formats
 from dreamer_exp.exporting.graph import PolicyGraph
+from dreamer_exp.monitoring.progress import LiveLine
 from tests.paths import CHECKOUT
 from tests.policy.saved import pack_acting_only, save_random
 
@@ -34,6 +36,24 @@ def test_a_policy_without_a_critic_is_written_without_a_value(
         [part.numpy() for part in PolicyGraph(load_policy(tmp_path / "policy")).example(1)]
     )
     assert len(outputs) == 1 + len(load_policy(tmp_path / "policy").state.tensors)
+
+
+def test_files_are_compared_with_one_thread_and_the_steps_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_random(tmp_path / "policy")
+    threads: set[int] = set()
+    show = LiveLine.show
+    monkeypatch.setattr(LiveLine, "show", lambda *words: (threads.add(torch.get_num_threads()), show(*words)))
+    monkeypatch.setattr("dreamer_exp.monitoring.progress.Pace.__call__", lambda pace: True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run([str(tmp_path / "policy"), str(tmp_path / "out"), "format=torchscript", "steps=20"])
+    finally:
+        torch.set_num_threads(before)
+    assert threads == {1}
+    assert "compared with the policy: 20 of 20 steps, 0 s left\n" in capsys.readouterr().out
 
 
 def test_a_file_that_differs_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ COLOURS = {  # the runs that a reader asks for; the others are grey
     "crowd_nav_decay_repeat2": GREEN,
     "crowd_nav_floor_xs": BLUE,
     "crowd_nav_floor_1M": SKY_BLUE,
+    "crowd_nav_cpu": BLACK,
     "robot_sf_route_bolder": ORANGE,
     "robot_sf_decay_seed2": VERMILION,
     "robot_sf_xs": PURPLE,

@@ -256,6 +256,7 @@ def test_presets_of_the_algorithms_share_environment_and_the_observed_keys(name:
         ("cartpole", "lr_warmup", 100),
         ("pendulum", "lr_warmup", 100),
         ("quickstart", "lr_warmup", 100),
+        ("crowd_nav_cpu", "lr_decay_start", 25_000),
         ("crowd_nav_gpu", "precision", "bfloat16"),
         ("robot_sf_gpu", "precision", "bfloat16"),
         ("robot_sf_classic_only", "precision", "bfloat16"),
@@ -267,6 +268,14 @@ def test_a_preset_sets_a_key_that_only_one_algorithm_has(name: str, key: str, va
 
 def test_the_command_line_replaces_a_key_that_only_one_algorithm_has() -> None:
     assert preset("quickstart", "algo.lr_warmup=7").algo.lr_warmup == 7
+
+
+def test_crowd_nav_on_a_cpu_is_the_task_of_the_gpu_with_a_small_network() -> None:
+    own, other = preset("crowd_nav_cpu"), preset("crowd_nav_gpu")
+
+    assert (own.env, own.obs_contract) == (other.env, other.obs_contract)
+    assert own.algo.network == replace(SIZES["XS"], deter=256, hidden=128, units=128, stoch=16, classes=16)
+    assert own.hardware.num_gpus_per_learner == 0
 
 
 def test_the_gpu_presets_have_the_published_size_of_12_million() -> None:

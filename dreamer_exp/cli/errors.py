@@ -36,7 +36,7 @@ def run_command(command: Callable[[list[str]], int | None], needs_output: bool =
     """
     keep_running_without_terminal()
     try:
-        code = command(sys.argv[1:]) or 0
+        code = command(_words()) or 0
         if failure := unwritten():
             print(f"dreamer_exp: standard output is incomplete: {failure.strerror}.", file=sys.stderr)
             code = max(code, int(needs_output))
@@ -55,6 +55,12 @@ def run_command(command: Callable[[list[str]], int | None], needs_output: bool =
         print(f"dreamer_exp: {shortened(printable_lines(line), MAX_MESSAGE)}", file=sys.stderr)
         notify(ended=True)
         leave(code, error)
+
+
+def _words() -> list[str]:
+    if "" in sys.argv[1:]:
+        raise UserError("an argument is empty, as of a shell variable that is not set; give it a value or drop it.")
+    return sys.argv[1:]
 
 
 def explain(error: Exception) -> tuple[str, int]:

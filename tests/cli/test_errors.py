@@ -59,6 +59,14 @@ def test_a_command_gets_the_words_and_exits_with_its_own_code(monkeypatch: pytes
     assert ended.value.code == 2
 
 
+def test_an_empty_argument_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["dreamer-exp", "outputs/a", ""])
+    with pytest.raises(SystemExit) as ended:
+        run_command(len)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("dreamer_exp: an argument is empty, as of a shell variable")
+
+
 def test_the_traceback_is_printed_before_the_line_on_request(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,7 +77,11 @@ class Running:
 
     def end(self, timeout_s: float = 10.0) -> tuple[int, str]:
         """Return the exit code and what was printed on stderr."""
-        code = self.process.wait(timeout_s)
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         _, alive = psutil.wait_procs(self.children, timeout=45)
         assert alive == []
         return code, self.err.read_text()

@@ -157,8 +157,7 @@ def export(request: ExportRequest, console: Console) -> None:
         UserError: there is no policy, a package is missing, or the folder cannot be written.
         CommandFailed: a file does not act as the policy; an earlier file stays.
     """
-    from dreamer_exp.evaluation.rollout import one_thread  # torch
-    from dreamer_exp.exporting.check import latency_ms
+    from dreamer_exp.exporting.check import latency_ms  # torch
     from dreamer_exp.exporting.formats import FORMATS
     from dreamer_exp.exporting.graph import PolicyGraph
     from dreamer_exp.policy.load import load_policy
@@ -174,7 +173,7 @@ def export(request: ExportRequest, console: Console) -> None:
     for dtype in request.dtypes:
         path = request.folder / form.file.replace(".", "." if dtype == "float32" else f"_{dtype}.")
         console.print(f"writing {path}: some 10 s", soft_wrap=True, markup=False)
-        with LiveLine(console) as line, one_thread():
+        with LiveLine(console) as line:
             run, agreement = write_checked(request, form, dtype, path, line)
         runs.append(run)
         rows.append([
@@ -258,8 +257,8 @@ def drive(
     policy: "Policy", runs: "Sequence[Run]", experiment: "Experiment", request: ExportRequest, console: Console
 ) -> list[list[str]]:
     """Return the cells of the policy and of each file: successes, and episodes that ended as the policy's."""
-    from dreamer_exp.evaluation.rollout import one_thread
     from dreamer_exp.exporting.success import Success, acts_as_file, acts_as_policy, env_of, outcomes_of
+    from dreamer_exp.threads import one_thread
 
     total = request.episodes
     begins = {"the policy": acts_as_policy(policy)}

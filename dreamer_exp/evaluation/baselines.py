@@ -12,7 +12,8 @@ from dreamer_exp.envs.episode import FAULT
 from dreamer_exp.envs.make import make_raw_env
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.generators import SeparateGenerators
-from dreamer_exp.evaluation.rollout import Finished, Row, Watch, begin_row, one_thread
+from dreamer_exp.evaluation.rollout import Finished, Row, Watch, begin_row
+from dreamer_exp.threads import one_thread
 
 
 class BaselineRollouts:

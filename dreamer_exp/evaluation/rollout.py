@@ -2,15 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dreamer_exp.algorithms.rows import ROWS
@@ -21,6 +19,7 @@ from dreamer_exp.envs.make import make_guarded_env
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.generators import SeparateGenerators, seed_all
 from dreamer_exp.evaluation.recorder import EpisodeRecorder
+from dreamer_exp.threads import one_thread
 
 
 class Stopped(Exception):
@@ -186,14 +185,3 @@ class PolicyRollouts:
                 finished.append(row.finish(info))
                 self._rows[place] = None
         return finished
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread within the block: small products are fastest so, next to other processes too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

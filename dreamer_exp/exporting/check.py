@@ -16,6 +16,7 @@ from dreamer_exp.algorithms.rows import RowNoise
 from dreamer_exp.exporting.formats import Arrays, Run
 from dreamer_exp.exporting.graph import PolicyGraph
 from dreamer_exp.policy.acting import Policy
+from dreamer_exp.threads import one_thread
 
 TOLERANCE = 1e-5  # relative to numbers larger than 1
 OWN_FACTOR = 4  # the file may be as many times as inexact as the policy itself
@@ -57,6 +58,7 @@ class Agreement:
         return TOLERANCE + OWN_FACTOR * self.own
 
 
+@one_thread()
 def compare(
     policy: Policy, run: Run, steps: int, seed: int = 0, watch: Callable[[int], None] = lambda done: None
 ) -> Agreement:
@@ -114,6 +116,7 @@ def _value(network: ActingNetwork, state: Arrays) -> NDArray[np.float64]:
     return values
 
 
+@one_thread()
 def latency_ms(policy: Policy, run: Run) -> float:
     """Return the milliseconds of a step of one robot: CPU time of one thread, the median of some repeats."""
     shapes = policy.network.state_shapes.values()
@@ -128,13 +131,8 @@ def latency_ms(policy: Policy, run: Run) -> float:
             run(inputs)
         return 1000 * (time.process_time() - began) / STEPS
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        measure()
-        return statistics.median(measure() for _ in range(REPEATS))
-    finally:
-        torch.set_num_threads(threads)
+    measure()
+    return statistics.median(measure() for _ in range(REPEATS))
 
 
 def random_observations(policy: Policy, rng: np.random.Generator, rows: int) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.dispatch import run_episodes
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
-from dreamer_exp.evaluation.rollout import PolicyRollouts, Stopped, one_thread
+from dreamer_exp.evaluation.rollout import PolicyRollouts, Stopped
 from tests.evaluation.policies import GloballyRandom, Still, Wanderer
 from tests.experiments import nano, nano_gym
 from tests.training.odd_envs import Blind  # its module registers Careless too
@@ -154,13 +154,6 @@ def test_a_policy_computes_with_one_thread_and_the_number_is_restored() -> None:
     finally:
         torch.set_num_threads(before)
     assert set(seen) == {1}
-
-
-def test_one_thread_ends_with_its_block() -> None:
-    before = torch.get_num_threads()
-    with one_thread():
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == before
 
 
 def test_a_fault_ends_only_its_episode() -> None:

@@ -18,7 +18,8 @@ from dreamer_exp.envs.make import make_env
 from dreamer_exp.evaluation.dispatch import never
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, fixed_seeds
 from dreamer_exp.evaluation.generators import seeded_global_generators
-from dreamer_exp.evaluation.rollout import Stopped, one_thread
+from dreamer_exp.evaluation.rollout import Stopped
+from dreamer_exp.threads import one_thread
 
 CONTEXT = 8  # fewest real steps before a start point
 EPISODES = 16  # on seeds evaluation.seed, evaluation.seed + 1, ...

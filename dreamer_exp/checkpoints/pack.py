@@ -1,21 +1,24 @@
 """Packing of a trained policy for this package: `python -m dreamer_exp.checkpoints.pack RUN NAME limits=FILE`.
 
-It writes dreamer_exp/pretrained/NAME: the weights in float16, their description and manifest, experiment.yaml, and a
-card with data, seeds, figures, limits and hashes. `acting_only=true` leaves out decoder, reward head and critics.
-`report=FILE` adds the figures of an evaluation report to the card and can be repeated; `limits=FILE` is the text of its
-section of limits.
+It writes dreamer_exp/pretrained/NAME: the weights, large ones in int8 with a scale for each row and the others in
+float16, their description and manifest, experiment.yaml, and a card with data, seeds, figures, limits and hashes.
+`acting_only=true` leaves out decoder, reward head and critics. `report=FILE` adds the figures of an evaluation report
+to the card and can be repeated; `limits=FILE` is the text of its section of limits.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
+from torch import Tensor
 
 from dreamer_exp.checkpoints.manifest import COUNTS, MANIFEST, MAX_JSON_BYTES, BrokenCheckpoint, manifest, read_json
 from dreamer_exp.checkpoints.policy_description import DESCRIPTION, TENSORS, described_environment, read_description
 from dreamer_exp.checkpoints.policy_file import load_policy
 from dreamer_exp.checkpoints.policy_source import PRETRAINED, PolicySource
+from dreamer_exp.checkpoints.policy_tensors import SCALE, to_int8
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.formatting import file_size, markdown_text
 from dreamer_exp.rundir.atomic import replace_folder, write_bytes, write_json, write_text
@@ -25,6 +28,7 @@ from dreamer_exp.rundir.plain_file import read_plain
 from dreamer_exp.rundir.reader import read_evaluations, read_tree
 
 MAX_TOTAL_BYTES = 6_000_000  # of all policies of the package
+MIN_INT8 = 4096  # numbers of a weight in int8: smaller ones, such as biases, save nothing
 CARD = "card.md"
 RATES = ("success", "pedestrian_collision", "wall_collision", "timeout")
 
@@ -33,13 +37,13 @@ def pack(source: PolicySource, folder: Path, limits: str, reports: Sequence[Path
     """Write the policy and its card into a folder, which is replaced.
 
     Raises:
-        UserError: A weight does not fit float16, a file is not the report of an evaluation, or the package's policies
-            would become too large.
+        UserError: A weight is not finite or does not fit float16, a file is not the report of an evaluation, or the
+            package's policies would become too large.
     """
     counts = {name: source.manifest[name] for name in (*COUNTS, "contract_hash")}
     description = read_description(source.folder)
     description["extra"] = described_environment(source.folder, description["extra"]) | counts
-    weights = _float16(source, acting_only)
+    weights = _packed(source, acting_only)
     _refuse_large(folder, weights, acting_only)
     with replace_folder(folder) as temporary:
         write_bytes(temporary / TENSORS, weights)
@@ -112,18 +116,26 @@ def card(name: str, source: PolicySource, tree: Mapping[str, Any], limits: str, 
     )
 
 
-def _float16(source: PolicySource, acting_only: bool) -> bytes:
-    tensors = {}
+def _packed(source: PolicySource, acting_only: bool) -> bytes:
     kept = ("agent.encoder.", "agent.rssm.", "agent.actor.") if acting_only else ""
-    for name, weight in load_policy(source.folder).named_parameters():
-        if not name.startswith(kept):
-            continue
-        tensors[name] = weight.detach().half()
-        if bool((weight.isfinite() & ~tensors[name].isfinite()).any()):
-            raise UserError(f"{name} has a weight that float16 cannot hold; the policy cannot be packed.")
+    weights = load_policy(source.folder).named_parameters()
+    stored = [_rounded(name, weight.detach()) for name, weight in weights if name.startswith(kept)]
+    tensors = dict(chain.from_iterable(stored))
     if not tensors:
         raise UserError("acting_only=true is for policies of algo=dreamerv3; pack the complete policy.")
     return save(tensors)
+
+
+def _rounded(name: str, weight: Tensor) -> list[tuple[str, Tensor]]:
+    """Return what the file has of a weight: rows of int8 and their scales, or the weight in float16."""
+    if weight.ndim > 1 and weight.numel() >= MIN_INT8:
+        rounded, scale = to_int8(weight)
+        stored = [(name, rounded), (name + SCALE, scale)]
+    else:
+        stored = [(name, weight.half())]
+    if not all(tensor.isfinite().all() for _, tensor in stored):
+        raise UserError(f"{name} has a weight that is not finite, or that float16 cannot hold; it cannot be packed.")
+    return stored
 
 
 def _refuse_large(folder: Path, weights: bytes, acting_only: bool) -> None:

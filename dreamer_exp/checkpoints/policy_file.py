@@ -6,9 +6,10 @@ policy.safetensors contains every weight once; policy.json describes the network
      "action": {"kind": "box", "size": 2}, "symlog_obs": true, "extra": {"contract_hash": "...", "env_steps": 512, ...}}
 
 The algorithm defines the keys that describe the network (AlgorithmSpec.policy_format), here `network` and `symlog_obs`.
-Weights are float32, or float16 to save space. With `"acting_only": true`, decoder, reward head and critics are missing.
-Format 1 had the key `learner` with the values "fast" and "rllib" instead of `algorithm`. Format of the weights:
-https://github.com/huggingface/safetensors (a JSON header, then plain numbers).
+Weights are float32, or, to save space, float16, or int8 with a float32 scale for each row, `NAME.scale`. With
+`"acting_only": true`, decoder, reward head and critics are missing. Format 1 had the key `learner` with the values
+"fast" and "rllib" instead of `algorithm`. Format of the weights: https://github.com/huggingface/safetensors (a JSON
+header, then plain numbers).
 """
 
 from collections.abc import Callable, Mapping, Sequence

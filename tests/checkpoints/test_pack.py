@@ -4,16 +4,17 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from dreamer_exp.checkpoints import policy_source
 from dreamer_exp.checkpoints.manifest import sha256
-from dreamer_exp.checkpoints.pack import MAX_TOTAL_BYTES, RATES, pack, total_bytes
+from dreamer_exp.checkpoints.pack import MAX_TOTAL_BYTES, MIN_INT8, RATES, pack, total_bytes
 from dreamer_exp.checkpoints.policy_description import TENSORS
+from dreamer_exp.checkpoints.policy_file import load_policy
 from dreamer_exp.checkpoints.policy_source import find_policy, pretrained_names
+from dreamer_exp.checkpoints.policy_tensors import SCALE
 from dreamer_exp.cli.evaluate import EvaluationRequest, evaluate
 from dreamer_exp.config.errors import UserError
 from tests.checkpoints.policies import saved_run
@@ -29,11 +30,40 @@ def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "pretrained"
 
 
-def test_a_packed_policy_has_float16_weights_for_acting(pretrained: Path) -> None:
+def test_a_packed_policy_has_the_weights_for_acting(pretrained: Path) -> None:
     tensors = load_file(pretrained / "small" / TENSORS)
 
-    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float16)}
     assert {name.split(".")[1] for name in tensors} == {"encoder", "rssm", "actor"}
+
+
+def test_large_weights_are_packed_in_int8_and_small_ones_in_float16(pretrained: Path) -> None:
+    stored = load_file(pretrained / "small" / TENSORS).items()
+    weights = [tensor for name, tensor in stored if not name.endswith(SCALE)]
+
+    assert {weight.dtype.name for weight in weights if weight.size >= MIN_INT8} == {"int8"}
+    assert {weight.dtype.name for weight in weights if weight.size < MIN_INT8} == {"float16"}
+
+
+@pytest.mark.parametrize("name", ["agent.actor.0.weight", "agent.actor.0.bias"])
+def test_a_weight_that_is_not_finite_is_not_packed(tmp_path: Path, name: str) -> None:
+    saved_run(tmp_path / "run", nano())
+    source = find_policy(str(tmp_path / "run"))
+    weights = load_file(source.folder / TENSORS)
+    weights[name].flat[0] = float("nan")
+    save_file(weights, source.folder / TENSORS)
+
+    with pytest.raises(UserError, match=f"{name} has a weight that is not finite"):
+        pack(source, tmp_path / "pretrained" / "small", "", [], acting_only=True)
+
+
+def test_a_packed_weight_differs_by_at_most_half_a_step_of_its_row(pretrained: Path, tmp_path: Path) -> None:
+    source = find_policy(str(tmp_path / "run")).folder
+    trained, packed = (dict(load_policy(folder).named_parameters()) for folder in (source, pretrained / "small"))
+
+    for name in load_file(pretrained / "small" / TENSORS):
+        if name in trained:
+            step = trained[name].abs().amax(-1, keepdim=True) / 127
+            assert bool(((trained[name] - packed[name]).abs() <= step * 0.501).all()), name
 
 
 def test_the_card_names_data_limits_and_hashes(pretrained: Path) -> None:
@@ -115,7 +145,7 @@ def test_a_damaged_pretrained_policy_is_refused(pretrained: Path) -> None:
 def test_a_policy_larger_than_the_package_allows_is_not_packed(tmp_path: Path) -> None:
     saved_run(tmp_path / "run", nano("algo.model_size=12M"))
 
-    with pytest.raises(UserError, match=r"13 MiB of weights.* are more than .* train a smaller"):
+    with pytest.raises(UserError, match=r"6\.\d MiB of weights.* are more than .* train a smaller"):
         pack(find_policy(str(tmp_path / "run")), tmp_path / "pretrained" / "large", "", [], acting_only=True)
 
     assert not (tmp_path / "pretrained" / "large").exists()

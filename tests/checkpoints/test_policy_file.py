@@ -224,6 +224,15 @@ def test_weights_of_another_type_are_refused(saved: Path) -> None:
         load_policy(saved)
 
 
+def test_weights_in_int8_without_the_scales_of_their_rows_are_refused(saved: Path) -> None:
+    tensors = load_file(saved / TENSORS)
+    tensors["agent.actor.0.weight"] = tensors["agent.actor.0.weight"].to(torch.int8)
+    tensors["agent.actor.0.weight.scale"] = torch.ones(3)
+    save_file(tensors, saved / TENSORS)
+    with pytest.raises(UserError, match=r"agent\.actor\.0\.weight is int8"):
+        load_policy(saved)
+
+
 @pytest.mark.parametrize("change", ["less", "more"])
 def test_weights_that_are_missing_or_unknown_are_refused(saved: Path, change: str) -> None:
     tensors = load_file(saved / TENSORS)

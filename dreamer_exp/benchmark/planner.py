@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.schema import ObsContractConfig
+from dreamer_exp.encoders import LIDAR
 from dreamer_exp.envs.contract import ObservationContract, build_contract
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.map_runner import NAME
@@ -20,8 +21,9 @@ from dreamer_exp.policy.contract import PolicyContract
 from dreamer_exp.policy.load import load_policy
 
 OBSERVED = ("drive_state", "rays")
-CHOICES = tuple(product((OBSERVED, OBSERVED[::-1]), ("all", "latest"), ("none", "metric")))
-"""Keys, frames and scaling of the contracts that the runner's observation can fill."""
+ENCODERS: tuple[dict[str, str], ...] = ({}, {"rays": LIDAR})
+CHOICES = tuple(product((OBSERVED, OBSERVED[::-1]), ("all", "latest"), ("none", "metric"), ENCODERS))
+"""Keys, frames, scaling and encoders of the contracts that the runner's observation can fill."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def contract_of_hash(contract_hash: str) -> ObservationContract:
         UserError: there is none.
     """
     observation, action = known(RobotSFConfig())
-    for keys, frames, scaling in CHOICES:
-        config = ObsContractConfig("benchmark", list(keys), frames, scaling)
+    for keys, frames, scaling, encoders in CHOICES:
+        config = ObsContractConfig("benchmark", list(keys), frames, scaling, encoders)
         if (contract := build_contract(observation, action, config)).hash == contract_hash:
             return contract
     raise UserError(

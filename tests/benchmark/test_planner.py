@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dreamer_exp.benchmark.origin import find_origin
 from dreamer_exp.benchmark.planner import Entrant, RunnerPlanner, contract_of_hash, planner_builder
+from dreamer_exp.checkpoints.policy_source import pretrained_names
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
 from dreamer_exp.envs.make import make_env
@@ -77,8 +79,14 @@ def test_a_contract_that_the_runner_cannot_fill_is_refused() -> None:
         contract_of_hash("0123456789abcdef")
 
 
-def test_a_policy_of_crowd_nav_can_enter() -> None:
-    experiment = nano()
+@pytest.mark.parametrize("encoders", ["{}", "{rays: lidar, drive_state: vector}"])
+def test_a_policy_of_crowd_nav_can_enter(encoders: str) -> None:
+    experiment = nano(f"obs_contract.encoders={encoders}")
     assert isinstance(experiment.env, CrowdNavConfig)
     contract = make_env(experiment.env, experiment.obs_contract).get_wrapper_attr("contract")
     assert contract_of_hash(contract.hash).size == contract.size
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_the_policies_of_this_package_can_enter(name: str) -> None:
+    assert find_origin(Path(f"pretrained:{name}")).entrant.load().act(observations(1)[0]).shape == (2,)

@@ -45,6 +45,7 @@ EXCEPTIONS: dict[str, set[str]] = {
     "conf/protocol/robot_sf_s30_h600.yaml": {"crowding"},
     "conf/protocol/robot_sf_smoke.yaml": {"crowding"},
     "benchmarks/results/competence/robot_sf_classic_only.md": {"crowding"},
+    "benchmarks/results/competence/robot_sf_crowd_nav.md": {"crowding"},
     "benchmarks/results/competence/robot_sf_s30_h600.md": {"crowding"},
     "benchmarks/results/competence/robot_sf_smoke.md": {"crowding"},
 }

@@ -56,4 +56,7 @@ def _has_scales(weight: Tensor, scale: Tensor | None) -> bool:
 
 
 def _shape_text(tensor: Tensor | None) -> str:
-    return "nothing" if tensor is None else f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
+    if tensor is None:
+        return "nothing"
+    scales = " without float32 scales of its rows" if tensor.dtype is torch.int8 else ""
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}{scales}"

@@ -28,6 +28,7 @@ PR_SET_CHILD_SUBREAPER = 36  # orphans below this process become its children
 POLL_S = 1.0
 ANSWER_S = 30.0  # for a run to answer a signal: native code delays it, as when large arrays are written
 AGAIN_S = 3.0  # for a run to end after the same signal again
+TWICE_S = 0.5  # in which the same signal comes twice for one reason: timeout(1) signals its child, and then its group
 # in the log of a process that uses Ray 2.60; it ends itself in any call that needs the raylet, with exit code 1
 RAY_ENDS_PROCESS = (
     "The connection to the plasma store is failed. Terminate the process",
@@ -74,11 +75,16 @@ def _fork(at_death: int, wait: Callable[[int], NoReturn]) -> None:
 
 def _relay(watcher: int, watched: set[int]) -> NoReturn:
     """Pass signals on to the watcher and exit with its code; do its work if it is killed."""
+    passed: dict[int, float] = {}
     while (status := _reap(watcher)) is None:
         received = signal.sigtimedwait({*watched, signal.SIGCHLD}, POLL_S)
         # a terminal sends its signals to the watcher and the run too; their code is positive
-        if received is not None and received.si_signo in watched and received.si_code <= 0:
-            os.kill(watcher, FORWARDED[signal.Signals(received.si_signo)])
+        if received is None or received.si_signo not in watched or received.si_code > 0:
+            continue
+        number, now = received.si_signo, time.monotonic()
+        if now - passed.get(number, -TWICE_S) >= TWICE_S:
+            os.kill(watcher, FORWARDED[signal.Signals(number)])
+            passed[number] = now
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         kill_orphans()

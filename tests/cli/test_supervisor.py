@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dreamer_exp.cli.supervisor import TWICE_S
 from dreamer_exp.rundir.layout import RunDirectory
 from tests.paths import CHECKOUT
 
@@ -180,8 +181,15 @@ def ready(process: "subprocess.Popen[str]") -> int:
     return int(process.stdout.readline().split()[1])
 
 
+def kill_as_timeout_does(pid: int, number: int) -> None:
+    """Signal a process and then its group, as timeout(1) does when the time is over."""
+    os.kill(pid, number)
+    time.sleep(0.1)
+    os.killpg(pid, number)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
-@pytest.mark.parametrize("send", [os.kill, os.killpg])
+@pytest.mark.parametrize("send", [os.kill, os.killpg, kill_as_timeout_does])
 def test_a_signal_to_the_parent_or_to_the_group_asks_the_run_to_stop_once(
     tmp_path: Path, number: signal.Signals, code: int, send: object
 ) -> None:
@@ -210,6 +218,7 @@ def test_the_same_signal_again_ends_the_run_at_once(tmp_path: Path) -> None:
     assert process.stdout is not None
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "stopping\n"
+    time.sleep(TWICE_S)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "ending\n")

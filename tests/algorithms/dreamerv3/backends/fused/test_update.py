@@ -7,6 +7,7 @@ import sys
 import weakref
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,23 @@ EXACT = Precision.of("float32")
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
+@dataclass
+class NoiseOfTheCpu(EagerUpdate):
+    """An update whose noise is the same on every device.
+
+    A class of an imagined latent is drawn by comparing a random number with a sum of probabilities. Where both are
+    equal up to rounding, the backends can draw different classes, and their figures part by 6e-3. With this seed they
+    are not: on the CPU, weights that differ by 1e-6 give the same classes in all ten updates.
+    """
+
+    def __post_init__(self) -> None:
+        self.drawn = torch.Generator().manual_seed(3)
+
+    def draw(self, rows: int, steps: int) -> Noise:
+        noise = EagerUpdate.draw(replace(self, generator=self.drawn), rows, steps)
+        return Noise(*(getattr(noise, part.name).to(DEVICE) for part in fields(noise)))
+
+
 class SameNoise(FusedUpdate):
     """A fused update with the noise that the eager backend draws."""
 
@@ -53,12 +71,12 @@ class SameNoise(FusedUpdate):
         return time_major(self.update.draw(*self.shape))
 
 
-def make_update(agent: Agent, *, bfloat16: bool = False) -> EagerUpdate:
+def make_update(agent: Agent, *, bfloat16: bool = False, kind: type[EagerUpdate] = EagerUpdate) -> EagerUpdate:
     groups = [
         {"name": part, "params": [parameter for name in names for parameter in getattr(agent, name).parameters()]}
         for part, names in PARAMETER_GROUPS.items()
     ]
-    return EagerUpdate(
+    return kind(
         agent=agent,
         optimizer=LaProp(groups, lr=1e-4, warmup=5),
         returns=ReturnRange(torch.zeros((), device=DEVICE), torch.zeros((), device=DEVICE)),
@@ -84,33 +102,24 @@ def direction(gradient: Tensor) -> Tensor:
 
 
 class Both(NamedTuple):
-    """Both backends after ten updates.
-
-    Attributes:
-        fused, eager: the backends.
-        figures: those of each update, fused and eager.
-        rounding: factor of all tolerances: cuDNN's convolutions round otherwise inside a captured graph, and LaProp's
-            first steps divide a gradient by its own size. On an H200 figures then differ by 4e-5, parameters by
-            1e-5 and momenta by 4e-3. One update is compared as strictly as without convolutions (test_gradients.py).
-    """
+    """Both backends after ten updates, and the figures of each update, fused and eager."""
 
     fused: FusedUpdate
     eager: EagerUpdate
     figures: list[dict[str, tuple[float, float]]]
-    rounding: float
 
 
 @pytest.fixture(scope="module", params=CASES_HERE)
 def both(request: pytest.FixtureRequest) -> Both:
     agent, batch, _ = make_case(*CASES_HERE[request.param])
-    eager = make_update(deepcopy(agent))
-    fused = SameNoise(make_update(agent), EXACT, (B, T), PROGRAMS, persistent=False)
+    eager = make_update(deepcopy(agent), kind=NoiseOfTheCpu)
+    fused = SameNoise(make_update(agent, kind=NoiseOfTheCpu), EXACT, (B, T), PROGRAMS, persistent=False)
     figures = []
     for _ in range(UPDATES):
         (found, states), (expected, expected_states) = fused(batch), eager(batch)
         assert torch.equal(states.stoch, expected_states.stoch)
         figures.append({name: (found[name].item(), figure.item()) for name, figure in expected.items()})
-    return Both(fused, eager, figures, 100.0 if request.param == "entries" and DEVICE == "cuda" else 1.0)
+    return Both(fused, eager, figures)
 
 
 def named(both: Both) -> Iterator[tuple[str, torch.nn.Parameter, torch.nn.Parameter]]:
@@ -124,7 +133,7 @@ def named(both: Both) -> Iterator[tuple[str, torch.nn.Parameter, torch.nn.Parame
 def test_ten_updates_have_the_figures_of_the_eager_backend(both: Both) -> None:
     for figures in both.figures:
         for name, (found, expected) in figures.items():
-            assert found == pytest.approx(expected, rel=1e-5 * both.rounding, abs=1e-6 * both.rounding), name
+            assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), name
 
 
 @pytest.mark.slow
@@ -132,13 +141,13 @@ def test_after_ten_updates_gradients_equal_the_eager_backends(both: Both) -> Non
     for name, parameter, other in named(both):
         if other.grad is not None:
             found = direction(both.fused.flat.view(parameter).grad)
-            assert relative_error(found, direction(other.grad)) < 1e-5 * both.rounding, name
+            assert relative_error(found, direction(other.grad)) < 1e-5, name
 
 
 @pytest.mark.slow
 def test_after_ten_updates_parameters_equal_the_eager_backends(both: Both) -> None:
     for name, parameter, other in named(both):
-        assert relative_error(parameter, other) < 1e-6 * both.rounding, name
+        assert relative_error(parameter, other) < 1e-6, name
 
 
 @pytest.mark.slow
@@ -148,7 +157,7 @@ def test_after_ten_updates_the_optimisers_state_equals_the_eager_backends(both: 
         if other.requires_grad:
             found, expected = fused.update.optimizer.state[parameter], eager.optimizer.state[other]
             assert found["step"].item() == expected["step"].item() == UPDATES
-            assert relative_error(found["momentum"], expected["momentum"]) < 1e-3 * both.rounding
+            assert relative_error(found["momentum"], expected["momentum"]) < 1e-3
 
 
 @pytest.mark.slow

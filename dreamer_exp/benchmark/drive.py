@@ -12,7 +12,7 @@ from dreamer_exp.benchmark.rows import CellResult, MetricValue, RefusedRow, pars
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.envs.robot_sf.map_runner import NAME
-from dreamer_exp.evaluation.dispatch import Dispatch
+from dreamer_exp.evaluation.dispatch import Dispatch, never
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.evaluation.workers.processes import processes
@@ -90,7 +90,7 @@ class ArmRun:
         if not missing:
             return
         with processes(self.job, len(missing), number=number) as workers:
-            for finished in Dispatch(workers, missing, 1, lose).run(lambda: False):
+            for finished in Dispatch(workers, missing, 1, lose).run(never, progress.wait):
                 progress(finished._replace(result=self._keep(finished)))
                 if not self.results and len(self.failures) >= min(FAILED_AT_FIRST, len(missing)):
                     raise ArmFailed(f"{name}: {list(self.failures.values())[-1]}")

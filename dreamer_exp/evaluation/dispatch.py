@@ -26,6 +26,10 @@ def ignore(finished: Finished) -> None:
     """Do nothing with a finished episode."""
 
 
+def keep_silent() -> None:
+    """Do nothing while episodes run."""
+
+
 OnLost = Callable[[EvaluationEpisode, str], Finished]
 """Returns what stands for an episode whose workers died MAX_DEATHS times; the text is how the last one ended."""
 
@@ -38,6 +42,7 @@ def run_episodes(
     at_once_in_all: int | None = None,
     should_stop: Callable[[], bool] = never,
     on_finished: Callable[[Finished], None] = ignore,
+    on_wait: Callable[[], None] = keep_silent,
     workers: OpenWorkers = this_process,
 ) -> list[Finished]:
     """Run the episodes and return them in their order.
@@ -51,6 +56,7 @@ def run_episodes(
         at_once_in_all: most episodes at once in all workers; None for no limit.
         should_stop: called several times a second.
         on_finished: called with each episode when it ends.
+        on_wait: called several times a second.
         workers: where the episodes run.
 
     Raises:
@@ -62,7 +68,7 @@ def run_episodes(
         limit = at_once_in_all or at_once * len(episodes)
         with workers(make, min(len(episodes), limit)) as opened:
             at_once = min(at_once, limit // len(opened.alive))
-            for finished in Dispatch(opened, episodes, at_once).run(should_stop):
+            for finished in Dispatch(opened, episodes, at_once).run(should_stop, on_wait):
                 done[finished.episode] = finished
                 on_finished(finished)
     return [done[episode] for episode in episodes]
@@ -90,12 +96,13 @@ class Dispatch:
         self._requested: set[int] = set()
         self._deaths: Counter[EvaluationEpisode] = Counter()
 
-    def run(self, should_stop: Callable[[], bool]) -> Iterator[Finished]:
-        """Yield each episode when it ends."""
+    def run(self, should_stop: Callable[[], bool], on_wait: Callable[[], None] = keep_silent) -> Iterator[Finished]:
+        """Yield each episode when it ends; the arguments are those of `run_episodes`."""
         self._request_all()
         while self._requested:
             if should_stop():
                 raise Stopped
+            on_wait()
             for worker, answer in self._workers.wait():
                 self._requested.discard(worker)
                 yield from self._take(worker, answer)

@@ -122,7 +122,7 @@ class EvaluationReport:
                 log.append(finished)
                 progress(finished)
 
-            yield {"done": done, "on_finished": finish, "workers": self.workers}
+            yield {"done": done, "on_finished": finish, "on_wait": progress.wait, "workers": self.workers}
         self.logs.append(log)
 
     def evaluate_baselines(self) -> list[dict[str, Any]]:

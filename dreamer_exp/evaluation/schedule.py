@@ -227,13 +227,13 @@ class EvaluationSchedule:
         self, stop: Stop, *, make_policy: MakePolicy, show: Print, what: str, workers: OpenWorkers
     ) -> list[EpisodeResult]:
         finished = evaluate_policy(
-            self._experiment, make_policy, should_stop=stop, on_finished=self._progress(what, show), workers=workers
+            self._experiment, make_policy, should_stop=stop, workers=workers, **self._progress(what, show)
         )
         return [each.result for each in finished]
 
     def _baseline_results(self, stop: Stop, *, name: str, show: Print, workers: OpenWorkers) -> list[EpisodeResult]:
         progress = self._progress(_describe_baseline(name), show)
-        return evaluate_baseline(self._experiment, name, should_stop=stop, on_finished=progress, workers=workers)
+        return evaluate_baseline(self._experiment, name, should_stop=stop, workers=workers, **progress)
 
     def _is_best(self, row: dict[str, Any]) -> bool:
         """Return whether a row is the best one of the trained policy so far."""
@@ -254,8 +254,10 @@ class EvaluationSchedule:
         yield
         algorithm.make_envs()
 
-    def _progress(self, what: str, show: Print) -> EpisodeProgress:
-        return EpisodeProgress(what, len(episode_list(self._experiment).episodes), show)
+    def _progress(self, what: str, show: Print) -> dict[str, Any]:
+        """Return the options of an evaluation that show its progress."""
+        progress = EpisodeProgress(what, len(episode_list(self._experiment).episodes), show)
+        return {"on_finished": progress, "on_wait": progress.wait}
 
     def _write(
         self, policy: str, kind: str, results: list[EpisodeResult], env_steps: int, updates: int

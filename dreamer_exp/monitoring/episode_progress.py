@@ -9,7 +9,10 @@ from dreamer_exp.formatting import clock
 
 
 class EpisodeProgress:
-    """Line of text about an evaluation, shown at its beginning and after each episode.
+    """Line of text about an evaluation, shown at its beginning, after each episode, and while one is waited for.
+
+    The time left follows from the time between the first end and the last one: before the first, processes start and
+    Robot SF compiles its code.
 
     Args:
         what: is evaluated: "evaluating the policy".
@@ -24,7 +27,7 @@ class EpisodeProgress:
         self._what, self._total, self._show = what, total, show
         self._results = list(done or [])
         self._earlier = len(self._results)
-        self._started = time.monotonic()
+        self._started = self._first_end = self._last_end = time.monotonic()
         show(self.line())
 
     def __call__(self, finished: Any) -> None:
@@ -33,8 +36,16 @@ class EpisodeProgress:
 
     def count(self, result: EpisodeResult) -> None:
         """Count an episode and show the line."""
+        self._last_end = time.monotonic()
+        if len(self._results) == self._earlier:
+            self._first_end = self._last_end
         self._results.append(result)
         self._show(self.line())
+
+    def wait(self) -> None:
+        """Show the line with the time so far, if no episode has ended yet."""
+        if len(self._results) == self._earlier:
+            self._show(f"{self.line()}, {clock(time.monotonic() - self._started)} so far")
 
     def line(self) -> str:
         """Return text such as "evaluating the policy: 37/100 episodes, success 81%, eta 0:12"."""
@@ -42,6 +53,6 @@ class EpisodeProgress:
         parts = [f"{done}/{self._total} episodes"]
         if with_outcome := [result.outcome == SUCCESS for result in self._results if result.outcome is not None]:
             parts.append(f"success {sum(with_outcome) / len(with_outcome):.0%}")
-        if here := done - self._earlier:
-            parts.append(f"eta {clock((time.monotonic() - self._started) / here * (self._total - done))}")
+        if (intervals := done - self._earlier - 1) > 0:
+            parts.append(f"eta {clock((self._last_end - self._first_end) / intervals * (self._total - done))}")
         return f"{self._what}: {', '.join(parts)}"

@@ -102,7 +102,7 @@ class Record:
     def evaluation(self, row: dict[str, Any]) -> None:
         """Write the row of an evaluation."""
         self._evaluations(lambda: append_row(self.directory.evaluation, row))
-        figures = {name: value for name, value in summary.without_outcomes(row).items() if name != "format"}
+        figures = {name: value for name, value in row.items() if name not in ("format", "outcomes")}
         figures = {f"evaluation/{row['policy']}/{name}": value for name, value in figures.items()}
         self.tracker.log(figures, row["env_steps"])
 

@@ -69,8 +69,10 @@ def record_missing_end(root: Path, state: str, message: str | None, kind: str = 
 
 
 def without_outcomes(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of an evaluation without its episodes."""
-    return {name: value for name, value in row.items() if name != "outcomes"}
+    """Return the row of an evaluation without its episodes, but for those that are impossible, if there are any."""
+    impossible = [one for one in row.get("outcomes", []) if one.get("impossible")]
+    rest = {name: value for name, value in row.items() if name != "outcomes"}
+    return {**rest, "outcomes": impossible} if impossible else rest
 
 
 def closing_table(summary: dict[str, Any]) -> Group | None:

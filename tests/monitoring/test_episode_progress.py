@@ -27,25 +27,51 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_the_line_counts_episodes_and_successes_and_estimates_the_rest(now: list[float]) -> None:
     lines: list[str] = []
     progress = EpisodeProgress("the policy", 4, lines.append)
-    for outcome in ("success", "timeout"):
+    for outcome in ("success", "timeout", "timeout"):
         now[0] += 5.0
         progress(ended(outcome))
     assert lines == [
         "the policy: 0/4 episodes",
-        "the policy: 1/4 episodes, success 100%, eta 0:15",
+        "the policy: 1/4 episodes, success 100%",
         "the policy: 2/4 episodes, success 50%, eta 0:10",
+        "the policy: 3/4 episodes, success 33%, eta 0:05",
     ]
+
+
+def test_the_estimate_leaves_out_the_time_before_the_first_end(now: list[float]) -> None:
+    lines: list[str] = []
+    progress = EpisodeProgress("the policy", 4, lines.append)
+    for seconds in (170.0, 5.0):
+        now[0] += seconds
+        progress(ended("success"))
+    assert lines[-1] == "the policy: 2/4 episodes, success 100%, eta 0:10"
+
+
+def test_before_the_first_end_the_line_tells_the_time_so_far(now: list[float]) -> None:
+    lines: list[str] = []
+    progress = EpisodeProgress("the policy", 4, lines.append)
+    now[0] += 40.0
+    progress.wait()
+    assert lines[1:] == ["the policy: 0/4 episodes, 0:40 so far"]
+    progress(ended("success"))
+    progress.wait()
+    assert len(lines) == 3
 
 
 def test_episodes_that_ended_earlier_count_but_not_in_the_estimate(now: list[float]) -> None:
     lines: list[str] = []
-    progress = EpisodeProgress("the policy", 4, lines.append, [ended("success").result] * 2)
-    now[0] += 5.0
-    progress(ended("success"))
-    assert lines == ["the policy: 2/4 episodes, success 100%", "the policy: 3/4 episodes, success 100%, eta 0:05"]
+    progress = EpisodeProgress("the policy", 5, lines.append, [ended("success").result] * 2)
+    for _ in range(2):
+        now[0] += 5.0
+        progress(ended("success"))
+    assert lines == [
+        "the policy: 2/5 episodes, success 100%",
+        "the policy: 3/5 episodes, success 100%",
+        "the policy: 4/5 episodes, success 100%, eta 0:05",
+    ]
 
 
 def test_without_outcomes_there_is_no_success(now: list[float]) -> None:
     lines: list[str] = []
     EpisodeProgress("the policy", 2, lines.append)(ended(None))
-    assert lines[-1] == "the policy: 1/2 episodes, eta 0:00"
+    assert lines[-1] == "the policy: 1/2 episodes"

@@ -136,6 +136,16 @@ def test_a_line_lists_impossible_episodes_and_the_success_without_them() -> None
     assert summary.impossible_line(evaluation_row("dreamerv3", TRAINED, 0, 0, [REACHED], episodes(1))) is None
 
 
+def test_the_end_of_a_run_lists_impossible_episodes_too() -> None:
+    impossible = EpisodeResult(0.0, 1, outcome="wall_collision", scenario="door", impossible=True)
+    row = evaluation_row("dreamerv3", TRAINED, 0, 0, [REACHED, impossible], episodes(2))
+    assert [one["seed"] for one in row["outcomes"]] == [0, 1]
+    assert summary.impossible_line(summary.without_outcomes(row)) == summary.impossible_line(row)
+    assert "outcomes" not in summary.without_outcomes(
+        evaluation_row("dreamerv3", TRAINED, 0, 0, [REACHED], episodes(1))
+    )
+
+
 def test_collisions_with_robots_have_a_column_if_there_were_any() -> None:
     assert "rob." not in table_of(REACHED)
     assert "rob." in table_of(EpisodeResult(0.0, 1, outcome="robot_collision"))

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -191,15 +190,6 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     edited = edits(RunDirectory(root).experiment)
     for line in edit_lines(edited):
         console.print(printable(line), soft_wrap=True, markup=False)
-    report = EvaluationReport(
-        experiment,
-        load_policy_maker(checkpoint, device),
-        trained["files"][TENSORS]["sha256"] + ("" if device == CPU else f" on {device}"),
-        f"{source}, in {experiment.env.name}" + ("" if device == CPU else ", on the GPU"),
-        folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}_{secrets.token_hex(2)}",
-        console,
-        choose_workers(experiment, request.workers, checkpoint, device),
-    )
     settings = {name: part for name, part in experiment.to_dict().items() if name != "hardware"}
     about = {
         "run": printable(source.name if source.is_pretrained else root.name),
@@ -208,7 +198,16 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
         "experiment": settings,
         "edited_by_hand": None if edited is None else {key: list(values) for key, values in edited.items()},
     }
-    with hinting_at_memory(device):
+    with hinting_at_memory(device), choose_workers(experiment, request.workers, checkpoint, device) as workers:
+        report = EvaluationReport(
+            experiment,
+            load_policy_maker(checkpoint, device),
+            trained["files"][TENSORS]["sha256"] + ("" if device == CPU else f" on {device}"),
+            f"{source}, in {experiment.env.name}" + ("" if device == CPU else ", on the GPU"),
+            folder / f"evaluation_{experiment.env.name}_{now_utc().replace(':', '')}_{secrets.token_hex(2)}",
+            console,
+            workers,
+        )
         report.evaluate(about, trained["env_steps"], trained["updates"], request.films)
     if folder == RunDirectory(root).report and (page := try_write_page(root)):
         report.print_line(f"Report: {page}")
@@ -228,10 +227,13 @@ def hinting_at_memory(device: str) -> Iterator[None]:
         ) from error
 
 
-def choose_workers(experiment: Experiment, number: int | None, checkpoint: Path, device: str) -> "OpenWorkers":
-    """Return where the episodes run: in a number of processes, in this process for 0; None chooses."""
+@contextmanager
+def choose_workers(
+    experiment: Experiment, number: int | None, checkpoint: Path, device: str
+) -> "Iterator[OpenWorkers]":
+    """Yield where the episodes run: in a number of processes, in this process for 0; None chooses."""
     from dreamer_exp.evaluation.workers.base import this_process
-    from dreamer_exp.evaluation.workers.processes import processes
+    from dreamer_exp.evaluation.workers.processes import kept_processes
 
     if number is None:
         network_bytes = (checkpoint / TENSORS).stat().st_size
@@ -240,7 +242,11 @@ def choose_workers(experiment: Experiment, number: int | None, checkpoint: Path,
         number = auto_workers(episodes, machine, RUNNER_BYTES + network_bytes)
         if device != CPU and machine.gpu_memory_bytes:
             number = min(number, machine.gpu_memory_bytes // (GPU_BYTES_EACH + network_bytes))
-    return partial(processes, number=number) if number else this_process
+    if not number:
+        yield this_process
+        return
+    with kept_processes(number) as workers:
+        yield workers
 
 
 def auto_workers(episodes: int, machine: Machine, bytes_each: int) -> int:

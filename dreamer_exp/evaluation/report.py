@@ -159,7 +159,8 @@ class EvaluationReport:
         """Write the films, and print the path of each when it is complete."""
         with LiveLine(self.console) as line:
             progress = EpisodeProgress("filming", len(episodes) * (1 + len(films.baselines)), line.show)
-            for path in film(self.experiment, self.policy, episodes, self.stem, films, on_finished=progress):
+            options: dict[str, Any] = {"on_finished": progress, "on_wait": progress.wait, "workers": self.workers}
+            for path in film(self.experiment, self.policy, episodes, self.stem, films, **options):
                 self.print_line(f"Video: {path}")
 
     def print_line(self, line: str) -> None:

@@ -11,7 +11,7 @@ from dreamer_exp.evaluation.dispatch import EvaluationFailed, describe, run_epis
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
 from dreamer_exp.evaluation.rollout import PolicyRollouts, Stopped
-from dreamer_exp.evaluation.workers.processes import processes
+from dreamer_exp.evaluation.workers.processes import kept_processes, processes
 from tests.evaluation.mortal import Asleep, Mortal
 from tests.evaluation.policies import network_policy
 from tests.experiments import nano
@@ -86,6 +86,25 @@ def test_a_baseline_is_equal_in_processes(
         options = {"workers": partial(processes, number=number)} if number else {}
         found.append(evaluate_baseline(experiment, "random", **options))
     assert found[0] == found[1]
+
+
+def test_kept_processes_run_several_evaluations(experiment: Experiment, alone: list[Any], tmp_path: Any) -> None:
+    with kept_processes(3) as workers:
+        assert paths(experiment, workers=workers) == alone
+        before = multiprocessing.active_children()
+        few = run_episodes(partial(Mortal, tmp_path, deaths=0), EPISODES[:2], at_once=1, workers=workers)
+        assert [each.episode for each in few] == EPISODES[:2]
+        assert paths(experiment, workers=workers) == alone
+        assert multiprocessing.active_children() == before
+        assert len(before) == 3
+    assert not multiprocessing.active_children()
+
+
+def test_a_kept_process_that_died_between_evaluations_is_replaced(experiment: Experiment, alone: list[Any]) -> None:
+    with kept_processes(2) as workers:
+        assert paths(experiment, workers=workers) == alone
+        multiprocessing.active_children()[0].kill()
+        assert paths(experiment, workers=workers) == alone
 
 
 EPISODES = [EvaluationEpisode(seed) for seed in range(5)]

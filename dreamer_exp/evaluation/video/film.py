@@ -14,7 +14,7 @@ from dreamer_exp.envs.baselines import baselines_of, split_applicable
 from dreamer_exp.envs.episode import SUCCESS
 from dreamer_exp.envs.make import make_raw_env
 from dreamer_exp.evaluation.baselines import BaselineRollouts
-from dreamer_exp.evaluation.dispatch import ignore, run_episodes
+from dreamer_exp.evaluation.dispatch import ignore, keep_silent, run_episodes
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.generators import seeded_global_generators
 from dreamer_exp.evaluation.metrics import rates_by_scenario
@@ -23,6 +23,7 @@ from dreamer_exp.evaluation.video.camera import MODE, Camera
 from dreamer_exp.evaluation.video.frames import Film, Panel, caption_of
 from dreamer_exp.evaluation.video.request import FilmRequest
 from dreamer_exp.evaluation.video.write import film_suffix, write_film
+from dreamer_exp.evaluation.workers.base import OpenWorkers, this_process
 
 MAX_FILMED = 4  # episodes of one policy at once, whose recordings are in memory
 POLICY = "policy"
@@ -52,6 +53,8 @@ def film(
     request: FilmRequest,
     *,
     on_finished: Callable[[Finished], None] = ignore,
+    on_wait: Callable[[], None] = keep_silent,
+    workers: OpenWorkers = this_process,
 ) -> Iterator[Path]:
     """Write a film of each of these episodes; yield each file when it is complete.
 
@@ -62,6 +65,8 @@ def film(
         stem: the path that every file's name begins with.
         request: gives the baselines next to the policy, and whether the rays are drawn.
         on_finished: called with each episode of each policy when it ends.
+        on_wait: called several times a second while episodes run.
+        workers: where the episodes run.
 
     Raises:
         UserError: the environment has neither a scene nor rendered frames.
@@ -78,6 +83,8 @@ def film(
                 at_once=MAX_FILMED,
                 at_once_in_all=experiment.evaluation.max_parallel_envs,
                 on_finished=on_finished,
+                on_wait=on_wait,
+                workers=workers,
             )
             for name, make in makes.items()
         }

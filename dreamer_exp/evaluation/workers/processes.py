@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -11,7 +11,7 @@ from dreamer_exp.environment_variables import environment_variables
 from dreamer_exp.envs.boundary import ignore_ctrl_c
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
 from dreamer_exp.evaluation.rollout import MakeRollouts, Rollouts
-from dreamer_exp.evaluation.workers.base import SLICE_S, Answer, WorkerDied
+from dreamer_exp.evaluation.workers.base import SLICE_S, Answer, OpenWorkers, WorkerDied
 from dreamer_exp.rundir.processes import killed_by
 
 PRELOADED = ["torch", "dreamer_exp.evaluation.rollout"]  # imported once for all processes
@@ -26,7 +26,7 @@ class Processes:
     """
 
     def __init__(self, make: MakeRollouts, number: int) -> None:
-        self.alive = tuple(range(number))
+        self._number, self.alive = number, tuple(range(number))
         self._make = pickle.dumps(make)
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
@@ -44,8 +44,21 @@ class Processes:
 
     def wait(self) -> list[tuple[int, Answer]]:
         """Receive the answers."""
-        workers = {end: worker for worker, (_, end) in self._running.items()}
+        workers = {end: worker for worker, (_, end) in self._running.items() if worker in self.alive}
         return [(workers[end], self._receive(workers[end])) for end in connection.wait(list(workers), SLICE_S)]
+
+    def remake(self, make: MakeRollouts, number: int) -> None:
+        """Let the processes build other rollouts; their libraries need not load and compile again.
+
+        Args:
+            make: as before.
+            number: most processes that take requests now, of those that there are.
+        """
+        self._make = pickle.dumps(make)
+        self.alive = tuple(range(min(number, self._number)))
+        for _, end in self._running.values():
+            with suppress(OSError):  # it died while it was idle; the one that replaces it builds them
+                end.send(self._make)
 
     def close(self) -> None:
         """Kill the processes, which hold nothing to be kept."""
@@ -83,6 +96,26 @@ def processes(make: MakeRollouts, episodes: int, *, number: int) -> Iterator[Pro
         yield workers
 
 
+@contextmanager
+def kept_processes(number: int) -> Iterator[OpenWorkers]:
+    """Yield what runs the episodes of several evaluations, one after the other, in the same processes.
+
+    Their number is that of the first evaluation, at most `number` and one an episode.
+    """
+    with ExitStack() as stack:
+        opened: list[Processes] = []
+
+        @contextmanager
+        def open_or_remake(make: MakeRollouts, episodes: int) -> Iterator[Processes]:
+            if opened:
+                opened[0].remake(make, episodes)
+            else:
+                opened.append(stack.enter_context(processes(make, episodes, number=number)))
+            yield opened[0]
+
+        yield open_or_remake
+
+
 def describe_exit(code: int | None) -> str:
     """Return how a process ended."""
     by_signal = None if code is None else killed_by(code)
@@ -95,15 +128,18 @@ def serve(end: Any) -> None:
     with suppress(EOFError, OSError):  # the main process has died
         make = end.recv_bytes()
         try:
-            with closing(pickle.loads(make)()) as rollouts:
-                while True:
-                    end.send_bytes(pickle.dumps(_advance(rollouts, end)))
+            while True:
+                with closing(pickle.loads(make)()) as rollouts:
+                    make = _answer(rollouts, end)
         except Exception as error:  # noqa: BLE001  # raised again in the main process
             end.send_bytes(pickle.dumps(sendable(error)))
 
 
-def _advance(rollouts: Rollouts, end: Any) -> Answer:
-    return rollouts.advance(end.recv(), SLICE_S)
+def _answer(rollouts: Rollouts, end: Any) -> bytes:
+    """Answer requests until `remake` sends what builds other rollouts; return that."""
+    while not isinstance(request := end.recv(), bytes):
+        end.send_bytes(pickle.dumps(rollouts.advance(request, SLICE_S)))
+    return request
 
 
 def sendable(error: Exception) -> Exception:

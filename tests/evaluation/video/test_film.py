@@ -14,6 +14,7 @@ from dreamer_exp.evaluation.video.film import choose, file_name, film, refuse_un
 from dreamer_exp.evaluation.video.frames import Panel
 from dreamer_exp.evaluation.video.request import FilmRequest
 from dreamer_exp.evaluation.video.write import film_suffix
+from dreamer_exp.evaluation.workers.processes import kept_processes
 from tests.evaluation.policies import Wanderer
 from tests.evaluation.video.reading import read_film
 from tests.experiments import nano, nano_gym
@@ -68,6 +69,16 @@ def test_a_film_shows_the_evaluated_episode(tmp_path: Path) -> None:
     (path,) = film(settings, Wanderer, [EvaluationEpisode(1_000_001)], tmp_path / "evaluated", ONE)
     assert path.name == f"evaluated_seed1000001_{results[1].outcome}{film_suffix()}"
     assert read_film(path) == (results[1].length + 1, (480, 506), 10.0)
+
+
+def test_a_film_is_the_same_by_another_process(tmp_path: Path) -> None:
+    settings = nano("env.scenario=dense", "env.max_steps=30", "evaluation.episodes=1")
+    episode = [EvaluationEpisode(1_000_000)]
+    (here,) = film(settings, Wanderer, episode, tmp_path / "here", ONE)
+    with kept_processes(1) as workers:
+        (there,) = film(settings, Wanderer, episode, tmp_path / "there", ONE, workers=workers)
+    assert read_film(there) == read_film(here)
+    assert there.name == here.name.replace("here", "there")
 
 
 def test_a_baseline_is_filmed_next_to_the_policy_on_the_same_seed(tmp_path: Path) -> None:

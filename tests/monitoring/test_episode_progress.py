@@ -47,7 +47,7 @@ def test_the_estimate_leaves_out_the_time_before_the_first_end(now: list[float])
     assert lines[-1] == "the policy: 2/4 episodes, success 100%, eta 0:10"
 
 
-def test_before_the_first_end_the_line_tells_the_time_so_far(now: list[float]) -> None:
+def test_before_the_first_end_the_line_shows_the_time_so_far(now: list[float]) -> None:
     lines: list[str] = []
     progress = EpisodeProgress("the policy", 4, lines.append)
     now[0] += 40.0

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from dreamer_exp.algorithms.array_file import open_array, write_array
+from dreamer_exp.algorithms.lazy_memory import lazy_array
 
 FORMAT = 1
 STATE = "replay.json"
@@ -37,8 +38,8 @@ class TransitionReplay:
         self._seed = seed
         # not zeros: memory is taken as the replay fills
         self._columns: dict[str, Array] = {
-            "observation": np.empty((self.rows, observation_size), np.float32),
-            "action": np.empty((self.rows, action_size), np.float32),
+            "observation": lazy_array((self.rows, observation_size), np.float32),
+            "action": lazy_array((self.rows, action_size), np.float32),
             "reward": np.empty(self.rows, np.float32),
             "is_last": np.ones(self.rows, np.bool_),
             "is_terminal": np.zeros(self.rows, np.bool_),

@@ -21,6 +21,7 @@ from dreamer_exp.algorithms.dreamerv3.replay.steps import IS_FIRST, IS_LAST, IS_
 from dreamer_exp.algorithms.dreamerv3.replay.windows import Windows
 from dreamer_exp.algorithms.dreamerv3.sizes import NetworkSize
 from dreamer_exp.algorithms.dreamerv3.world_model.rssm import State
+from dreamer_exp.algorithms.lazy_memory import lazy_tensor
 from dreamer_exp.algorithms.protocol import RecordedSteps
 
 
@@ -75,8 +76,8 @@ class LatentReplay:
             "deter": ((size.deter,), torch.float16),
             "stoch": ((size.stoch,), torch.uint8),
         }
-        self._rings = {  # not initialised: the OS then commits a page only when it is first written
-            name: torch.empty((num_streams * ring, *shape), dtype=dtype, device=self.device)
+        self._rings = {
+            name: lazy_tensor((num_streams * ring, *shape), dtype, self.device)
             for name, (shape, dtype) in fields.items()
         }
         # scratch memory of _finish_write_back

@@ -20,7 +20,6 @@ from dreamer_exp.threads import one_thread
 
 TOLERANCE = 1e-5  # relative to numbers larger than 1
 OWN_FACTOR = 4  # the file may be as many times as inexact as the policy itself
-VALUE_FACTOR = 16  # the same of values: large bins cancel less in another order of the sum (9 on an EPYC)
 REDRAWN = 0.5  # a larger difference of a step is another latent
 REPEATS, STEPS = 15, 20  # of the latency
 
@@ -50,7 +49,7 @@ class Agreement:
     @property
     def is_equal(self) -> bool:
         """Return whether the file computes the policy."""
-        is_exact = self.largest <= self.allowed and self.value <= TOLERANCE + VALUE_FACTOR * self.own_value
+        is_exact = self.largest <= self.allowed and self.value <= TOLERANCE + OWN_FACTOR * self.own_value
         return is_exact and self.redrawn <= self.steps // 100
 
     @property

@@ -65,7 +65,9 @@ class AgentNetwork(ActingNetwork):
 
     def value(self, state: acting_network.State) -> Tensor:
         """Return the critic's estimate of the return (N,)."""
-        return two_hot_mean(self.agent.critic(_feature(state)), self.agent.bins)
+        logits = self.agent.critic(_feature(state))
+        # in float64: bins reach 5e8 and cancel, so that a runtime's rounding of the softmax would show
+        return two_hot_mean(logits.double(), self.agent.bins.double()).to(logits.dtype)
 
     def imagine(self, state: acting_network.State, action: Tensor, uniform: Tensor) -> acting_network.State:
         """Return the next state under the prior."""

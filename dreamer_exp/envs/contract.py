@@ -30,6 +30,7 @@ from dreamer_exp.scaling import NONE, scaling_of
 Vector: TypeAlias = NDArray[np.float32]
 
 SINGLE_KEY = "observation"  # key of the only entry if the observation is a Box
+BYTE = "uint8"  # dtype of entries that the replay may keep as bytes
 BOUNDS_TOLERANCE = 1e-4  # relative to the range; absolute if the range is infinite
 MAX_REWARD = float(np.finfo(np.float32).max)
 CUSTOM = ObsContractConfig(name="custom")
@@ -49,7 +50,7 @@ class Entry:
 
     `shape` is the shape after frame selection; `low` and `high` are the least and the greatest of its bounds in the
     vector. `observed_low` and `observed_high` are the bounds of each element before any scaling. `encoder` is the kind
-    of its encoder.
+    of its encoder, `dtype` that of its space.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Entry:
     observed_low: tuple[float, ...]
     observed_high: tuple[float, ...]
     encoder: str = VECTOR
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def build_contract(
         part = slice(start, start + math.prod(box.shape))
         low, high = float(space.low[part].min()), float(space.high[part].max())
         bounds = tuple(observed.low[part].tolist()), tuple(observed.high[part].tolist())
-        entries.append(Entry(key, box.shape, low, high, part.start, part.stop, *bounds, kinds[key]))
+        entries.append(Entry(key, box.shape, low, high, part.start, part.stop, *bounds, kinds[key], str(box.dtype)))
     digest = _hash(boxes, config, kinds, action, str(action_space.dtype))
     return ObservationContract(
         config.name, tuple(entries), config.frames, entries[-1].stop, action, digest, config.scaling
@@ -163,6 +165,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         observed = _observed_space(_selected_boxes(env.observation_space, config))
         self._low, self._high = observed.low, observed.high
         self._least, self._greatest = _tolerated(observed)
+        self._whole = [entry for entry in self.contract.entries if entry.dtype == BYTE]
         self._set_action_map(env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
@@ -174,7 +177,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         """Step the environment.
 
         Raises:
-            Fault: a number isn't finite or is out of bounds.
+            Fault: a number isn't finite or is out of bounds, or one of an entry of uint8 isn't whole.
             ContractError: a wrong shape or type.
         """
         observation, reward, terminated, truncated, info = self.env.step(self._to_env(action))
@@ -190,6 +193,10 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         inside = (vector >= self._least) & (vector <= self._greatest)  # False for NaN
         if not inside.all():
             raise self._fault(vector, int(inside.argmin()))
+        for entry in self._whole:
+            values = vector[entry.start : entry.stop]
+            if (fractions := np.rint(values) != values).any():
+                raise self._fault(vector, entry.start + int(fractions.argmax()))
         return vector if self._scaling is None else self._scaling.apply(vector)
 
     def _set_action_map(self, space: Space[Any]) -> None:
@@ -216,8 +223,9 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         index = [int(i) for i in np.unravel_index(position - entry.start, entry.shape)]
         if raw_shape != entry.shape:
             index = [-1, *index]
+        allowed = f"a whole number, as {BYTE}," if entry.dtype == BYTE else "finite"
         low, high = self._low[position], self._high[position]
-        return Fault(f"{entry.key}{index} is {vector[position]}; it must be finite and in [{low}, {high}]")
+        return Fault(f"{entry.key}{index} is {vector[position]}; it must be {allowed} and in [{low}, {high}]")
 
 
 def read_reward(reward: Any) -> float:

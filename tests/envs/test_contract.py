@@ -74,7 +74,7 @@ def test_action_has_the_bounds_of_the_environment() -> None:
 def test_to_dict_is_strict_json_with_null_for_infinite_bounds() -> None:
     contract = build_contract(Box(-np.inf, 1.0, (2,)), ACCELERATIONS, ObsContractConfig("open"))
     tree = json.loads(json.dumps(contract.to_dict(), allow_nan=False))
-    places = {"key": "observation", "shape": [2], "start": 0, "stop": 2, "encoder": "vector"}
+    places = {"key": "observation", "shape": [2], "start": 0, "stop": 2, "encoder": "vector", "dtype": "float32"}
     bounds = {"low": None, "high": 1.0, "observed_low": None, "observed_high": 1.0}
     assert tree["entries"] == [{**places, **bounds}]
     assert tree["hash"] == contract.hash

@@ -33,6 +33,7 @@ SINGLE_KEY = "observation"  # key of the only entry if the observation is a Box
 BYTE = "uint8"  # dtype of entries that the replay may keep as bytes
 BOUNDS_TOLERANCE = 1e-4  # relative to the range; absolute if the range is infinite
 MAX_REWARD = float(np.finfo(np.float32).max)
+ENCODED = "Allowed are Box, and with env=gym Discrete, MultiBinary and Dicts of them"
 CUSTOM = ObsContractConfig(name="custom")
 
 
@@ -120,7 +121,7 @@ def build_contract(
     """Return the contract of an environment with these spaces.
 
     Raises:
-        UserError: an unknown or repeated key, an entry that isn't a Box, a space of size 0, unknown `frames` or
+        UserError: an unknown or repeated key, an entry that cannot be encoded, a space of size 0, unknown `frames` or
             `scaling`, an entry that the scaling doesn't know, an encoder that doesn't fit its entry, or actions that
             are neither Discrete nor a bounded one-dimensional float Box.
     """
@@ -315,7 +316,7 @@ def _single_box(space: Space[Any]) -> Box:
     if isinstance(space, Dict):
         raise UserError(f"obs_contract.keys: empty, but this env observes a Dict; name keys of: {', '.join(space)}")
     if not isinstance(space, Box):
-        raise UserError(f"obs_contract.keys: empty, so the env must observe a Box; it observes {space}")
+        raise UserError(f"obs_contract.keys: empty, and the env observes {space}, which cannot be encoded. {ENCODED}.")
     return space
 
 
@@ -327,7 +328,7 @@ def _box_at(space: Dict, key: str) -> Box:
         )
     box = space[key]
     if not isinstance(box, Box):
-        raise UserError(f"obs_contract.keys: {key!r} is {box}; only Box entries fit into a vector")
+        raise UserError(f"obs_contract.keys: {key!r} is {box}, which cannot be encoded; leave it out. {ENCODED}.")
     return box
 
 

@@ -156,7 +156,11 @@ def test_hash_changes_with_everything_that_a_policy_depends_on(
         ),
         (["xyz"], "obs_contract.keys: 'xyz' is not an observation of this env. It has: drive_state, mode, rays"),
         (["rays", "rays"], "obs_contract.keys: 'rays' is given twice; name each key once"),
-        (["mode"], "obs_contract.keys: 'mode' is Discrete(4); only Box entries fit into a vector"),
+        (
+            ["mode"],
+            "obs_contract.keys: 'mode' is Discrete(4), which cannot be encoded; leave it out. "
+            "Allowed are Box, and with env=gym Discrete, MultiBinary and Dicts of them.",
+        ),
         ([], "obs_contract.keys: empty, but this env observes a Dict; name keys of: drive_state, mode, rays"),
     ],
 )

@@ -166,7 +166,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         observed = _observed_space(_selected_boxes(env.observation_space, config))
         self._low, self._high = observed.low, observed.high
         self._least, self._greatest = _tolerated(observed)
-        self._whole = [entry for entry in self.contract.entries if entry.dtype == BYTE]
+        self._of_bytes = [entry for entry in self.contract.entries if entry.dtype == BYTE]
         self._set_action_map(env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
@@ -178,7 +178,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         """Step the environment.
 
         Raises:
-            Fault: a number isn't finite or is out of bounds, or one of an entry of uint8 isn't whole.
+            Fault: a number isn't finite or is out of bounds, or one of an entry of uint8 is not an integer.
             ContractError: a wrong shape or type.
         """
         observation, reward, terminated, truncated, info = self.env.step(self._to_env(action))
@@ -194,7 +194,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         inside = (vector >= self._least) & (vector <= self._greatest)  # False for NaN
         if not inside.all():
             raise self._fault(vector, int(inside.argmin()))
-        for entry in self._whole:
+        for entry in self._of_bytes:
             values = vector[entry.start : entry.stop]
             if (fractions := np.rint(values) != values).any():
                 raise self._fault(vector, entry.start + int(fractions.argmax()))
@@ -224,7 +224,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         index = [int(i) for i in np.unravel_index(position - entry.start, entry.shape)]
         if raw_shape != entry.shape:
             index = [-1, *index]
-        allowed = f"a whole number, as {BYTE}," if entry.dtype == BYTE else "finite"
+        allowed = f"an integer, as {BYTE}," if entry.dtype == BYTE else "finite"
         low, high = self._low[position], self._high[position]
         return Fault(f"{entry.key}{index} is {vector[position]}; it must be {allowed} and in [{low}, {high}]")
 

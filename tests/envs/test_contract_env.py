@@ -217,12 +217,12 @@ def test_infinite_bound_allows_every_finite_number_and_no_other() -> None:
     [
         (3, None),
         (255.0, None),
-        (0.5, "state[2, 1] is 0.5; it must be a whole number, as uint8, and in [0.0, 255.0]"),
+        (0.5, "state[2, 1] is 0.5; it must be an integer, as uint8, and in [0.0, 255.0]"),
         (255.02, "state[2, 1] is 255.02"),
-        (256, "state[2, 1] is 256.0; it must be a whole number, as uint8, and in [0.0, 255.0]"),
+        (256, "state[2, 1] is 256.0; it must be an integer, as uint8, and in [0.0, 255.0]"),
     ],
 )
-def test_numbers_of_uint8_must_be_whole(value: float, fault: str | None) -> None:
+def test_numbers_of_uint8_must_be_integers(value: float, fault: str | None) -> None:
     inner = StackedEnv()
     inner.observation_space = Dict({"state": Box(0, 255, (3, 2), np.uint8)})
     inner.replacements = {"state": state_with(value), "goal": None}

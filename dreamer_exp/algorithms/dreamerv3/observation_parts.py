@@ -34,7 +34,7 @@ UNITS_PER_DEPTH = 16
 KERNEL = 5  # cells along each side of a grid that a convolution of stride 2 reads
 GROUP, GROUPS = 4, 3  # bearings in a group, the stride; neighbouring groups that a convolution reads
 
-LATER = ("half", "whole")  # fields that policies of earlier releases lack
+LATER = ("half", "uint8")  # fields that policies of earlier releases lack
 LOSSES = (SQUARES, PIXELS, BERNOULLI)
 HALF_BOUND = 4.0  # within it, float16 is exact to .001
 
@@ -43,7 +43,7 @@ HALF_BOUND = 4.0  # within it, float16 is exact to .001
 class Part:
     """One entry of the observation vector, the kind of its encoder, and the loss of its decoder.
 
-    With `half`, the replay keeps it as float16; with `whole`, its numbers are those of uint8 and kept as bytes.
+    With `half`, the replay keeps it as float16; with `uint8`, its numbers are of that dtype, and kept as such.
     """
 
     key: str
@@ -53,7 +53,7 @@ class Part:
     stop: int
     loss: str = SQUARES
     half: bool = False
-    whole: bool = False
+    uint8: bool = False
 
     @property
     def size(self) -> int:
@@ -63,7 +63,7 @@ class Part:
     @property
     def levels(self) -> int:
         """Factor that makes bytes of the entry's numbers in the replay, or 0 if it keeps them as floats."""
-        return {PIXELS: 1, BERNOULLI: 255, SQUARES: int(self.whole)}[self.loss]
+        return {PIXELS: 1, BERNOULLI: 255, SQUARES: int(self.uint8)}[self.loss]
 
     @property
     def replayed_bytes(self) -> int:
@@ -191,7 +191,7 @@ def parts_of_contract(contract: "ObservationContract") -> tuple[Part, ...]:
             each.stop,
             loss_of(each.encoder, each.low, each.high),
             half=each.encoder == LIDAR and max(-each.low, each.high) <= HALF_BOUND,
-            whole=each.dtype == "uint8" and contract.scaling == NONE,
+            uint8=each.dtype == "uint8" and contract.scaling == NONE,
         )
         for each in contract.entries
     )

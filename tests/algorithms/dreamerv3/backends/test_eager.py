@@ -21,7 +21,7 @@ GOAL = Part("goal", "vector", (2,), 0, 2)
 ENTRIES = {  # by what is encoded
     "lidar": (GOAL, Part("seen", "lidar", (2, 18), 2, 38)),
     "grid": (GOAL, Part("seen", "grid", (2, 8, 9), 2, 146, "bernoulli")),
-    "grid of uint8": (GOAL, Part("seen", "grid", (9, 8), 2, 74, whole=True)),
+    "grid of uint8": (GOAL, Part("seen", "grid", (9, 8), 2, 74, uint8=True)),
     "image": (GOAL, Part("seen", "image", (8, 9, 3), 2, 218, "pixels")),
 }
 each_encoder = pytest.mark.parametrize("parts", ENTRIES.values(), ids=ENTRIES)

@@ -110,8 +110,8 @@ def test_vectors_alone_stay_float32() -> None:
 
 
 def byte_contract(encoders: dict[str, str]) -> ObservationContract:
-    whole = Box(0, 255, (8, 8), np.uint8)
-    boxes = {"goal": Box(-9.0, 9.0, (2,)), "heights": whole, "map": whole}
+    pixels = Box(0, 255, (8, 8), np.uint8)
+    boxes = {"goal": Box(-9.0, 9.0, (2,)), "heights": pixels, "map": pixels}
     config = ObsContractConfig(keys=list(boxes), encoders=encoders)
     return build_contract(Dict(boxes), Box(-1.0, 1.0, (1,)), config)
 

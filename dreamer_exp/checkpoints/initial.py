@@ -3,19 +3,19 @@
 The policy's files are data: reading them runs no code. What does not fit is refused before anything is made.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dreamer_exp.algorithms.spec import AlgorithmSpec, WeightScope, spec_of
+from dreamer_exp.checkpoints.contract_difference import differences, shown
 from dreamer_exp.checkpoints.policy_description import TENSORS, described_environment, read_description, read_weights
 from dreamer_exp.checkpoints.policy_source import PolicySource, find_policy
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.config.plugins import find_spec
 from dreamer_exp.envs.contract import ObservationContract
-from dreamer_exp.formatting import printable, shortened
+from dreamer_exp.formatting import printable
 from dreamer_exp.rundir.layout import RunDirectory
 from dreamer_exp.rundir.parse import leaves
 from dreamer_exp.rundir.reader import read_tree
@@ -129,7 +129,7 @@ def _other_period(source: PolicySource, extra: Mapping[str, Any], experiment: Ex
     here = experiment.env.action_repeat
     if there == here:
         return ""
-    return f"env.action_repeat={here}: the policy of run.init_from was trained with {_shown(there)}."
+    return f"env.action_repeat={here}: the policy of run.init_from was trained with {shown(there)}."
 
 
 def _scope(spec: AlgorithmSpec, trained_by: str, key: str, scope: str) -> WeightScope:
@@ -158,7 +158,7 @@ def _other_sizes(there: Mapping[str, Any], here: Mapping[str, Any], scope: Weigh
     before, now = leaves(there), leaves(here)
     for key in now:
         if any(f"{key}.".startswith(f"{size}.") for size in scope.sizes) and before.get(key) != now[key]:
-            yield f"{key} is {_shown(before.get(key))} there and {_shown(now[key])} here"
+            yield f"{key} is {shown(before.get(key))} there and {shown(now[key])} here"
 
 
 def _other_contract(recorded: Any, hash_there: str, contract: ObservationContract, scope: WeightScope) -> list[str]:
@@ -168,34 +168,15 @@ def _other_contract(recorded: Any, hash_there: str, contract: ObservationContrac
     """
     if hash_there == contract.hash:
         return []
-    recorded = recorded if isinstance(recorded, Mapping) and recorded.get("hash") == hash_there else {}
-    here = json.loads(json.dumps(contract.to_dict()))  # with lists for tuples, as recorded
-    before, now = _contract_leaves(recorded), _contract_leaves(here)
-    keys = [key for key in {**before, **now} if recorded and before.get(key) != now.get(key)]
-    relevant = [key for key in keys if "action" in scope.sizes or not key.startswith("action.")]
-    if keys and not relevant:
+    found = differences(recorded, hash_there, contract)
+    relevant = [each for each in found if "action" in scope.sizes or not each.name.startswith("action.")]
+    if found and not relevant:
         return []
-    return [f"{key} is {_shown(before.get(key))} there and {_shown(now.get(key))} here" for key in relevant] or [
-        f"the contract of observations and actions is {_shown(hash_there)} there and {contract.hash} here"
+    return list(map(str, relevant)) or [
+        f"the contract of observations and actions is {shown(hash_there)} there and {contract.hash} here"
     ]
-
-
-def _contract_leaves(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return keys, shapes and bounds of the observation, frames, scaling and actions, by name."""
-    entries = [entry for entry in tree.get("entries", ()) if isinstance(entry, Mapping)]
-    sizes = {
-        str(entry.get("key")): {"encoder": entry.get("encoder", "vector")}
-        | {name: entry.get(name) for name in ("shape", "low", "high")}
-        for entry in entries
-    }
-    kept = {name: tree.get(name) for name in ("frames", "scaling", "action")}
-    return leaves({"obs_contract.keys": list(sizes), **sizes, **kept})
 
 
 def _words(parts: tuple[str, ...]) -> str:
     """Return the parts as text, without what their names have in common."""
     return ", ".join(part.rpartition(".")[2] for part in parts)
-
-
-def _shown(value: Any) -> str:
-    return shortened(printable("missing" if value is None else str(value)), 60)

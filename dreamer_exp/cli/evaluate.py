@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 
-from dreamer_exp.checkpoints.policy_description import TENSORS, read_description, read_weights
+from dreamer_exp.checkpoints.contract_difference import ENCODER, as_text, differences
+from dreamer_exp.checkpoints.policy_description import TENSORS, described_environment, read_description, read_weights
 from dreamer_exp.checkpoints.policy_source import find_policy
 from dreamer_exp.cli.errors import run_command
 from dreamer_exp.cli.recompose import recompose, refuse_import
@@ -179,7 +180,8 @@ def evaluate(request: EvaluationRequest, console: Console) -> None:
     experiment = evaluated(experiment)
     refuse_import(experiment.env, root, request.overrides)
     require(experiment.env)
-    check_contract(experiment, trained["contract_hash"], description["observation_size"])
+    recorded = described_environment(checkpoint, description["extra"]).get("contract")
+    check_contract(experiment, trained["contract_hash"], description["observation_size"], recorded)
     device = choose_device(request.device, read_weights(checkpoint / TENSORS).numbers)
     folder = writable(request.out or (pretrained_report(root) if source.is_pretrained else own_report(root)))
 
@@ -309,15 +311,34 @@ def writable(folder: Path) -> Path:
     return folder
 
 
-def check_contract(experiment: Experiment, trained: str, observation_size: int | None = None) -> None:
-    """Raise UserError for an env whose observations or actions differ from those of the training."""
+def check_contract(
+    experiment: Experiment, trained: str, observation_size: int | None = None, recorded: Any = None
+) -> None:
+    """Raise UserError for an env whose observations or actions differ from those of the training.
+
+    Args:
+        experiment: the settings of the evaluation.
+        trained: hash of the policy's contract.
+        observation_size: numbers of an observation in policy.json.
+        recorded: the contract in policy.json, by which the message names what differs.
+    """
     contract = contract_of(experiment.env, experiment.obs_contract)
     here = contract.hash
     if here != trained:
+        found = differences(recorded, trained, contract)
+        if found and all(each.name.endswith(ENCODER) for each in found):
+            kinds = {each.name.removesuffix(ENCODER): (each.here, each.there) for each in found}
+            raise UserError(
+                ", ".join(f"obs_contract.encoders.{key}={kind}" for key, (kind, _) in kinds.items())
+                + ": the policy was trained with "
+                + ", ".join(f"{kind} for {key}" for key, (_, kind) in kinds.items())
+                + "; use its encoders, or train another policy."
+            )
+        differing = f" ({as_text(found)})" if found else ""
         raise UserError(
             f"env={experiment.env.name} with obs_contract={experiment.obs_contract.name} has contract {here}, and the "
-            f"policy was trained on {trained}: choose an env and obs_contract with equal keys, shapes, bounds "
-            "and encoders."
+            f"policy was trained on {trained}{differing}: choose an env and obs_contract with equal keys, shapes, "
+            "bounds and encoders."
         )
     if observation_size not in (None, contract.size):
         raise UserError(

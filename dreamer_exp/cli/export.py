@@ -240,16 +240,19 @@ def write_checked(
 
 def experiment_of(request: ExportRequest, policy: "Policy") -> "Experiment":
     """Return the experiment of a run in the episodes' environment; raise UserError if the policy does not fit it."""
+    from dreamer_exp.checkpoints.policy_description import described_environment, read_description
     from dreamer_exp.checkpoints.policy_source import find_policy
     from dreamer_exp.cli.evaluate import check_contract
     from dreamer_exp.cli.recompose import recompose, refuse_import
     from dreamer_exp.envs.make import require
 
-    root = find_policy(str(request.source)).root
+    source = find_policy(str(request.source))
+    root, extra = source.root, read_description(source.folder)["extra"]
     experiment = recompose(root, list(request.env))
     refuse_import(experiment.env, root, ["trust=true"] if request.trust else request.env)
     require(experiment.env)
-    check_contract(experiment, policy.info.contract_hash or "", policy.observation_size)
+    recorded = described_environment(source.folder, extra).get("contract")
+    check_contract(experiment, policy.info.contract_hash or "", policy.observation_size, recorded)
     return experiment
 
 

@@ -109,8 +109,19 @@ def _wanted(link: ValidationError) -> str:
     return takes(declared)
 
 
+def _as_mapping(word: str) -> str | None:
+    """Return `key={a/b: value}` for `key.a/b=value`, whose name with a slash Hydra does not parse, or None."""
+    for key, declared in declared_keys():
+        found = re.fullmatch(rf"({re.escape(key)})\.([^=]*/[^=]*)=(.*)", word)
+        if found and takes(declared).startswith("names"):
+            return f"{found[1]}={{{found[2]}: {found[3]}}}"
+    return None
+
+
 def _line_of_hydra(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
+        if spelling := _as_mapping(str(error.override)):
+            return f"{error.override!r}: a name with / cannot be a part of a key; write {spelling!r}."
         hint = option_hint(str(error.override))
         return f"{error.override!r} cannot be read as KEY=VALUE; quote brackets and spaces for the shell.{hint}"
     if "Ambiguous value" in str(error):

@@ -30,8 +30,10 @@ from dreamer_exp.scaling import NONE, scaling_of
 Vector: TypeAlias = NDArray[np.float32]
 
 SINGLE_KEY = "observation"  # key of the only entry if the observation is a Box
+BYTE = "uint8"  # dtype of entries that the replay may keep as bytes
 BOUNDS_TOLERANCE = 1e-4  # relative to the range; absolute if the range is infinite
 MAX_REWARD = float(np.finfo(np.float32).max)
+ENCODED = "Allowed are Box, and with env=gym Discrete, MultiBinary and Dicts of them"
 CUSTOM = ObsContractConfig(name="custom")
 
 
@@ -49,7 +51,7 @@ class Entry:
 
     `shape` is the shape after frame selection; `low` and `high` are the least and the greatest of its bounds in the
     vector. `observed_low` and `observed_high` are the bounds of each element before any scaling. `encoder` is the kind
-    of its encoder.
+    of its encoder, `dtype` that of its space.
     """
 
     key: str
@@ -61,6 +63,7 @@ class Entry:
     observed_low: tuple[float, ...]
     observed_high: tuple[float, ...]
     encoder: str = VECTOR
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def build_contract(
     """Return the contract of an environment with these spaces.
 
     Raises:
-        UserError: an unknown or repeated key, an entry that isn't a Box, a space of size 0, unknown `frames` or
+        UserError: an unknown or repeated key, an entry that cannot be encoded, a space of size 0, unknown `frames` or
             `scaling`, an entry that the scaling doesn't know, an encoder that doesn't fit its entry, or actions that
             are neither Discrete nor a bounded one-dimensional float Box.
     """
@@ -135,7 +138,7 @@ def build_contract(
         part = slice(start, start + math.prod(box.shape))
         low, high = float(space.low[part].min()), float(space.high[part].max())
         bounds = tuple(observed.low[part].tolist()), tuple(observed.high[part].tolist())
-        entries.append(Entry(key, box.shape, low, high, part.start, part.stop, *bounds, kinds[key]))
+        entries.append(Entry(key, box.shape, low, high, part.start, part.stop, *bounds, kinds[key], str(box.dtype)))
     digest = _hash(boxes, config, kinds, action, str(action_space.dtype))
     return ObservationContract(
         config.name, tuple(entries), config.frames, entries[-1].stop, action, digest, config.scaling
@@ -163,6 +166,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         observed = _observed_space(_selected_boxes(env.observation_space, config))
         self._low, self._high = observed.low, observed.high
         self._least, self._greatest = _tolerated(observed)
+        self._of_bytes = [entry for entry in self.contract.entries if entry.dtype == BYTE]
         self._set_action_map(env.action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
@@ -174,7 +178,7 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         """Step the environment.
 
         Raises:
-            Fault: a number isn't finite or is out of bounds.
+            Fault: a number isn't finite or is out of bounds, or one of an entry of uint8 is not an integer.
             ContractError: a wrong shape or type.
         """
         observation, reward, terminated, truncated, info = self.env.step(self._to_env(action))
@@ -190,6 +194,10 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         inside = (vector >= self._least) & (vector <= self._greatest)  # False for NaN
         if not inside.all():
             raise self._fault(vector, int(inside.argmin()))
+        for entry in self._of_bytes:
+            values = vector[entry.start : entry.stop]
+            if (fractions := np.rint(values) != values).any():
+                raise self._fault(vector, entry.start + int(fractions.argmax()))
         return vector if self._scaling is None else self._scaling.apply(vector)
 
     def _set_action_map(self, space: Space[Any]) -> None:
@@ -216,8 +224,9 @@ class ContractEnv(gymnasium.Wrapper[Vector, Any, Any, Any], RecordConstructorArg
         index = [int(i) for i in np.unravel_index(position - entry.start, entry.shape)]
         if raw_shape != entry.shape:
             index = [-1, *index]
+        allowed = f"an integer, as {BYTE}," if entry.dtype == BYTE else "finite"
         low, high = self._low[position], self._high[position]
-        return Fault(f"{entry.key}{index} is {vector[position]}; it must be finite and in [{low}, {high}]")
+        return Fault(f"{entry.key}{index} is {vector[position]}; it must be {allowed} and in [{low}, {high}]")
 
 
 def read_reward(reward: Any) -> float:
@@ -307,7 +316,7 @@ def _single_box(space: Space[Any]) -> Box:
     if isinstance(space, Dict):
         raise UserError(f"obs_contract.keys: empty, but this env observes a Dict; name keys of: {', '.join(space)}")
     if not isinstance(space, Box):
-        raise UserError(f"obs_contract.keys: empty, so the env must observe a Box; it observes {space}")
+        raise UserError(f"obs_contract.keys: empty, and the env observes {space}, which cannot be encoded. {ENCODED}.")
     return space
 
 
@@ -319,7 +328,7 @@ def _box_at(space: Dict, key: str) -> Box:
         )
     box = space[key]
     if not isinstance(box, Box):
-        raise UserError(f"obs_contract.keys: {key!r} is {box}; only Box entries fit into a vector")
+        raise UserError(f"obs_contract.keys: {key!r} is {box}, which cannot be encoded; leave it out. {ENCODED}.")
     return box
 
 

@@ -29,7 +29,7 @@ def kinds_of(encoders: Mapping[str, str], boxes: Mapping[str, Box]) -> dict[str,
         if kind != AUTO and not _fits(kind, boxes[key]):
             raise UserError(
                 f"obs_contract.encoders.{key}={kind}: {key!r} is {boxes[key].dtype} {boxes[key].shape}, but {kind} "
-                f"needs {NEEDS[kind]}; use vector."
+                f"needs {NEEDS[kind]}; use {' or '.join(fit for fit in KINDS if _fits(fit, boxes[key]))}."
             )
     given = {key: encoders.get(key, VECTOR) for key in boxes}
     return {key: _published(boxes[key]) if kind == AUTO else kind for key, kind in given.items()}

@@ -168,6 +168,43 @@ def test_another_environment_keeps_the_contract_but_no_key_of_the_runs_environme
     check_contract(found, contract_of(own.env, own.obs_contract).hash)
 
 
+ENCODERS = "obs_contract.encoders={rays: lidar}"
+
+
+@pytest.mark.parametrize(
+    ("trained", "here", "message"),
+    [
+        (
+            [ENCODERS],
+            ["obs_contract.encoders.rays=vector"],
+            "obs_contract.encoders.rays=vector: the policy was trained with lidar for rays; use its encoders, or train "
+            "another policy.",
+        ),
+        (
+            [],
+            [ENCODERS],
+            "obs_contract.encoders.rays=lidar: the policy was trained with vector for rays; use its encoders, or train "
+            "another policy.",
+        ),
+    ],
+)
+def test_another_encoder_is_refused_by_name(run: Path, trained: list[str], here: list[str], message: str) -> None:
+    policy, found = recompose(run, trained), recompose(run, here)
+    contract = contract_of(policy.env, policy.obs_contract)
+    with pytest.raises(UserError) as refused:
+        check_contract(found, contract.hash, contract.size, json.loads(json.dumps(contract.to_dict())))
+    assert str(refused.value) == message
+
+
+def test_other_observations_are_refused_by_name_if_the_policy_records_its_own(run: Path) -> None:
+    policy, found = recompose(run, []), recompose(run, ["obs_contract=drive_state_rays"])
+    contract = contract_of(policy.env, policy.obs_contract)
+    with pytest.raises(UserError, match=r"rays.shape is \[272\] there and \[3, 272\] here"):
+        check_contract(found, contract.hash, recorded=json.loads(json.dumps(contract.to_dict())))
+    with pytest.raises(UserError, match=rf"trained on {contract.hash}: choose an env"):
+        check_contract(found, contract.hash)
+
+
 def test_another_environment_keeps_the_runs_action_repeat_unless_it_is_given(tmp_path: Path) -> None:
     composed = experiment("experiment=quickstart", "env.action_repeat=2")
     (tmp_path / "experiment.yaml").write_text(composed.to_yaml())

@@ -305,5 +305,10 @@ def test_refusal_quotes_an_override_that_cannot_be_parsed(refused: Refused, word
     assert refused("run.seed=1", word).startswith(f"{word!r} cannot be read as KEY=VALUE")
 
 
+@pytest.mark.parametrize("key", ["obs_contract.encoders", "algo.decoder_scales"])
+def test_a_path_as_name_in_a_mapping_is_refused_with_the_spelling_that_works(refused: Refused, key: str) -> None:
+    assert refused(f"{key}.camera/rgb=1").endswith(f"; write '{key}={{camera/rgb: 1}}'.")
+
+
 def test_refusal_names_a_missing_config_dir(refused: Refused) -> None:
     assert f"{os.sep}nowhere' not found" in refused("--config-dir", "nowhere")

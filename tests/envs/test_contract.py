@@ -74,7 +74,7 @@ def test_action_has_the_bounds_of_the_environment() -> None:
 def test_to_dict_is_strict_json_with_null_for_infinite_bounds() -> None:
     contract = build_contract(Box(-np.inf, 1.0, (2,)), ACCELERATIONS, ObsContractConfig("open"))
     tree = json.loads(json.dumps(contract.to_dict(), allow_nan=False))
-    places = {"key": "observation", "shape": [2], "start": 0, "stop": 2, "encoder": "vector"}
+    places = {"key": "observation", "shape": [2], "start": 0, "stop": 2, "encoder": "vector", "dtype": "float32"}
     bounds = {"low": None, "high": 1.0, "observed_low": None, "observed_high": 1.0}
     assert tree["entries"] == [{**places, **bounds}]
     assert tree["hash"] == contract.hash
@@ -156,7 +156,11 @@ def test_hash_changes_with_everything_that_a_policy_depends_on(
         ),
         (["xyz"], "obs_contract.keys: 'xyz' is not an observation of this env. It has: drive_state, mode, rays"),
         (["rays", "rays"], "obs_contract.keys: 'rays' is given twice; name each key once"),
-        (["mode"], "obs_contract.keys: 'mode' is Discrete(4); only Box entries fit into a vector"),
+        (
+            ["mode"],
+            "obs_contract.keys: 'mode' is Discrete(4), which cannot be encoded; leave it out. "
+            "Allowed are Box, and with env=gym Discrete, MultiBinary and Dicts of them.",
+        ),
         ([], "obs_contract.keys: empty, but this env observes a Dict; name keys of: drive_state, mode, rays"),
     ],
 )

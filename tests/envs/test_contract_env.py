@@ -212,6 +212,29 @@ def test_infinite_bound_allows_every_finite_number_and_no_other() -> None:
         env.step(np.zeros(2, np.float32))
 
 
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (3, None),
+        (255.0, None),
+        (0.5, "state[2, 1] is 0.5; it must be an integer, as uint8, and in [0.0, 255.0]"),
+        (255.02, "state[2, 1] is 255.02"),
+        (256, "state[2, 1] is 256.0; it must be an integer, as uint8, and in [0.0, 255.0]"),
+    ],
+)
+def test_numbers_of_uint8_must_be_integers(value: float, fault: str | None) -> None:
+    inner = StackedEnv()
+    inner.observation_space = Dict({"state": Box(0, 255, (3, 2), np.uint8)})
+    inner.replacements = {"state": state_with(value), "goal": None}
+    env = ContractEnv(inner, keys=["state"])
+    if fault is None:
+        env.reset(seed=0)
+        return
+    with pytest.raises(Fault) as caught:
+        env.reset(seed=0)
+    assert str(caught.value).startswith(fault)
+
+
 @pytest.mark.parametrize("reward", [float("nan"), np.float32("inf")])
 def test_step_raises_for_a_reward_that_is_not_finite(reward: Any) -> None:
     inner = StackedEnv()

@@ -57,6 +57,11 @@ def test_an_encoder_that_does_not_fit_is_refused_by_key(encoders: dict[str, str]
     assert message in str(refused.value)
 
 
+def test_an_encoder_that_does_not_fit_is_refused_with_those_that_do() -> None:
+    with pytest.raises(UserError, match=r"\(height, width, channels\) of uint8, .*; use vector or lidar\.$"):
+        contract({"rays": "image"})
+
+
 @pytest.mark.parametrize("algo", ["dreamerv3_rllib", "ppo"])
 def test_an_algorithm_without_encoders_refuses_them(algo: str) -> None:
     with pytest.raises(UserError, match=rf"encoders.rays=lidar: algo={algo} encodes vectors only"):

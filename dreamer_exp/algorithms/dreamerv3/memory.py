@@ -63,7 +63,8 @@ def bytes_per_step(network: NetworkSize, contract: ObservationContract) -> int:
     """Return the bytes of a replayed step.
 
     Action (one-hot if Discrete) and reward are float32, deter is float16, a categorical is a byte. The observation is
-    float32, but for rays within narrow bounds, which are float16, and cells of a grid within [0, 1] and pixels, bytes.
+    float32, but for rays within narrow bounds, which are float16, and cells of a grid within [0, 1] and entries of
+    uint8, which are bytes. Vectors without an entry of another kind are float32.
     """
     observation = replayed_bytes(contract.size, parts_of_contract(contract))
     return observation + FLOAT32 * (contract.action.size + 1) + 2 * network.deter + network.stoch + FLAGS

@@ -22,6 +22,7 @@ from dreamer_exp.encoders import (
     fits_shape,
     loss_of,
 )
+from dreamer_exp.scaling import NONE
 
 if TYPE_CHECKING:  # policies are loaded without Gymnasium
     from dreamer_exp.envs.contract import ObservationContract
@@ -33,6 +34,7 @@ UNITS_PER_DEPTH = 16
 KERNEL = 5  # cells along each side of a grid that a convolution of stride 2 reads
 GROUP, GROUPS = 4, 3  # bearings in a group, the stride; neighbouring groups that a convolution reads
 
+LATER = ("half", "uint8")  # fields that policies of earlier releases lack
 LOSSES = (SQUARES, PIXELS, BERNOULLI)
 HALF_BOUND = 4.0  # within it, float16 is exact to .001
 
@@ -41,7 +43,7 @@ HALF_BOUND = 4.0  # within it, float16 is exact to .001
 class Part:
     """One entry of the observation vector, the kind of its encoder, and the loss of its decoder.
 
-    With `half`, the replay keeps it as float16.
+    With `half`, the replay keeps it as float16; with `uint8`, its numbers are of that dtype, and kept as such.
     """
 
     key: str
@@ -51,6 +53,7 @@ class Part:
     stop: int
     loss: str = SQUARES
     half: bool = False
+    uint8: bool = False
 
     @property
     def size(self) -> int:
@@ -60,7 +63,7 @@ class Part:
     @property
     def levels(self) -> int:
         """Factor that makes bytes of the entry's numbers in the replay, or 0 if it keeps them as floats."""
-        return {PIXELS: 1, BERNOULLI: 255, SQUARES: 0}[self.loss]
+        return {PIXELS: 1, BERNOULLI: 255, SQUARES: int(self.uint8)}[self.loss]
 
     @property
     def replayed_bytes(self) -> int:
@@ -177,7 +180,7 @@ def convolutions(part: Part, units: int) -> Convolutions:
 def parts_of_contract(contract: "ObservationContract") -> tuple[Part, ...]:
     """Return the parts of a contract's vector; () if all are vectors, which one MLP reads together.
 
-    The replay keeps a lidar as float16 if its bounds are within HALF_BOUND.
+    The replay keeps an entry of uint8 as bytes, and another lidar as float16 if its bounds are within HALF_BOUND.
     """
     parts = tuple(
         Part(
@@ -188,6 +191,7 @@ def parts_of_contract(contract: "ObservationContract") -> tuple[Part, ...]:
             each.stop,
             loss_of(each.encoder, each.low, each.high),
             half=each.encoder == LIDAR and max(-each.low, each.high) <= HALF_BOUND,
+            uint8=each.dtype == "uint8" and contract.scaling == NONE,
         )
         for each in contract.entries
     )
@@ -212,12 +216,12 @@ def fits_parts(trees: Any) -> bool:
 
 
 def _fits(before: Any, tree: Any) -> bool:
-    if not isinstance(tree, dict) or set(tree) | {"half"} != {field.name for field in fields(Part)}:
+    if not isinstance(tree, dict) or set(tree) | set(LATER) != {field.name for field in fields(Part)}:
         return False
     shape, start, stop = tree["shape"], tree["start"], tree["stop"]
     if not isinstance(shape, list) or not all(map(is_count, shape)) or not is_count(stop) or start != before["stop"]:
         return False
-    if not isinstance(tree.get("half", False), bool):
+    if not all(isinstance(tree.get(name, False), bool) for name in LATER):
         return False
     is_kind = isinstance(tree["key"], str) and tree["kind"] in KINDS and tree["loss"] in LOSSES
     return is_kind and math.prod(shape) == stop - start and fits_shape(tree["kind"], tuple(shape))

@@ -199,8 +199,9 @@ def test_losses_by_key_sum_to_the_decoder_loss_and_scale_by_key() -> None:
     assert float((weighted - total).detach()) == pytest.approx(9 * by_key["decoder/rays"], rel=1e-4)
 
 
-def test_parts_without_half_can_be_read() -> None:
-    trees = [{name: value for name, value in tree.items() if name != "half"} for tree in write_parts(PARTS)]
+@pytest.mark.parametrize("later", [{"half"}, {"half", "uint8"}])
+def test_parts_of_earlier_releases_can_be_read(later: set[str]) -> None:
+    trees = [{name: value for name, value in tree.items() if name not in later} for tree in write_parts(PARTS)]
     assert fits_parts(trees)
     assert read_parts(trees) == PARTS
 
@@ -228,6 +229,7 @@ def test_policy_file_describes_the_encoders(tmp_path: Path) -> None:
         {"loss": "none"},
         {"size": 3},
         {"half": 3},
+        {"uint8": 3},
     ],
 )  # fmt: skip
 def test_parts_that_do_not_fill_the_vector_are_no_description(change: dict[str, object]) -> None:

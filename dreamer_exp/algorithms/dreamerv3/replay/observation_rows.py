@@ -1,6 +1,7 @@
 """How the replay stores observation vectors.
 
-Cells of a grid within [0, 1] and pixels are bytes, rays within narrow bounds are float16, all other numbers float32.
+Cells of a grid within [0, 1] and numbers of uint8 are bytes, rays within narrow bounds are float16, all other numbers
+float32.
 """
 
 from collections.abc import Mapping, Sequence

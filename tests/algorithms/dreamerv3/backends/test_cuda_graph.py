@@ -12,8 +12,10 @@ from dreamer_exp.algorithms.dreamerv3.agent import Agent
 from dreamer_exp.algorithms.dreamerv3.backends.cuda_graph import EAGER_CALLS, CudaGraphUpdate
 from dreamer_exp.algorithms.dreamerv3.backends.eager import EagerUpdate
 from dreamer_exp.algorithms.dreamerv3.losses import Batch, LossConfig, ReturnRange
+from dreamer_exp.algorithms.dreamerv3.observation_parts import Part
 from dreamer_exp.algorithms.dreamerv3.optimizer import LaProp
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
+from tests.algorithms.dreamerv3.backends.test_eager import each_encoder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
@@ -22,9 +24,11 @@ KINDS = {"box": ActionKind(2, discrete=False), "discrete": ActionKind(3, discret
 both_kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
-def make_update(kind: ActionKind = KINDS["box"], *, bfloat16: bool = False, lr: float = 1e-4) -> EagerUpdate:
+def make_update(
+    kind: ActionKind = KINDS["box"], *, parts: tuple[Part, ...] = (), bfloat16: bool = False, lr: float = 1e-4
+) -> EagerUpdate:
     torch.manual_seed(0)
-    agent = Agent(SIZES["1M"], O, kind).cuda()
+    agent = Agent(SIZES["1M"], parts[-1].stop if parts else O, kind, parts=parts).cuda()
     groups = [{"params": [parameter for parameter in agent.parameters() if parameter.requires_grad], "name": "all"}]
     return EagerUpdate(
         agent=agent,
@@ -45,7 +49,7 @@ def batches(update: EagerUpdate, count: int) -> list[Batch]:
     actions = update.agent.action.size
     return [
         Batch(
-            observation=uniform(B, T, O),
+            observation=uniform(B, T, update.agent.observation_size),
             action=2 * uniform(B, T, actions) - 1,
             previous_action=2 * uniform(B, actions) - 1,
             reward=uniform(B, T),
@@ -70,6 +74,21 @@ def test_captured_updates_equal_eager_ones_bit_for_bit(kind: ActionKind, bfloat1
     assert torch.equal(totals(eager, EAGER_CALLS + 7, graph=False), totals(captured, EAGER_CALLS + 7, graph=True))
     pairs = zip(eager.agent.parameters(), captured.agent.parameters(), strict=True)
     assert all(torch.equal(left, right) for left, right in pairs)
+
+
+@each_encoder
+@pytest.mark.parametrize("bfloat16", [False, True], ids=["float32", "bfloat16"])
+def test_captured_updates_of_each_encoder_equal_eager_ones(
+    parts: tuple[Part, ...], bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)  # gradients of convolutions
+    eager, captured = (make_update(parts=parts, bfloat16=bfloat16) for _ in range(2))
+    call = CudaGraphUpdate(captured)
+    for batch in batches(eager, EAGER_CALLS + 3):
+        expected = {name: float(figure) for name, figure in eager(batch)[0].items()}
+        figures = call(batch)[0]
+        assert {"decoder/goal", "decoder/seen"} < set(figures)
+        assert {name: float(figure) for name, figure in figures.items()} == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 def test_another_thread_may_allocate_pinned_memory_and_wait_during_the_capture() -> None:

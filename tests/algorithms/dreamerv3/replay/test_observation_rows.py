@@ -7,6 +7,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict
 
+from dreamer_exp.algorithms.dreamerv3.memory import memory_model
 from dreamer_exp.algorithms.dreamerv3.observation_parts import Part, parts_of_contract, replayed_bytes
 from dreamer_exp.algorithms.dreamerv3.replay import file
 from dreamer_exp.algorithms.dreamerv3.replay.buffer import LatentReplay
@@ -14,6 +15,7 @@ from dreamer_exp.algorithms.dreamerv3.replay.steps import Steps
 from dreamer_exp.algorithms.dreamerv3.sizes import SIZES
 from dreamer_exp.config.schema import ObsContractConfig
 from dreamer_exp.envs.contract import ObservationContract, build_contract
+from tests.experiments import experiment
 
 GRID = Part("map", "grid", (8, 8), 2, 66, "bernoulli")
 PICTURE = Part("picture", "image", (8, 8, 1), 67, 131, "pixels")
@@ -85,6 +87,43 @@ def test_rays_within_narrow_bounds_are_float16() -> None:
 @pytest.mark.parametrize("bound", [4.5, np.inf])
 def test_rays_within_wide_bounds_are_float32(bound: float) -> None:
     assert replayed_bytes(18, parts_of_contract(lidar_contract(bound))) == 4 * 18
+
+
+@pytest.mark.parametrize("kind", ["vector", "grid", "lidar"])
+def test_an_entry_of_uint8_takes_a_byte_a_number_and_comes_back_as_it_was(kind: str) -> None:
+    parts = parts_of_contract(byte_contract({"heights": kind, "map": "grid"}))
+    stored, seen = replay(parts, 130), byte_observations(6)
+    stored.add(0, steps(seen))
+    assert np.array_equal(stored.newest(6).observation, seen)
+    batch, places = stored.sample(1, 5)
+    assert torch.equal(batch.observation[0], torch.from_numpy(seen)[places[0]])
+    assert replay((), 130).bytes_per_step - stored.bytes_per_step == 3 * 128 == 4 * 130 - replayed_bytes(130, parts)
+
+
+def test_the_forecast_counts_an_entry_of_uint8_as_bytes() -> None:
+    flat, bytewise = (memory_of(byte_contract(encoders)) for encoders in ({}, {"heights": "grid"}))
+    assert flat - bytewise == 3 * 128
+
+
+def test_vectors_alone_stay_float32() -> None:
+    assert parts_of_contract(byte_contract({})) == ()
+
+
+def byte_contract(encoders: dict[str, str]) -> ObservationContract:
+    pixels = Box(0, 255, (8, 8), np.uint8)
+    boxes = {"goal": Box(-9.0, 9.0, (2,)), "heights": pixels, "map": pixels}
+    config = ObsContractConfig(keys=list(boxes), encoders=encoders)
+    return build_contract(Dict(boxes), Box(-1.0, 1.0, (1,)), config)
+
+
+def byte_observations(number: int) -> np.ndarray:
+    random = np.random.default_rng(0)
+    columns = random.normal(size=(number, 2)), random.integers(0, 256, (number, 128))
+    return np.concatenate(columns, 1).astype(np.float32)
+
+
+def memory_of(contract: ObservationContract) -> int:
+    return memory_model(experiment("hardware=cpu", "algo.model_size=nano"), contract).bytes_per_step
 
 
 def lidar_contract(bound: float) -> ObservationContract:

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from dreamer_exp.compare.differences import as_typed, commits_of
+from dreamer_exp.compare.differences import ABSENT, as_typed, commits_of
 from dreamer_exp.compare.group import SEED, Grouping, changed_settings, partition, signature, value_of
 from dreamer_exp.compare.metrics import Outcome, only_at_end
 from dreamer_exp.compare.model import Group, Pair
@@ -72,7 +72,7 @@ def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], metric: str,
         yield f"Groups of different tasks ({_first(keys)}) are not compared"
     elif keys := [key for key in grouping.differing if key.startswith("env.")]:
         yield f"Groups differ in {_first(keys)}: the better one may have an easier task or another scale"
-    if keys := [key for key in grouping.differing if key in MACHINE_KEYS]:
+    if keys := [key for key in grouping.differing if key in MACHINE_KEYS and _values(grouping, key) > 1]:
         yield f"Groups differ in {_first(keys)}: auto depends on the machine and the sweep's slot; set it to compare"
     if labels := [label for label, of_group in known if only_at_end(of_group, metric)]:
         yield f"Evaluated only at the end: {_first(labels)}; set evaluation.every_env_steps to get the time to a level"
@@ -83,6 +83,11 @@ def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], metric: str,
     for group, of_group in zip(grouping.groups, outcomes, strict=True):
         yield from _group_cautions(group, of_group)
     yield from _progress_cautions([one for _, of_group in known for one in of_group])
+
+
+def _values(grouping: Grouping, key: str) -> int:
+    """Count the values of a key among the groups that have it: an algorithm may lack it."""
+    return len({repr(group.settings[key]) for group in grouping.groups if group.settings[key] != ABSENT})
 
 
 def _group_cautions(group: Group, outcomes: list[Outcome]) -> Iterator[str]:

@@ -184,8 +184,12 @@ def outcome(run: Run, metric: str) -> Outcome:
 
 
 def time_to(run: Run, metric: str, at: str, level: float) -> float:
-    """Return the env steps or seconds until the metric first reached the level; infinite if it never did."""
+    """Return the env steps or seconds until the metric first reached the level; infinite if it never did.
+
+    As for the final value, an evaluation before training does not count: a policy that stands still has no collisions.
+    """
     x, values = series(_full_windows(run, metric), metric, at)
+    x, values = x[x > 0], values[x > 0]
     slack = ROUNDING * max(1.0, abs(level))
     reached = x[values <= level + slack if lower_is_better(metric) else values >= level - slack]
     return float(reached[0]) if len(reached) else float("inf")

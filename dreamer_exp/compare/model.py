@@ -81,9 +81,10 @@ class Budget:
 
     at: str  # "env_steps" or "wall"
     value: float  # env steps, or seconds
-    groups: tuple[dict[str, Any], ...]  # label, iqm, low, high and values of each group, best first; empty if unknown
+    shortest: str  # label of the group whose shortest run sets the budget
+    groups: tuple[dict[str, Any], ...]  # label, iqm, low, high and values of each group with a value, best first
     pairs: tuple[Pair, ...]  # the pairs of the best group first
-    without: tuple[str, ...] = ()  # labels of the groups that have no value yet
+    without: tuple[dict[str, Any], ...] = ()  # label, missing, of and first of each group with runs without a value
 
 
 @dataclass(frozen=True)

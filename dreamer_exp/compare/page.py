@@ -18,12 +18,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from dreamer_exp.compare.budgets import amount_text, best_against
 from dreamer_exp.compare.differences import ABSENT, as_typed, code_of, hardware_of
 from dreamer_exp.compare.metrics import OFFERED, Metric, available, curve, describe, series, thin
 from dreamer_exp.compare.model import Comparison, ComparisonRequest, Group, Run
 from dreamer_exp.compare.pipeline import compare
 from dreamer_exp.compare.scenarios import worst_first
-from dreamer_exp.formatting import MISSING, printable
+from dreamer_exp.formatting import MISSING, count, duration, printable
 from dreamer_exp.html_page import SHARED, content_policy, encodable, environment, template_file
 from dreamer_exp.palette import BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, SLATE, VERMILION
 from dreamer_exp.rundir.atomic import write_text
@@ -66,6 +67,7 @@ def render_page(comparison: Comparison, folder: Path) -> str:
         max_pairs=MAX_PAIRS,
         states=Counter(run.state for run in comparison.runs).most_common(),
         groups=groups,
+        view_of={view["label"]: view for view in groups},
         runs={run.root: _run_view(run, place, folder) for place, run in enumerate(comparison.runs)},
         group_of={run.root: groups[place] for place, group in enumerate(comparison.groups) for run in group.runs},
         other_differences=[one for one in comparison.differences if one.key not in comparison.differing],
@@ -95,7 +97,13 @@ def _views(comparison: Comparison) -> list[tuple[Metric, Comparison]]:
 def _environment() -> Environment:
     templates = environment(PACKAGE)
     templates.filters["as_typed"] = as_typed
-    templates.globals["ABSENT"] = ABSENT
+    templates.globals |= {
+        "ABSENT": ABSENT,
+        "amount_text": amount_text,
+        "best_against": best_against,
+        "count": count,
+        "duration": duration,
+    }
     return templates
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamer_exp.compare.budgets import compare_budgets, cost_of_level, describe_budget, describe_level
+from dreamer_exp.compare.budgets import compare_budgets, cost_of_level, describe_budget
 from dreamer_exp.compare.differences import find_differences
 from dreamer_exp.compare.findings import cautions, compare_pairs, same_task, verdict
 from dreamer_exp.compare.group import NEUTRAL_KEYS, SEED, group_runs, strata
@@ -52,20 +52,19 @@ def compare(runs: Sequence[Run], request: ComparisonRequest, faults: Iterable[st
     pairs = [compare_pairs(grouping, outcomes, task, lower) for task in tasks]
     # only the best group of each task against the others is put into words: the first pairs
     budgets = compare_budgets(grouping, outcomes, tasks, metric, lower)
-    equal = [line for budget in budgets for line in describe_budget(budget)]
     if budgets and not np.isnan(threshold):
-        costs = [cost_of_level(outcomes[place], metric, threshold) for place in places]
-        for place, cost in zip(places, costs, strict=True):
-            statistics[place]["cost_of_level"] = cost
-        equal.append(describe_level([grouping.groups[place].label for place in places], costs, threshold))
+        for place in places:
+            statistics[place]["cost_of_level"] = cost_of_level(outcomes[place], metric, threshold)
     verdicts = [verdict(pair) for task, of_task in zip(tasks, pairs, strict=True) for pair in of_task[: len(task) - 1]]
+    equal = [line for budget in budgets for line in describe_budget(budget)]
+    total = len(verdicts) + sum(max(0, len(budget.groups) - 1) for budget in budgets)
     return Comparison(
         metric=metric,
         at=request.at,
         runs=tuple(runs),
         groups=grouping.groups,
         differing=grouping.differing,
-        findings=(*verdicts, *equal, *cautions(grouping, outcomes, metric, len(verdicts))),
+        findings=(*verdicts, *equal, *cautions(grouping, outcomes, metric, total)),
         faults=(*faults, *(f"{run.name}: {fault}" for run in runs for fault in run.faults)),
         statistics=tuple(statistics),
         scenarios=tuple(scenario_rates([one.run for one in of_group]) for of_group in outcomes),

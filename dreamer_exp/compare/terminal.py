@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 from rich import box
@@ -10,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dreamer_exp.compare.budgets import amount_text, best_against
 from dreamer_exp.compare.metrics import ranked, with_unit
-from dreamer_exp.compare.model import Comparison, Difference, Run
+from dreamer_exp.compare.model import Budget, Comparison, Difference, Pair, Run
 from dreamer_exp.compare.scenarios import worst_first
 from dreamer_exp.formatting import MISSING, count, duration
 
@@ -28,6 +30,8 @@ def show(console: Console, comparison: Comparison) -> None:
         console.print(_difference_table(comparison))
     if comparison.groups:
         console.print(_value_table(comparison))
+        if comparison.budgets:
+            console.print(_budget_table(comparison.budgets))
         console.print(_time_table(comparison))
     if len(worst_first(comparison.scenarios)) > 1:
         console.print(_scenario_table(comparison))
@@ -88,17 +92,40 @@ def _value_table(comparison: Comparison) -> Table:
     return table
 
 
+def _budget_table(budgets: Sequence[Budget]) -> Table:
+    """Return a table of the groups' values at each budget, best first, then the groups without a value."""
+    table = _table("at equal cost", "group", "IQM [95 %]", "P (best is better)")
+    table.columns[1].justify = "left"
+    for budget in budgets:
+        amounts = chain([f"after {amount_text(budget.at, budget.value)}"], repeat(""))
+        for tree in budget.groups:
+            pair = best_against(budget, tree["label"])
+            value = f"{_number(tree['iqm'])} {_interval(tree)}"
+            table.add_row(*map(Text, (next(amounts), tree["label"], value, _chance(pair) if pair else "best")))
+        for one in budget.without:
+            table.add_row(*map(Text, (next(amounts), one["label"], "no value yet", MISSING)))
+    return table
+
+
+def _chance(pair: Pair) -> str:
+    p = pair.probability
+    return f"{p.estimate:.2f} [{p.low:.2f}, {p.high:.2f}]{'' if pair.decided else ', not decided'}"
+
+
 def _time_table(comparison: Comparison) -> Table:
-    """Return a table of the groups' times to the threshold and of their lengths, best final value first."""
+    """Return a table of the groups' times to the threshold and of their lengths, best final value first.
+
+    Of several algorithms, the times are interquartile means with their intervals where all runs reached it.
+    """
     level = math.nan if comparison.threshold is None else comparison.threshold
-    table = _table(
-        f"time to {_number(level)}", "reached", "median steps", "median time", "steps per run", "time per run"
-    )
+    times = ("steps: IQM [95 %]", "time: IQM [95 %]") if comparison.budgets else ("median steps", "median time")
+    table = _table(f"time to {_number(level)}", "reached", *times, "steps per run", "time per run")
     for tree in _ranked(comparison):
         steps, wall = tree["threshold"]["env_steps"], tree["threshold"]["wall_s"]
         reached = f"{steps['reached']} of {steps['of']}"
-        times = [_median(steps["median"], count), _median(wall["median"], duration)]
-        table.add_row(*map(Text, (tree["label"], reached, *times, count(tree["env_steps"]), duration(tree["wall_s"]))))
+        costs = tree.get("cost_of_level", {})
+        spent = [_cost(costs.get("env_steps"), steps, count), _cost(costs.get("wall_s"), wall, duration)]
+        table.add_row(*map(Text, (tree["label"], reached, *spent, count(tree["env_steps"]), duration(tree["wall_s"]))))
     return table
 
 
@@ -137,6 +164,14 @@ def _rate(success: dict[str, Any] | None) -> str:
     if success is None:
         return MISSING
     return f"{success['rate']:.0%} [{success['low']:.0%}, {success['high']:.0%}] of {success['episodes']}"
+
+
+def _cost(cost: dict[str, Any] | None, first: dict[str, Any], text: Callable[[float], str]) -> str:
+    """Return the interquartile mean with its interval, or the median if not all runs reached the level."""
+    if cost is None or math.isnan(cost["iqm"]):
+        kind = "median " if cost is not None and math.isfinite(first["median"]) else ""
+        return kind + _median(first["median"], text)
+    return text(cost["iqm"]) + ("" if math.isnan(cost["low"]) else f" [{text(cost['low'])}, {text(cost['high'])}]")
 
 
 def _median(value: float, text: Callable[[float], str]) -> str:

@@ -157,6 +157,20 @@ def test_grouping_axis_metric_and_threshold_can_be_requested(
     assert "time to 0.5" in text
 
 
+def test_algorithms_are_compared_at_equal_cost_in_a_hundred_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (1, 2):
+        write_run(tmp_path / f"dreamerv3_{seed}", config(seed), successes=(0, 10 + seed, 20))
+        write_run(tmp_path / f"ppo_{seed}", config(seed, name="ppo"), [1.0] * 4, successes=(0, 4, 8, 16, 20))
+    compare.run([str(tmp_path), "--out", str(tmp_path / "out"), "--threshold", "0.8"])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines() if not line.startswith("/")]
+    assert max(map(len, lines)) <= 100
+    assert re.search(r"^ after 200 env steps +dreamerv3 +1 \[1, 1\] +best$", "\n".join(lines), re.MULTILINE)
+    assert re.search(r"^ +ppo +0.4 \[0.4, 0.4\] +1.00 \[0.30, 1.00\], not decided$", "\n".join(lines), re.MULTILINE)
+    assert re.search(r"^ ppo +2 of 2 +300 \[300, 300\] +30 s \[30 s, 30 s\] ", "\n".join(lines), re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

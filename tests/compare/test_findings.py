@@ -198,6 +198,18 @@ def test_caution_about_settings_that_depend_on_the_machine() -> None:
     assert line in compared(*runs).findings
 
 
+def test_a_key_that_an_algorithm_lacks_is_no_difference_between_machines() -> None:
+    dreamer = runs_of(1, 1.0, 2.0, algo__name="dreamerv3", algo__backend="fused")
+    lines = compared(*dreamer, *runs_of(1, 1.0, 2.0, algo__name="ppo")).findings
+    assert not [line for line in lines if "algo.backend" in line]
+
+
+def test_two_values_of_a_key_that_a_third_group_lacks_are_a_difference() -> None:
+    dreamer = [one for backend in ("eager", "fused") for one in runs_of(1, 1.0, algo__backend=backend)]
+    lines = compared(*dreamer, *runs_of(2, 1.0, 2.0)).findings
+    assert any(line.startswith("Groups differ in algo.backend: auto depends on the machine") for line in lines)
+
+
 def test_caution_about_different_rewards() -> None:
     lines = compared(*runs_of(1, 1.0, 2.0, env__reward=1), *runs_of(1, 1.0, 2.0, env__reward=2)).findings
     assert "Groups differ in env.reward: the better one may have an easier task or another scale" in lines

@@ -214,6 +214,14 @@ def test_time_to_a_level_is_that_of_the_first_value_there(level: float, steps: f
     assert time_to(run, "figure", "wall", level) == seconds
 
 
+@pytest.mark.parametrize("at", ["env_steps", "wall"])
+def test_a_level_that_the_untrained_policy_had_is_reached_by_training(at: str) -> None:
+    """A policy that stands still has no collisions."""
+    rows = tuple({**evaluation(steps, 0), "collision_rate": rate} for steps, rate in ((0, 0.0), (100, 0.5), (200, 0.0)))
+    run = replace(make_run(values=[1.0, 2.0]), evaluations=rows)
+    assert time_to(run, "evaluation/collision_rate", at, 0.1) == (200.0 if at == "env_steps" else 20.0)
+
+
 def test_loss_reaches_a_level_from_above() -> None:
     run = make_run(values=[3.0, 2.0, 1.0])
     run.rows["loss/actor"] = run.rows["figure"]

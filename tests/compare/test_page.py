@@ -265,6 +265,57 @@ def shown(browser: Browser, selector: str) -> list[str]:
     return list(browser.evaluate(texts))
 
 
+def of_algorithms(folder: Path) -> list[Run]:
+    """Return two seeds of two algorithms; the second takes half of the env steps, ten times the time each."""
+    runs = [
+        run(folder / f"{name}_{seed}", 32, seed, rows) for name, rows in (("ppo", 50), ("sac", 25)) for seed in (1, 2)
+    ]
+    for one in runs:
+        one.config["algo.name"] = one.name.partition("_")[0]
+        one.rows["time/total_s"] *= 10 if one.name.startswith("sac") else 1
+    return runs
+
+
+def cells(browser: Browser, name: str) -> list[list[str]]:
+    """Return the texts of a table's cells, by row, with spaces in the place of line breaks."""
+    selector = f"div:not([hidden]) > [aria-label='{name}'] tr"
+    rows = f"[...document.querySelectorAll({selector!r})]"
+    texts: list[list[str]] = browser.evaluate(f"{rows}.map(row => [...row.cells].map(cell => cell.innerText))")
+    return [[" ".join(text.split()) for text in row] for row in texts]
+
+
+def test_values_at_equal_cost_are_a_table(tmp_path: Path, browser: Browser) -> None:
+    browser.open(page(tmp_path, *of_algorithms(tmp_path)))
+    assert cells(browser, "Values at equal cost") == [
+        ["after", "group", "value", "P (best is better)"],
+        ["2,500 env steps", "sac", "1.5 1 to 2", "best"],
+        ["ppo", "0.75 0.5 to 1", "0.88 0.23 to 1.00 not decided"],
+        ["8 min", "ppo", "1.5 1 to 2", "best"],
+        ["sac", "0.3 0.2 to 0.4", "1.00 0.30 to 1.00 not decided"],
+    ]
+
+
+def test_cost_of_a_level_is_a_table(tmp_path: Path, browser: Browser) -> None:
+    browser.open(page(tmp_path, *of_algorithms(tmp_path)))
+    head, *rows = cells(browser, "Cost of a level")
+    assert head == ["group", "reached", "env steps", "wall time"]
+    assert [row[:2] for row in rows] == [["ppo", "1 of 2"], ["sac", "1 of 2"]]
+
+
+def test_a_group_without_a_value_at_equal_cost_is_in_the_table(tmp_path: Path, browser: Browser) -> None:
+    runs = of_algorithms(tmp_path)
+    path = tmp_path / "compare.html"
+    write_page(path, compare(runs, ComparisonRequest("evaluation/success_rate")))
+    browser.open(path)
+    (table,) = shown(browser, "[aria-label='Values at equal cost'] table")
+    assert "no value yet" in table
+    assert "first after 42 min (2 of 2 runs)" in table
+
+
+def test_runs_of_one_algorithm_have_no_section_of_equal_cost(tmp_path: Path) -> None:
+    assert "At equal cost" not in page(tmp_path, *four_runs(tmp_path)).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("event", ["input", "change"])
 def test_statistics_and_titles_follow_the_metric(tmp_path: Path, browser: Browser, event: str) -> None:
     browser.open(page(tmp_path, *four_runs(tmp_path)))

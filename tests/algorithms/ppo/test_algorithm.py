@@ -16,7 +16,7 @@ from dreamer_exp.algorithms.ppo.learner import EpochLearner
 from dreamer_exp.algorithms.rllib.build import build_algorithm
 from dreamer_exp.algorithms.rllib.checked_learner import replay_update
 from dreamer_exp.algorithms.spec import spec_of
-from tests.experiments import small
+from tests.experiments import experiment, small
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -117,3 +117,17 @@ def test_chunks_of_an_episode_are_joined(algorithm: CollectingPPO) -> None:
 
     assert lengths == [16, 4, 12]
     assert [(len(episode), bool(episode.is_done)) for episode in episodes] == [(20, True), (12, False)]
+
+
+@pytest.mark.slow
+@pytest.mark.robot_sf
+def test_the_preset_for_robot_sf_trains() -> None:
+    pytest.importorskip("robot_sf")
+    machine_words = ("hardware=cpu", "hardware.num_cpus=1", "hardware.num_env_runners=0")
+    sizes = ("hardware.num_envs_per_env_runner=2", "algo.train_batch_size_per_learner=64", "algo.minibatch_size=32")
+    built = build_algorithm(experiment("experiment=robot_sf_ppo", *machine_words, *sizes, "env.max_steps=40"))
+    learned = [built.train()["learners"][DEFAULT_MODULE_ID] for _ in range(2)]
+    built.stop()
+
+    assert built.last_iteration.env_steps == 64
+    assert all(np.isfinite(one["total_loss"]) for one in learned)

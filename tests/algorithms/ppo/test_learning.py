@@ -37,10 +37,15 @@ def returns(iterations: int, *words: str) -> list[Any]:
 
 def test_cartpole_is_learned() -> None:
     words = ("env=gym", "env.id=CartPole-v1", "env.max_steps=500", "obs_contract=vector", "algo.lr=1e-3")
-    assert returns(50, *words)[-1] > 200
+    assert returns(50, *words)[-1] > 200  # untrained: about 20
+
+
+def test_pendulum_is_learned() -> None:
+    words = ("env=gym", "env.id=Pendulum-v1", "env.max_steps=200", "obs_contract=vector", "algo.gamma=0.9")
+    rates = ("algo.lr=1e-3", "algo.minibatch_size=64", "algo.num_epochs=10")
+    assert returns(40, *words, *rates)[-1] > -600  # untrained: about -1,200
 
 
 def test_crowd_nav_without_pedestrians_is_learned() -> None:
     words = ("env.scenario=open", "env.max_steps=200", "obs_contract=drive_state_rays_latest", "algo.gamma=0.97")
-    found = returns(60, *words)
-    assert found[-1] > found[2] + 10
+    assert returns(45, *words)[-1] > -12  # untrained: about -20

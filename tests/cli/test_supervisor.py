@@ -274,12 +274,12 @@ collections.deque(itertools.repeat(None), maxlen=0)  # without end, and no handl
 """
 
 
-@pytest.mark.parametrize(("signals", "answer_s"), [(1, 0.2), (2, 60.0)])
+@pytest.mark.parametrize(("signals", "answer_s"), [(1, 0.2), (2, 600.0)])
 def test_a_run_that_cannot_answer_signals_is_killed(tmp_path: Path, signals: int, answer_s: float) -> None:
     process = start(tmp_path, NATIVE, f"supervisor.ANSWER_S, supervisor.AGAIN_S = {answer_s}, 0.2\n")
     ready(process)
     for _ in range(signals):
-        time.sleep(0.3)  # for the native code to begin, and to keep the signals apart
+        time.sleep(TWICE_S + 0.1)  # for the native code to begin, and for the second to count as another one
         process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130

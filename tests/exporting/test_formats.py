@@ -58,7 +58,10 @@ def test_a_full_disk_is_an_error_of_the_file(tmp_path: Path) -> None:
         FORMATS["torchscript"].write(graph, {}, Path("/dev/full"))
 
 
-@pytest.mark.parametrize(("algorithm", "name"), [("dreamerv3", "metric"), ("dreamerv3_rllib", "discrete")])
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [("dreamerv3", "metric"), pytest.param("dreamerv3_rllib", "discrete", marks=pytest.mark.slow)],
+)
 def test_onnx_acts_as_the_policy_for_one_robot_and_several(tmp_path: Path, algorithm: str, name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

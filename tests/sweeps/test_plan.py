@@ -41,8 +41,12 @@ def test_the_command_line_overrides_a_named_sweep() -> None:
     assert {job.experiment.run.seed for job in plan("sweep=training_ratio", "run.seed=7").jobs} == {7}
 
 
+NAMED = sorted(path.stem for path in (config_dir() / "sweep").glob("*.yaml") if path.stem != "none")
+MANY_JOBS = ("batch", "env_runners")
+
+
 @pytest.mark.parametrize(
-    "name", sorted(path.stem for path in (config_dir() / "sweep").glob("*.yaml") if path.stem != "none")
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in MANY_JOBS else name for name in NAMED]
 )
 def test_every_named_sweep_can_be_planned(name: str) -> None:
     assert len(make_plan(["-m", f"sweep={name}", "env.scenario=open"], BIG).jobs) >= 5

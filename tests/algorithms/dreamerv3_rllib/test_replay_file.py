@@ -250,6 +250,7 @@ assert len(loaded) == steps
 """
 
 
+@pytest.mark.slow
 @needs_proc
 def test_saving_and_loading_need_at_most_a_tenth_of_the_replays_memory(tmp_path: Path) -> None:
     words = [sys.executable, "-c", MEMORY, str(tmp_path)]

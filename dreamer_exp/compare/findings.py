@@ -75,7 +75,7 @@ def cautions(grouping: Grouping, outcomes: Sequence[list[Outcome]], metric: str,
     if keys := [key for key in grouping.differing if key in MACHINE_KEYS and _values(grouping, key) > 1]:
         yield f"Groups differ in {_first(keys)}: auto depends on the machine and the sweep's slot; set it to compare"
     if labels := [label for label, of_group in known if only_at_end(of_group, metric)]:
-        yield f"Evaluated only at the end: {_first(labels)}; set evaluation.every_env_steps to get the time to a level"
+        yield f"Evaluated once in training: {_first(labels)}; set evaluation.every_env_steps for the time to a level"
     if labels := [label for label, of_group in known if len(of_group) in FEW]:
         yield f"Intervals over 2 to 4 runs are too narrow: {_first(labels)}"
     if labels := [label for label, of_group in known if len(of_group) == 1]:

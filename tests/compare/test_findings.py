@@ -145,7 +145,7 @@ def test_caution_about_single_runs() -> None:
 
 def test_caution_about_evaluations_only_at_the_end() -> None:
     rows = [evaluation(0, 0), evaluation(100, 5), evaluation(200, 9)]
-    caution = "Evaluated only at the end: test; set evaluation.every_env_steps to get the time to a level"
+    caution = "Evaluated once in training: test; set evaluation.every_env_steps for the time to a level"
     for kept, expected in ((rows[::2], True), (rows, False)):
         found = compare([replace(make_run(), evaluations=tuple(kept))], ComparisonRequest("evaluation/success_rate"))
         assert (caution in found.findings) == expected

@@ -191,6 +191,12 @@ def time_to(run: Run, metric: str, at: str, level: float) -> float:
     return float(reached[0]) if len(reached) else float("inf")
 
 
+def began_with(run: Run, metric: str, level: float) -> bool:
+    """Return whether the run was at the level with the first of several values."""
+    x, _ = series(_full_windows(run, metric), metric, STEPS)
+    return len(x) > 1 and time_to(run, metric, STEPS, level) == x[0]
+
+
 def thin(y: np.ndarray, limit: int) -> np.ndarray:
     """Return the points of a curve to keep: the minimum and the maximum of limit / 2 stretches, and both ends.
 

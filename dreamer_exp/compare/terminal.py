@@ -89,17 +89,23 @@ def _value_table(comparison: Comparison) -> Table:
 
 
 def _time_table(comparison: Comparison) -> Table:
-    """Return a table of the groups' times to the threshold and of their lengths, best final value first."""
-    level = math.nan if comparison.threshold is None else comparison.threshold
-    table = _table(
-        f"time to {_number(level)}", "reached", "median steps", "median time", "steps per run", "time per run"
-    )
+    """Return a table of the groups' times to the threshold, if any, and of their lengths, best final value first."""
+    level, lengths = comparison.threshold, ("steps per run", "time per run")
+    if level is None:
+        table = _table("group", *lengths)
+    else:
+        table = _table(f"time to {_number(level)}", "reached", "median steps", "median time", *lengths)
     for tree in _ranked(comparison):
-        steps, wall = tree["threshold"]["env_steps"], tree["threshold"]["wall_s"]
-        reached = f"{steps['reached']} of {steps['of']}"
-        times = [_median(steps["median"], count), _median(wall["median"], duration)]
-        table.add_row(*map(Text, (tree["label"], reached, *times, count(tree["env_steps"]), duration(tree["wall_s"]))))
+        times = () if level is None else _times(tree["threshold"])
+        table.add_row(*map(Text, (tree["label"], *times, count(tree["env_steps"]), duration(tree["wall_s"]))))
     return table
+
+
+def _times(reached: dict[str, Any]) -> tuple[str, str, str]:
+    """Return how many runs reached the threshold, and their median env steps and time."""
+    steps, wall = reached["env_steps"], reached["wall_s"]
+    medians = _median(steps["median"], count), _median(wall["median"], duration)
+    return f"{steps['reached']} of {steps['of']}", *medians
 
 
 def _scenario_table(comparison: Comparison) -> Table:

@@ -92,8 +92,8 @@ class EvaluationReport:
             self.write_films(choose(finished, films.episodes), films)
 
     def report_scenarios(self, rows: list[dict[str, Any]]) -> None:
-        """Print the policy's worst scenarios; write the rates of all scenarios as CSV and the policy's as a picture."""
-        table = scenario_table(rows[0])
+        """Print the policy's worst scenarios; write the rates of all policies as CSV and the policy's as a picture."""
+        table = scenario_table(rows[0], rows[1:])
         if table is None:
             return
         self.console.print(table)
@@ -159,7 +159,8 @@ class EvaluationReport:
     def write_films(self, episodes: list[EvaluationEpisode], films: FilmRequest) -> None:
         """Write the films, and print the path of each when it is complete."""
         with LiveLine(self.console) as line:
-            progress = EpisodeProgress("filming", len(episodes) * (1 + len(films.baselines)), line.show)
+            number = len(episodes) * (1 + len(films.baselines))
+            progress = EpisodeProgress("filming, failures first", number, line.show, shows_success=False)
             options: dict[str, Any] = {"on_finished": progress, "on_wait": progress.wait, "workers": self.workers}
             for path in film(self.experiment, self.policy, episodes, self.stem, films, **options):
                 self.print_line(f"Video: {path}")

@@ -6,7 +6,7 @@ from typing import Any
 from dreamer_exp.benchmark.planner import Entrant
 from dreamer_exp.config.errors import UserError, nearest
 from dreamer_exp.envs.robot_sf.map_runner import NAME, OBSERVATION_LEVEL, OBSERVATION_MODE, TRACK, TRACK_SCHEMA
-from dreamer_exp.envs.robot_sf.planners import has_orca
+from dreamer_exp.envs.robot_sf.planners import PLANNERS
 
 BASELINES = ("goal", "orca")
 
@@ -46,9 +46,6 @@ def baseline_arms(names: list[str]) -> list[Arm]:
     for name in names:
         if name not in BASELINES:
             raise UserError(f"baseline={name} is not one of: {', '.join(BASELINES)}.{nearest(name, BASELINES)}")
-    if "orca" in names and not has_orca():
-        raise UserError(
-            "baseline=orca needs the package rvo2, which Robot SF brings as source: pip install "
-            "<checkout>/third_party/python-rvo2; or leave it out: baseline=goal."
-        )
+        if lack := PLANNERS[name].lacks():
+            raise UserError(f"baseline={name} {lack}; or leave it out.")
     return [Arm(name) for name in dict.fromkeys(names)]

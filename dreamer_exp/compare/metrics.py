@@ -190,9 +190,20 @@ def time_to(run: Run, metric: str, at: str, level: float) -> float:
     """
     x, values = series(_full_windows(run, metric), metric, at)
     x, values = x[x > 0], values[x > 0]
-    slack = ROUNDING * max(1.0, abs(level))
-    reached = x[values <= level + slack if lower_is_better(metric) else values >= level - slack]
+    reached = x[_at_level(values, metric, level)]
     return float(reached[0]) if len(reached) else float("inf")
+
+
+def began_with(run: Run, metric: str, level: float) -> bool:
+    """Return whether the run was at the level with the first of several values, such as that before training."""
+    _, values = series(_full_windows(run, metric), metric, STEPS)
+    return len(values) > 1 and bool(_at_level(values, metric, level)[0])
+
+
+def _at_level(values: np.ndarray, metric: str, level: float) -> np.ndarray:
+    slack = ROUNDING * max(1.0, abs(level))
+    there: np.ndarray = values <= level + slack if lower_is_better(metric) else values >= level - slack
+    return there
 
 
 def thin(y: np.ndarray, limit: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from dreamer_exp.compare.findings import cautions, compare_pairs, same_task, ver
 from dreamer_exp.compare.group import NEUTRAL_KEYS, SEED, group_runs, strata
 from dreamer_exp.compare.metrics import (
     Outcome,
+    began_with,
     counted,
     lower_is_better,
     only_at_end,
@@ -43,7 +44,7 @@ def compare(runs: Sequence[Run], request: ComparisonRequest, faults: Iterable[st
     lower = lower_is_better(metric)
     grouping = group_runs(runs, request.by)
     outcomes = [counted([outcome(run, metric) for run in group.runs]) for group in grouping.groups]
-    threshold = _median_final(outcomes) if request.threshold is None else request.threshold
+    threshold = _level(outcomes, metric) if request.threshold is None else request.threshold
     statistics = [
         summarise(group, of_group, metric, threshold) for group, of_group in zip(grouping.groups, outcomes, strict=True)
     ]
@@ -107,10 +108,16 @@ def summarise(group: Group, outcomes: list[Outcome], metric: str, threshold: flo
     }
 
 
-def _median_final(outcomes: Sequence[list[Outcome]]) -> float:
-    """Return the (lower) median of the groups' final values, which half of the groups reach; NaN without any."""
+def _level(outcomes: Sequence[list[Outcome]], metric: str) -> float:
+    """Return the (lower) median of the groups' final values, which half of the groups reach.
+
+    A value that every run began with is no level: the next better final value is then returned, or NaN.
+    """
     finals = sorted(interquartile_mean(np.array([one.final for one in group])) for group in outcomes if group)
-    return finals[(len(finals) - 1) // 2] if finals else math.nan
+    median = (len(finals) - 1) // 2
+    runs = [one.run for group in outcomes for one in group]
+    candidates = finals[median::-1] if lower_is_better(metric) else finals[max(median, 0) :]
+    return next((level for level in candidates if not all(began_with(run, metric, level) for run in runs)), math.nan)
 
 
 def _figures(outcomes: list[Outcome], values: np.ndarray) -> dict[str, Any]:

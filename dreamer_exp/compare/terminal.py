@@ -113,20 +113,28 @@ def _chance(pair: Pair) -> str:
 
 
 def _time_table(comparison: Comparison) -> Table:
-    """Return a table of the groups' times to the threshold and of their lengths, best final value first.
+    """Return a table of the groups' times to the threshold, if any, and of their lengths, best final value first.
 
     Of several algorithms, the times are interquartile means with their intervals where all runs reached it.
     """
-    level = math.nan if comparison.threshold is None else comparison.threshold
-    times = ("steps: IQM [95 %]", "time: IQM [95 %]") if comparison.budgets else ("median steps", "median time")
-    table = _table(f"time to {_number(level)}", "reached", *times, "steps per run", "time per run")
+    level, lengths = comparison.threshold, ("steps per run", "time per run")
+    if level is None:
+        table = _table("group", *lengths)
+    else:
+        times = ("steps: IQM [95 %]", "time: IQM [95 %]") if comparison.budgets else ("median steps", "median time")
+        table = _table(f"time to {_number(level)}", "reached", *times, *lengths)
     for tree in _ranked(comparison):
-        steps, wall = tree["threshold"]["env_steps"], tree["threshold"]["wall_s"]
-        reached = f"{steps['reached']} of {steps['of']}"
-        costs = tree.get("cost_of_level", {})
-        spent = [_cost(costs.get("env_steps"), steps, count), _cost(costs.get("wall_s"), wall, duration)]
-        table.add_row(*map(Text, (tree["label"], reached, *spent, count(tree["env_steps"]), duration(tree["wall_s"]))))
+        spent = () if level is None else _spent(tree)
+        table.add_row(*map(Text, (tree["label"], *spent, count(tree["env_steps"]), duration(tree["wall_s"]))))
     return table
+
+
+def _spent(tree: dict[str, Any]) -> tuple[str, str, str]:
+    """Return how many of a group's runs reached the threshold, and their env steps and time."""
+    steps, wall = tree["threshold"]["env_steps"], tree["threshold"]["wall_s"]
+    costs = tree.get("cost_of_level", {})
+    spent = _cost(costs.get("env_steps"), steps, count), _cost(costs.get("wall_s"), wall, duration)
+    return f"{steps['reached']} of {steps['of']}", *spent
 
 
 def _scenario_table(comparison: Comparison) -> Table:

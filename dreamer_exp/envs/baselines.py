@@ -11,6 +11,9 @@ from dreamer_exp.config.schema import EnvConfig
 from dreamer_exp.envs.make import spaces_of
 from dreamer_exp.envs.spec import Baseline, BaselineSpec, RawEnv, spec_of
 
+DEFAULT = ["random", "straight_to_goal", "goal", "orca"]
+"""evaluation.baselines of the option files: for any environment, which has some of them."""
+
 
 class Random:
     """Uniform samples of any action space."""
@@ -48,13 +51,40 @@ def make_baseline(name: str, config: EnvConfig, env: RawEnv, seed: int) -> Basel
     return specs[name].make(env, seed)
 
 
+def options_of(name: str, env: EnvConfig) -> EnvConfig:
+    """Return the options with which a baseline drives this environment: with the observations that it reads."""
+    options: EnvConfig = baselines_of(env)[name].driven_with(env)
+    return options
+
+
 def split_applicable(names: list[str], env: EnvConfig) -> tuple[list[str], list[str]]:
-    """Return these baselines as (those the environment has under these options, those it hasn't)."""
-    specs, observations = baselines_of(env), spaces_of(env)[0]
-    observed = set(observations.spaces) if isinstance(observations, Dict) else set()
-    possible = [
-        name
-        for name in names
-        if name in specs and observed.issuperset(specs[name].reads) and specs[name].is_available()
-    ]
+    """Return these baselines as (those that can drive this environment here, those that cannot)."""
+    possible = [name for name in names if name in baselines_of(env) and _can_drive(name, env)]
     return possible, [name for name in names if name not in possible]
+
+
+def _can_drive(name: str, env: EnvConfig) -> bool:
+    spec = baselines_of(env)[name]
+    if spec.lacks() is not None or not spec.reads:
+        return spec.lacks() is None
+    observations = spaces_of(options_of(name, env))[0]
+    return isinstance(observations, Dict) and observations.spaces.keys() >= set(spec.reads)
+
+
+def lack_of(name: str, env: EnvConfig) -> str | None:
+    """Return what a baseline of this environment lacks here (BaselineSpec.lacks); None for any other one."""
+    specs = baselines_of(env)
+    return specs[name].lacks() if name in specs else None
+
+
+def choose_baselines(names: list[str], env: EnvConfig) -> tuple[list[str], list[str]]:
+    """Return those of the requested baselines that can drive, and a line for each reason why others cannot.
+
+    Baselines of other environments are left out of the default list silently.
+    """
+    possible, impossible = split_applicable(names, env)
+    lacks = {name: lack for name in impossible if (lack := lack_of(name, env)) is not None}
+    lines = [f"no row for the baseline {name}: it {lack}" for name, lack in lacks.items()]
+    if names != DEFAULT and (others := [name for name in impossible if name not in lacks]):
+        lines.append(f"not for env={env.name}: baseline {', '.join(others)}")
+    return possible, lines

@@ -25,8 +25,8 @@ class Baseline(Protocol):
         """Return an action in the environment's action space."""
 
 
-def _always() -> bool:
-    return True
+def _lack_nothing() -> str | None:
+    return None
 
 
 def _unchanged(config: Any) -> Any:
@@ -40,12 +40,12 @@ class BaselineSpec(NamedTuple):
     """Builds it from the raw environment and a seed."""
     reads: tuple[str, ...] = ()
     """Keys of the Dict observation that it reads; it is left out where one of them is not observed."""
-    is_available: Callable[[], bool] = _always
-    """Returns whether the packages that it needs are installed; it is left out where they are not."""
-    filmed_with: Callable[[Any], Any] = _unchanged
-    """Returns the options for a film of it next to a policy: with the observations that it reads, in the same episodes.
+    lacks: Callable[[], str | None] = _lack_nothing
+    """Returns `needs the package X: <how to install it>` where a package is missing, else None."""
+    driven_with: Callable[[Any], Any] = _unchanged
+    """Returns the options with which it drives the episodes of a policy: with the observations that it reads.
 
-    An evaluation keeps the options as they are.
+    The episodes have to stay the same.
     """
 
 

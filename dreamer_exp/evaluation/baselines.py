@@ -3,10 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.envs.baselines import make_baseline
+from dreamer_exp.envs.baselines import make_baseline, options_of
 from dreamer_exp.envs.contract import Fault
 from dreamer_exp.envs.episode import FAULT
 from dreamer_exp.envs.make import make_raw_env
@@ -16,11 +17,16 @@ from dreamer_exp.evaluation.rollout import Finished, Row, Watch, begin_row
 from dreamer_exp.threads import one_thread
 
 
+def driven_by(experiment: Experiment, name: str) -> Experiment:
+    """Return the experiment as a baseline drives it: with the observations that it reads, in the same episodes."""
+    return replace(experiment, env=options_of(name, experiment.env))
+
+
 class BaselineRollouts:
     """Rollouts of a baseline, one episode after the other, each in a new env.
 
     Args:
-        experiment: gives the env.
+        experiment: gives the env, with the baseline's observations (`driven_by`).
         name: of the baseline.
         watch: called for each episode; None records nothing.
         render_mode: of the envs.

@@ -9,7 +9,7 @@ from dreamer_exp.config.experiment import Experiment
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.envs.notices import log_notices
 from dreamer_exp.evaluation import baseline_cache
-from dreamer_exp.evaluation.baselines import BaselineRollouts
+from dreamer_exp.evaluation.baselines import BaselineRollouts, driven_by
 from dreamer_exp.evaluation.dispatch import run_episodes
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.rollout import Finished, MakePolicy, MakeRollouts, PolicyRollouts, Watch
@@ -56,6 +56,7 @@ def evaluate_baseline(
     Raises:
         Stopped, EvaluationFailed: as `run_episodes`.
     """
+    experiment = driven_by(experiment, name)
     identity = baseline_cache.identity(experiment, name)
     results = baseline_cache.load(identity)
     if results is None:

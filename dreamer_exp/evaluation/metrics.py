@@ -77,12 +77,12 @@ def _without_impossible(results: list[EpisodeResult]) -> dict[str, Any]:
 def rates_by_scenario(results: list[EpisodeResult]) -> dict[str, dict[str, Any]]:
     """Return the number of episodes and the rates of each scenario, the one with the fewest successes first.
 
-    Scenarios with equal success rates are ordered by their collisions, most first, then by name. It is empty for an
-    environment without scenarios or without outcomes.
+    Scenarios with equal success rates are ordered by their collisions, most first, then by name. A scenario whose
+    episodes have no outcome is left out; an environment without scenarios or outcomes has none.
     """
     by_scenario: dict[str, list[EpisodeResult]] = {}
     for result in results:
-        if result.scenario is not None:
+        if result.scenario is not None and result.outcome is not None:
             by_scenario.setdefault(result.scenario, []).append(result)
     if not has_outcomes(results):
         return {}

@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.envs.baselines import split_applicable
+from dreamer_exp.envs.baselines import choose_baselines
 from dreamer_exp.envs.episode import EpisodeResult
+from dreamer_exp.evaluation.baselines import driven_by
 from dreamer_exp.evaluation.episode_log import EpisodeLog, identity_of
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.evaluate import evaluate_baseline, evaluate_policy
@@ -91,8 +92,8 @@ class EvaluationReport:
             self.write_films(choose(finished, films.episodes), films)
 
     def report_scenarios(self, rows: list[dict[str, Any]]) -> None:
-        """Print the policy's worst scenarios; write the rates of all scenarios as CSV and the policy's as a picture."""
-        table = scenario_table(rows[0])
+        """Print the policy's worst scenarios; write the rates of all policies as CSV and the policy's as a picture."""
+        table = scenario_table(rows[0], rows[1:])
         if table is None:
             return
         self.console.print(table)
@@ -104,13 +105,13 @@ class EvaluationReport:
 
     def evaluate_policy(self) -> list[Finished]:
         """Return the policy's episodes, their recordings tracks."""
-        with self.unfinished("the policy", self.policy_id) as options:
+        with self.unfinished("the policy", self.experiment, self.policy_id) as options:
             return evaluate_policy(self.experiment, self.policy, Track, **options)
 
     @contextmanager
-    def unfinished(self, what: str, policy_id: str) -> Iterator[dict[str, Any]]:
+    def unfinished(self, what: str, experiment: Experiment, policy_id: str) -> Iterator[dict[str, Any]]:
         """Yield options of the evaluation: episodes done in a call that was killed, a log and a live line."""
-        log = EpisodeLog(self.stem.parent, identity_of(self.experiment, policy_id))
+        log = EpisodeLog(self.stem.parent, identity_of(experiment, policy_id))
         done = log.load(self.episodes)
         if done:
             self.print_line(f"{what}: continuing after {count_episodes(len(done))} of an evaluation that was cut off")
@@ -126,15 +127,15 @@ class EvaluationReport:
         self.logs.append(log)
 
     def evaluate_baselines(self) -> list[dict[str, Any]]:
-        """Return the rows of the requested baselines that the environment supports."""
-        possible, impossible = split_applicable(self.experiment.evaluation.baselines, self.experiment.env)
-        if impossible:
-            self.print_line(f"not for env={self.experiment.env.name}: baseline {', '.join(impossible)}")
+        """Return the rows of the requested baselines that can drive here, and print why others cannot."""
+        possible, lines = choose_baselines(self.experiment.evaluation.baselines, self.experiment.env)
+        for line in lines:
+            self.print_line(line)
         return [self.row(name, BASELINE, 0, 0, self.evaluate_baseline(name)) for name in possible]
 
     def evaluate_baseline(self, name: str) -> list[EpisodeResult]:
         """Return a baseline's results."""
-        with self.unfinished(f"the baseline {name}", name) as options:
+        with self.unfinished(f"the baseline {name}", driven_by(self.experiment, name), name) as options:
             return evaluate_baseline(self.experiment, name, **options)
 
     @property
@@ -158,7 +159,8 @@ class EvaluationReport:
     def write_films(self, episodes: list[EvaluationEpisode], films: FilmRequest) -> None:
         """Write the films, and print the path of each when it is complete."""
         with LiveLine(self.console) as line:
-            progress = EpisodeProgress("filming", len(episodes) * (1 + len(films.baselines)), line.show)
+            number = len(episodes) * (1 + len(films.baselines))
+            progress = EpisodeProgress("filming, failures first", number, line.show, shows_success=False)
             options: dict[str, Any] = {"on_finished": progress, "on_wait": progress.wait, "workers": self.workers}
             for path in film(self.experiment, self.policy, episodes, self.stem, films, **options):
                 self.print_line(f"Video: {path}")

@@ -11,7 +11,7 @@ from typing import Any
 from dreamer_exp.algorithms.protocol import Algorithm
 from dreamer_exp.algorithms.spec import spec_of
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.envs.baselines import split_applicable
+from dreamer_exp.envs.baselines import choose_baselines
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.evaluation.background import BackgroundEvaluation, BackgroundEvaluations, Stop
 from dreamer_exp.evaluation.dispatch import EvaluationFailed
@@ -137,10 +137,12 @@ class EvaluationSchedule:
             return
         self._baselines.update(missing)
         with self._training_envs_closed(algorithm):
-            possible, impossible = split_applicable(missing, env)
-            if impossible and is_new:
-                self._print_line(f"not for env={env.name}: baseline {', '.join(impossible)}")
+            possible, lines = choose_baselines(evaluation.baselines, env)
+            for line in lines if is_new else ():
+                self._print_line(line)
             for name in possible:
+                if name not in missing:
+                    continue
                 if background:
                     self._start_baseline(name, algorithm, stop)
                 else:

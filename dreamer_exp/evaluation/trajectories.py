@@ -11,6 +11,7 @@ import numpy as np
 
 from dreamer_exp.envs.episode import FAILURE, FAULT, SUCCESS, TIMEOUT, EpisodeResult
 from dreamer_exp.envs.scene import Scene, position_of, scene_of
+from dreamer_exp.evaluation.metrics import rates_by_scenario
 from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.formatting import printable
 from dreamer_exp.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, WALL
@@ -123,16 +124,11 @@ def choose(panels: list[Panel]) -> list[Panel]:
     by_scenario: dict[str, list[Panel]] = {}
     for panel in sorted(panels, key=lambda panel: not panel.failed):
         by_scenario.setdefault(panel.scenario, []).append(panel)
-    worst_first = sorted(by_scenario, key=lambda name: (success_rate(by_scenario[name]), name))
+    rates = rates_by_scenario([finished.result for panel in panels for finished in panel.episodes])
+    worst_first = list(dict.fromkeys([*rates, *by_scenario]))  # those without outcomes last
     rounds = zip_longest(*(by_scenario[name] for name in worst_first))
     in_turn = [panel for panel in chain(*rounds) if panel is not None]
     return sorted(in_turn[:MAX_PANELS], key=lambda panel: worst_first.index(panel.scenario))
-
-
-def success_rate(panels: list[Panel]) -> float:
-    """Return the share of successes in the episodes of these panels."""
-    outcomes = [finished.result.outcome for panel in panels for finished in panel.episodes]
-    return outcomes.count(SUCCESS) / len(outcomes)
 
 
 def describe_shown(panels: list[Panel], shown: list[Panel]) -> str:

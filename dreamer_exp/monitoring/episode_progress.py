@@ -19,12 +19,18 @@ class EpisodeProgress:
         total: number of episodes.
         show: shows the line.
         done: episodes that ended earlier; the time left does not count them.
+        shows_success: show the share of successes; False for episodes that were chosen by their outcomes.
     """
 
     def __init__(
-        self, what: str, total: int, show: Callable[[str], None], done: list[EpisodeResult] | None = None
+        self,
+        what: str,
+        total: int,
+        show: Callable[[str], None],
+        done: list[EpisodeResult] | None = None,
+        shows_success: bool = True,
     ) -> None:
-        self._what, self._total, self._show = what, total, show
+        self._what, self._total, self._show, self._shows_success = what, total, show, shows_success
         self._results = list(done or [])
         self._earlier = len(self._results)
         self._started = self._first_end = self._last_end = time.monotonic()
@@ -51,7 +57,8 @@ class EpisodeProgress:
         """Return text such as "evaluating the policy: 37/100 episodes, success 81%, eta 0:12"."""
         done = len(self._results)
         parts = [f"{done}/{self._total} episodes"]
-        if with_outcome := [result.outcome == SUCCESS for result in self._results if result.outcome is not None]:
+        with_outcome = [result.outcome == SUCCESS for result in self._results if result.outcome is not None]
+        if with_outcome and self._shows_success:
             parts.append(f"success {sum(with_outcome) / len(with_outcome):.0%}")
         if (intervals := done - self._earlier - 1) > 0:
             parts.append(f"eta {clock((self._last_end - self._first_end) / intervals * (self._total - done))}")

@@ -1,6 +1,7 @@
 """The rates of an evaluation by scenario, in the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from rich import box
@@ -18,11 +19,14 @@ RATES = {
 """Heading -> outcome."""
 
 
-def scenario_table(row: Mapping[str, Any]) -> Table | None:
+def scenario_table(row: Mapping[str, Any], baselines: Sequence[Mapping[str, Any]] = ()) -> Table | None:
     """Return the table of an evaluation's scenarios, worst first; None with fewer than two scenarios.
 
+    The last column is the success of the best baseline.
+
     Args:
-        row: a row of evaluation.jsonl.
+        row: of the policy, from evaluation.jsonl.
+        baselines: rows of the baselines in the same episodes.
     """
     rates = row.get("by_scenario") or {}
     if len(rates) < 2:
@@ -44,12 +48,17 @@ def scenario_table(row: Mapping[str, Any]) -> Table | None:
     table.add_column("scenario", overflow="fold")
     for heading in ("episodes", *columns):
         table.add_column(heading, justify="right", no_wrap=True)
+    best = max((one for one in baselines if one.get("by_scenario")), key=itemgetter("success_rate"), default=None)
+    if best is not None:
+        table.add_column(Text(f"{best['policy']}\nsuccess"), justify="right", no_wrap=True)
     for name in shown:
         of_one = rates[name]
         cells = [
             _with_interval(of_one, "success"),
             *(f"{of_one[f'{RATES[heading]}_rate']:.0%}" for heading in columns[1:]),
         ]
+        if best is not None:
+            cells.append(f"{best['by_scenario'][name]['success_rate']:.0%}" if name in best["by_scenario"] else "-")
         table.add_row(Text(name), str(of_one["episodes"]), *cells)
     return table
 

@@ -195,7 +195,7 @@ def show_end(
     table = closing_table(summary)
     if table is not None:
         console.print(table)
-    by_scenario = scenario_table(summary["evaluations"][-1]) if summary["evaluations"] else None
+    by_scenario = scenario_table(summary["evaluations"][-1], summary["baselines"]) if summary["evaluations"] else None
     if by_scenario is not None:
         console.print(by_scenario)
     if summary["evaluations"] and (line := impossible_line(summary["evaluations"][-1])):

@@ -19,6 +19,12 @@ def test_threshold_is_reached_by_half_of_the_groups_unless_requested(requested: 
     assert compared(*CLEAR, threshold=requested).threshold == threshold
 
 
+@pytest.mark.parametrize(("finals", "threshold"), [((0, 0), None), ((0, 4), 0.2), ((4, 5), 0.2)])
+def test_a_value_that_every_run_began_with_is_no_threshold(finals: tuple[int, int], threshold: float | None) -> None:
+    runs = [replace(make_run(str(x), algo__x=x), evaluations=(evaluation(0, 0), evaluation(200, x))) for x in finals]
+    assert compare(runs, ComparisonRequest("evaluation/success_rate")).threshold == threshold
+
+
 def test_faults_of_paths_and_of_runs_are_kept() -> None:
     run = replace(make_run("broken"), faults=("result.jsonl: missing",))
     found = compare([run], ComparisonRequest("figure"), ["x: there is no such folder"])

@@ -54,6 +54,13 @@ def test_another_baseline_runs() -> None:
     assert runs_again(nano(), "random")
 
 
+def test_a_baseline_with_observations_of_its_own_is_cached_whatever_the_policy_observes() -> None:
+    first = evaluate_baseline(nano(), "straight_to_goal")
+    grid = nano("env=crowd_nav_socnav_grid_32x32", "obs_contract=socnav_grid")
+    assert not runs_again(grid)
+    assert evaluate_baseline(grid, "straight_to_goal") == first
+
+
 def test_settings_that_do_not_change_the_episodes_use_the_cache() -> None:
     evaluate_baseline(nano(), "straight_to_goal")
     assert not runs_again(nano("run.seed=7", "algo.horizon_H=5", "obs_contract=drive_state_rays_latest"))

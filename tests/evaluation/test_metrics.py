@@ -79,6 +79,10 @@ def test_without_scenarios_or_outcomes_there_are_no_rates_by_scenario(results: l
     assert rates_by_scenario(results) == {}
 
 
+def test_a_scenario_without_any_outcome_has_no_rates() -> None:
+    assert list(rates_by_scenario([*ended("hall", "success"), *ended("door", None)])) == ["hall"]
+
+
 def test_clearance_covers_episodes_with_pedestrians() -> None:
     results = [EpisodeResult(0.0, 1, outcome="success", min_clearance=metres) for metres in (0.5, None, 1.5)]
     row = evaluation_row("dreamerv3", TRAINED, 0, 0, results, driven(1, 2, 3))

@@ -8,6 +8,7 @@ from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.episode import EpisodeResult
 from dreamer_exp.envs.scene import Scene
 from dreamer_exp.evaluation.episodes import EvaluationEpisode
+from dreamer_exp.evaluation.metrics import rates_by_scenario
 from dreamer_exp.evaluation.rollout import Finished
 from dreamer_exp.evaluation.trajectories import (
     MAX_PANELS,
@@ -64,6 +65,12 @@ def test_failures_are_drawn_first() -> None:
     shown = choose(panels(*episodes))
     assert len(shown) == MAX_PANELS
     assert [panel.failed for panel in shown].count(True) == 1
+
+
+def test_scenarios_with_equal_success_are_drawn_in_the_order_of_the_table() -> None:
+    episodes = [result("arch", "timeout"), result("door", "wall_collision"), result("hall")]
+    drawn = [panel.scenario for panel in choose(panels(*episodes))]
+    assert drawn == list(rates_by_scenario(episodes)) == ["door", "arch", "hall"]
 
 
 def test_every_scenario_is_drawn_before_one_is_repeated() -> None:

@@ -38,6 +38,15 @@ def test_the_line_counts_episodes_and_successes_and_estimates_the_rest(now: list
     ]
 
 
+def test_episodes_that_were_chosen_by_their_outcomes_have_no_share_of_successes(now: list[float]) -> None:
+    lines: list[str] = []
+    progress = EpisodeProgress("filming", 4, lines.append, shows_success=False)
+    for outcome in ("timeout", "success"):
+        now[0] += 5.0
+        progress(ended(outcome))
+    assert lines == ["filming: 0/4 episodes", "filming: 1/4 episodes", "filming: 2/4 episodes, eta 0:10"]
+
+
 def test_the_estimate_leaves_out_the_time_before_the_first_end(now: list[float]) -> None:
     lines: list[str] = []
     progress = EpisodeProgress("the policy", 4, lines.append)

@@ -11,16 +11,16 @@ from dreamer_exp.monitoring.scenario_table import MAX_ROWS, scenario_table
 from dreamer_exp.rundir.metric_names import TRAINED
 
 
-def row_of(*ended: tuple[str, str]) -> dict[str, Any]:
+def row_of(*ended: tuple[str, str], policy: str = "dreamerv3") -> dict[str, Any]:
     """Return the row of episodes given as (scenario, outcome)."""
     results = [EpisodeResult(0.0, 1, outcome=outcome, scenario=scenario) for scenario, outcome in ended]
     episodes = EpisodeList(tuple(map(EvaluationEpisode, range(len(results)))), "by hand")
-    return evaluation_row("dreamerv3", TRAINED, 0, 0, results, episodes)
+    return evaluation_row(policy, TRAINED, 0, 0, results, episodes)
 
 
-def text_of(row: dict[str, Any]) -> list[str]:
+def text_of(row: dict[str, Any], *baselines: dict[str, Any]) -> list[str]:
     console = Console(width=80, record=True, force_terminal=False)
-    console.print(scenario_table(row))
+    console.print(scenario_table(row, baselines))
     return [line.strip() for line in console.export_text().splitlines() if line.strip()]
 
 
@@ -31,6 +31,16 @@ def test_the_worst_scenario_is_first_with_its_interval_and_outcomes() -> None:
         ["door", "2", "50%", "(9-91)", "0%"],
         ["hall", "1", "100%", "(21-100)", "0%"],
     ]
+
+
+def test_the_last_column_is_the_success_of_the_best_baseline() -> None:
+    lines = text_of(
+        row_of(("hall", "success"), ("door", "timeout")),
+        row_of(("hall", "timeout"), ("door", "timeout"), policy="random"),
+        row_of(("hall", "timeout"), ("door", "success"), policy="orca"),
+    )
+    assert (lines[1], lines[2].split()[-1]) == ("orca", "success")
+    assert [line.split()[-1] for line in lines[4:]] == ["100%", "0%"]
 
 
 def test_a_long_list_is_cut_and_counted() -> None:

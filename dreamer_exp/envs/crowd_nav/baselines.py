@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.envs.crowd_nav.constants import DISTANCE_CAP, DT, MAX_SPEED, MAX_YAW_RATE
+from dreamer_exp.envs.crowd_nav.config import CrowdNavConfig
+from dreamer_exp.envs.crowd_nav.constants import DISTANCE_CAP, DT, LIDAR, MAX_SPEED, MAX_YAW_RATE
 from dreamer_exp.envs.crowd_nav.kinematics import clip
 from dreamer_exp.envs.crowd_nav.scenarios.layout import Float32Array
 from dreamer_exp.envs.spec import BaselineSpec, RawEnv
@@ -70,9 +72,14 @@ def accelerations(now: tuple[float, float], wanted: tuple[float, float]) -> NDAr
     return np.array(change, dtype=np.float32)
 
 
+def with_lidar(config: CrowdNavConfig) -> CrowdNavConfig:
+    """Return the options with drive_state in the observation; the episodes of a seed stay the same."""
+    return replace(config, observation=LIDAR)
+
+
 STRAIGHT_TO_GOAL = BaselineSpec(StraightToGoal, reads=("drive_state",))
 BASELINES = {
-    "straight_to_goal": STRAIGHT_TO_GOAL,
+    "straight_to_goal": STRAIGHT_TO_GOAL._replace(driven_with=with_lidar),
     "orca": BaselineSpec(partial(Privileged, "orca")),
     "hl": BaselineSpec(partial(Privileged, "hl")),
 }

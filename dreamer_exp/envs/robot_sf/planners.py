@@ -119,17 +119,19 @@ def with_grid(config: RobotSFConfig) -> RobotSFConfig:
     return replace(config, config={**config.config, **OBSERVE_GRID})
 
 
-def has_planners() -> bool:
-    """Return whether Robot SF is on the path of this Python."""
-    return package.folder() is not None
+def planners_lack() -> str | None:
+    """Return that Robot SF is missing, or None if it is on the path of this Python."""
+    return f"needs the package robot_sf. {package.HOW}" if package.folder() is None else None
 
 
-def has_orca() -> bool:
-    """Return whether Robot SF's ORCA can run: it needs the package rvo2, which Robot SF brings as source."""
-    return has_planners() and find_spec("rvo2") is not None
+def orca_lacks() -> str | None:
+    """Return which package Robot SF's ORCA lacks and how to install it, or None."""
+    if planners_lack() is None and find_spec("rvo2") is None:
+        return "needs the package rvo2, which Robot SF brings as source: pip install <checkout>/third_party/python-rvo2"
+    return planners_lack()
 
 
 PLANNERS = {
-    "goal": BaselineSpec(make_goal, is_available=has_planners),
-    "orca": BaselineSpec(make_orca, reads=GRID, is_available=has_orca, filmed_with=with_grid),
+    "goal": BaselineSpec(make_goal, lacks=planners_lack),
+    "orca": BaselineSpec(make_orca, reads=GRID, lacks=orca_lacks, driven_with=with_grid),
 }

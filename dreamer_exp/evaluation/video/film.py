@@ -3,17 +3,16 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
 from dreamer_exp.config.errors import UserError
 from dreamer_exp.config.experiment import Experiment
-from dreamer_exp.envs.baselines import baselines_of, split_applicable
+from dreamer_exp.envs.baselines import baselines_of, lack_of, split_applicable
 from dreamer_exp.envs.episode import SUCCESS
 from dreamer_exp.envs.make import make_raw_env
-from dreamer_exp.evaluation.baselines import BaselineRollouts
+from dreamer_exp.evaluation.baselines import BaselineRollouts, driven_by
 from dreamer_exp.evaluation.dispatch import ignore, keep_silent, run_episodes
 from dreamer_exp.evaluation.episodes import EvaluationEpisode, episode_list
 from dreamer_exp.evaluation.generators import seeded_global_generators
@@ -73,7 +72,7 @@ def film(
     """
     makes: dict[str, MakeRollouts] = {POLICY: partial(PolicyRollouts, experiment, make_policy, Camera, MODE)}
     for name in request.baselines:
-        makes[name] = partial(BaselineRollouts, with_observations(experiment, name), name, Camera, MODE)
+        makes[name] = partial(BaselineRollouts, driven_by(experiment, name), name, Camera, MODE)
     for first in range(0, len(episodes), MAX_FILMED):
         some = episodes[first : first + MAX_FILMED]
         reels = {
@@ -96,18 +95,6 @@ def film(
             yield path
 
 
-def with_observations(experiment: Experiment, baseline: str) -> Experiment:
-    """Return the experiment with the observations that a baseline reads (BaselineSpec.filmed_with)."""
-    return replace(experiment, env=baselines_of(experiment.env)[baseline].filmed_with(experiment.env))
-
-
-def has_baseline(experiment: Experiment, name: str) -> bool:
-    """Return whether the environment has a baseline, with the observations that it reads."""
-    if name not in baselines_of(experiment.env):
-        return False
-    return bool(split_applicable([name], with_observations(experiment, name).env)[0])
-
-
 def file_name(stem: str, episode: EvaluationEpisode, panels: Sequence[Panel]) -> str:
     """Return `<stem>_seed<seed>_<outcome>`, with the scenario of a list, and `_<baseline>_<outcome>` for each other."""
     scenario = "" if episode.scenario is None else f"_{re.sub('[^A-Za-z0-9._-]', '-', episode.scenario)}"
@@ -124,11 +111,11 @@ def refuse_unfilmable(experiment: Experiment, request: FilmRequest) -> None:
         UserError: the environment has neither a scene nor rendered frames, or does not have one of the baselines.
     """
     env = experiment.env
-    if missing := [name for name in request.baselines if not has_baseline(experiment, name)]:
-        known = ", ".join(name for name in baselines_of(env) if has_baseline(experiment, name))
-        raise UserError(
-            f"baseline={','.join(missing)}: not for env={env.name} with these options and packages; it has: {known}."
-        )
+    if missing := split_applicable([*request.baselines], env)[1]:
+        if lack := lack_of(missing[0], env):
+            raise UserError(f"baseline={missing[0]} {lack}; or leave it out.")
+        known = ", ".join(split_applicable([*baselines_of(env)], env)[0])
+        raise UserError(f"baseline={','.join(missing)}: not for env={env.name} with these options; it has: {known}.")
     episode = episode_list(experiment).episodes[0]
     try:
         with seeded_global_generators(episode.seed), closing(make_raw_env(env, MODE)) as made:

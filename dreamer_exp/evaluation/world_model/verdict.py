@@ -36,12 +36,16 @@ def earned_steps(errors: Mapping[str, Any], horizon: int) -> int | None:
 
 
 def sentence(horizon: int, earned: Mapping[str, int | None], has_linear: bool) -> str:
-    """Return the verdict in words."""
+    """Return the verdict in words; `earned` is None for what never changed, and for `continue` if no episode ended."""
     rivals = "both predictors" if has_linear else "the last step repeated"
     known = {name: step for name, step in earned.items() if step is not None}
-    unknown = "".join(f"; {name}: nothing to predict" for name, step in earned.items() if step is None)
+    unknown = "".join(
+        f"; {name}: {'no episode ended' if name == 'continue' else 'nothing to predict'}"
+        for name, step in earned.items()
+        if step is None
+    )
     if not known:
-        return f"whether horizon_H = {horizon} is earned is unknown: nothing changed"
+        return f"whether horizon_H = {horizon} is earned is unknown: nothing changed and no episode ended"
     least = min(known.values())
     beats = f"the model beats {rivals} up to step {least} of {horizon}"
     if least == horizon:

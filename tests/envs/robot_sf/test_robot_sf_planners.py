@@ -1,17 +1,21 @@
 """Robot SF's own planners as baselines."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from robot_sf_episodes import CLASSIC, empty_area, matrix
 
 from dreamer_exp.config.errors import UserError
-from dreamer_exp.envs.baselines import make_baseline, split_applicable
+from dreamer_exp.envs.baselines import DEFAULT, choose_baselines, make_baseline, split_applicable
 from dreamer_exp.envs.crowd_nav.env import CrowdNavEnv
 from dreamer_exp.envs.robot_sf import package
 from dreamer_exp.envs.robot_sf.config import RobotSFConfig
 from dreamer_exp.envs.robot_sf.env import RobotSFEnv
 from dreamer_exp.envs.robot_sf.planners import GRID, make_goal, with_grid
 from dreamer_exp.envs.scene import state_of
+from dreamer_exp.evaluation.evaluate import evaluate_baseline
+from tests.experiments import experiment
 
 
 def test_planners_need_robot_sf(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,8 +58,26 @@ def test_goal_depends_on_the_episode_alone() -> None:
 
 
 @pytest.mark.robot_sf
-def test_orca_needs_the_crowd_and_a_grid_in_the_observation() -> None:
-    assert split_applicable(["goal", "orca"], RobotSFConfig()) == (["goal"], ["orca"])
+@pytest.mark.skipif(find_spec("rvo2") is None, reason="rvo2 is not installed")
+def test_orca_is_for_an_environment_that_observes_rays() -> None:
+    assert split_applicable(["goal", "orca"], RobotSFConfig()) == (["goal", "orca"], [])
+
+
+@pytest.mark.robot_sf
+@pytest.mark.skipif(find_spec("rvo2") is None, reason="rvo2 is not installed")
+def test_orca_is_evaluated_next_to_a_policy_that_reads_rays() -> None:
+    words = "env=robot_sf", "evaluation.episodes=1", "env.max_steps=30", "obs_contract=drive_state_rays"
+    (result,) = evaluate_baseline(experiment(*words), "orca")
+    assert result.length == 30
+    assert result.social is not None
+
+
+@pytest.mark.robot_sf
+@pytest.mark.skipif(find_spec("rvo2") is not None, reason="rvo2 is installed")
+def test_orca_of_the_default_list_is_a_line_without_its_package() -> None:
+    possible, (line,) = choose_baselines(DEFAULT, RobotSFConfig())
+    assert possible == ["random", "straight_to_goal", "goal"]
+    assert line.startswith("no row for the baseline orca: it needs the package rvo2")
 
 
 def test_a_grid_that_is_observed_already_is_kept() -> None:

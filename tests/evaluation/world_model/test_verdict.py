@@ -54,11 +54,20 @@ def test_a_horizon_that_no_episode_reaches_is_earned_by_the_steps_before() -> No
         ({"rays": 9, "reward": 3},
          "is not earned: the model beats both predictors up to step 3 of 15 (rays 9, reward 3)"),
         ({"rays": 15, "continue": None},
-         "is earned: the model beats both predictors up to step 15 of 15 on rays; continue: nothing to predict"),
+         "is earned: the model beats both predictors up to step 15 of 15 on rays; continue: no episode ended"),
     ],
 )  # fmt: skip
 def test_the_sentence_names_the_last_earned_step(earned: dict[str, int | None], words: str) -> None:
     assert sentence(15, earned, has_linear=True) == f"horizon_H = 15 {words}"
+
+
+def test_without_any_change_the_verdict_is_unknown() -> None:
+    words = "whether horizon_H = 15 is earned is unknown: nothing changed and no episode ended"
+    assert sentence(15, dict.fromkeys(("rays", "reward", "continue")), has_linear=True) == words
+
+
+def test_a_reward_that_never_changed_has_nothing_to_predict() -> None:
+    assert sentence(15, {"rays": 15, "reward": None}, has_linear=True).endswith("on rays; reward: nothing to predict")
 
 
 def test_without_a_replay_the_sentence_names_the_one_predictor() -> None:

@@ -9,13 +9,13 @@ STAMP := $(VENV)/.installed
 train: $(STAMP)
 	$(BIN)/python -m dreamer_exp experiment=quickstart
 
-# two workers; all tests of a file run in the same one, so that its fixtures are made once
-# ruff and mypy run meanwhile, while tests wait for processes
+# three workers, because tests wait for processes; all tests of a file run in the same one, so that its fixtures are made once
+# ruff and mypy run meanwhile
 test: $(STAMP)
 	@$(MAKE) --no-print-directory -j 2 lint fast
 
 fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-all: $(STAMP) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -1,6 +1,7 @@
 """The command `dreamer-exp compare PATH ...`: compares runs and sweeps."""
 
 import argparse
+import math
 import secrets
 import sys
 import time
@@ -55,7 +56,7 @@ def parser() -> Parser:
         help="a column of result.jsonl, or evaluation/NAME (default:\nevaluation/success_rate); without NAME: a list",
     )
     words.add_argument("--at", choices=("env_steps", "wall"), default="env_steps", help="x axis of the curves")
-    words.add_argument("--threshold", metavar="VALUE", type=float, help="report the time to this level of the metric")
+    words.add_argument("--threshold", metavar="VALUE", type=_finite, help="report the time to this level of the metric")
     words.add_argument("--out", metavar="DIR", type=Path, help="output folder")
     return words
 
@@ -95,6 +96,16 @@ def command(words: list[str]) -> int:
     """Compare runs; return the exit code."""
     run(words)
     return 0
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no finite number, such as 0.9")
+    return value
 
 
 def _columns(metric: str | None) -> list[str]:

@@ -171,6 +171,14 @@ def test_algorithms_are_compared_at_equal_cost_in_a_hundred_columns(
     assert re.search(r"^ ppo +2 of 2 +300 \[300, 300\] +30 s \[30 s, 30 s\] ", "\n".join(lines), re.MULTILINE)
 
 
+def test_an_algorithm_without_evaluations_does_not_prevent_the_page(tmp_path: Path) -> None:
+    for name, successes in (("dreamerv3", (0, 10, 20)), ("ppo", (0, 4, 8)), ("sac", ())):
+        write_run(tmp_path / name, config(1, name=name), successes=successes)
+    words = [str(tmp_path), "--by", "algo.name", "--metric", "evaluation/success_rate", "--threshold", "0.3"]
+    compare.run([*words, "--out", str(tmp_path / "out")])
+    assert "Cost of reaching" in (tmp_path / "out" / "compare.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -179,7 +187,9 @@ def test_algorithms_are_compared_at_equal_cost_in_a_hundred_columns(
         (["SWEEP", "--metric", "sucess_rate"], "Did you mean 'success_rate'?"),
         (["SWEEP", "--by", "trainig_ratio"], "Did you mean 'training_ratio'?"),
         (["SWEEP", "--at", "hours"], "invalid choice: 'hours'"),
-        (["SWEEP", "--threshold", "high"], "invalid float value: 'high'"),
+        (["SWEEP", "--threshold", "high"], "argument --threshold: 'high' is no finite number, such as 0.9"),
+        (["SWEEP", "--threshold", "nan"], "argument --threshold: 'nan' is no finite number, such as 0.9"),
+        (["SWEEP", "--threshold", "inf"], "argument --threshold: 'inf' is no finite number, such as 0.9"),
         (["SWEEP", "--out", "SWEEP/foreign/out"], "cannot be written"),
         (["SWEEP", "--colour", "red"], "unrecognized arguments: --colour red"),
     ],

@@ -103,7 +103,7 @@ def _budget_table(budgets: Sequence[Budget]) -> Table:
             value = f"{_number(tree['iqm'])} {_interval(tree)}"
             table.add_row(*map(Text, (next(amounts), tree["label"], value, _chance(pair) if pair else "best")))
         for one in budget.without:
-            table.add_row(*map(Text, (next(amounts), one["label"], "no value yet", MISSING)))
+            table.add_row(*map(Text, (next(amounts), one["label"], "no value", MISSING)))
     return table
 
 
